@@ -1,0 +1,76 @@
+# Everything sets itself up: `make demo` and `make test` work on a fresh clone. GNU make 3.81 and up.
+PYTHON ?= python3
+VENV ?= .venv
+SHOP ?=
+ARGS ?=
+
+RUN := $(VENV)/bin/python
+RUNTIME := $(VENV)/.runtime-ready
+DEV := $(VENV)/.dev-ready
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo run test check format generate requirements bench clean
+
+help: ## this list
+	@echo "Casework: make TARGET"
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  %-14s %s\n", $$1, $$2 }' Makefile
+	@echo "Other settings: PYTHON=python3.12, VENV=.venv, ARGS=\"more arguments for the program\""
+
+setup: $(DEV) ## all that the other targets need; each of them also sets itself up
+	@echo "✓ Python environment"
+	@$(RUN) -m casework.server_program
+
+demo: $(RUNTIME) ## six refunds on a real Temporal server, three left for you; SHOP=FOLDER takes your own export
+	@echo "✓ Python environment"
+	@$(RUN) -m casework.server_program --own
+	@$(RUN) -m casework.demo $(if $(SHOP),--shop "$(SHOP)") $(ARGS)
+
+run: $(RUNTIME) ## the case desk: Temporal server and its UI, worker, shop, until Ctrl-C (casework up)
+	@$(RUN) -m casework up $(ARGS)
+
+test: $(DEV) ## all tests, on a real Temporal server
+	@echo "✓ Python environment"
+	@$(RUN) -m casework.server_program --own
+	@$(RUN) -m pytest $(ARGS)
+
+check: $(DEV) ## layout, lint, types, and that nothing generated is stale
+	@echo "✓ Python environment"
+	$(RUN) -m ruff format --check .
+	$(RUN) -m ruff check .
+	PYRIGHT_PYTHON_IGNORE_WARNINGS=1 $(RUN) -m pyright --pythonpath $(RUN)
+	$(RUN) -m casework.generate --check
+
+format: $(DEV) ## lay the code out and mend what the linter can
+	$(RUN) -m ruff format .
+	$(RUN) -m ruff check --fix .
+
+generate: $(RUNTIME) ## diagrams and tables, from the state machines
+	$(RUN) -m casework.generate $(ARGS)
+
+PIN := $(RUN) -m uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
+	--custom-compile-command "make requirements"
+
+requirements: $(DEV) ## pin anew what pyproject.toml asks for; ARGS=--upgrade takes the newest
+	$(PIN) $(ARGS) --group build --output-file requirements/runtime.txt pyproject.toml
+	$(PIN) $(ARGS) --group build --group dev --constraint requirements/runtime.txt \
+		--output-file requirements/dev.txt pyproject.toml
+
+bench: $(DEV) ## measured against a bare Temporal workflow in the same run
+	@$(RUN) -m casework.server_program --own
+	$(RUN) -m bench $(ARGS)
+
+clean: ## remove the environment and caches, never your data in .casework
+	rm -rf "$(VENV)" .pytest_cache .ruff_cache .hypothesis
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# Any Python can run this, down to 2.7, and an old one says so.
+OLD_ENOUGH := import sys; sys.exit(sys.version_info < (3, 11) and "Python %d.%d is too old: Casework needs 3.11 or \
+	newer, named as in make PYTHON=python3.12." % sys.version_info[:2])
+
+$(RUNTIME): requirements/runtime.txt pyproject.toml scripts/setup.py
+	@command -v "$(PYTHON)" > /dev/null || { echo "$(PYTHON) was not found: install Python 3.11 or newer, or name one with PYTHON=." >&2; exit 1; }
+	@"$(PYTHON)" -c '$(OLD_ENOUGH)'
+	@"$(PYTHON)" scripts/setup.py "$(VENV)" runtime
+
+$(DEV): requirements/dev.txt $(RUNTIME)
+	@"$(PYTHON)" scripts/setup.py "$(VENV)" dev

@@ -1,0 +1,93 @@
+"""The shop's record of every case: opened once, closed once; closing lets go of whatever is still held."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import datetime
+from typing import Any
+
+from casework.shop import records
+from casework.shop.database import Database
+from casework.shop.holds import release_case
+from pydantic import BaseModel
+from temporalio import activity
+from temporalio.exceptions import ApplicationError
+
+from casework.case import CaseView
+from casework.opening import BadStart, open_in_shop
+from casework.policy import Policy
+
+
+class OpenCase(BaseModel):
+    """A case that begins: its start as it was given, its own clock's time, and the case that opened it."""
+
+    case_id: str
+    run_id: str
+    flow: str
+    start: dict[str, Any]
+    from_case: str | None
+    at: datetime
+
+
+class Opened(BaseModel):
+    """The policy's figures for the case, who is involved already, and what the shop resolved of the start."""
+
+    figures: dict[str, Any]
+    involved: list[str]
+    resolved: dict[str, Any]
+
+
+class CloseCase(BaseModel):
+    """A case that has ended, as it is to be remembered."""
+
+    case_id: str
+    run_id: str
+    view: CaseView
+    at: datetime
+
+
+class CaseActivities:
+    """Opens and closes the shop's record of a case."""
+
+    def __init__(self, database: Database, policy: Callable[[], Policy]) -> None:
+        """`policy` gives the policy in force now; a case keeps what was in force when it opened."""
+        self._database = database
+        self._policy = policy
+
+    @activity.defn
+    def open_case(self, request: OpenCase) -> Opened:
+        """Examine the start against the shop and record the case.
+
+        Raises:
+            ApplicationError: not retryable, a sentence that names the field, if the start is refused.
+
+        """
+        try:
+            with self._database.writing() as session:
+                opened = open_in_shop(
+                    session,
+                    self._policy(),
+                    flow_name=request.flow,
+                    case_id=request.case_id,
+                    run_id=request.run_id,
+                    given=request.start,
+                    from_case=request.from_case,
+                    at=request.at,
+                )
+        except BadStart as refused:
+            raise ApplicationError(str(refused), type="BadStart", non_retryable=True) from None
+        return Opened(figures=opened.figures, involved=opened.involved, resolved=opened.resolved)
+
+    @activity.defn
+    def close_case(self, request: CloseCase) -> None:
+        """Every ending lets holds, claims and flag wishes go, and leaves the record of the case in the shop."""
+        with self._database.writing() as session:
+            release_case(session, request.case_id, flag_kept=None, at=request.at)
+            records.close_record(
+                session,
+                case_id=request.case_id,
+                run_id=request.run_id,
+                view=request.view.model_dump(mode="json"),
+                outcome=request.view.outcome or request.view.state,
+                at=request.at,
+            )

@@ -1,0 +1,30 @@
+"""The courier: asked to stop a parcel. It leaves the shop, so it is an activity with its own line in the UI."""
+
+from __future__ import annotations
+
+from casework.shop import courier
+from casework.shop.database import Database
+from temporalio import activity
+
+from activities.orders import OrderStep
+
+
+class CourierActivities:
+    """Talks to couriers; the embedded one answers from imported scans."""
+
+    def __init__(self, database: Database) -> None:
+        """`database` is the shop's."""
+        self._database = database
+
+    @activity.defn
+    def intercept(self, step: OrderStep) -> bool:
+        """Ask the courier to stop the parcel of these lines and bring it back; False if it cannot be stopped."""
+        with self._database.writing() as session:
+            return courier.intercept(
+                session,
+                key=step.key("intercept"),
+                case_id=step.case_id,
+                order_id=step.order_id,
+                lines=step.lines,
+                at=step.at,
+            )

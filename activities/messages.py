@@ -1,0 +1,56 @@
+"""Messages to buyers and tasks for staff: written to the shop's outbox, once each."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+
+from casework.shop import outbox
+from casework.shop.database import Database
+from pydantic import BaseModel
+from sqlalchemy.orm import Session
+from temporalio import activity
+
+from casework.templates import Post
+
+
+class PostMessages(BaseModel):
+    """What is to be said, for one case."""
+
+    case_id: str
+    run_id: str
+    order_id: str
+    posts: list[Post]
+    at: datetime
+
+
+def post_all(session: Session, case_id: str, run_id: str, posts: Sequence[Post], at: datetime) -> None:
+    """Put the messages in the outbox, in the transaction of the step that they belong to."""
+    for one in posts:
+        text = one.text()
+        outbox.post(
+            session,
+            key=f"{case_id}/{run_id}/{one.purpose}",
+            case_id=case_id,
+            to=one.to,
+            recipient=one.role,
+            template=one.template,
+            parameters=one.parameters,
+            text_zh=text.zh,
+            text_en=text.en,
+            at=at,
+        )
+
+
+class MessageActivities:
+    """Writes to the outbox."""
+
+    def __init__(self, database: Database) -> None:
+        """`database` is the shop's."""
+        self._database = database
+
+    @activity.defn
+    def post_messages(self, request: PostMessages) -> None:
+        """Say it once: a message of the same case and purpose is not posted again."""
+        with self._database.writing() as session:
+            post_all(session, request.case_id, request.run_id, request.posts, request.at)

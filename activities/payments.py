@@ -1,0 +1,95 @@
+"""Money out: every payment is checked and written in one transaction under a key made of case and purpose."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from casework.shop import payments
+from casework.shop.database import Database
+from casework.shop.errors import BadRequest
+from pydantic import BaseModel
+from temporalio import activity
+from temporalio.exceptions import ApplicationError
+
+from activities.orders import OrderStep
+
+REFUSED_FOR_GOOD = "PaymentRefused"
+
+
+class Payment(OrderStep):
+    """A payment of `amount_fen` for the lines; `goods_back` if the parcel had left and came back."""
+
+    amount_fen: int
+    goods_back: bool
+    purpose: str = "refund"
+
+
+class HandPayment(Payment):
+    """A payment that the refund clerk made outside, by its reference."""
+
+    payment_reference: str
+
+
+class Paid(BaseModel):
+    """What came of it: paid now, found already paid, not paid because the lines left, or because the amount changed."""
+
+    status: Literal["paid", "already_paid", "left", "changed"]
+    paid_fen: int
+    reference: str | None = None
+
+
+class Recorded(BaseModel):
+    """Why a payment by hand was not recorded; None if it was."""
+
+    refused: str | None
+
+
+class PaymentActivities:
+    """Pays, and records what was paid by hand."""
+
+    def __init__(self, database: Database) -> None:
+        """`database` is the shop's."""
+        self._database = database
+
+    @activity.defn
+    def pay(self, payment: Payment) -> Paid:
+        """Read the order again, check, pay and write it down, all or nothing; the same key never pays twice.
+
+        Raises:
+            ApplicationError: not retryable where the payment was refused for good; retryable where it may work later.
+
+        """
+        try:
+            with self._database.writing() as session:
+                result = payments.pay_refund(
+                    session,
+                    key=payment.key(payment.purpose),
+                    case_id=payment.case_id,
+                    order_id=payment.order_id,
+                    lines=payment.lines,
+                    amount_fen=payment.amount_fen,
+                    at=payment.at,
+                    goods_back=payment.goods_back,
+                )
+        except payments.PaymentRefused as refused:
+            raise ApplicationError(str(refused), type=REFUSED_FOR_GOOD, non_retryable=True) from None
+        return Paid(status=result.status, paid_fen=result.paid_fen, reference=result.reference)
+
+    @activity.defn
+    def record_paid_by_hand(self, payment: HandPayment) -> Recorded:
+        """Write down what was paid by hand: the reference never used before, the amount the one due."""
+        try:
+            with self._database.writing() as session:
+                payments.record_paid_by_hand(
+                    session,
+                    key=payment.key(payment.purpose),
+                    case_id=payment.case_id,
+                    order_id=payment.order_id,
+                    lines=payment.lines,
+                    amount_fen=payment.amount_fen,
+                    payment_reference=payment.payment_reference,
+                    at=payment.at,
+                )
+        except BadRequest as refused:
+            return Recorded(refused=str(refused))
+        return Recorded(refused=None)

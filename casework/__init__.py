@@ -1,0 +1,1 @@
+"""Casework: a case desk for an online shop, on Temporal. The commands are in `casework.cli`."""

@@ -1,0 +1,220 @@
+"""What a case knows: one object that the loop carries whole, also over continue-as-new.
+
+Pure data; it holds ids and references only, never a buyer's name, phone, address or words.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any, Generic, Self, TypeVar
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from casework.messages import Message, OrderId, StaffId, Text, Time
+from casework.policy import ShopPolicy
+from state_machines.roles import Role
+
+
+class Start(BaseModel):
+    """What every case is opened with: the contract's common fields."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    order_id: OrderId
+    by: StaffId
+    note: Text | None = None
+
+
+class TrailLine(BaseModel):
+    """One line of a case's trail: a move, or an attempt that was refused, with the reason in `why`."""
+
+    at: datetime
+    by: str
+    role: str | None = None
+    trigger: str
+    source: str | None = None
+    dest: str | None = None
+    note: str | None = None
+    accepted: bool
+    why: str | None = None
+
+
+class Answer(BaseModel):
+    """What became of one message."""
+
+    trigger: str
+    by: str
+    content: str
+    accepted: bool
+    why: str | None = None
+
+
+class KeptFact(BaseModel):
+    """A fact that came before the case could use it."""
+
+    at: datetime
+    trigger: str
+    by: str
+    actor: Actor
+    payload: dict[str, Any]
+
+
+class Approval(BaseModel):
+    """Who approved at which level."""
+
+    role: Role
+    by: str
+
+
+class Actor(BaseModel):
+    """Who is asking, as the shop's staff list said at the moment of the decision.
+
+    `grants` maps every role the person may act in to their own limit in fen (None: none of their own), including the
+    roles of absent people whom they deputise. `deputises_for` names everybody who named them as deputy, absent or not.
+    """
+
+    staff_id: str
+    grants: dict[Role, int | None] = Field(default_factory=dict[Role, "int | None"])
+    deputises_for: list[str] = Field(default_factory=list[str])
+
+
+class CaseFigures(BaseModel):
+    """The policy in force when the case opened; it stays with the case."""
+
+    version: str
+    shop: ShopPolicy
+
+
+FiguresT = TypeVar("FiguresT", bound=CaseFigures)
+
+
+class Case(BaseModel, Generic[FiguresT]):
+    """Everything a case knows about itself. Flows add their own fields.
+
+    Times are aware datetimes in UTC on the case's own clock (Temporal's), money is whole fen.
+    """
+
+    case_id: str
+    run_id: str
+    """The first run's id: with the case id it names this one execution, also after a continue-as-new."""
+    flow: str
+    order_id: str
+    state: str
+    opened_by: str
+    opened_at: datetime
+    note: str | None = None
+    platform_deadline: datetime | None = None
+    from_case: str | None = None
+
+    policy: FiguresT | None = None
+    amount_fen: int = 0
+    version: int = 0
+    outcome: str | None = None
+    assignee: str | None = None
+    links: list[str] = Field(default_factory=list[str])
+
+    entered_at: datetime | None = None
+    due: datetime | None = None
+    remind_at: datetime | None = None
+    alarms: int = 0
+    """How often the clock has already fired in the state without leaving it."""
+
+    trail: list[TrailLine] = Field(default_factory=list[TrailLine])
+    kept: list[KeptFact] = Field(default_factory=list[KeptFact])
+    answers: dict[str, Answer] = Field(default_factory=dict[str, Answer])
+    """Answers by the message's own id, so that a resend is harmless."""
+
+    approvals: list[Approval] = Field(default_factory=list[Approval])
+    involved: list[str] = Field(default_factory=list[str])
+    """Who opened this case or one it came from, or spoke for the buyer in it: they may not approve it."""
+    money_sent: bool = False
+    cancel_requested: bool = False
+
+    @property
+    def figures(self) -> FiguresT:
+        """The policy in force for this case.
+
+        Raises:
+            RuntimeError: before the case has been opened in the shop.
+
+        """
+        if self.policy is None:
+            raise RuntimeError(f"case {self.case_id} has not been opened in the shop yet")
+        return self.policy
+
+    @classmethod
+    def initial(cls, start: Start, *, flow: str, state: str, case_id: str, run_id: str, at: datetime) -> Self:
+        """The case as it is before anything has been done."""
+        given = start.model_dump(exclude={"order_id", "by", "note"}, exclude_none=True)
+        known = {name: value for name, value in given.items() if name in cls.model_fields}
+        return cls(
+            case_id=case_id,
+            run_id=run_id,
+            flow=flow,
+            order_id=start.order_id,
+            state=state,
+            opened_by=start.by,
+            opened_at=at,
+            note=start.note,
+            involved=[start.by],
+            **known,
+        )
+
+
+class WaitingFor(BaseModel):
+    """One thing that people may do now."""
+
+    trigger: str
+    roles: list[str]
+    fields: dict[str, str]
+
+
+class IfSilent(BaseModel):
+    """What the clock will do at `at` if nobody acts, and the fen that leave the shop by it."""
+
+    trigger: str
+    dest: str
+    at: datetime
+    pays_fen: int
+
+
+class CaseView(BaseModel):
+    """The case as the contract shows it to outsiders (query `case`, update `submit`)."""
+
+    case_id: str
+    flow: str
+    order_id: str
+    state: str
+    final: bool
+    outcome: str | None
+    amount_fen: int
+    version: int
+    waiting_for: list[WaitingFor]
+    assignee: str | None
+    due: datetime | None
+    if_silent: IfSilent | None
+    opened_by: str
+    opened_at: datetime
+    trail: list[TrailLine]
+    policy: str
+    links: list[str]
+    kept: list[str]
+    """Facts that came before the case could use them, by trigger."""
+
+
+__all__ = [
+    "Actor",
+    "Answer",
+    "Approval",
+    "Case",
+    "CaseFigures",
+    "CaseView",
+    "IfSilent",
+    "KeptFact",
+    "Message",
+    "Start",
+    "Time",
+    "TrailLine",
+    "WaitingFor",
+]
+KeptFact.model_rebuild()

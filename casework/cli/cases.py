@@ -1,0 +1,522 @@
+"""The commands that open cases, act on them and look at them."""
+
+from __future__ import annotations
+
+import csv
+import webbrowser
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from pathlib import Path
+from typing import Any, Final
+from urllib.parse import quote
+from zoneinfo import ZoneInfo
+
+import typer
+
+from casework.case import Case, CaseFigures, CaseView
+from casework.cli.errors import FAILED, Stop, bad_input
+from casework.cli.plain import plain_cancel, plain_start, plain_submit
+from casework.cli.reading import looks_rounded, read_fields, read_id, read_lines, read_time
+from casework.cli.running import Desk, on_terminal, print_json, run_async, say, sentences
+from casework.client import (
+    CaseFilter,
+    CaseLine,
+    CaseworkClient,
+    NoAnswer,
+    PreparedStart,
+    UnknownCase,
+    check_message,
+    closed_cases,
+    closed_view,
+    flow_of_case,
+    is_overdue,
+    prepare_start,
+)
+from casework.connection import NoServer, configured_cluster
+from casework.diagram import mermaid, svg
+from casework.money import format_yuan
+from casework.names import NAMESPACE
+from casework.server import read_running
+from casework.shop.errors import UnknownOrder
+from casework.shop.orders import read_order
+from casework.shop.records import resolve_case
+from casework.show import (
+    clock_time,
+    inbox_table,
+    show_case,
+    silence,
+    state_label,
+    state_name,
+    table,
+    time_with_distance,
+    word,
+)
+from state_machines.common import CANCEL
+from state_machines.flows import FLOWS, flow_named
+from state_machines.roles import Role
+from state_machines.table import Flow
+
+_CLOUD: Final = (".tmprl.cloud", ".temporal.io")
+"""How the addresses of Temporal Cloud end; its UI is known."""
+
+
+# --- open ---
+
+
+def start_case(
+    flow_text: str,
+    order: str,
+    given: Mapping[str, str | None],
+    settings: Sequence[str],
+    *,
+    by: str | None,
+    print_only: bool,
+    as_json: bool,
+) -> None:
+    """`casework start`."""
+    with sentences():
+        desk = Desk()
+        flow = _flow(flow_text)
+        order_id = read_id(order)
+        fields: dict[str, Any] = {"order_id": order_id, "by": desk.who(by)}
+        known = flow.start_type.model_fields
+        whole = whole_lines(desk, order_id)
+        for name, text in given.items():
+            if text is None:
+                continue
+            if name not in known:
+                raise bad_input(f"A {flow.label.en} has no field {name}.")
+            if name == "lines":
+                fields[name] = read_lines(text, whole)
+            elif name == "platform_deadline":
+                fields[name] = read_time(text, desk.zone).isoformat()
+            else:
+                fields[name] = text
+        fields |= read_fields(settings, flow.start_type, desk.zone, whole)
+        prepared = prepare_start(desk.shop, flow.name, fields)
+    if print_only:
+        print(plain_start(desk.settings.home, prepared))
+        return
+    run_async(_start(desk, prepared, as_json=as_json))
+
+
+async def _start(desk: Desk, prepared: PreparedStart, *, as_json: bool) -> None:
+    client = await desk.client()
+    case_id = await client.start_prepared(prepared)
+    if not as_json:
+        print(case_id, flush=True)  # it is open now, whatever comes
+    try:
+        view = await client.view(case_id)
+    except NoAnswer:
+        if as_json:
+            print_json({"case_id": case_id})
+        raise Stop(
+            FAILED, f"{case_id} was taken in, but no worker answered: it begins as soon as casework up runs."
+        ) from None
+    if as_json:
+        print_json(view)
+
+
+def whole_lines(desk: Desk, order_id: str) -> dict[int, int]:
+    """How many pieces of each line are left, for lines that are named without a quantity."""
+    with desk.shop.reading() as session:
+        try:
+            order = read_order(session, order_id)
+        except UnknownOrder:
+            raise unknown_order(order_id) from None
+        return {line.number: line.left or line.quantity for line in order.lines}
+
+
+def unknown_order(order_id: str) -> Stop:
+    """No such order; where the id looks as if a spreadsheet had rounded it, that is said too."""
+    return bad_input(_unknown(f"The shop has no order {order_id}", order_id))
+
+
+def _unknown(sentence: str, identifier: str) -> str:
+    rounded = "; its last digits are zeros, as a spreadsheet makes them: copy the id from the order itself."
+    return sentence + (rounded if looks_rounded(identifier) else ".")
+
+
+# --- act ---
+
+
+def act(
+    case: str,
+    trigger: str,
+    settings: Sequence[str],
+    *,
+    note: str | None,
+    by: str | None,
+    yes: bool,
+    print_only: bool,
+    as_json: bool,
+) -> None:
+    """`casework submit`, `approve` and `reject`."""
+    with sentences():
+        desk = Desk()
+        who = desk.who(by)
+    run_async(_act(desk, read_id(case), trigger, settings, note, who, yes=yes, print_only=print_only, as_json=as_json))
+
+
+async def _act(
+    desk: Desk,
+    case: str,
+    trigger: str,
+    settings: Sequence[str],
+    note: str | None,
+    who: str,
+    *,
+    yes: bool,
+    print_only: bool,
+    as_json: bool,
+) -> None:
+    client = await desk.client()
+    case_id = await _resolve(client, case)
+    view = await client.view(case_id)
+    fields = _message(desk, view, trigger, settings, note, who)
+    check_message(desk.shop, case_id, view.order_id, trigger, fields)
+    if print_only:
+        print(plain_submit(desk.settings.home, case_id, {"trigger": trigger, **fields, "version": view.version}))
+        return
+    if not yes and on_terminal() and _may_pay(view, trigger):
+        _ask(desk, view, trigger)
+    after = await client.submit(case_id, trigger, fields, seen=view)
+    _say_after(desk, after, trigger, as_json=as_json)
+
+
+def _message(
+    desk: Desk, view: CaseView, trigger: str, settings: Sequence[str], note: str | None, who: str
+) -> dict[str, Any]:
+    """What is sent: who, why, and the trigger's own fields."""
+    known = flow_of_case(view.case_id).triggers.get(trigger)
+    if known is None:
+        possible = ", ".join(one.trigger for one in view.waiting_for) or "nothing any more"
+        raise bad_input(f"There is no trigger {trigger} in {view.flow}; possible in {view.state}: {possible}.")
+    whole = whole_lines(desk, view.order_id) if any(one.startswith("lines=") for one in settings) else {}
+    fields: dict[str, Any] = {"by": who}
+    if note is not None:
+        fields["note"] = note
+    return fields | read_fields(settings, known.message, desk.zone, whole)
+
+
+def _may_pay(view: CaseView, trigger: str) -> bool:
+    flow = flow_of_case(view.case_id)
+    if view.final or view.state not in flow.states:
+        return False
+    return any(flow.states[row.dest].pays for row in flow.rows(view.state, trigger))
+
+
+def _ask(desk: Desk, view: CaseView, trigger: str) -> None:
+    question = (
+        f"{view.case_id} · {state_name(view, desk.language)}: {trigger} may pay {format_yuan(view.amount_fen)}. Go on?"
+    )
+    if not typer.confirm(question, err=True):
+        raise Stop(FAILED, "Nothing was sent.")
+
+
+def _say_after(desk: Desk, view: CaseView, trigger: str, *, as_json: bool) -> None:
+    """The new state, and what comes next; or that a fact is kept."""
+    if as_json:
+        print_json(view)
+        return
+    text = f"{view.case_id} → {state_name(view, desk.language)}"
+    if trigger in view.kept:
+        text += f" ({word('kept', desk.language)} {trigger})"
+    if view.due is not None and not view.final:
+        text += f" · {word('until', desk.language)} {time_with_distance(view.due, desk.now, desk.zone, desk.language)}"
+        silent = silence(view, desk.language)
+        if silent:
+            text += f", {word('then', desk.language)} {silent}"
+    print(text)
+
+
+def cancel_case(case: str, *, note: str | None, by: str | None, yes: bool, print_only: bool, as_json: bool) -> None:
+    """`casework cancel`: a person's decision with a note, Temporal's own cancel without."""
+    asked = yes or print_only or not on_terminal()
+    if not asked and not typer.confirm(f"{case}: call it off?", err=True):
+        raise Stop(FAILED, "Nothing was sent.")
+    if note is not None:
+        act(case, CANCEL, [], note=note, by=by, yes=True, print_only=print_only, as_json=as_json)
+        return
+    with sentences():
+        desk = Desk()
+    run_async(_cancel(desk, read_id(case), print_only=print_only, as_json=as_json))
+
+
+async def _cancel(desk: Desk, case: str, *, print_only: bool, as_json: bool) -> None:
+    client = await desk.client()
+    case_id = await _resolve(client, case)
+    if print_only:
+        print(plain_cancel(desk.settings.home, case_id))
+        return
+    _say_after(desk, await client.cancel(case_id), CANCEL, as_json=as_json)
+
+
+# --- look ---
+
+
+def show_one(case: str, *, as_json: bool) -> None:
+    """`casework show`."""
+    with sentences():
+        desk = Desk()
+    view = run_async(_look(desk, read_id(case)))
+    if as_json:
+        print_json(view)
+        return
+    typed = read_id(case)
+    address = typed if len(typed) < len(view.case_id) else view.case_id
+    page = _page(desk, view.case_id)
+    print(show_case(view, language=desk.language, zone=desk.zone, now=desk.now, address=address, see=page))
+
+
+async def _look(desk: Desk, case: str) -> CaseView:
+    """A case's view; one that has closed needs no server."""
+    try:
+        client = await desk.client()
+    except NoServer:
+        with desk.shop.reading() as session:
+            found = resolve_case(session, case)
+        view = closed_view(desk.shop, found[0]) if len(found) == 1 else None
+        if view is None:
+            raise
+        return view
+    return await client.view(await _resolve(client, case))
+
+
+def show_inbox(*, by: str | None, role: str | None, overdue: bool, as_json: bool) -> None:
+    """`casework inbox`."""
+    with sentences():
+        desk = Desk()
+        roles = [_role(role)] if role is not None else []
+        who = None if roles else desk.who(by)
+    views = run_async(_inbox(desk, who, roles))
+    if overdue:
+        views = [view for view in views if is_overdue(view, desk.now)]
+    if as_json:
+        print_json(views)
+        return
+    print(inbox_table(views, language=desk.language, zone=desk.zone, now=desk.now))
+
+
+async def _inbox(desk: Desk, who: str | None, roles: Sequence[Role]) -> list[CaseView]:
+    return await (await desk.client()).inbox(who, roles)
+
+
+def _role(text: str) -> Role:
+    try:
+        return Role(text)
+    except ValueError:
+        raise bad_input(f"There is no role {text}; there is {', '.join(Role)}.") from None
+
+
+def list_cases(
+    *,
+    order: str | None,
+    opened_by: str | None,
+    flow: str | None,
+    state: str | None,
+    outcome: str | None,
+    since: str | None,
+    closed: bool,
+    csv_file: Path | None,
+    as_json: bool,
+) -> None:
+    """`casework cases`."""
+    with sentences():
+        desk = Desk()
+        wanted = CaseFilter(
+            order_id=read_id(order) if order else None,
+            opened_by=opened_by,
+            flow=_flow(flow).name if flow else None,
+            state=state,
+            outcome=outcome,
+            since=read_time(since, desk.zone) if since else None,
+            open=not closed,
+        )
+    lines = run_async(_cases(desk, wanted))
+    if csv_file is not None:
+        _write_csv(csv_file, lines, desk.zone)
+        say(f"{len(lines)} cases written to {csv_file}.")
+    if as_json:
+        print_json([_json_line(line) for line in lines])
+    elif csv_file is None:
+        print(_case_table(lines, desk))
+
+
+async def _cases(desk: Desk, wanted: CaseFilter) -> list[CaseLine]:
+    if not wanted.open:  # the shop's records are enough
+        return closed_cases(desk.shop, wanted)
+    return await (await desk.client()).cases(wanted)
+
+
+def _case_table(lines: Sequence[CaseLine], desk: Desk) -> str:
+    language = desk.language
+    if not lines:
+        return word("no_cases", language)
+    columns = ("case", "state", "amount", "due", "opened_by", "opened_at")
+    rows = [[word(name, language) for name in columns]]
+    rows.extend(
+        [
+            line.case_id,
+            state_label(line.flow, line.outcome or line.state, language),
+            "" if line.amount_fen is None else format_yuan(line.amount_fen),
+            time_with_distance(line.due, desk.now, desk.zone, language) if line.due else "",
+            line.opened_by,
+            clock_time(line.opened_at, desk.now, desk.zone),
+        ]
+        for line in lines
+    )
+    return table(rows)
+
+
+def _json_line(line: CaseLine) -> dict[str, Any]:
+    return {
+        "case_id": line.case_id,
+        "flow": line.flow,
+        "order_id": line.order_id,
+        "state": line.state,
+        "final": not line.open,
+        "outcome": line.outcome,
+        "amount_fen": line.amount_fen,
+        "due": line.due,
+        "waiting_for": list(line.waiting_for),
+        "opened_by": line.opened_by,
+        "opened_at": line.opened_at,
+        "closed_at": line.closed_at,
+    }
+
+
+def _write_csv(file: Path, lines: Sequence[CaseLine], zone: ZoneInfo) -> None:
+    """A CSV that spreadsheets read right: a BOM, and ids as `="…"` so that no digit is lost; times are the shop's."""
+    columns = (
+        "case_id",
+        "order_id",
+        "flow",
+        "state",
+        "outcome",
+        "amount",
+        "due",
+        "opened_by",
+        "opened_at",
+        "closed_at",
+    )
+
+    def local(when: datetime | None) -> str:
+        return f"{when.astimezone(zone):%Y-%m-%d %H:%M:%S}" if when else ""
+
+    try:
+        with file.open("w", encoding="utf-8-sig", newline="") as out:
+            writer = csv.writer(out)
+            writer.writerow(columns)
+            for line in lines:
+                fen = line.amount_fen
+                writer.writerow(
+                    [
+                        f'="{line.case_id}"',
+                        f'="{line.order_id}"',
+                        line.flow,
+                        line.state,
+                        line.outcome or "",
+                        "" if fen is None else f"{fen // 100}.{fen % 100:02d}",
+                        local(line.due),
+                        line.opened_by,
+                        local(line.opened_at),
+                        local(line.closed_at),
+                    ]
+                )
+    except OSError as error:
+        raise Stop(FAILED, f"{file} cannot be written: {error.strerror}.") from error
+
+
+def open_page(case: str, *, print_only: bool, as_json: bool) -> None:
+    """`casework open`."""
+    with sentences():
+        desk = Desk()
+    case_id = run_async(_find(desk, read_id(case)))
+    with sentences():
+        page = _page(desk, case_id)
+    if page is None:
+        raise Stop(FAILED, f"Where the UI of your Temporal cluster is, is not known here; look there for {case_id}.")
+    if as_json:
+        print_json({"case_id": case_id, "page": page})
+    else:
+        print(page, flush=True)
+    if not print_only and not webbrowser.open(page):
+        raise Stop(FAILED, "No browser could be opened.")
+
+
+async def _find(desk: Desk, case: str) -> str:
+    return await _resolve(await desk.client(), case)
+
+
+def _page(desk: Desk, case_id: str) -> str | None:
+    """The case's page in the Temporal UI: the embedded server's, or that of Temporal Cloud."""
+    cluster = configured_cluster()
+    if cluster is None:
+        running = read_running(desk.settings.home)
+        where, namespace = (running.ui if running else None), NAMESPACE
+    else:
+        cloud = cluster.address.partition(":")[0].endswith(_CLOUD)
+        where, namespace = ("https://cloud.temporal.io" if cloud else None), cluster.namespace
+    return f"{where}/namespaces/{quote(namespace)}/workflows/{quote(case_id)}" if where else None
+
+
+def print_diagram(what: str, *, as_svg: bool, as_json: bool) -> None:
+    """`casework diagram`."""
+    with sentences():
+        desk = Desk()
+        flow, case = _flow_or_none(what), None
+    if flow is None:
+        view = run_async(_look(desk, read_id(what)))
+        flow, case = flow_of_case(view.case_id), _case_of(view)
+    text = (svg if as_svg else mermaid)(flow, language=desk.language, case=case)
+    if as_json:
+        print_json(
+            {
+                "flow": flow.name,
+                "case_id": case.case_id if case else None,
+                "format": "svg" if as_svg else "mermaid",
+                "text": text,
+            }
+        )
+    else:
+        print(text.rstrip("\n"))
+
+
+def _case_of(view: CaseView) -> Case[CaseFigures]:
+    """As much of the case as its picture needs: where it is, and the path it took."""
+    return Case[CaseFigures](
+        case_id=view.case_id,
+        run_id="",
+        flow=view.flow,
+        order_id=view.order_id,
+        state=view.state,
+        opened_by=view.opened_by,
+        opened_at=view.opened_at,
+        trail=view.trail,
+    )
+
+
+# --- shared by the above ---
+
+
+async def _resolve(client: CaseworkClient, text: str) -> str:
+    try:
+        return await client.resolve(text)
+    except UnknownCase:
+        raise bad_input(_unknown(f"No case matches {text}", text)) from None
+
+
+def _flow(text: str) -> Flow[Any]:
+    try:
+        return flow_named(text)
+    except ValueError as error:
+        sentence = str(error)
+        raise bad_input(f"{sentence[0].upper()}{sentence[1:]}.") from None
+
+
+def _flow_or_none(text: str) -> Flow[Any] | None:
+    """The flow that a text names; digits, or a whole case id, name a case."""
+    if text[:1].isdigit() or any(text.startswith(f"{name}-") for name in FLOWS):
+        return None
+    return _flow(text) if text.isascii() and text[:1].isalpha() else None

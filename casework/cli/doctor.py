@@ -1,0 +1,151 @@
+"""`casework doctor`: what Casework would run with, and what is wrong with it."""
+
+from __future__ import annotations
+
+import platform
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime, timedelta
+from importlib.metadata import version
+from typing import Final
+
+from temporalio.api.enums.v1 import IndexedValueType, TaskQueueType
+from temporalio.api.operatorservice.v1 import ListSearchAttributesRequest
+from temporalio.api.taskqueue.v1 import TaskQueue
+from temporalio.api.workflowservice.v1 import DescribeTaskQueueRequest, GetSystemInfoRequest
+from temporalio.client import Client
+from temporalio.service import RPCError
+
+from casework import names
+from casework.cli.errors import FAILED, Stop
+from casework.cli.running import Desk, print_json, run_async
+from casework.connection import InvalidTemporalSettings, NoServer, configured_cluster, connect
+from casework.policy import PolicyError
+from casework.server import read_running
+from casework.settings import SettingsError
+from casework.shop.database import Database
+from casework.show import table
+
+_KINDS: Mapping[int, str] = {
+    IndexedValueType.INDEXED_VALUE_TYPE_KEYWORD: "Keyword",
+    IndexedValueType.INDEXED_VALUE_TYPE_KEYWORD_LIST: "KeywordList",
+    IndexedValueType.INDEXED_VALUE_TYPE_DATETIME: "Datetime",
+    IndexedValueType.INDEXED_VALUE_TYPE_INT: "Int",
+}
+
+ASKING: Final = timedelta(seconds=75)
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One thing that was looked at."""
+
+    what: str
+    ok: bool
+    found: str
+
+
+def examine(*, as_json: bool) -> None:
+    """`casework doctor`."""
+    findings = run_async(_examine())
+    wrong = [one for one in findings if not one.ok]
+    if as_json:
+        print_json([asdict(one) for one in findings])
+    else:
+        print(table([("✓" if one.ok else "✗", one.what, one.found) for one in findings]))
+    if wrong:
+        raise Stop(FAILED, "Wrong: " + "; ".join(f"{one.what} ({one.found.rstrip('.')})" for one in wrong) + ".")
+
+
+async def _examine() -> list[Finding]:
+    versions = ", ".join(f"{name} {version(name)}" for name in ("temporalio", "transitions", "SQLAlchemy"))
+    findings = [Finding("versions", True, f"Python {platform.python_version()}, {versions}")]
+    try:
+        desk = Desk()
+    except SettingsError as error:
+        return [*findings, Finding("settings", False, str(error))]
+    findings.append(Finding("home", True, str(desk.settings.home)))
+    findings.append(_policy(desk))
+    findings.append(_database(desk))
+    findings.extend(await _server(desk))
+    return findings
+
+
+def _policy(desk: Desk) -> Finding:
+    try:
+        return Finding("policy", True, f"{desk.policy.version}, {desk.settings.policy or 'the one shipped'}")
+    except PolicyError as error:
+        return Finding("policy", False, str(error))
+
+
+def _database(desk: Desk) -> Finding:
+    # without the URL's password, and without reading a single row
+    kind = desk.settings.database_url.partition(":")[0].partition("+")[0]
+    try:
+        state = Database(desk.settings.database_url).schema_state()
+    except Exception as error:  # noqa: BLE001 - whatever a database can say: it is what is wrong
+        return Finding("database", False, f"{kind}: {type(error).__name__}, it cannot be used")
+    advice = {
+        "current": "",
+        "missing": "; casework up or casework import makes it",
+        "behind": "; casework up brings it up to date",
+        "ahead": "; it is from a newer version of Casework",
+    }
+    return Finding("database", state == "current", f"{kind}, schema {state}{advice[state]}")
+
+
+async def _server(desk: Desk) -> list[Finding]:
+    try:
+        cluster = configured_cluster()
+        client = await connect(desk.settings.home)
+    except (NoServer, InvalidTemporalSettings) as error:
+        return [Finding("server", False, str(error))]
+    running = read_running(desk.settings.home)
+    where = str(cluster) if cluster else f"{running.address}, UI {running.ui}" if running else "?"
+    try:
+        information = await client.workflow_service.get_system_info(GetSystemInfoRequest())
+        known = await known_search_attributes(client)
+        pollers = await _pollers(client)
+    except RPCError as error:
+        return [Finding("server", False, f"{where}: {error.message}")]
+    return [
+        Finding("server", True, f"Temporal {information.server_version} at {where}"),
+        _search_attributes(known),
+        Finding(
+            "worker",
+            bool(pollers),
+            f"{', '.join(pollers)} on task queue {names.TASK_QUEUE}"
+            if pollers
+            else f"none listens on task queue {names.TASK_QUEUE}: casework up runs one",
+        ),
+    ]
+
+
+def _search_attributes(known: Mapping[str, str]) -> Finding:
+    wrong = [
+        f"{name} is {known[name]} and must be {kind}" if name in known else f"{name} ({kind}) is missing"
+        for name, kind in names.SEARCH_ATTRIBUTES.items()
+        if known.get(name) != kind
+    ]
+    return Finding("search attributes", not wrong, "; ".join(wrong) or f"all {len(names.SEARCH_ATTRIBUTES)}")
+
+
+async def known_search_attributes(client: Client) -> dict[str, str]:
+    """The namespace's own search attributes: name → type."""
+    listed = await client.operator_service.list_search_attributes(
+        ListSearchAttributesRequest(namespace=client.namespace)
+    )
+    return {name: _KINDS.get(kind, "of another type") for name, kind in listed.custom_attributes.items()}
+
+
+async def _pollers(client: Client) -> list[str]:
+    """Who asks the task queue for work: a worker's question stands for a minute, then it asks again."""
+    described = await client.workflow_service.describe_task_queue(
+        DescribeTaskQueueRequest(
+            namespace=client.namespace,
+            task_queue=TaskQueue(name=names.TASK_QUEUE),
+            task_queue_type=TaskQueueType.TASK_QUEUE_TYPE_WORKFLOW,
+        )
+    )
+    since = datetime.now(UTC) - ASKING
+    return sorted({one.identity for one in described.pollers if one.last_access_time.ToDatetime(tzinfo=UTC) >= since})

@@ -1,0 +1,65 @@
+"""Runs a command and ends it: the exit code, and one plain sentence on stderr instead of a traceback."""
+
+from __future__ import annotations
+
+import io
+import os
+import sys
+from collections.abc import Sequence
+
+import typer
+from typer.main import get_command
+
+from casework.cli.app import app
+from casework.cli.errors import BAD_INPUT, DONE, FAILED, Stop
+
+
+def main() -> None:
+    """The `casework` command."""
+    sys.exit(run(sys.argv[1:]))
+
+
+def run(arguments: Sequence[str]) -> int:
+    """Run one command line and give its exit code."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")  # a terminal that knows no Chinese shows question marks
+    try:
+        code = app(args=list(arguments), prog_name="casework", standalone_mode=False)
+        sys.stdout.flush()
+    except Stop as stop:
+        _say(str(stop))
+        return stop.code
+    except typer.TyperException as wrong:
+        _say(f"{_sentence(wrong.format_message())} See casework {_command(arguments)}--help.")
+        return BAD_INPUT
+    except (KeyboardInterrupt, typer.Abort):
+        _say("Interrupted.")
+        return FAILED
+    except BrokenPipeError:
+        # whoever read the output has seen enough; Python must not try to flush the rest
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return DONE
+    except Exception as fault:
+        if sys.flags.dev_mode:
+            raise
+        what = " ".join(str(fault).split()) or "no more is known"
+        _say(f"{type(fault).__name__}: {what} (python -X dev -m casework … shows where).")
+        return FAILED
+    return code if isinstance(code, int) else DONE
+
+
+def _command(arguments: Sequence[str]) -> str:
+    """The name of the command, if it is one."""
+    first = next(iter(arguments), "")
+    return f"{first} " if first in getattr(get_command(app), "commands", {}) else ""
+
+
+def _sentence(text: str) -> str:
+    text = " ".join(text.split())
+    return text if text.endswith((".", "?", "!")) else f"{text}."
+
+
+def _say(sentence: str) -> None:
+    if sentence:
+        print(sentence, file=sys.stderr)

@@ -1,0 +1,122 @@
+"""Reads what people type or paste: ids as spreadsheets leave them, times, lines, `field=value`. Pure."""
+
+from __future__ import annotations
+
+import json
+import re
+import unicodedata
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from datetime import datetime
+from typing import Annotated, Any, Final
+from zoneinfo import ZoneInfo
+
+from pydantic import BaseModel, TypeAdapter, ValidationError
+
+from casework.cli.errors import Stop, bad_input
+from casework.messages import COMMON_FIELDS
+
+_WRAPPED: Final = re.compile(r'^="?([^"]*)"?$')
+_ROUNDED: Final = re.compile(r"^[0-9]+([.,][0-9]+)?[eE][+]?[0-9]+$")
+_LINE: Final = re.compile(r"^([0-9]{1,6})(?:x([0-9]{1,7}))?$")
+_SPREADSHEET_DIGITS: Final = 15
+"""A spreadsheet keeps so many digits of a number and makes zeros of the rest."""
+
+
+def read_id(text: str) -> str:
+    """An order id, waybill or case id as it was meant: full-width digits, `="…"` and a leading `'` are understood.
+
+    Refuses an id that a spreadsheet has rounded.
+    """
+    cleaned = unicodedata.normalize("NFKC", text).strip()
+    wrapped = _WRAPPED.match(cleaned)
+    cleaned = (wrapped.group(1) if wrapped else cleaned).strip().removeprefix("'").removeprefix("No:").strip()
+    if _ROUNDED.match(cleaned):
+        raise bad_input(
+            f"{cleaned} was rounded by a spreadsheet: its last digits are lost; copy the id from the order itself."
+        )
+    if not cleaned:
+        raise bad_input("An id is wanted, and the text is empty.")
+    return cleaned
+
+
+def looks_rounded(identifier: str) -> bool:
+    """Whether an id that nobody knows ends in the zeros that a spreadsheet makes of what it cannot keep."""
+    end = identifier[_SPREADSHEET_DIGITS:]
+    return identifier.isdigit() and bool(end) and not end.strip("0")
+
+
+def read_time(text: str, zone: ZoneInfo) -> datetime:
+    """A time as people give it in commands; one without a zone is the shop's."""
+    cleaned = unicodedata.normalize("NFKC", text).strip()
+    try:
+        when = datetime.fromisoformat(cleaned)
+    except ValueError:
+        raise bad_input(
+            f"{text!r} is not a time: write it as 2026-11-20 or '2026-11-20 18:00', with a zone if not the shop's."
+        ) from None
+    return when if when.tzinfo else when.replace(tzinfo=zone)
+
+
+def read_lines(text: str, whole: Mapping[int, int]) -> list[dict[str, int]]:
+    """Lines as `1,3x2`: line 1 whole, and two pieces of line 3.
+
+    `whole` says how many pieces a line has, for those named without a quantity.
+    """
+    lines: list[dict[str, int]] = []
+    for part in re.split(r"[,，、\s]+", unicodedata.normalize("NFKC", text.replace("×", "x")).strip()):
+        match = _LINE.match(part)
+        if match is None:
+            raise bad_input(f"lines: {part!r} is not a line; write them as 1,3x2 (line 1 whole, two pieces of line 3).")
+        number = int(match.group(1))
+        if match.group(2) is None and number not in whole:
+            known = ", ".join(str(one) for one in sorted(whole)) or "none"
+            raise bad_input(f"lines: the order has no line {number}; its lines are {known}.")
+        lines.append({"line": number, "quantity": int(match.group(2)) if match.group(2) else whole[number]})
+    return lines
+
+
+def read_fields(
+    given: Sequence[str], message: type[BaseModel], zone: ZoneInfo, whole: Mapping[int, int]
+) -> dict[str, Any]:
+    """What `--set field=value …` says, each value read as its field wants it.
+
+    A text stays a text where the field takes one; otherwise it is read as JSON. Times without a zone are the shop's,
+    and lines may be written as `1,3x2`.
+    """
+    fields: dict[str, Any] = {}
+    for one in given:
+        name, equals, text = one.partition("=")
+        name = name.strip()
+        if not equals or not name:
+            raise bad_input(f"--set wants field=value, not {one!r}.")
+        if name in fields:
+            raise bad_input(f"--set names {name} twice.")
+        fields[name] = _read_field(name, text, message, zone, whole)
+    return fields
+
+
+def _read_field(name: str, text: str, message: type[BaseModel], zone: ZoneInfo, whole: Mapping[int, int]) -> Any:
+    field = message.model_fields.get(name)
+    if field is None:
+        known = [one for one in message.model_fields if one not in COMMON_FIELDS]
+        raise bad_input(f"There is no field {name} here; " + (f"there is {', '.join(known)}." if known else "none is."))
+    if name == "lines" and not text.lstrip().startswith("["):
+        return read_lines(text, whole)
+    # the field with all that is asked of it, by itself
+    wanted = TypeAdapter[Any](Annotated[field.annotation, field])  # pyright: ignore[reportInvalidTypeForm, reportArgumentType] - known only when it runs
+    candidates: list[Any] = [text]
+    try:
+        candidates.append(json.loads(text))
+    except ValueError:
+        # if it is no time either, the field itself says what it wants
+        with suppress(Stop):
+            candidates.append(read_time(text, zone).isoformat())
+    for candidate in candidates:
+        try:
+            wanted.validate_python(candidate)
+        except ValidationError:
+            continue
+        return candidate
+    # as JSON if it was any: the message itself then says what is wrong with it
+    return candidates[1] if len(candidates) > 1 and not isinstance(candidates[1], str) else text

@@ -1,0 +1,132 @@
+"""`casework up`: Temporal server, shop and worker in one process, until Ctrl-C."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import sys
+from contextlib import AsyncExitStack, suppress
+from pathlib import Path
+from typing import Final
+
+import structlog
+from temporalio.client import Client
+from temporalio.service import RPCError
+
+from casework.cli.errors import FAILED, Stop
+from casework.cli.running import Desk, sentences
+from casework.client import CaseworkClient
+from casework.connection import Cluster, NoServer, configured_cluster, connect
+from casework.converter import DATA_CONVERTER
+from casework.logs import configure_logs
+from casework.names import SEARCH_ATTRIBUTES
+from casework.server import DEFAULT_PORT, DEFAULT_UI_PORT, EmbeddedServer, find_server_program
+from casework.shop.database import Database
+
+LOGGER = structlog.stdlib.get_logger("casework.up")
+NOTICES_EVERY_SECONDS: Final = 2.0
+"""How often the cases are told what happened to their orders."""
+
+
+def run_desk(*, port: int | None, ui_port: int | None) -> None:
+    """`casework up`."""
+    with sentences():
+        desk = Desk()
+        cluster = configured_cluster()
+        program: Path | None = None
+        if cluster is None:
+            given = desk.settings.temporal_cli
+            found = find_server_program(_report, given=str(given) if given else None)
+            print(f"✓ {found}", flush=True)
+            program = found.path
+        elif port is not None or ui_port is not None:
+            raise Stop(FAILED, f"--port and --ui-port are for the embedded server; your settings name a {cluster}.")
+        else:
+            print(f"✓ {cluster}", flush=True)
+        desk.policy  # noqa: B018 - a policy that is refused is told before anything is started
+        with suppress(KeyboardInterrupt):
+            asyncio.run(_run(desk, program, cluster, port or DEFAULT_PORT, ui_port or DEFAULT_UI_PORT))
+
+
+def _report(line: str) -> None:
+    print(line, file=sys.stderr, flush=True)
+
+
+async def _run(desk: Desk, program: Path | None, cluster: Cluster | None, port: int, ui_port: int) -> None:
+    from worker import build_worker
+
+    configure_logs()
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, stop.set)
+    async with AsyncExitStack() as stack:
+        server: EmbeddedServer | None = None
+        if program is not None:
+            server = EmbeddedServer(program, desk.settings.home, port=port, ui_port=ui_port)
+            await stack.enter_async_context(server)
+        database = desk.new_shop
+        client = await connect(desk.settings.home, data_converter=DATA_CONVERTER)
+        if cluster is not None:
+            await _check_search_attributes(client)
+        await stack.enter_async_context(build_worker(client, database, desk.policy))
+        _welcome(server.ui if server else None)
+        await _until_stopped(stop, server, client, database)
+        print("Stopping …", flush=True)
+
+
+async def _until_stopped(
+    stop: asyncio.Event, server: EmbeddedServer | None, client: Client, database: Database
+) -> None:
+    news = asyncio.create_task(_deliver(CaseworkClient(client, database)))
+    stopped = asyncio.create_task(stop.wait())
+    watched: set[asyncio.Task[object]] = {stopped, news}
+    ended: asyncio.Task[int] | None = None
+    if server is not None:
+        ended = asyncio.create_task(server.wait_until_ended())
+        watched.add(ended)
+    try:
+        await asyncio.wait(watched, return_when=asyncio.FIRST_COMPLETED)
+        if news.done():
+            news.result()
+        if ended is not None and ended.done() and not stopped.done():
+            raise Stop(FAILED, "The Temporal server has ended by itself; its log is temporal.log in CASEWORK_HOME.")
+    finally:
+        for task in watched:
+            task.cancel()
+        await asyncio.gather(*watched, return_exceptions=True)
+
+
+async def _deliver(client: CaseworkClient) -> None:
+    """Tell the cases what happened to their orders, now and every few seconds; what was not told waits in the shop."""
+    while True:
+        try:
+            told = await client.deliver_notices()
+        except RPCError as error:
+            LOGGER.warning("notices_wait", why=error.message)
+        else:
+            if told:
+                LOGGER.info("notices_delivered", cases=told)
+        await asyncio.sleep(NOTICES_EVERY_SECONDS)
+
+
+async def _check_search_attributes(client: Client) -> None:
+    """A cluster is not ours to change: say what it lacks, and how to add it."""
+    from casework.cli.doctor import known_search_attributes
+
+    known = await known_search_attributes(client)
+    missing = [f"--name {name} --type {kind}" for name, kind in SEARCH_ATTRIBUTES.items() if name not in known]
+    if missing:
+        raise NoServer(
+            "The cluster lacks search attributes; add them with: temporal operator search-attribute create "
+            + " ".join(missing)
+        )
+
+
+def _welcome(ui: str | None) -> None:
+    if ui is not None:
+        print(f"✓ Temporal UI {ui}")
+    print("✓ The worker runs. Stop with Ctrl-C. Try, in another terminal:")
+    print("    casework import FILE…              take in your shop's exports")
+    print("    casework start refund --order ID --by aftersale.1")
+    print("    casework inbox --by finance.1      what waits for a person", flush=True)

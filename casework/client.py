@@ -1,0 +1,719 @@
+"""The client of a case desk: opens cases, acts on them, looks at them. What the commands use, and scripts may.
+
+It checks against the tables and the shop before it sends anything; the case checks again.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any, Final, TypeVar, cast
+from uuid import uuid4
+
+from pydantic import ValidationError
+from temporalio.api.enums.v1 import EventType
+from temporalio.client import (
+    Client,
+    WorkflowExecution,
+    WorkflowExecutionStatus,
+    WorkflowFailureError,
+    WorkflowHandle,
+    WorkflowQueryFailedError,
+    WorkflowUpdateFailedError,
+    WorkflowUpdateRPCTimeoutOrCancelledError,
+)
+from temporalio.common import SearchAttributePair, TypedSearchAttributes, WorkflowIDConflictPolicy
+from temporalio.exceptions import ApplicationError, WorkflowAlreadyStartedError
+from temporalio.service import RPCError, RPCStatusCode
+
+from casework import names
+from casework.authority import actor_named
+from casework.case import CaseView
+from casework.details import CASE_AMOUNT, CASE_DUE, CASE_OPENED_BY, CASE_STATE, CASE_WAITING_FOR, ORDER_ID
+from casework.messages import explain
+from casework.opening import BadStart, examine_start
+from casework.privacy import personal_text
+from casework.shop import notices, orders, records
+from casework.shop.database import Database
+from casework.shop.errors import UnknownOrder
+from casework.shop.staff import all_staff
+from state_machines.common import CANCEL
+from state_machines.flows import FLOWS
+from state_machines.roles import Automatic, Role
+from state_machines.table import Flow
+
+ANSWER_SECONDS: Final = 10.0
+"""How long a command waits for a worker to answer."""
+AT_ONCE: Final = 20
+"""Cases asked at the same time."""
+POLL_SECONDS: Final = 0.05
+
+OPEN: Final = "ExecutionStatus = 'Running'"
+ResultT = TypeVar("ResultT")
+Handle = WorkflowHandle[Any, Any]
+
+
+class BadInput(Exception):
+    """Refused before anything was sent: one plain sentence."""
+
+
+class UnknownCase(BadInput):
+    """No case has that id, order or waybill."""
+
+
+class SeveralCases(BadInput):
+    """Several cases match: `case_ids` lists them, and nothing was done."""
+
+    def __init__(self, text: str, case_ids: Sequence[str]) -> None:
+        super().__init__(f"{text} matches {len(case_ids)} cases, and nothing was done: " + ", ".join(case_ids))
+        self.case_ids = list(case_ids)
+
+
+class CaseRefused(Exception):
+    """The case says no: one plain sentence that says why."""
+
+
+class CaseOpen(CaseRefused):
+    """Another case is open already: `case_id` names it."""
+
+    def __init__(self, case_id: str, sentence: str) -> None:
+        super().__init__(sentence)
+        self.case_id = case_id
+
+
+class CaseEnded(CaseRefused):
+    """The case has ended."""
+
+
+class NoAnswer(Exception):
+    """No worker answered in time; `taken_in` tells whether the message was (None: nothing was sent)."""
+
+    def __init__(self, sentence: str, *, taken_in: bool | None) -> None:
+        super().__init__(sentence)
+        self.taken_in = taken_in
+
+
+@dataclass(frozen=True, slots=True)
+class PreparedStart:
+    """A start that was examined: what Temporal is asked to do."""
+
+    flow: Flow[Any]
+    case_id: str
+    payload: dict[str, Any]
+
+    @property
+    def summary(self) -> str:
+        """The one line that the Temporal UI shows of the case."""
+        return f"{self.flow.label.zh} / {self.flow.label.en} · {self.payload['order_id']}"
+
+
+@dataclass(frozen=True, slots=True)
+class CaseLine:
+    """A case in a list. Times are aware datetimes in UTC, the amount is in fen."""
+
+    case_id: str
+    flow: str
+    order_id: str
+    state: str
+    open: bool
+    outcome: str | None
+    amount_fen: int | None
+    due: datetime | None
+    waiting_for: tuple[str, ...]
+    opened_by: str
+    opened_at: datetime
+    closed_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class CaseFilter:
+    """Which cases are meant; everything that is None does not matter."""
+
+    order_id: str | None = None
+    opened_by: str | None = None
+    flow: str | None = None
+    state: str | None = None
+    outcome: str | None = None
+    since: datetime | None = None
+    """Opened at or after this."""
+    open: bool = True
+    """With the open ones."""
+    closed: bool = True
+    """With the closed ones."""
+
+    def matches(self, line: CaseLine) -> bool:
+        """Whether a case is meant."""
+        return (
+            (self.order_id is None or line.order_id == self.order_id)
+            and (self.opened_by is None or line.opened_by == self.opened_by)
+            and (self.flow is None or line.flow == self.flow)
+            and (self.state is None or line.state == self.state)
+            and (self.outcome is None or line.outcome == self.outcome)
+            and (self.since is None or line.opened_at >= self.since)
+            and (self.open if line.open else self.closed)
+        )
+
+
+# --- what needs no server ---
+
+
+def flow_of_case(case_id: str) -> Flow[Any]:
+    """The flow whose name begins the case id.
+
+    Raises:
+        UnknownCase: where there is none.
+
+    """
+    flow = next((flow for name, flow in FLOWS.items() if case_id.startswith(f"{name}-")), None)
+    if flow is None:
+        raise UnknownCase(f"{case_id} is not the id of a case.")
+    return flow
+
+
+def prepare_start(database: Database, flow_name: str, fields: Mapping[str, Any]) -> PreparedStart:
+    """Examine a start against its model and the shop, and give it its case id. Sends nothing.
+
+    Raises:
+        BadInput: one plain sentence that names the field.
+
+    """
+    flow = FLOWS[flow_name]
+    payload = {name: value for name, value in fields.items() if value is not None}
+    for name in ("from_case", "order_terminated"):
+        if name in payload:
+            raise BadInput(f"{name} is only for cases that another case opens.")
+    with database.reading() as session:
+        try:
+            examined = examine_start(session, flow_name=flow_name, given=payload)
+        except BadStart as refused:
+            raise BadInput(f"{refused}.") from None
+        all_lines = {line.number for line in orders.read_order(session, examined.start.order_id).lines}
+    asked = [int(line["line"]) for line in cast("list[dict[str, int]]", payload.get("lines") or [])]
+    case_id = f"{flow_name}-{examined.start.order_id}"
+    if asked and set(asked) != all_lines:
+        case_id += "-" + ".".join(str(line) for line in sorted(asked))
+    return PreparedStart(flow, case_id, payload)
+
+
+def check_message(
+    database: Database, case_id: str, order_id: str | None, trigger: str, fields: Mapping[str, Any]
+) -> None:
+    """Check what is to be sent to a case against the trigger's fields and the order's own name and address.
+
+    Raises:
+        BadInput: one plain sentence that names the field.
+
+    """
+    flow = flow_of_case(case_id)
+    known = {one.name: one for one in flow.signals}
+    if trigger not in known:
+        raise BadInput(f"There is no trigger {trigger} in {flow.name}; there is {', '.join(known)}.")
+    try:
+        message = known[trigger].message.model_validate(dict(fields))
+    except ValidationError as error:
+        raise BadInput(f"{explain(error)}.") from None
+    given = message.model_dump(mode="json", exclude={"by", "id", "version"}, exclude_none=True)
+    texts = [text for name, value in given.items() for text in _texts(name, value)]
+    if order_id is None or not texts:
+        return
+    with database.reading() as session:
+        try:
+            order = orders.read_order(session, order_id)
+        except UnknownOrder:
+            return
+    for name, text in texts:
+        problem = personal_text(text, names=order.names, addresses=order.addresses)
+        if problem is not None:
+            raise BadInput(problem if problem.startswith(name) else f"{name}: {problem}")
+
+
+def _texts(name: str, value: Any) -> Iterable[tuple[str, str]]:
+    if isinstance(value, str):
+        yield name, value
+    elif isinstance(value, dict):
+        for part in cast("dict[str, Any]", value).values():
+            yield from _texts(name, part)
+    elif isinstance(value, list):
+        for part in cast("list[Any]", value):
+            yield from _texts(name, part)
+
+
+def closed_view(database: Database, case_id: str) -> CaseView | None:
+    """The view of a case's last run at its end, from the shop's record; None if that run is open or unknown."""
+    with database.reading() as session:
+        runs = records.find_records(session, case_id=case_id)
+    last = max(runs, key=lambda run: run.opened_at, default=None)
+    return CaseView.model_validate(last.view) if last is not None and last.view is not None else None
+
+
+def closed_cases(database: Database, wanted: CaseFilter) -> list[CaseLine]:
+    """The closed cases that are meant, from the shop's records; newest first."""
+    with database.reading() as session:
+        found = records.find_records(session, order_id=wanted.order_id, flow=wanted.flow, closed=True)
+    lines = [_line_of_record(one) for one in found]
+    return _newest_first(line for line in lines if wanted.matches(line))
+
+
+def is_overdue(view: CaseView, now: datetime) -> bool:
+    """Whether the deadline of a waiting case has passed: also where its clock has fired already and it stayed."""
+    if view.final or view.due is None:
+        return False
+    moves = [line for line in view.trail if line.accepted]
+    alarmed = bool(moves) and moves[-1].by == Automatic.CLOCK and moves[-1].source == moves[-1].dest
+    return alarmed or view.due <= now
+
+
+# --- what talks to Temporal ---
+
+
+class CaseworkClient:
+    """A case desk's client: `CaseworkClient(client, database)`; both are the caller's to close."""
+
+    def __init__(
+        self,
+        client: Client,
+        database: Database,
+        *,
+        task_queue: str = names.TASK_QUEUE,
+        answer_seconds: float = ANSWER_SECONDS,
+    ) -> None:
+        """`client` must use `casework.converter.DATA_CONVERTER`; `database` is the shop's."""
+        self.temporal = client
+        self._database = database
+        self._task_queue = task_queue
+        self._answer_seconds = answer_seconds
+
+    # --- open ---
+
+    async def start_case(self, flow_name: str, fields: Mapping[str, Any]) -> str:
+        """Open a case and give its id; it is examined against the shop first.
+
+        Raises:
+            BadInput: the start is refused, nothing was sent.
+            CaseOpen: another open case is about the same, or has one of the lines.
+
+        """
+        return await self.start_prepared(prepare_start(self._database, flow_name, fields))
+
+    async def start_prepared(self, prepared: PreparedStart) -> str:
+        """As `start_case`, for a start that `prepare_start` has examined."""
+        order_id, by = str(prepared.payload["order_id"]), str(prepared.payload["by"])
+        self._refuse_overlap(prepared, order_id)
+        try:
+            await self.temporal.start_workflow(
+                prepared.flow.workflow,
+                prepared.payload,
+                id=prepared.case_id,
+                task_queue=self._task_queue,
+                id_conflict_policy=WorkflowIDConflictPolicy.FAIL,
+                static_summary=prepared.summary,
+                static_details=f"casework show {prepared.case_id}",
+                search_attributes=TypedSearchAttributes(
+                    [SearchAttributePair(ORDER_ID, order_id), SearchAttributePair(CASE_OPENED_BY, by)]
+                ),
+            )
+        except WorkflowAlreadyStartedError:
+            raise CaseOpen(
+                prepared.case_id, f"The case {prepared.case_id} is open already: look at it with casework show."
+            ) from None
+        return prepared.case_id
+
+    def _refuse_overlap(self, prepared: PreparedStart, order_id: str) -> None:
+        """Another open case may have one of the lines; the case looks again, in one transaction with its claim."""
+        with self._database.reading() as session:
+            examined = examine_start(session, flow_name=prepared.flow.name, given=prepared.payload)
+            lines = orders.resolve_lines(session, order_id, getattr(examined.start, "lines", None))
+            standing = orders.standing(session, order_id, lines, at=datetime.now(UTC), case_id=prepared.case_id)
+        if standing.claimed_by is not None:
+            raise CaseOpen(
+                standing.claimed_by,
+                f"The open case {standing.claimed_by} has a line of this already: look at it with casework show.",
+            )
+
+    # --- look ---
+
+    async def view(self, case_id: str) -> CaseView:
+        """The case: an open one is asked itself, a closed one is read from the shop's record.
+
+        Raises:
+            UnknownCase: neither Temporal nor the shop knows it.
+            CaseRefused: it was started with something that cannot be a case, and says what.
+            NoAnswer: no worker answers.
+
+        """
+        handle = self._handle(case_id)
+        try:
+            described = await handle.describe(rpc_timeout=self._timeout)
+        except RPCError as error:
+            if error.status is not RPCStatusCode.NOT_FOUND:
+                raise
+            described = None
+        if described is not None and described.status is WorkflowExecutionStatus.RUNNING:
+            return await self._ask(handle)
+        recorded = closed_view(self._database, case_id)
+        if recorded is not None:
+            return recorded
+        if described is None:
+            raise UnknownCase(f"There is no case {case_id}.")
+        if described.status is WorkflowExecutionStatus.COMPLETED:
+            return CaseView.model_validate(await handle.result())
+        raise CaseRefused(f"The case {case_id} is not one: {await _why_failed(handle)}.")
+
+    async def _ask(self, handle: Handle) -> CaseView:
+        try:
+            answer = await self._in_time(handle.query(names.CASE_QUERY, rpc_timeout=self._timeout))
+        except WorkflowQueryFailedError as error:
+            raise CaseRefused(f"The case {handle.id} cannot be shown: {error}.") from None
+        except (RPCError, TimeoutError) as error:
+            if isinstance(error, RPCError) and error.status not in _NO_WORKER:
+                raise
+            raise NoAnswer(
+                f"No worker answered for {handle.id} within {self._answer_seconds:.0f} s, and nothing was sent: "
+                "is casework up running?",
+                taken_in=None,
+            ) from None
+        return CaseView.model_validate(answer)
+
+    # --- act ---
+
+    async def submit(
+        self, case_id: str, trigger: str, fields: Mapping[str, Any], *, seen: CaseView | None = None
+    ) -> CaseView:
+        """Act on a case; gives its view after the move.
+
+        `seen` is the view that the decision is made on (default: the case is asked now); its version goes along, and
+        an id that makes a resend harmless.
+
+        Raises:
+            BadInput: refused here, nothing was sent.
+            CaseRefused: the case says no.
+            CaseEnded: there is nothing more to decide.
+            NoAnswer: no worker answered; tells whether the message was taken in.
+
+        """
+        flow_of_case(case_id)
+        check_message(self._database, case_id, None, trigger, fields)
+        seen = seen or await self.view(case_id)
+        if seen.final:
+            raise _ended(seen)
+        check_message(self._database, case_id, seen.order_id, trigger, fields)
+        message = {"id": uuid4().hex, "version": seen.version, **fields, "trigger": trigger}
+        handle = self._handle(case_id)
+        update_id = f"casework-{uuid4().hex}"
+        try:
+            answer = await self._in_time(
+                handle.execute_update(names.SUBMIT, message, id=update_id, rpc_timeout=self._timeout)
+            )
+        except WorkflowUpdateFailedError as error:
+            cause = error.cause
+            if isinstance(cause, ApplicationError) and cause.type in ("Refused", "BadStart"):
+                raise CaseRefused(_sentence(cause.message)) from None
+            await self._refuse_if_ended(case_id)
+            raise
+        except (WorkflowUpdateRPCTimeoutOrCancelledError, TimeoutError):
+            raise await self._not_answered(handle, update_id, str(message["id"])) from None
+        except RPCError as error:
+            if error.status in _NO_WORKER:
+                raise await self._not_answered(handle, update_id, str(message["id"])) from None
+            if error.status is RPCStatusCode.NOT_FOUND:
+                await self._refuse_if_ended(case_id)
+            raise
+        return CaseView.model_validate(answer)
+
+    async def _refuse_if_ended(self, case_id: str) -> None:
+        """The server no longer takes a message while a case closes: look, and say so."""
+        view = await self.view(case_id)
+        if view.final:
+            raise _ended(view) from None
+
+    async def _not_answered(self, handle: Handle, update_id: str, message_id: str) -> NoAnswer:
+        taken_in = await self._was_taken_in(handle, update_id)
+        what = "but the message was taken in" if taken_in else "and the message has not been taken in"
+        return NoAnswer(
+            f"No worker answered for {handle.id} within {self._answer_seconds:.0f} s, {what}; "
+            f"sending it again with --set id={message_id} can do no harm.",
+            taken_in=taken_in,
+        )
+
+    async def _was_taken_in(self, handle: Handle, update_id: str) -> bool:
+        """Whether the case's history holds the message."""
+        accepted = EventType.EVENT_TYPE_WORKFLOW_EXECUTION_UPDATE_ACCEPTED
+        async for event in handle.fetch_history_events():
+            if event.event_type == accepted:
+                attributes = event.workflow_execution_update_accepted_event_attributes
+                if attributes.protocol_instance_id == update_id:
+                    return True
+        return False
+
+    async def cancel(self, case_id: str, *, seen: CaseView | None = None) -> CaseView:
+        """Ask Temporal to cancel the case, and wait for what the case makes of it.
+
+        Raises:
+            CaseRefused: the case says no (once money has been sent, for example).
+            CaseEnded: there is nothing more to cancel.
+            NoAnswer: it has not answered yet; the request was taken in.
+
+        """
+        seen = seen or await self.view(case_id)
+        if seen.final:
+            raise _ended(seen)
+        handle = self._handle(case_id)
+        try:
+            await handle.cancel(rpc_timeout=self._timeout)
+        except RPCError as error:
+            if error.status is RPCStatusCode.NOT_FOUND:
+                await self._refuse_if_ended(case_id)
+            raise
+        try:
+            async with asyncio.timeout(self._answer_seconds):
+                return await self._answered_cancel(case_id, len(seen.trail))
+        except TimeoutError:
+            raise NoAnswer(
+                f"{case_id} has not answered within {self._answer_seconds:.0f} s, but the request was taken in: "
+                "it counts as soon as no payment is out and a worker runs.",
+                taken_in=True,
+            ) from None
+
+    async def _answered_cancel(self, case_id: str, known: int) -> CaseView:
+        while True:
+            view = await self.view(case_id)
+            answers = [line for line in view.trail[known:] if line.trigger == CANCEL]
+            if answers and not answers[0].accepted:
+                raise CaseRefused(_sentence(answers[0].why or "refused"))
+            if view.final:
+                return view
+            await asyncio.sleep(POLL_SECONDS)
+
+    # --- lists ---
+
+    async def inbox(self, staff_id: str | None = None, roles: Sequence[Role] = ()) -> list[CaseView]:
+        """The cases that wait for a person, in every role they may act in now, or for the roles; soonest first.
+
+        Temporal's list may lag behind, so every case is asked again before it is shown.
+
+        Raises:
+            BadInput: there is no such person, or they are absent.
+
+        """
+        wanted = set(roles) | (self._roles_of(staff_id) if staff_id is not None else set())
+        if not wanted:
+            return []
+        quoted = ", ".join(f"'{role}'" for role in sorted(wanted))
+        query = f"{names.CASE_WAITING_FOR} IN ({quoted}) AND {OPEN}"
+        case_ids = [execution.id async for execution in self.temporal.list_workflows(query)]
+        views = await _each(case_ids, self._still_open)
+        waiting = [view for view in views if view is not None and wanted & set(_expected(view))]
+        latest = datetime.max.replace(tzinfo=UTC)
+        return sorted(waiting, key=lambda view: (view.due or latest, view.case_id))
+
+    def _roles_of(self, staff_id: str) -> set[Role]:
+        with self._database.reading() as session:
+            actor, why = actor_named(all_staff(session), staff_id)
+        if actor is None:
+            raise BadInput(_sentence(why or f"{staff_id} may not act"))
+        return set(actor.grants)
+
+    async def _still_open(self, case_id: str) -> CaseView | None:
+        try:
+            view = await self.view(case_id)
+        except (UnknownCase, CaseRefused):
+            return None
+        return None if view.final else view
+
+    async def cases(self, wanted: CaseFilter) -> list[CaseLine]:
+        """Open and closed cases, also those Temporal no longer keeps; newest first.
+
+        Where an open case is, is Temporal's list, which may lag a moment behind; `view` asks the case itself.
+        """
+        found = closed_cases(self._database, wanted) if wanted.closed else []
+        if wanted.open:
+            lines = await self._open_cases(wanted)
+            found += [line for line in lines if wanted.matches(line)]
+        return _newest_first(found)
+
+    async def _open_cases(self, wanted: CaseFilter) -> list[CaseLine]:
+        types = ", ".join(f"'{name}'" for name in names.WORKFLOW_TYPES.values())
+        listed = {
+            execution.id: execution
+            async for execution in self.temporal.list_workflows(f"{OPEN} AND WorkflowType IN ({types})")
+        }
+        with self._database.reading() as session:
+            recorded = records.find_records(session, order_id=wanted.order_id, flow=wanted.flow, closed=False)
+        # the shop knows of a case before Temporal lists it
+        unlisted = await _each([one.case_id for one in recorded if one.case_id not in listed], self._still_open)
+        return [
+            *(_line_of_execution(execution) for execution in listed.values()),
+            *(_line_of_view(view) for view in unlisted if view is not None),
+        ]
+
+    # --- addressing ---
+
+    async def resolve(self, text: str) -> str:
+        """The one case that a case id, an order id, a waybill, or any end of one with at least four digits means.
+
+        Raises:
+            UnknownCase: none.
+            SeveralCases: more than one, all named.
+
+        """
+        with self._database.reading() as session:
+            found = records.resolve_case(session, text)
+        if not found:
+            found = [case_id async for case_id in self._unrecorded(text)]
+        if not found:
+            raise UnknownCase(f"No case matches {text}.")
+        if len(found) > 1:
+            raise SeveralCases(text, found)
+        return found[0]
+
+    async def _unrecorded(self, text: str) -> AsyncIterator[str]:
+        """Cases that no worker has opened in the shop yet: by their whole id, or their order's."""
+        if not re.fullmatch(r"[A-Za-z0-9.-]{6,100}", text):
+            return
+        ids = [text] if any(text.startswith(f"{name}-") for name in FLOWS) else [f"{name}-{text}" for name in FLOWS]
+        for prefix in ids:
+            query = f"WorkflowId = '{prefix}' OR (WorkflowId STARTS_WITH '{prefix}-' AND {OPEN})"
+            seen: set[str] = set()
+            async for execution in self.temporal.list_workflows(query):
+                if execution.id not in seen:
+                    seen.add(execution.id)
+                    yield execution.id
+
+    # --- news from the shop ---
+
+    async def deliver_notices(self) -> int:
+        """Tell the open cases what happened to their orders; gives how many were told now.
+
+        A case that has ended, or that Temporal does not have, counts as told. Harmless when done twice.
+        """
+        with self._database.reading() as session:
+            waiting = notices.pending(session)
+        for notice in waiting:
+            try:
+                await self._handle(notice.case_id).signal(
+                    notice.trigger, {"by": "system", "id": f"notice-{notice.id}"}, rpc_timeout=self._timeout
+                )
+            except RPCError as error:
+                if error.status is not RPCStatusCode.NOT_FOUND:
+                    raise
+            with self._database.writing() as session:
+                notices.delivered(session, notice.id)
+        return len(waiting)
+
+    # --- shared by the above ---
+
+    @property
+    def _timeout(self) -> timedelta:
+        return timedelta(seconds=self._answer_seconds)
+
+    def _handle(self, case_id: str) -> Handle:
+        return self.temporal.get_workflow_handle(case_id)
+
+    async def _in_time(self, answer: Awaitable[ResultT]) -> ResultT:
+        async with asyncio.timeout(self._answer_seconds):
+            return await answer
+
+
+_NO_WORKER: Final = (
+    RPCStatusCode.DEADLINE_EXCEEDED,
+    RPCStatusCode.CANCELLED,
+    RPCStatusCode.FAILED_PRECONDITION,  # "no poller seen for task queue recently"
+)
+
+
+async def _each(case_ids: Sequence[str], ask: Callable[[str], Awaitable[ResultT]]) -> list[ResultT]:
+    """Ask every case, a bounded number at the same time; in the order given."""
+    gate = asyncio.Semaphore(AT_ONCE)
+
+    async def one(case_id: str) -> ResultT:
+        async with gate:
+            return await ask(case_id)
+
+    async with asyncio.TaskGroup() as group:
+        tasks = [group.create_task(one(case_id)) for case_id in case_ids]
+    return [task.result() for task in tasks]
+
+
+async def _why_failed(handle: Handle) -> str:
+    try:
+        await handle.result()
+    except WorkflowFailureError as failure:
+        cause = failure.cause
+        return cause.message if isinstance(cause, ApplicationError) else str(cause)
+    return "it ended without a word"
+
+
+def _ended(view: CaseView) -> CaseEnded:
+    return CaseEnded(f"The case has ended: {view.case_id} is {view.outcome or view.state}.")
+
+
+def _sentence(text: str) -> str:
+    return text if text.endswith((".", "?", "!")) else f"{text}."
+
+
+def _expected(view: CaseView) -> tuple[Role, ...]:
+    state = FLOWS[view.flow].states.get(view.state) if view.flow in FLOWS else None
+    return state.expects if state is not None else ()
+
+
+def _line_of_record(record: records.CaseRecord) -> CaseLine:
+    """A closed case, also one that never came to an end of its own."""
+    ended = record.outcome or ""
+    return CaseLine(
+        case_id=record.case_id,
+        flow=record.flow,
+        order_id=record.order_id,
+        state=str(record.view["state"]) if record.view else ended,
+        open=False,
+        outcome=ended,
+        amount_fen=record.amount_fen,
+        due=None,
+        waiting_for=(),
+        opened_by=record.opened_by,
+        opened_at=record.opened_at,
+        closed_at=record.closed_at,
+    )
+
+
+def _line_of_view(view: CaseView) -> CaseLine:
+    return CaseLine(
+        case_id=view.case_id,
+        flow=view.flow,
+        order_id=view.order_id,
+        state=view.state,
+        open=not view.final,
+        outcome=view.outcome,
+        amount_fen=view.amount_fen,
+        due=None if view.final else view.due,
+        waiting_for=_expected(view),
+        opened_by=view.opened_by,
+        opened_at=view.opened_at,
+        closed_at=None,
+    )
+
+
+def _line_of_execution(execution: WorkflowExecution) -> CaseLine:
+    """An open case as Temporal lists it; what no worker has said yet is not known."""
+    known = execution.typed_search_attributes
+    types = {workflow: flow for flow, workflow in names.WORKFLOW_TYPES.items()}
+    return CaseLine(
+        case_id=execution.id,
+        flow=types[execution.workflow_type],
+        order_id=known.get(ORDER_ID, ""),
+        state=known.get(CASE_STATE, ""),
+        open=True,
+        outcome=None,
+        amount_fen=known.get(CASE_AMOUNT, None),
+        due=known.get(CASE_DUE, None),
+        waiting_for=tuple(known.get(CASE_WAITING_FOR, [])),
+        opened_by=known.get(CASE_OPENED_BY, ""),
+        opened_at=execution.start_time,
+        closed_at=None,
+    )
+
+
+def _newest_first(lines: Iterable[CaseLine]) -> list[CaseLine]:
+    return sorted(lines, key=lambda line: (line.opened_at, line.case_id), reverse=True)

@@ -1,0 +1,443 @@
+"""The demo: a shop's orders, six refunds played to their ends by the public commands, three left for you to decide.
+
+Everything is real: the Temporal server, the worker, the shop, the commands. Only time is skipped. It fails if an
+ending, or the ledger, is not the expected one. `--shop FOLDER` takes any other export in the same formats.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import os
+import shutil
+import signal
+import sys
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any, cast
+
+from temporalio.client import Client
+from temporalio.testing import TimeSkipper, TimeSkippingConfig
+
+from casework.case import CaseView
+from casework.connection import connect
+from casework.converter import DATA_CONVERTER
+from casework.money import format_yuan
+from casework.policy import load_policy
+from casework.sample_shop import write_sample_shop
+from casework.server import DEFAULT_PORT, DEFAULT_UI_PORT, RunningServer, read_running
+from casework.settings import Settings
+from casework.shop import orders, outside, payments
+from casework.shop.database import Database
+
+FLOW = "refund-before-shipping"
+AGENT, LEAD, FINANCE, CLERK = "aftersale.1", "aftersale-lead.5", "finance.3", "refund.1"
+AT_ONCE = 2
+"""Commands at the same time: as many as a small machine has cores."""
+START_SECONDS = 60
+
+
+class DemoFailed(Exception):
+    """Something did not come out as it must; the message says what."""
+
+
+@dataclass
+class Stage:
+    """Where the demo plays: a home of its own, the public commands, and a hand on the clock."""
+
+    home: Path
+    database: Database
+    client: Client
+    refused: int = 0
+    commands: int = 0
+    at_once: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(AT_ONCE))
+
+    async def casework(self, *arguments: str, expect: int = 0) -> Any:
+        """Run one public command; answers with its JSON, or with its sentence where it must not succeed."""
+        async with self.at_once:
+            self.commands += 1
+            done, out, err = await run_command(self.home, *arguments, "--json")
+        if done != expect:
+            raise DemoFailed(f"casework {' '.join(arguments)} ended with {done}, not {expect}: {err or out}")
+        if expect:
+            self.refused += 1
+            return err.strip()
+        return json.loads(out)
+
+    async def open(self, order_id: str, reason: str) -> str:
+        """Open a refund and wait until it waits for somebody, or has ended."""
+        opened = await self.casework("start", FLOW, "--order", order_id, "--by", AGENT, "--reason", reason)
+        case_id = cast("str", opened["case_id"])
+        await self.settled(case_id)
+        return case_id
+
+    async def submit(self, case_id: str, trigger: str, by: str, *more: str, expect: int = 0) -> Any:
+        """Act on a case, and wait until it waits again or has ended."""
+        answer = await self.casework("submit", case_id, trigger, "--by", by, "--yes", *more, expect=expect)
+        await self.settled(case_id)
+        return answer
+
+    async def view(self, case_id: str) -> CaseView:
+        """The case, as its query answers."""
+        return CaseView.model_validate(await self.client.get_workflow_handle(case_id).query("case"))
+
+    async def settled(self, case_id: str) -> CaseView:
+        """Wait until the case waits for somebody, or has ended: every event of its history is a chance to look."""
+        handle = self.client.get_workflow_handle(case_id)
+        async for _ in handle.fetch_history_events(wait_new_event=True):
+            view = await self.view(case_id)
+            if view.final or view.due is not None:
+                return view
+        return await self.view(case_id)
+
+    async def skip_to_deadline(self, case_id: str) -> CaseView:
+        """Let time pass for this one case until its clock has moved it."""
+        handle = self.client.get_workflow_handle(case_id)
+        skipper = TimeSkipper(self.client, config=TimeSkippingConfig(enabled=False))
+        before = await self.view(case_id)
+        while before.due is not None:
+            left = before.due - await skipper.get_current_time(handle)
+            await skipper.fast_forward(handle, max(left, timedelta(0)) + timedelta(seconds=1))
+            if (await self.view(case_id)).version != before.version:
+                break
+        return await self.settled(case_id)
+
+
+@dataclass(frozen=True)
+class Order:
+    """An order that can be refunded before it ships."""
+
+    order_id: str
+    amount_fen: int
+
+
+Play = Callable[[Stage, Order], Awaitable[str]]
+
+
+@dataclass(frozen=True)
+class Story:
+    """One refund: what happens, which order it wants (fen, from and up to), how it must end, whether money leaves."""
+
+    title: str
+    at_least: int
+    at_most: int
+    play: Play
+    outcome: str
+    pays: bool
+
+
+async def _silence_pays(stage: Stage, order: Order) -> str:
+    case = await stage.open(order.order_id, "拍错了")
+    await stage.skip_to_deadline(case)
+    return case
+
+
+async def _large(stage: Stage, order: Order) -> str:
+    case = await stage.open(order.order_id, "找到更便宜的")
+    await stage.casework("shop", "ship", order.order_id, expect=3)
+    await stage.submit(case, "buyer_insists", AGENT)
+    await stage.submit(case, "approve", AGENT, expect=3)
+    await stage.submit(case, "approve", LEAD)
+    await stage.submit(case, "approve", FINANCE)
+    return case
+
+
+async def _shipped_first(stage: Stage, order: Order) -> str:
+    await stage.casework("shop", "ship", order.order_id)
+    case = await stage.open(order.order_id, "不想要了")
+    await stage.skip_to_deadline(case)
+    return case
+
+
+async def _withdrawn(stage: Stage, order: Order) -> str:
+    case = await stage.open(order.order_id, "等太久")
+    await stage.submit(case, "buyer_withdraws", AGENT)
+    return case
+
+
+async def _fails_once(stage: Stage, order: Order) -> str:
+    await stage.casework("shop", "fail", "payment", order.order_id, "once")
+    case = await stage.open(order.order_id, "尺寸不合适")
+    await stage.submit(case, "buyer_insists", AGENT)
+    if (await stage.view(case)).state == "awaiting_supervisor":
+        await stage.submit(case, "approve", LEAD)
+    return case
+
+
+async def _fails_for_good(stage: Stage, order: Order) -> str:
+    await stage.casework("shop", "fail", "payment", order.order_id, "always")
+    case = await stage.open(order.order_id, "颜色不喜欢")
+    await stage.submit(case, "buyer_insists", AGENT)
+    if (await stage.view(case)).state == "awaiting_supervisor":
+        await stage.submit(case, "approve", LEAD)
+    await stage.submit(
+        case,
+        "confirm_paid_by_hand",
+        CLERK,
+        "--set",
+        f"payment_reference=demo-{order.order_id}",
+        "--set",
+        f"amount_fen={order.amount_fen}",
+    )
+    return case
+
+
+def stories(agent_fen: int, supervisor_fen: int) -> list[Story]:
+    """The six refunds; the limits decide who is asked."""
+    return [
+        Story("small, silence pays", 1, agent_fen, _silence_pays, "refunded", pays=True),
+        Story("large, two levels approve", supervisor_fen + 1, 10**9, _large, "refunded", pays=True),
+        Story("shipped first", 1, 10**9, _shipped_first, "converted", pays=False),
+        Story("the buyer withdraws", 1, 10**9, _withdrawn, "kept", pays=False),
+        Story("payment fails once", 1, supervisor_fen, _fails_once, "refunded", pays=True),
+        Story("payment fails for good", 1, supervisor_fen, _fails_for_good, "refunded", pays=True),
+    ]
+
+
+async def run_command(home: Path, *arguments: str) -> tuple[int, str, str]:
+    """Run `casework` as a person would, on the demo's home: exit code, output, errors."""
+    process = await asyncio.create_subprocess_exec(
+        sys.executable,
+        "-m",
+        "casework",
+        *arguments,
+        env=surroundings(home),
+        stdin=asyncio.subprocess.DEVNULL,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+    )
+    out, err = await process.communicate()
+    return process.returncode or 0, out.decode(), err.decode()
+
+
+def surroundings(home: Path) -> dict[str, str]:
+    """The environment of the demo's commands: its own home, and no cluster of yours."""
+    mine = {name: value for name, value in os.environ.items() if not name.startswith("TEMPORAL_")}
+    mine.pop("CASEWORK_DATABASE_URL", None)
+    return {**mine, "CASEWORK_HOME": str(home), "TEMPORAL_CONFIG_FILE": os.devnull}
+
+
+def choose(found: Sequence[Order], wanted: Sequence[Story], agent_fen: int, supervisor_fen: int) -> list[Order]:
+    """An order for each story and for the three that wait: the most demanding first, the smallest that fits.
+
+    Raises:
+        DemoFailed: where the shop has no fitting order left.
+
+    """
+    ranges = [(story.at_least, story.at_most, story.title) for story in wanted]
+    ranges += [
+        (1, 10**9, "one that waits for the agent"),
+        (agent_fen + 1, 10**9, "one that waits for the supervisor"),
+        (supervisor_fen + 1, 10**9, "one that waits for finance"),
+    ]
+    left = sorted(found, key=lambda order: order.amount_fen)
+    chosen: dict[int, Order] = {}
+    # the narrowest wish chooses first, so that a small shop suffices
+    for place in sorted(range(len(ranges)), key=lambda one: (ranges[one][1] - ranges[one][0])):
+        low, high, title = ranges[place]
+        fitting = next((order for order in left if low <= order.amount_fen <= high), None)
+        if fitting is None:
+            raise DemoFailed(
+                f"this shop has no paid, unshipped order left of {format_yuan(low)} to {format_yuan(high)} "
+                f"for the story: {title}"
+            )
+        left.remove(fitting)
+        chosen[place] = fitting
+    return [chosen[place] for place in range(len(ranges))]
+
+
+def _refundable(database: Database, now: datetime) -> list[Order]:
+    """Ask the shop: orders that are paid, unshipped, whole, and of which no other case wants anything."""
+    found: list[Order] = []
+    with database.reading() as session:
+        for order in orders.all_orders(session):
+            if order.state != "paid" or not order.lines:
+                continue
+            lines = orders.resolve_lines(session, order.id, None)
+            standing = orders.standing(session, order.id, lines, at=now)
+            if standing.paid and not standing.refunded and not standing.shipped:
+                found.append(Order(order.id, standing.refundable_fen))
+    return found
+
+
+def _path_of(view: CaseView) -> str:
+    moves = [line for line in view.trail if line.accepted]
+    short = {"checking": "", "holding": "hold", "settling": "", "releasing": "", "converting": "", "refunding": "pay"}
+    names = [short.get(line.dest or "", line.dest or "") for line in moves[:-1]]
+    return " → ".join(name.removeprefix("awaiting_") for name in names if name)
+
+
+async def _play(stage: Stage, story: Story, order: Order) -> tuple[Story, Order, CaseView]:
+    case_id = await story.play(stage, order)
+    return story, order, await stage.view(case_id)
+
+
+def _check(stage: Stage, played: Sequence[tuple[Story, Order, CaseView]]) -> tuple[int, int]:
+    """Endings and ledger must be the expected ones; answers with how many were paid, and how many twice."""
+    wrong = [
+        f"{view.case_id} ended as {view.outcome}, not {story.outcome}"
+        for story, _, view in played
+        if view.outcome != story.outcome
+    ]
+    paid = twice = 0
+    with stage.database.reading() as session:
+        wrong += payments.audit(session)
+        for story, order, view in played:
+            entries = payments.ledger(session, order.order_id)
+            sent = sum(entry.amount_fen for entry in entries)
+            paid += bool(entries)
+            twice += sent > order.amount_fen
+            due = order.amount_fen if story.pays else 0
+            if sent != due:
+                wrong.append(f"{view.case_id} paid {format_yuan(sent)}, not {format_yuan(due)}")
+    if wrong:
+        raise DemoFailed("; ".join(wrong))
+    return paid, twice
+
+
+async def _leave_three(stage: Stage, waiting: Sequence[Order]) -> list[str]:
+    for_agent, for_lead, for_finance = waiting
+    await stage.open(for_agent.order_id, "再考虑一下")
+    second = await stage.open(for_lead.order_id, "买重了")
+    await stage.submit(second, "buyer_insists", AGENT)
+    third = await stage.open(for_finance.order_id, "送货太慢")
+    await stage.submit(third, "buyer_insists", AGENT)
+    await stage.submit(third, "approve", LEAD)
+    return [
+        f"casework submit {for_agent.order_id[-4:]} buyer_keeps_order --by {AGENT}",
+        f"casework approve {for_lead.order_id[-4:]} --by {LEAD}",
+        f"casework approve {for_finance.order_id[-4:]} --by {FINANCE}",
+    ]
+
+
+async def perform(home: Path, shop: Path | None, server: RunningServer) -> None:
+    """Import the shop, play the stories, check what came of them, leave three cases."""
+    settings = Settings()
+    policy = load_policy(settings.policy).refund_before_shipping
+    with TemporaryDirectory() as folder:
+        files = _files_of(shop) if shop else write_sample_shop(Path(folder))
+        done, out, err = await run_command(home, "import", "--as-of-now", *map(str, files), "--json")
+        if done not in (0, 2):
+            raise DemoFailed(err or out)
+    database = Database(f"sqlite:///{home / 'shop.db'}")
+    client = await connect(home, data_converter=DATA_CONVERTER)
+    stage = Stage(home, database, client)
+    with database.reading() as session:
+        known, lines = outside.count_orders(session)
+    print(f"✓ {known} orders, {lines} lines        Temporal UI {server.ui}")
+    if err.strip():
+        print(err.strip())
+
+    wanted = stories(policy.agent_limit_fen, policy.supervisor_limit_fen)
+    chosen = choose(
+        _refundable(database, datetime.now().astimezone()), wanted, policy.agent_limit_fen, policy.supervisor_limit_fen
+    )
+    print("Six refunds, staff played through the public commands, time skipped:")
+    acts = [_play(stage, story, order) for story, order in zip(wanted, chosen, strict=False)]
+    played = await asyncio.gather(*acts)
+    for story, order, view in played:
+        money = format_yuan(order.amount_fen)
+        print(f" …{order.order_id[-4:]} {money:>10}  {_path_of(view)}  {view.outcome} ✓   ({story.title})")
+    paid, twice = _check(stage, played)
+    refused = stage.refused
+    commands = await _leave_three(stage, chosen[len(wanted) :])
+    print(f"Refused, as they must be: {refused}     Ledger: {paid} paid, {twice} twice")
+    print("Your turn: 3 cases wait. In another terminal, in this folder:")
+    print(f"  . .venv/bin/activate; export CASEWORK_HOME={home}")
+    for line in commands:
+        print(f"  {line}")
+    print(f"  casework inbox --by {FINANCE}     casework show {chosen[-1].order_id[-4:]}")
+    database.close()
+
+
+def _files_of(shop: Path) -> list[Path]:
+    """The exports in a folder (not in its subfolders: those are later ones)."""
+    files = sorted(path for path in shop.iterdir() if path.is_file() and path.suffix in (".csv", ".jsonl"))
+    if not files:
+        raise DemoFailed(f"{shop} holds no exports (.csv, .jsonl)")
+    return files
+
+
+async def start_desk(home: Path) -> tuple[asyncio.subprocess.Process, RunningServer]:
+    """`casework up` on the demo's home, on the usual ports if they are free."""
+    ports: list[str] = []
+    if not await _is_free(DEFAULT_PORT) or not await _is_free(DEFAULT_UI_PORT):
+        ports = ["--port", str(await _free_port()), "--ui-port", str(await _free_port())]
+    log = home / "up.log"
+    with log.open("wb") as out:
+        desk = await asyncio.create_subprocess_exec(
+            sys.executable,
+            "-m",
+            "casework",
+            "up",
+            *ports,
+            env=surroundings(home),
+            stdin=asyncio.subprocess.DEVNULL,
+            stdout=out,
+            stderr=out,
+            start_new_session=True,  # Ctrl-C is for the demo, which then stops the desk politely
+        )
+    async with asyncio.timeout(START_SECONDS):
+        while desk.returncode is None:
+            running = read_running(home)
+            if running is not None and (await run_command(home, "doctor"))[0] == 0:
+                return desk, running
+            await asyncio.sleep(0.2)
+    raise DemoFailed(f"casework up ended: {log.read_text().strip().splitlines()[-1:]}")
+
+
+async def _is_free(port: int) -> bool:
+    try:
+        server = await asyncio.start_server(lambda _reader, _writer: None, "127.0.0.1", port)
+    except OSError:
+        return False
+    server.close()
+    await server.wait_closed()
+    return True
+
+
+async def _free_port() -> int:
+    server = await asyncio.start_server(lambda _reader, _writer: None, "127.0.0.1", 0)
+    port = cast("int", server.sockets[0].getsockname()[1])
+    server.close()
+    await server.wait_closed()
+    return port
+
+
+async def main(shop: Path | None, home: Path) -> int:
+    """Play the demo; on a terminal the desk stays up until Ctrl-C."""
+    if read_running(home) is not None:
+        raise DemoFailed(f"a demo is running already on {home}: stop it first (Ctrl-C in its terminal)")
+    shutil.rmtree(home, ignore_errors=True)
+    home.mkdir(parents=True)
+    desk, server = await start_desk(home)
+    try:
+        await perform(home, shop, server)
+        if sys.stdout.isatty():
+            print("The desk stays up; Ctrl-C stops it.")
+            stopped = asyncio.Event()
+            asyncio.get_running_loop().add_signal_handler(signal.SIGINT, stopped.set)
+            ended = asyncio.create_task(desk.wait())
+            await asyncio.wait({ended, asyncio.create_task(stopped.wait())}, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        if desk.returncode is None:
+            desk.send_signal(signal.SIGINT)
+            await desk.wait()
+    return 0
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(prog="make demo", description=__doc__)
+    parser.add_argument("--shop", type=Path, help="a folder of exports (make demo SHOP=FOLDER)")
+    parser.add_argument("--home", type=Path, default=Path(".casework-demo"), help="where the demo keeps its shop")
+    given = parser.parse_args()
+    try:
+        sys.exit(asyncio.run(main(given.shop, given.home)))
+    except DemoFailed as failed:
+        sys.exit(f"The demo failed: {failed}")
+    except KeyboardInterrupt:
+        sys.exit(0)

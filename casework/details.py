@@ -1,0 +1,133 @@
+"""How a case is shown: the contract's view, Temporal's search attributes, and the details in the Temporal UI. Pure."""
+
+from __future__ import annotations
+
+from typing import Any
+from zoneinfo import ZoneInfo
+
+from temporalio.common import SearchAttributeKey, SearchAttributePair
+
+from casework import names
+from casework.case import Case, CaseView, IfSilent, WaitingFor
+from casework.messages import fields_of
+from casework.money import format_yuan
+from state_machines.common import CANCEL
+from state_machines.roles import Automatic, Role
+from state_machines.table import Attempt, Flow, Refusal, StateKind
+
+CASE_STATE = SearchAttributeKey.for_keyword(names.CASE_STATE)
+CASE_WAITING_FOR = SearchAttributeKey.for_keyword_list(names.CASE_WAITING_FOR)
+CASE_ASSIGNEE = SearchAttributeKey.for_keyword(names.CASE_ASSIGNEE)
+CASE_OPENED_BY = SearchAttributeKey.for_keyword(names.CASE_OPENED_BY)
+ORDER_ID = SearchAttributeKey.for_keyword(names.ORDER_ID)
+CASE_OUTCOME = SearchAttributeKey.for_keyword(names.CASE_OUTCOME)
+CASE_DUE = SearchAttributeKey.for_datetime(names.CASE_DUE)
+CASE_AMOUNT = SearchAttributeKey.for_int(names.CASE_AMOUNT)
+
+
+def view_of(flow: Flow[Any], case: Case[Any]) -> CaseView:
+    """The case as the contract shows it."""
+    return CaseView(
+        case_id=case.case_id,
+        flow=case.flow,
+        order_id=case.order_id,
+        state=case.state,
+        final=flow.is_final(case.state),
+        outcome=case.outcome,
+        amount_fen=case.amount_fen,
+        version=case.version,
+        waiting_for=waiting_for(flow, case),
+        assignee=case.assignee,
+        due=case.due,
+        if_silent=if_silent(flow, case),
+        opened_by=case.opened_by,
+        opened_at=case.opened_at,
+        trail=case.trail,
+        policy=case.policy.version if case.policy else "",
+        links=case.links,
+        kept=[fact.trigger for fact in case.kept],
+    )
+
+
+def waiting_for(flow: Flow[Any], case: Case[Any]) -> list[WaitingFor]:
+    """Everything that people may do in the case's state, with the roles that may and the fields it wants."""
+    if flow.states[case.state].kind is not StateKind.WAIT:
+        return []
+    roles: dict[str, list[str]] = {}
+    for row in flow.rows(case.state):
+        if row.roles:
+            known = roles.setdefault(row.trigger, [])
+            known.extend(role.value for role in row.roles if role.value not in known)
+    return [
+        WaitingFor(trigger=name, roles=who, fields=fields_of(flow.triggers[name].message))
+        for name, who in roles.items()
+    ]
+
+
+def expected(flow: Flow[Any], case: Case[Any]) -> tuple[Role, ...]:
+    """The roles that are asked to act now (calling off and news apart)."""
+    return flow.states[case.state].expects
+
+
+def if_silent(flow: Flow[Any], case: Case[Any]) -> IfSilent | None:
+    """What the clock will do if nobody acts, asked of the very machine and guards that will decide it."""
+    deadline = flow.states[case.state].deadline
+    if deadline is None or case.due is None:
+        return None
+    moved = flow.fire(Attempt(case, deadline.trigger, case.due, automatic=Automatic.CLOCK))
+    if isinstance(moved, Refusal):
+        return None
+    pays = case.amount_fen if flow.states[moved.dest].pays else 0
+    return IfSilent(trigger=deadline.trigger, dest=moved.dest, at=case.due, pays_fen=pays)
+
+
+def search_attributes(flow: Flow[Any], case: Case[Any]) -> list[SearchAttributePair[Any]]:
+    """Where the case is, for lists. No personal data: search attributes are not encrypted.
+
+    None as a value means that the attribute is to be unset.
+    """
+    final = flow.is_final(case.state)
+    return [
+        SearchAttributePair(CASE_STATE, case.state),
+        SearchAttributePair(CASE_WAITING_FOR, [role.value for role in expected(flow, case)] or None),  # pyright: ignore[reportArgumentType] - None unsets
+        SearchAttributePair(CASE_ASSIGNEE, case.assignee),  # pyright: ignore[reportArgumentType] - None unsets
+        SearchAttributePair(CASE_OPENED_BY, case.opened_by),
+        SearchAttributePair(ORDER_ID, case.order_id),
+        SearchAttributePair(CASE_OUTCOME, case.outcome),  # pyright: ignore[reportArgumentType] - None unsets
+        SearchAttributePair(CASE_DUE, None if final else case.due),  # pyright: ignore[reportArgumentType] - None unsets
+        SearchAttributePair(CASE_AMOUNT, case.amount_fen),
+    ]
+
+
+def current_details(flow: Flow[Any], case: Case[Any]) -> str:
+    """A small Markdown table for the Temporal UI: the state, who may act until when, what silence does, the path."""
+    state = flow.states[case.state]
+    zone = ZoneInfo(case.figures.shop.timezone)
+    lines = [
+        "| | |",
+        "|---|---|",
+        f"| 状态 state | **{state.label.zh} {state.name}** |",
+        f"| 订单 order | {case.order_id} |",
+        f"| 金额 amount | {format_yuan(case.amount_fen)} |",
+    ]
+    if state.kind is StateKind.WAIT and case.due is not None:
+        until = case.due.astimezone(zone).strftime("%Y-%m-%d %H:%M")
+        who = ", ".join(f"{role.label.zh} {role.value}" for role in state.expects)
+        lines.append(f"| 等待 waits for | {who} until {until} ({zone.key}) |")
+        silent = if_silent(flow, case)
+        if silent is not None:
+            pays = f", pays {format_yuan(silent.pays_fen)}" if silent.pays_fen else ""
+            lines.append(f"| 无人处理 if silent | {silent.trigger} → {silent.dest}{pays} |")
+        may = [f"`{one.trigger}` ({', '.join(one.roles)})" for one in waiting_for(flow, case) if one.trigger != CANCEL]
+        lines.append(f"| 可做 may be sent | {'; '.join(may)} |")
+    if case.outcome is not None:
+        lines.append(f"| 结果 outcome | **{case.outcome}** |")
+    if case.links:
+        lines.append(f"| 关联 links | {', '.join(case.links)} |")
+    moves = [line for line in case.trail if line.accepted]
+    path = " → ".join([flow.initial, *(line.dest or "" for line in moves)])
+    lines.append(f"| 路径 path | {path} |")
+    refused = len(case.trail) - len(moves)
+    if refused:
+        lines.append(f"| 拒绝 refused | {refused} |")
+    return "\n".join(lines)

@@ -1,0 +1,330 @@
+"""A flow as people read it: Mermaid text, an SVG picture, a table. All of it comes from the flow's table.
+
+Nothing here depends on the time and no file is touched, so a case may answer with its Mermaid text while it runs; only
+the table of waits reads the shipped policy, for its defaults.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from casework.case import Case
+from casework.messages import fields_of
+from state_machines.roles import Label
+from state_machines.table import Flow, Move, State, StateKind, TriggerKind, Who
+
+BUNDLED_FROM = 4
+"""What can happen from this many states is told once, in words: as lines it would hide everything else."""
+
+WORDS = {
+    "otherwise": Label("其他情况", "otherwise"),
+    "from": Label("来自", "from"),
+    "waits": Label("等待", "waits for"),
+    "clock": Label("到期", "clock"),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Arrow:
+    """All the rows that lead from one state to another: one line of a picture.
+
+    `steps` are the numbers, counted from 1, of a case's accepted moves that went this way.
+    """
+
+    source: str
+    dest: str
+    rows: tuple[Move[Any], ...]
+    steps: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Bundle:
+    """One move that can be made from many states, on the same terms."""
+
+    row: Move[Any]
+    sources: tuple[str, ...]
+
+
+def arrows_of(flow: Flow[Any], case: Case[Any] | None = None) -> tuple[list[Arrow], list[Bundle]]:
+    """The flow's moves as lines of a picture, in the table's order, and those that are told in words instead.
+
+    A bundled move that the case really made is a line all the same.
+    """
+    steps = steps_of(case)
+    alike: dict[tuple[Any, ...], list[Move[Any]]] = {}
+    for row in flow.moves:
+        alike.setdefault((row.trigger, row.dest, row.who, row.only_if), []).append(row)
+    bundled = [rows for rows in alike.values() if len(rows) >= BUNDLED_FROM]
+    apart = {id(row) for rows in bundled for row in rows if (row.source, row.dest, row.trigger) not in steps}
+
+    lines: dict[tuple[str, str], list[Move[Any]]] = {}
+    for row in flow.moves:
+        if id(row) not in apart:
+            lines.setdefault((row.source, row.dest), []).append(row)
+    arrows = [
+        Arrow(source, dest, tuple(rows), tuple(sorted(n for row in rows for n in steps.get(_key(row), ()))))
+        for (source, dest), rows in lines.items()
+    ]
+    return arrows, [Bundle(rows[0], tuple(row.source for row in rows)) for rows in bundled]
+
+
+def steps_of(case: Case[Any] | None) -> dict[tuple[str, str, str], list[int]]:
+    """The case's accepted moves: (source, dest, trigger) → their numbers, counted from 1."""
+    steps: dict[tuple[str, str, str], list[int]] = {}
+    number = 0
+    for line in case.trail if case else ():
+        if line.accepted and line.source and line.dest:
+            number += 1
+            steps.setdefault((line.source, line.dest, line.trigger), []).append(number)
+    return steps
+
+
+def states_passed(flow: Flow[Any], case: Case[Any] | None) -> set[str]:
+    """The states that the case has been in, its present one included."""
+    if case is None:
+        return set()
+    return {flow.initial, case.state, *(name for source, dest, _ in steps_of(case) for name in (source, dest))}
+
+
+def condition_of(flow: Flow[Any], row: Move[Any], language: str) -> str:
+    """The row's *only if* in words; "otherwise" where rows before it take the other cases."""
+    if row.only_if:
+        return _join((guard.label for guard in row.only_if), language)
+    rivals = flow.rows(row.source, row.trigger)
+    return WORDS["otherwise"].in_language(language) if rivals and rivals[0] is not row else ""
+
+
+def who_of(row: Move[Any], language: str) -> str:
+    """Who may make the move, in words."""
+    return _people(row.who, language)
+
+
+# --- Mermaid ---
+
+
+def mermaid(flow: Flow[Any], *, language: str = "en", case: Case[Any] | None = None) -> str:
+    """The flow as a Mermaid state diagram, as GitHub and the Mermaid live editor draw it.
+
+    Args:
+        flow: the flow.
+        language: `zh` or `en`; identifiers stand beside the labels in both.
+        case: marks the path that this case took (each move with its number) and the state it is in.
+
+    """
+    arrows, bundles = arrows_of(flow, case)
+    title = flow.label.in_language(language)
+    if case is not None:
+        title += f" · {case.case_id}"
+    lines = ["---", f'title: "{_plain(title)}"', "---", "stateDiagram-v2"]
+    lines.extend(
+        f'    state "{_plain(state.label.in_language(language))}<br/>{state.name}" as {state.name}'
+        for state in flow.states.values()
+    )
+    lines.append(f"    [*] --> {flow.initial}")
+    for arrow in arrows:
+        label = "<br/>".join(_plain(_in_short(flow, row, language)) for row in arrow.rows)
+        if arrow.steps:
+            label = f"▶ {', '.join(map(str, arrow.steps))}<br/>{label}"
+        lines.append(f"    {arrow.source} --> {arrow.dest} : {label}")
+    lines.extend(f"    {name} --> [*]" for name in flow.states if flow.is_final(name))
+    by_dest: dict[str, list[Bundle]] = {}
+    for bundle in bundles:
+        by_dest.setdefault(bundle.row.dest, []).append(bundle)
+    for dest, together in by_dest.items():
+        lines.append(f"    note right of {dest}")
+        for bundle in together:
+            came_from = WORDS["from"].in_language(language)
+            lines.append(f"        {_plain(_in_short(flow, bundle.row, language))}")
+            lines.append(f"        {came_from} {', '.join(bundle.sources)}")
+        lines.append("    end note")
+    lines += [
+        "    classDef work fill:#eef2f7,stroke:#64748b,color:#0f172a",
+        "    classDef wait fill:#fef3c7,stroke:#b45309,color:#451a03",
+        "    classDef end_ fill:#dcfce7,stroke:#15803d,color:#052e16",
+        "    classDef passed stroke:#1d4ed8,stroke-width:3px",
+        "    classDef here fill:#1d4ed8,stroke:#1e3a8a,color:#ffffff,stroke-width:4px",
+    ]
+    for kind, css in ((StateKind.WORK, "work"), (StateKind.WAIT, "wait"), (StateKind.END, "end_")):
+        named = [state.name for state in flow.states.values() if state.kind is kind]
+        if named:
+            lines.append(f"    class {','.join(named)} {css}")
+    if case is not None:
+        passed = states_passed(flow, case) - {case.state}
+        lines.extend(f"    class {name} passed" for name in flow.states if name in passed)
+        lines.append(f"    class {case.state} here")
+    return "\n".join(lines) + "\n"
+
+
+def _in_short(flow: Flow[Any], row: Move[Any], language: str) -> str:
+    """The row in a few words: trigger, who, and under which condition."""
+    trigger = flow.triggers[row.trigger].label.in_language(language)
+    name = row.trigger if language == "en" else f"{trigger} {row.trigger}"
+    condition = condition_of(flow, row, language)
+    return f"{name} · {who_of(row, language)}" + (f" [{condition}]" if condition else "")
+
+
+def _plain(text: str) -> str:
+    """The text without the signs that Mermaid reads as its own."""
+    return text.translate(str.maketrans({":": "\u2236", ";": ",", '"': "'", "#": "", "{": "(", "}": ")"}))
+
+
+# --- the table ---
+
+
+def table_markdown(flow: Flow[Any], language: str = "en") -> str:
+    """The flow as documentation: its moves, its waits, its triggers, each a Markdown table."""
+    waits, triggers = _HEADINGS[language][2:4]
+    return "\n".join(
+        [
+            moves_markdown(flow, language),
+            f"### {waits}\n",
+            waits_markdown(flow, language),
+            f"### {triggers}\n",
+            triggers_markdown(flow, language),
+        ]
+    )
+
+
+def moves_markdown(flow: Flow[Any], language: str = "en") -> str:
+    """The moves: trigger, from, to, who, only if. Rows that differ only in their source stand on one line."""
+    together: dict[tuple[Any, ...], list[Move[Any]]] = {}
+    for row in flow.moves:
+        key = (row.trigger, row.dest, row.who, row.only_if)
+        # a row without a condition is read against the rows before it, so it keeps its own line
+        together.setdefault(key if row.only_if else (*key, condition_of(flow, row, "en")), []).append(row)
+    return markdown_table(
+        _HEADINGS[language][0],
+        (
+            (
+                _named(rows[0].trigger, flow.triggers[rows[0].trigger].label, language),
+                ", ".join(_named(row.source, flow.states[row.source].label, language) for row in rows),
+                _named(rows[0].dest, flow.states[rows[0].dest].label, language)
+                + (" ●" if flow.is_final(rows[0].dest) else ""),
+                ", ".join(_named(who, who.label, language) for who in rows[0].who),
+                condition_of(flow, rows[0], language),
+            )
+            for rows in together.values()
+        ),
+    )
+
+
+def waits_markdown(flow: Flow[Any], language: str = "en") -> str:
+    """The waits: state, who is asked, the policy key of the deadline with its default and clock, what fires then."""
+    # reads the shipped policy file, which only commands may
+    from casework.policy import describe, load_policy
+
+    figures = {row.key.rpartition("_")[0]: row for row in describe(load_policy(None)) if row.clock}
+    rows: list[tuple[str, ...]] = []
+    for state in flow.states.values():
+        if state.deadline is None:
+            continue
+        wait = state.deadline.wait
+        figure = figures[f"{flow.name.replace('-', '_')}.{wait}" if wait else "shop.alarm_every"]
+        bound = _PLATFORM.in_language(language) if state.platform_bound else ""
+        rows.append(
+            (
+                _named(state.name, state.label, language),
+                _people(state.expects, language),
+                f"`{figure.key}`",
+                f"{_counted(figure.default, figure.unit)}{bound}",
+                str(figure.clock),
+                _named(state.deadline.trigger, flow.triggers[state.deadline.trigger].label, language),
+            )
+        )
+    return markdown_table(_HEADINGS[language][1], rows)
+
+
+def triggers_markdown(flow: Flow[Any], language: str = "en") -> str:
+    """The triggers: kind, what people send beside the common fields, and whether four eyes are wanted."""
+    yes = "是" if language == "zh" else "yes"
+    return markdown_table(
+        _HEADINGS[language][4],
+        (
+            (
+                _named(trigger.name, trigger.label, language),
+                _KINDS[trigger.kind].in_language(language),
+                "; ".join(f"`{name}`: {what}" for name, what in fields_of(trigger.message).items())
+                if trigger in flow.signals
+                else "",
+                yes if trigger.four_eyes else "",
+            )
+            for trigger in flow.triggers.values()
+        ),
+    )
+
+
+# --- the picture ---
+
+
+def svg(flow: Flow[Any], *, language: str = "en", case: Case[Any] | None = None) -> str:
+    """The flow as one self-contained SVG picture, readable on light and dark ground.
+
+    Args:
+        flow: the flow.
+        language: `zh` or `en`; identifiers stand beside the labels in both.
+        case: marks the path that this case took and the state it is in.
+
+    """
+    from casework.svg import draw
+
+    return draw(flow, language=language, case=case)
+
+
+_HEADINGS: dict[str, tuple[tuple[str, ...], tuple[str, ...], str, str, tuple[str, ...]]] = {
+    "en": (
+        ("trigger", "from", "to", "who", "only if"),
+        ("state", "waits for", "policy key", "default", "clock", "then"),
+        "Waits",
+        "Triggers",
+        ("trigger", "kind", "fields", "four eyes"),
+    ),
+    "zh": (
+        ("触发", "从", "到", "谁", "条件"),
+        ("状态", "等待", "政策项", "默认值", "计时", "到期触发"),
+        "等待与期限",
+        "触发",
+        ("触发", "类别", "字段", "须由他人"),
+    ),
+}
+_PLATFORM = Label("(平台期限更早则从之)", ", or the platform's deadline if earlier")
+_KINDS = {
+    TriggerKind.DECISION: Label("决定", "decision"),
+    TriggerKind.FACT: Label("事实", "fact"),
+    TriggerKind.OUTCOME: Label("处理结果", "outcome of the work"),
+    TriggerKind.CLOCK: Label("到期", "clock"),
+}
+
+
+def people_of(state: State, language: str) -> str:
+    """Who is asked to act in the state, in words."""
+    return _people(state.expects, language)
+
+
+def _people(people: Sequence[Who], language: str) -> str:
+    return _join((who.label for who in people), language)
+
+
+def _join(labels: Iterable[Label], language: str) -> str:
+    between = "、" if language == "zh" else ", "
+    return between.join(label.in_language(language) for label in labels)
+
+
+def _counted(number: object, unit: str) -> str:
+    return f"{number} {unit.removesuffix('s') if number == 1 else unit}"
+
+
+def _named(name: str, label: Label, language: str) -> str:
+    """An identifier for a table, with its Chinese label beside it where Chinese is read."""
+    return f"{label.zh} `{name}`" if language == "zh" else f"`{name}`"
+
+
+def _key(row: Move[Any]) -> tuple[str, str, str]:
+    return row.source, row.dest, row.trigger
+
+
+def markdown_table(headings: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    """The rows as a Markdown table under their headings."""
+    lines = [headings, ["---"] * len(headings), *rows]
+    return "".join("| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |\n" for line in lines)

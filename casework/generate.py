@@ -1,0 +1,230 @@
+"""Everything that is written from the tables: `python -m casework.generate`, or `--check` that nothing is stale.
+
+Pictures go to `diagrams/`, a page for each flow to `docs/flows/`, the Chinese-English glossary to `docs/glossary.md`.
+In README.md and the other pages of `docs/`, what stands between `<!-- generated: NAME -->` and `<!-- end generated -->`
+is replaced. The same tables give the same bytes on every machine.
+"""
+
+from __future__ import annotations
+
+import argparse
+import re
+import sys
+from collections.abc import Callable, Sequence
+from importlib import import_module
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+from casework.diagram import markdown_table, mermaid, moves_markdown, svg, triggers_markdown, waits_markdown
+from casework.policy import describe, load_policy
+from casework.templates import TEMPLATES
+from state_machines.flows import FLOWS
+from state_machines.roles import Automatic, Label, Role
+from state_machines.table import Flow
+
+ROOT = Path(__file__).resolve().parent.parent
+COMMAND = "make generate"
+BUYER_MESSAGES: dict[str, tuple[str, ...]] = {
+    "refund-before-shipping": ("refund_requested", "refunded", "kept", "converted", "cancelled"),
+}
+"""By flow, the templates that go to the buyer, in the order of a case's life."""
+
+_SECTION = re.compile(r"(<!-- generated: (?P<name>[^\n]+?) -->\n).*?(<!-- end generated -->)", re.DOTALL)
+_MADE = "<!-- Made by `make generate` from the tables: change those. -->\n"
+
+
+class GenerateError(Exception):
+    """Something cannot be generated: one plain sentence that says what and where."""
+
+
+def generated(root: Path = ROOT) -> dict[Path, str]:
+    """Every generated file as it should be: path → text. Reads the pages that hold marked sections, writes nothing.
+
+    Raises:
+        GenerateError: where a page asks for a section that does not exist, or does not end one.
+
+    """
+    files: dict[Path, str] = {}
+    for flow in FLOWS.values():
+        files[root / "diagrams" / f"{flow.name}.mmd"] = mermaid(flow)
+        files[root / "diagrams" / f"{flow.name}.svg"] = svg(flow)
+        files[root / "diagrams" / f"{flow.name}.zh.svg"] = svg(flow, language="zh")
+        files[root / "docs" / "flows" / f"{flow.name}.md"] = _page(flow)
+    files[root / "docs" / "glossary.md"] = _glossary()
+    sections = _sections()
+    for path in sorted([root / "README.md", *(root / "docs").glob("*.md")]):
+        if path not in files and path.exists():
+            files[path] = _with_sections(path, root, sections)
+    return files
+
+
+def stale(root: Path = ROOT) -> list[Path]:
+    """The generated files that are missing or not as the tables say, and those that no flow gives any more."""
+    return _stale(root, generated(root))
+
+
+def _stale(root: Path, wanted: dict[Path, str]) -> list[Path]:
+    made = [*(root / "diagrams").glob("*.*"), *(root / "docs" / "flows").glob("*.md")]
+    wrong = [path for path, text in wanted.items() if not path.exists() or path.read_bytes() != text.encode()]
+    return sorted({*wrong, *(path for path in made if path not in wanted)})
+
+
+def write(root: Path = ROOT) -> list[Path]:
+    """Bring every stale file up to date, removing what no flow gives any more; answers which they were."""
+    wanted = generated(root)
+    changed = _stale(root, wanted)
+    for path in changed:
+        if path in wanted:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(wanted[path].encode())
+        else:
+            path.unlink()
+    return changed
+
+
+def main(arguments: Sequence[str] | None = None, root: Path = ROOT) -> int:
+    """The command; answers the exit code: 1 where `--check` finds something stale."""
+    parser = argparse.ArgumentParser(prog="python -m casework.generate", description=(__doc__ or "").split("\n")[0])
+    parser.add_argument("--check", action="store_true", help="write nothing; exit 1 if something is stale")
+    check = parser.parse_args(arguments).check
+    try:
+        found = stale(root) if check else write(root)
+    except GenerateError as error:
+        print(error, file=sys.stderr)
+        return 1
+    for path in found:
+        name = path.relative_to(root)
+        print(f"{name} is stale: run `{COMMAND}`" if check else f"wrote {name}", file=sys.stderr)
+    return 1 if check and found else 0
+
+
+# --- the pages ---
+
+
+def _page(flow: Flow[Any]) -> str:
+    openers = ", ".join(f"`{role}`" for role in flow.opened_by)
+    return "\n".join(
+        [
+            f"# {flow.label.en[0].upper()}{flow.label.en[1:]} ({flow.label.zh})\n",
+            _MADE,
+            f"Case ids begin with `{flow.name}-`, the workflow type is `{flow.workflow}`. Opened by {openers}.\n",
+            f"![{flow.label.en}](../../diagrams/{flow.name}.svg)\n",
+            f"[中文图](../../diagrams/{flow.name}.zh.svg) · [as Mermaid text](../../diagrams/{flow.name}.mmd)\n",
+            "## Moves\n",
+            (
+                "Where one trigger has several rows from one state, the first whose *only if* holds is taken. "
+                "What is not here is refused. ● is an end.\n"
+            ),
+            moves_markdown(flow),
+            "## Waits\n",
+            (
+                "When nobody acts by then, the clock fires the last column's trigger. *Open* counts the shop's open "
+                "hours, *always* every hour.\n"
+            ),
+            waits_markdown(flow),
+            "## Triggers\n",
+            (
+                "What people fire is a signal of that name: a JSON object with `by`, and `note`, `id`, `version` if "
+                "wanted, and the fields below. A decision counts only in a state that asks for it; a fact is kept "
+                "until a state can use it. Four eyes: nobody who has a part in the request may fire it.\n"
+            ),
+            triggers_markdown(flow),
+            "## Messages to the buyer\n",
+            markdown_table(
+                ("template", "Chinese", "English"),
+                [(f"`{name}`", TEMPLATES[name].zh, TEMPLATES[name].en) for name in BUYER_MESSAGES.get(flow.name, ())],
+            ),
+            "## 流程表\n",
+            moves_markdown(flow, "zh"),
+        ]
+    )
+
+
+def _glossary() -> str:
+    heading = ("identifier", "中文", "English")
+    parts = [
+        "# Glossary (词汇表)\n",
+        _MADE,
+        "## Roles (角色)\n",
+        markdown_table(heading, [_entry(role.value, role.label) for role in (*Role, *Automatic)]),
+        "## Flows (流程)\n",
+        markdown_table(heading, [_entry(flow.name, flow.label) for flow in FLOWS.values()]),
+    ]
+    for flow in FLOWS.values():
+        parts += [
+            f"## {flow.label.en}: states (状态)\n",
+            markdown_table(heading, [_entry(state.name, state.label) for state in flow.states.values()]),
+            f"## {flow.label.en}: triggers (触发)\n",
+            markdown_table(heading, [_entry(trigger.name, trigger.label) for trigger in flow.triggers.values()]),
+        ]
+    return "\n".join(parts)
+
+
+def _entry(name: str, label: Label) -> tuple[str, str, str]:
+    return f"`{name}`", label.zh, label.en
+
+
+# --- the sections ---
+
+
+def _sections() -> dict[str, Callable[[], str] | None]:
+    """What a page may ask for, by name; None: cannot be made here, so it is left as it is."""
+    sections: dict[str, Callable[[], str] | None] = {"policy": _policy, "commands": None}
+    if find_spec("casework.cli") is not None:
+        sections["commands"] = _commands
+    for flow in FLOWS.values():
+        sections[f"flow-table {flow.name}"] = lambda flow=flow: moves_markdown(flow)
+    return sections
+
+
+def _with_sections(path: Path, root: Path, sections: dict[str, Callable[[], str] | None]) -> str:
+    text, name = path.read_text(encoding="utf-8"), path.relative_to(root)
+
+    def fresh(found: re.Match[str]) -> str:
+        asked = found["name"]
+        if asked not in sections:
+            raise GenerateError(f"{name} asks for the section {asked!r}; there is {', '.join(sorted(sections))}.")
+        if "<!-- generated:" in found[0][len(found[1]) :]:
+            raise GenerateError(f"{name}: the section {asked!r} has no end; write <!-- end generated --> below it.")
+        make = sections[asked]
+        return f"{found[1]}\n{make()}\n{found[3]}" if make else found[0]
+
+    if text.count("<!-- generated:") != text.count("<!-- end generated -->"):
+        raise GenerateError(f"{name}: not every <!-- generated: NAME --> has its <!-- end generated -->.")
+    return _SECTION.sub(fresh, text)
+
+
+def _policy() -> str:
+    def shown(value: object) -> str:
+        return ", ".join(map(str, value)) if isinstance(value, tuple) else str(value)  # pyright: ignore[reportUnknownVariableType, reportUnknownArgumentType] - only shown
+
+    rows = describe(load_policy(None))
+    return markdown_table(
+        ("key", "default", "unit", "clock"),
+        [(f"`{row.key}`", shown(row.default), row.unit, row.clock.value if row.clock else "") for row in rows],
+    )
+
+
+def _commands() -> str:
+    """Every command's own help, as people read it in a terminal."""
+    from typer.main import get_command
+
+    parts: list[str] = []
+
+    # Typer's command classes are its own, without public names: taken as they come
+    def tell(command: Any, name: str) -> None:
+        context = command.context_class(command, info_name=name, terminal_width=100, max_content_width=100)
+        depth = "###" if " " in name else "##"
+        lines = [line.rstrip() for line in str(command.get_help(context)).strip().splitlines()]
+        parts.append(f"{depth} `{name}`\n\n```text\n" + "\n".join(lines) + "\n```\n")
+        for each, inner in getattr(command, "commands", {}).items():
+            if not inner.hidden:
+                tell(inner, f"{name} {each}")
+
+    tell(get_command(import_module("casework.cli").app), "casework")
+    return "\n".join(parts)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

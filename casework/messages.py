@@ -1,0 +1,160 @@
+"""What people may send to a case: one JSON object, its common fields, and the types of all others.
+
+Pure: used by the tables, by the cases inside Temporal and by the client before anything is sent, so that all three
+refuse the same things with the same sentence.
+"""
+
+from __future__ import annotations
+
+import re
+from datetime import datetime
+from typing import Annotated, Any, cast
+
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    StrictInt,
+    StringConstraints,
+    TypeAdapter,
+    ValidationError,
+)
+
+from casework.privacy import find_mobile_number
+
+
+def _without_mobile_number(text: str) -> str:
+    if find_mobile_number(text):
+        raise ValueError("holds a mobile number; cases hold no personal data")
+    return text
+
+
+def _with_zone(value: Any) -> Any:
+    if not isinstance(value, str):
+        raise ValueError("must be an ISO 8601 time with a zone, as text")  # noqa: TRY004 - pydantic reports ValueError
+    try:
+        parsed = datetime.fromisoformat(value)
+    except ValueError:
+        raise ValueError("must be an ISO 8601 time with a zone") from None
+    if parsed.tzinfo is None:
+        raise ValueError("must name its zone, as in 2026-11-20T18:00:00+08:00")
+    return parsed
+
+
+Text = Annotated[
+    str,
+    StringConstraints(strict=True, strip_whitespace=True, min_length=1, max_length=500),
+    AfterValidator(_without_mobile_number),
+]
+"""Free text of 1 to 500 characters without a mobile number (the order's own name and address are refused later, by the
+shop, which alone knows them)."""
+
+Reference = Annotated[
+    str,
+    StringConstraints(strict=True, strip_whitespace=True, min_length=1, max_length=200),
+    AfterValidator(_without_mobile_number),
+]
+"""A reference (to a photo, a document, a conversation) of 1 to 200 characters."""
+
+PaymentReference = Annotated[
+    str,
+    StringConstraints(strict=True, strip_whitespace=True, min_length=1, max_length=64),
+    AfterValidator(_without_mobile_number),
+]
+Waybill = Annotated[str, StringConstraints(strict=True, pattern=r"^[A-Za-z0-9-]{6,32}$")]
+Courier = Annotated[str, StringConstraints(strict=True, pattern=r"^[a-z0-9_]{1,64}$")]
+"""A courier by its Kuaidi100 code."""
+StaffId = Annotated[str, StringConstraints(strict=True, pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")]
+OrderId = Annotated[str, StringConstraints(strict=True, pattern=r"^[0-9]{6,32}$")]
+Fen = Annotated[StrictInt, Field(ge=0, le=10**12)]
+"""An amount of money in whole fen (1/100 yuan)."""
+Time = Annotated[datetime, BeforeValidator(_with_zone)]
+"""An aware datetime; in JSON an ISO 8601 text that names its zone."""
+
+
+class Message(BaseModel):
+    """One message to a case: who says it, why, and what makes a resend harmless.
+
+    `by` is a staff id (or `system`, for news from the shop). `id` is chosen by the sender: a second message of the
+    same id is the first one again. `version` is the number of accepted moves that the sender had seen.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    by: StaffId
+    note: Text | None = None
+    id: Annotated[str, StringConstraints(strict=True, min_length=1, max_length=100)] | None = None
+    version: Annotated[StrictInt, Field(ge=0)] | None = None
+
+
+class MessageWithReason(Message):
+    """A message whose note is required, because it is the reason."""
+
+    # frozen, so narrowing is safe; required, though the base has a default
+    note: Text = Field(  # pyright: ignore[reportIncompatibleVariableOverride]
+        description="text of 1 to 500 characters, the reason"
+    )
+
+
+_PLAIN = re.compile(r"^[A-Za-z0-9_]{1,40}$")
+COMMON_FIELDS = frozenset(Message.model_fields)
+
+
+def fields_of(message_type: type[Message]) -> dict[str, str]:
+    """The fields a trigger wants beyond the common ones: name → what it holds, and whether it must be there."""
+    described: dict[str, str] = {}
+    for name, field in message_type.model_fields.items():
+        if name in COMMON_FIELDS and not (name == "note" and field.is_required()):
+            continue
+        what = field.description or "text"
+        described[name] = f"{what}, required" if field.is_required() else f"{what}, optional"
+    return described
+
+
+def explain(error: ValidationError) -> str:
+    """The first thing that is wrong, as one plain sentence that names the field."""
+    first = error.errors(include_url=False, include_input=False, include_context=False)[0]
+    # a stranger's field name may hold anything: only plain names are repeated
+    where = ".".join(str(part) for part in first["loc"] if _PLAIN.match(str(part))) or "the message"
+    kind, text = first["type"], str(first["msg"])
+    if kind == "missing":
+        sentence = f"{where} is missing"
+    elif kind == "extra_forbidden":
+        sentence = "there is a field that does not belong here" + (f": {where}" if where != "the message" else "")
+    elif kind == "value_error":
+        sentence = f"{where} {text.removeprefix('Value error, ')}"
+    else:
+        sentence = f"{where}: {text[0].lower()}{text[1:]}"
+    more = error.error_count() - 1
+    return sentence + (f" (and {more} more)" if more else "")
+
+
+def json_object(arguments: tuple[Any, ...]) -> dict[str, Any]:
+    """The one JSON object that a signal, an update or a start consists of.
+
+    Raises:
+        ValueError: with one plain sentence, where there are more or fewer arguments, or it is not a JSON object.
+
+    """
+    if len(arguments) != 1:
+        raise ValueError(f"one JSON object is wanted, {len(arguments)} arguments came")
+    value: object = arguments[0]
+    if not isinstance(value, dict):
+        raise ValueError("a JSON object is wanted")  # noqa: TRY004 - callers treat every refusal alike
+    return cast("dict[str, Any]", value)
+
+
+_STAFF_ID = TypeAdapter[str](StaffId)
+
+
+def is_staff_id(text: str) -> bool:
+    """Whether the text can be a staff id, so that it may be repeated on the record (a phone number may not)."""
+    if find_mobile_number(text):
+        return False
+    try:
+        _STAFF_ID.validate_python(text)
+    except ValidationError:
+        return False
+    return True

@@ -1,0 +1,43 @@
+"""The fixed names in Temporal, in one place: what scripts, the Temporal UI and other programs rely on.
+
+Imports nothing but the standard library, so that commands that need only a name start fast.
+"""
+
+from typing import Final, Literal
+
+SearchAttributeType = Literal["Keyword", "KeywordList", "Datetime", "Int"]
+
+TASK_QUEUE: Final = "casework"
+NAMESPACE: Final = "default"
+"""The embedded server's namespace; on a cluster Temporal's own settings name another."""
+
+REFUND_BEFORE_SHIPPING: Final = "RefundBeforeShipping"
+WORKFLOW_TYPES: Final[dict[str, str]] = {"refund-before-shipping": REFUND_BEFORE_SHIPPING}
+"""Workflow type by flow, where a flow's name is the beginning of its case ids."""
+
+SUBMIT: Final = "submit"
+"""The update that acts on a case and answers with its view."""
+CASE_QUERY: Final = "case"
+DIAGRAM_QUERY: Final = "diagram"
+
+CASE_STATE: Final = "CaseState"
+CASE_WAITING_FOR: Final = "CaseWaitingFor"
+CASE_ASSIGNEE: Final = "CaseAssignee"
+CASE_OPENED_BY: Final = "CaseOpenedBy"
+CASE_OUTCOME: Final = "CaseOutcome"
+CASE_DUE: Final = "CaseDue"
+CASE_AMOUNT: Final = "CaseAmount"
+ORDER_ID: Final = "OrderId"
+
+SEARCH_ATTRIBUTES: Final[dict[str, SearchAttributeType]] = {
+    CASE_STATE: "Keyword",
+    CASE_WAITING_FOR: "KeywordList",
+    CASE_ASSIGNEE: "Keyword",
+    CASE_OPENED_BY: "Keyword",
+    CASE_OUTCOME: "Keyword",
+    CASE_DUE: "Datetime",
+    CASE_AMOUNT: "Int",
+    ORDER_ID: "Keyword",
+}
+"""Search attributes of every case by name; the development server has room for 10 Keyword and 3 of each other
+type. They hold no personal data: the server does not encrypt them."""

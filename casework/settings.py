@@ -1,0 +1,110 @@
+"""The settings: from the environment, or a `.env` file in the working directory; each with a default that works."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import AfterValidator, BeforeValidator, Field, StringConstraints, ValidationError, model_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+PREFIX = "CASEWORK_"
+Language = Literal["zh", "en"]
+
+
+class SettingsError(Exception):
+    """A setting that is refused: one plain sentence that names the variable and what is allowed."""
+
+
+def _folder(path: Path) -> Path:
+    path = path.expanduser().absolute()
+    if path.exists() and not path.is_dir():
+        raise ValueError("is a file; allowed is a folder, which need not exist yet")
+    return path
+
+
+def _absolute(path: Path) -> Path:
+    return path.expanduser().absolute()
+
+
+def _known_database(url: str) -> str:
+    # nothing of the URL is repeated: it may hold a password
+    if url and not url.startswith(("sqlite:", "sqlite+", "postgresql:", "postgresql+")):
+        raise ValueError("is no URL of a known database; allowed are sqlite:///… and postgresql://…")
+    return url
+
+
+def _lower(text: Any) -> Any:
+    return text.strip().lower() if isinstance(text, str) else text
+
+
+def language_of_locale(environment: Mapping[str, str] | None = None) -> Language:
+    """The language of the user's locale (default: that of the process): Chinese where it says so, else English."""
+    environment = os.environ if environment is None else environment
+    # POSIX: the first of these that is not empty decides
+    names = (environment.get(name) for name in ("LC_ALL", "LC_MESSAGES", "LANG"))
+    locale = next((name for name in names if name), "")
+    return "zh" if locale.lower().startswith("zh") else "en"
+
+
+class Settings(BaseSettings):
+    """What Casework runs with. Variables that are empty count as not set; the environment wins over `.env`.
+
+    Raises:
+        SettingsError: one plain sentence, where a variable's value is refused.
+
+    """
+
+    model_config = SettingsConfigDict(
+        env_prefix=PREFIX,
+        env_file=".env",
+        env_file_encoding="utf-8-sig",
+        env_ignore_empty=True,
+        extra="ignore",
+        frozen=True,
+    )
+
+    home: Annotated[Path, AfterValidator(_folder)] = Field(default=Path(".casework"), validate_default=True)
+    """Where the embedded shop, the server's database and the logs are; absolute."""
+    database_url: Annotated[str, AfterValidator(_known_database)] = ""
+    """SQLAlchemy's URL of the shop's database; the default is SQLite in `home`."""
+    policy: Annotated[Path, AfterValidator(_absolute)] | None = None
+    """A policy file; None: the shipped figures alone."""
+    staff: Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")] | None = None
+    """The staff id that commands act as where they are not told another."""
+    lang: Annotated[Language, BeforeValidator(_lower)] = Field(default_factory=language_of_locale)
+    """The language of texts for people."""
+    temporal_cli: Annotated[Path, AfterValidator(_absolute)] | None = None
+    """A `temporal` program to take instead of looking for one."""
+
+    def __init__(self, **given: Any) -> None:
+        try:
+            super().__init__(**given)
+        except ValidationError as error:
+            raise SettingsError(_explain(error)) from None
+        except UnicodeDecodeError:
+            raise SettingsError("The file .env is not UTF-8 text, which it must be.") from None
+
+    @model_validator(mode="after")
+    def _database_in_home(self) -> Self:
+        if not self.database_url:
+            # the model is frozen for everybody else
+            object.__setattr__(self, "database_url", f"sqlite:///{(self.home / 'shop.db').as_posix()}")
+        return self
+
+
+_ALLOWED = {
+    "staff": "is no staff id; allowed are letters, digits, dots, hyphens and underscores, at most 64",
+    "lang": "is no known language; allowed are zh and en",
+}
+
+
+def _explain(error: ValidationError) -> str:
+    first = error.errors(include_url=False, include_input=False)[0]
+    field = str(first["loc"][0])
+    name = field if field.upper().startswith(PREFIX) else f"{PREFIX}{field}"
+    why = _ALLOWED.get(field.lower().removeprefix(PREFIX.lower())) or first["msg"].removeprefix("Value error, ")
+    more = f" (and {error.error_count() - 1} more)" if error.error_count() > 1 else ""
+    return f"{name.upper()}: its value {why}{more}."

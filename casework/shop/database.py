@@ -1,0 +1,150 @@
+"""The shop's database: SQLite by default, PostgreSQL by URL. The only module that knows which one it is."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Literal
+
+from sqlalchemy import Connection, create_engine, event, inspect, make_url, text
+from sqlalchemy.orm import Session
+
+from casework.shop.errors import SchemaNotReady
+
+REVISIONS = ("0001",)
+"""The migrations that there are, oldest first; a test holds that they are those of `migrations/versions`."""
+BUSY_TIMEOUT_MS = 30_000
+"""How long one transaction waits for another, in milliseconds."""
+
+_AFTER_ROLLBACK = "casework_after_rollback"
+
+SchemaState = Literal["current", "behind", "missing", "ahead"]
+"""`missing`: no shop there yet; `behind`: to be migrated; `ahead`: made by a newer Casework."""
+
+
+def after_rollback(session: Session, step: Callable[[Session], None]) -> None:
+    """Do a step in a transaction of its own if this one ends in an error: what must be remembered all the same."""
+    session.info.setdefault(_AFTER_ROLLBACK, []).append(step)
+
+
+class Database:
+    """The shop's database, by SQLAlchemy's URL. Safe to share among threads; processes may share the database."""
+
+    def __init__(self, url: str) -> None:
+        """Open nothing yet: the first transaction connects."""
+        self._url = make_url(url)
+        self.is_sqlite = self._url.get_backend_name() == "sqlite"
+        options: dict[str, Any] = {}
+        if self.is_sqlite:
+            options["connect_args"] = {"timeout": BUSY_TIMEOUT_MS / 1000}
+        self._engine = create_engine(self._url, **options)
+        if self.is_sqlite:
+            event.listen(self._engine, "connect", _prepare_sqlite)
+            event.listen(self._engine, "begin", _begin_sqlite)
+        self._writer = self._engine.execution_options(casework_writing=True)
+
+    @contextmanager
+    def writing(self) -> Generator[Session]:
+        """One transaction that writes: all of it or nothing, and nobody writes between its reading and its writing.
+
+        Raises:
+            SchemaNotReady: the database has not the tables yet.
+
+        """
+        with Session(self._writer) as session:
+            try:
+                with session.begin():
+                    yield session
+            except BaseException:
+                steps: list[Callable[[Session], None]] = session.info.pop(_AFTER_ROLLBACK, [])
+                for step in steps:
+                    with session.begin():
+                        step(session)
+                raise
+
+    @contextmanager
+    def reading(self) -> Generator[Session]:
+        """One consistent look at the shop; what is changed in it is not kept."""
+        with Session(self._engine, autoflush=False) as session:
+            yield session
+
+    def schema_state(self) -> SchemaState:
+        """How the tables stand against this program."""
+        if self._file_is_missing():
+            return "missing"
+        with self._engine.connect() as connection:
+            return _state_of(connection)
+
+    def require_schema(self) -> None:
+        """Say in one sentence if the tables are not those of this program.
+
+        Raises:
+            SchemaNotReady: what is wrong, and what to do.
+
+        """
+        state = self.schema_state()
+        if state == "missing":
+            raise SchemaNotReady("there is no shop yet: `casework up` or `casework import FILE…` makes it")
+        if state == "behind":
+            raise SchemaNotReady("the shop's tables are older than this Casework: `casework up` brings them up to date")
+        if state == "ahead":
+            raise SchemaNotReady("the shop's tables were made by a newer Casework: use that one")
+
+    def migrate(self) -> None:
+        """Make the tables, or bring them up to date; nothing is done where they are current already.
+
+        Raises:
+            SchemaNotReady: if they were made by a newer Casework.
+
+        """
+        if self.is_sqlite and self._url.database and self._url.database != ":memory:":
+            Path(self._url.database).parent.mkdir(parents=True, exist_ok=True)
+        state = self.schema_state()
+        if state == "ahead":
+            raise SchemaNotReady("the shop's tables were made by a newer Casework: use that one")
+        if state == "current":
+            return
+        # one migration at a time: the writer's lock is taken before the state is looked at again
+        with self._writer.begin() as connection:
+            if connection.dialect.name == "postgresql":
+                connection.execute(text("SELECT pg_advisory_xact_lock(4222418)"))
+            if _state_of(connection) != "current":
+                # imported late: Alembic costs every command time, and only a migration needs it
+                from casework.shop.migrations import upgrade
+
+                upgrade(connection)
+
+    def close(self) -> None:
+        """Close all connections."""
+        self._engine.dispose()
+
+    def _file_is_missing(self) -> bool:
+        name = self._url.database
+        return self.is_sqlite and bool(name) and name != ":memory:" and not Path(str(name)).exists()
+
+
+def _state_of(connection: Connection) -> SchemaState:
+    if not inspect(connection).has_table("alembic_version"):
+        return "missing"
+    revision = connection.execute(text("SELECT version_num FROM alembic_version")).scalar()
+    if revision is None:
+        return "missing"
+    if revision == REVISIONS[-1]:
+        return "current"
+    return "behind" if revision in REVISIONS else "ahead"
+
+
+def _prepare_sqlite(connection: Any, _record: object) -> None:
+    # the driver begins no transactions of its own: `_begin_sqlite` does
+    connection.isolation_level = None
+    cursor = connection.cursor()
+    cursor.execute(f"PRAGMA busy_timeout = {BUSY_TIMEOUT_MS}")
+    cursor.execute("PRAGMA journal_mode = WAL")
+    cursor.execute("PRAGMA foreign_keys = ON")
+    cursor.close()
+
+
+def _begin_sqlite(connection: Connection) -> None:
+    writing = connection.get_execution_options().get("casework_writing", False)
+    connection.exec_driver_sql("BEGIN IMMEDIATE" if writing else "BEGIN")

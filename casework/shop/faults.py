@@ -1,0 +1,36 @@
+"""Faults that somebody wants to try: of payments and intercepts, once or always."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from sqlalchemy.orm import Session
+
+from casework.shop.tables import FaultRow
+
+FaultKind = Literal["payment", "intercept"]
+KINDS: tuple[FaultKind, ...] = ("payment", "intercept")
+HOW = ("once", "always", "never")
+
+
+def set_fault(session: Session, what: FaultKind, subject: str, how: str) -> None:
+    """Let it fail once or always, or no more (`never`)."""
+    if how == "never":
+        forget_fault(session, what, subject)
+    else:
+        session.merge(FaultRow(what=what, subject=subject, how=how))
+        session.flush()
+
+
+def fault_of(session: Session, what: FaultKind, subject: str) -> str | None:
+    """How it is to fail: `once`, `always`, or None."""
+    row = session.get(FaultRow, (what, subject))
+    return row.how if row else None
+
+
+def forget_fault(session: Session, what: FaultKind, subject: str) -> None:
+    """Let it work again."""
+    row = session.get(FaultRow, (what, subject))
+    if row is not None:
+        session.delete(row)
+        session.flush()

@@ -1,0 +1,85 @@
+"""Holds: what a case holds does not ship. Taking a hold and marking shipped are one race, which one side wins."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from sqlalchemy import delete, select
+from sqlalchemy.orm import Session
+
+from casework.money import LineQuantity
+from casework.shop.amounts import line_rows
+from casework.shop.flags import drop_wish, shown_flag, wish_flag
+from casework.shop.orders import lock_order, lock_orders
+from casework.shop.tables import CaseRow, ClaimRow, FlagWishRow, HoldRow
+
+
+@dataclass(frozen=True, slots=True)
+class HoldResult:
+    """Whether the lines are held now, and the flag that was shown before the case set its own."""
+
+    held: bool
+    flag_found: str
+
+
+def hold_lines(
+    session: Session,
+    case_id: str,
+    order_id: str,
+    lines: Sequence[LineQuantity],
+    *,
+    handed_over_profile: bool,
+    at: datetime,
+) -> HoldResult:
+    """Hold the lines and mark the order as one whose refund was asked; nothing at all where one of them has left.
+
+    Doing it again changes nothing and gives the same answer, unless a line has left since: then it is not held.
+
+    Raises:
+        UnknownOrder: the shop has no such order.
+
+    """
+    lock_order(session, order_id)
+    wanted = {one.line for one in lines}
+    rows = [row for row in line_rows(session, order_id) if row.number in wanted]
+    if len(rows) < len(wanted) or any(row.place == "shipped" for row in rows):
+        wish = session.get(FlagWishRow, case_id)
+        return HoldResult(held=False, flag_found=wish.found if wish else shown_flag(session, order_id))
+    held = set(session.scalars(select(HoldRow.line).where(HoldRow.order_id == order_id, HoldRow.case_id == case_id)))
+    for row in rows:
+        if row.number not in held:
+            session.add(HoldRow(order_id=order_id, line=row.number, case_id=case_id, at=at))
+    # policy.md, shop.flag_profile: what "refund asked" looks like
+    colour = "red" if handed_over_profile else "green"
+    return HoldResult(held=True, flag_found=wish_flag(session, case_id, order_id, colour, at=at))
+
+
+def cases_holding(session: Session, order_id: str, line: int | None = None) -> list[str]:
+    """The cases that hold the order, or one line of it."""
+    query = select(HoldRow.case_id).where(HoldRow.order_id == order_id)
+    if line is not None:
+        query = query.where(HoldRow.line == line)
+    return sorted(set(session.scalars(query)))
+
+
+def release_case(session: Session, case_id: str, *, flag_kept: str | None, at: datetime) -> None:
+    """Let everything go that a case has: holds, claims, and its flag wish, or leave a lasting flag in its place.
+
+    A flag that was left before stays: releasing again changes nothing.
+    """
+    orders: set[str] = set()
+    for column in (
+        select(HoldRow.order_id).where(HoldRow.case_id == case_id),
+        select(ClaimRow.order_id).where(ClaimRow.case_id == case_id),
+        select(FlagWishRow.order_id).where(FlagWishRow.case_id == case_id),
+    ):
+        orders.update(session.scalars(column))
+    if flag_kept is not None:
+        orders.update(session.scalars(select(CaseRow.order_id).where(CaseRow.case_id == case_id)))
+    lock_orders(session, orders)
+    session.execute(delete(HoldRow).where(HoldRow.case_id == case_id))
+    session.execute(delete(ClaimRow).where(ClaimRow.case_id == case_id))
+    for order_id in sorted(orders):
+        drop_wish(session, case_id, order_id, lasting=flag_kept, at=at)

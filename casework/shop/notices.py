@@ -1,0 +1,61 @@
+"""Notices: an order changed outside, and its open cases are to be told, in the same transaction as the change."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Literal
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from casework.shop.records import open_cases_of_order
+from casework.shop.tables import NoticeRow
+
+News = Literal["order_gone", "order_changed"]
+
+
+@dataclass(frozen=True, slots=True)
+class Notice:
+    """News for one case: a signal's name. It holds no personal data; the case reads the shop."""
+
+    id: int
+    case_id: str
+    order_id: str
+    trigger: News
+    at: datetime
+
+
+def tell_cases(session: Session, order_id: str, trigger: News, *, at: datetime) -> None:
+    """Note the news for each open case of the order; what waits to be told already is not noted twice."""
+    for case_id in open_cases_of_order(session, order_id):
+        waiting = session.scalar(
+            select(NoticeRow.id).where(
+                NoticeRow.case_id == case_id, NoticeRow.trigger == trigger, NoticeRow.delivered_at.is_(None)
+            )
+        )
+        if waiting is None:
+            session.add(NoticeRow(case_id=case_id, order_id=order_id, trigger=trigger, at=at))
+            session.flush()
+
+
+def pending(session: Session) -> list[Notice]:
+    """What is still to be told, oldest first."""
+    return [
+        Notice(
+            id=row.id,
+            case_id=row.case_id,
+            order_id=row.order_id,
+            trigger="order_gone" if row.trigger == "order_gone" else "order_changed",
+            at=row.at,
+        )
+        for row in session.scalars(select(NoticeRow).where(NoticeRow.delivered_at.is_(None)).order_by(NoticeRow.id))
+    ]
+
+
+def delivered(session: Session, notice_id: int) -> None:
+    """The case has been told, or has ended."""
+    row = session.get(NoticeRow, notice_id)
+    if row is not None and row.delivered_at is None:
+        row.delivered_at = datetime.now(UTC)
+        session.flush()

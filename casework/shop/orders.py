@@ -1,0 +1,287 @@
+"""Orders as cases read them: lines and what is left of them, what was paid, where the goods are."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from datetime import datetime
+from typing import Literal, cast
+
+from pydantic import BaseModel, ConfigDict
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from casework.money import LineQuantity
+from casework.shop.amounts import accounts, due, line_rows, paid_shares, pieces_left
+from casework.shop.errors import BadRequest, UnknownOrder
+from casework.shop.states import OrderState
+from casework.shop.tables import ClaimRow, OrderRow, ShipmentLineRow, ShipmentRow
+from casework.standing import Standing
+
+Place = Literal["unshipped", "shipped", "back"]
+
+
+class Line(BaseModel):
+    """A line of an order.
+
+    `paid_fen` is its share of what was paid less postage; `left` counts the pieces that are not refunded.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    number: int
+    title: str
+    sku: str
+    properties: str
+    price_fen: int
+    quantity: int
+    paid_fen: int
+    refunded: int
+    left: int
+    state: OrderState
+    place: Place
+
+
+class Parcel(BaseModel):
+    """A parcel of an order: its waybill, what is in it, and whether it was stopped or is back."""
+
+    model_config = ConfigDict(frozen=True)
+
+    waybill: str
+    company: str
+    lines: list[LineQuantity]
+    shipped_at: datetime | None
+    intercepted_at: datetime | None
+    back_at: datetime | None
+
+
+class Order(BaseModel):
+    """An order, whole. It holds the buyer's name and address: never send it to Temporal."""
+
+    model_config = ConfigDict(frozen=True)
+
+    id: str
+    state: OrderState
+    created_at: datetime
+    paid_at: datetime | None
+    shipped_at: datetime | None
+    confirmed_at: datetime | None
+    goods_fen: int
+    postage_fen: int
+    total_fen: int
+    paid_fen: int
+    refunded_fen: int
+    memo: str
+    own_flag: str
+    lines: list[Line]
+    lines_known: bool
+    parcels: list[Parcel]
+    names: list[str]
+    """The buyer's names: personal."""
+    addresses: list[str]
+    """Where it goes: personal."""
+
+    @property
+    def paid(self) -> bool:
+        """Whether the buyer has paid (a trade that was closed after payment was paid too)."""
+        if self.state == "closed":
+            return self.paid_fen > 0 or self.paid_at is not None
+        return self.state != "unpaid"
+
+
+def lock_orders(session: Session, order_ids: Iterable[str]) -> dict[str, OrderRow]:
+    """Lock orders for this transaction, always in ascending order, so that no two transactions wait for each other."""
+    rows = session.scalars(
+        select(OrderRow)
+        .where(OrderRow.id.in_(sorted(set(order_ids))))
+        .order_by(OrderRow.id)
+        .with_for_update()
+        .execution_options(populate_existing=True)
+    )
+    return {row.id: row for row in rows}
+
+
+def lock_order(session: Session, order_id: str) -> OrderRow:
+    """Lock one order and read it again.
+
+    Raises:
+        UnknownOrder: the shop has no such order.
+
+    """
+    session.flush()
+    row = lock_orders(session, [order_id]).get(order_id)
+    if row is None:
+        raise UnknownOrder(order_id)
+    return row
+
+
+def find_order(session: Session, order_id: str, *, lock: bool = False) -> OrderRow:
+    """One order's row.
+
+    Raises:
+        UnknownOrder: the shop has no such order.
+
+    """
+    if lock:
+        return lock_order(session, order_id)
+    row = session.get(OrderRow, order_id)
+    if row is None:
+        raise UnknownOrder(order_id)
+    return row
+
+
+def read_order(session: Session, order_id: str, *, lock: bool = False) -> Order:
+    """Read one order.
+
+    Raises:
+        UnknownOrder: the shop has no such order.
+
+    """
+    return _whole(session, find_order(session, order_id, lock=lock))
+
+
+def all_orders(session: Session) -> list[Order]:
+    """Every order of the shop, by id."""
+    return [_whole(session, row) for row in session.scalars(select(OrderRow).order_by(OrderRow.id))]
+
+
+def resolve_lines(session: Session, order_id: str, asked: Sequence[LineQuantity] | None) -> list[LineQuantity]:
+    """The lines of a refund before shipping, ascending: those asked for, checked, or all unshipped ones.
+
+    By default what is left of all unshipped lines, or of all lines when none is unshipped. Where nothing is left of
+    any line, all of them: the case then finds that there is nothing to refund.
+
+    Raises:
+        UnknownOrder: the shop has no such order.
+        BadRequest: the lines are unknown, named twice, more than is left, or both shipped and unshipped.
+
+    """
+    order = read_order(session, order_id)
+    if not order.lines_known or not order.lines:
+        raise BadRequest("order_id", f"the lines of order {order_id} are not all known: import its line list first")
+    if asked is None:
+        unshipped = [line for line in order.lines if line.place == "unshipped" and line.left]
+        chosen = unshipped or [line for line in order.lines if line.left]
+        if not chosen:
+            return [LineQuantity(line=line.number, quantity=line.quantity) for line in order.lines]
+        return [LineQuantity(line=line.number, quantity=line.left) for line in chosen]
+    return _checked(order, asked)
+
+
+def _checked(order: Order, asked: Sequence[LineQuantity]) -> list[LineQuantity]:
+    known = {line.number: line for line in order.lines}
+    seen: set[int] = set()
+    if not asked:
+        raise BadRequest("lines", "no line is named")
+    for one in asked:
+        if one.line not in known:
+            raise BadRequest("lines", f"order {order.id} has no line {one.line}")
+        if one.line in seen:
+            raise BadRequest("lines", f"line {one.line} is named twice")
+        seen.add(one.line)
+        left = known[one.line].left
+        if one.quantity < 1:
+            raise BadRequest("lines", f"line {one.line}: the quantity must be at least 1")
+        if one.quantity > left:
+            raise BadRequest("lines", f"line {one.line}: {one.quantity} asked, {left} left to refund")
+    if len({known[number].place == "unshipped" for number in seen}) > 1:
+        raise BadRequest("lines", "some of the lines have shipped and others have not: open two cases")
+    return [LineQuantity(line=one.line, quantity=one.quantity) for one in sorted(asked, key=lambda one: one.line)]
+
+
+def standing(
+    session: Session,
+    order_id: str,
+    lines: Sequence[LineQuantity],
+    *,
+    at: datetime,  # noqa: ARG001 - windows of days come with the return flow
+    case_id: str | None = None,
+) -> Standing:
+    """How the lines stand, for a case (whose own claim does not count against it).
+
+    Raises:
+        UnknownOrder: the shop has no such order.
+
+    """
+    row = find_order(session, order_id)
+    order = _whole(session, row)
+    numbers = {line.line for line in lines}
+    refundable = sum(entry.amount_fen for entry in due(session, row, lines, case_id=case_id))
+    claims = session.scalars(
+        select(ClaimRow)
+        .where(ClaimRow.order_id == order_id, ClaimRow.line.in_(numbers), ClaimRow.case_id != (case_id or ""))
+        .order_by(ClaimRow.line)
+    )
+    claim = claims.first()
+    return Standing(
+        paid=order.paid,
+        closed=order.state == "closed",
+        refundable_fen=refundable,
+        refunded=refundable == 0 and order.paid,
+        shipped=any(line.place == "shipped" for line in order.lines if line.number in numbers),
+        claimed_by=claim.case_id if claim else None,
+    )
+
+
+def _whole(session: Session, row: OrderRow) -> Order:
+    lines = line_rows(session, row.id)
+    done = accounts(session, row.id)
+    paid = paid_shares(row, lines)
+    return Order(
+        id=row.id,
+        state=cast("OrderState", row.state),
+        created_at=row.created_at,
+        paid_at=row.paid_at,
+        shipped_at=row.shipped_at,
+        confirmed_at=row.confirmed_at,
+        goods_fen=row.goods_fen,
+        postage_fen=row.postage_fen,
+        total_fen=row.total_fen,
+        paid_fen=row.paid_fen,
+        refunded_fen=done.total_fen,
+        memo=row.memo,
+        own_flag=row.own_flag,
+        lines=[
+            Line(
+                number=line.number,
+                title=line.title,
+                sku=line.sku,
+                properties=line.properties,
+                price_fen=line.price_fen,
+                quantity=line.quantity,
+                paid_fen=paid[line.number],
+                refunded=done.pieces.get(line.number, 0),
+                left=pieces_left(line, done),
+                state=cast("OrderState", line.state),
+                place=cast("Place", line.place),
+            )
+            for line in lines
+        ],
+        lines_known=row.lines_known,
+        parcels=_parcels(session, row.id),
+        names=[name for name in (row.receiver_name, row.buyer_nick) if name],
+        addresses=[address for address in (row.address, row.changed_address) if address],
+    )
+
+
+def _parcels(session: Session, order_id: str) -> list[Parcel]:
+    rows = session.scalars(select(ShipmentRow).where(ShipmentRow.order_id == order_id).order_by(ShipmentRow.id)).all()
+    if not rows:
+        return []
+    inside: dict[int, list[LineQuantity]] = {}
+    for one in session.scalars(
+        select(ShipmentLineRow)
+        .where(ShipmentLineRow.shipment_id.in_([row.id for row in rows]))
+        .order_by(ShipmentLineRow.line)
+    ):
+        inside.setdefault(one.shipment_id, []).append(LineQuantity(line=one.line, quantity=one.quantity))
+    return [
+        Parcel(
+            waybill=row.waybill,
+            company=row.company,
+            lines=inside.get(row.id, []),
+            shipped_at=row.shipped_at,
+            intercepted_at=row.intercepted_at,
+            back_at=row.back_at,
+        )
+        for row in rows
+    ]

@@ -1,0 +1,98 @@
+"""The outbox: messages to buyers and tasks for staff, once a key."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Literal
+
+from sqlalchemy import select, update
+from sqlalchemy.orm import Session
+
+from casework.shop.tables import OutboxRow
+
+Recipient = Literal["buyer", "staff"]
+
+
+@dataclass(frozen=True, slots=True)
+class Letter:
+    """What stands in the outbox; a task that is not needed any more has `cancelled_at`."""
+
+    key: str
+    case_id: str
+    to: str
+    recipient: str | None
+    template: str
+    text_zh: str
+    text_en: str
+    at: datetime
+    cancelled_at: datetime | None
+
+
+def post(
+    session: Session,
+    *,
+    key: str,
+    case_id: str,
+    to: Recipient,
+    recipient: str | None,
+    template: str,
+    parameters: Mapping[str, str],
+    text_zh: str,
+    text_en: str,
+    at: datetime,
+) -> bool:
+    """Post once a key; False if it was posted before. `recipient` is a role or a staff id, None for the buyer."""
+    if session.scalar(select(OutboxRow.id).where(OutboxRow.key == key)) is not None:
+        return False
+    session.add(
+        OutboxRow(
+            key=key,
+            case_id=case_id,
+            to=to,
+            recipient=recipient,
+            template=template,
+            parameters=dict(parameters),
+            text_zh=text_zh,
+            text_en=text_en,
+            at=at,
+        )
+    )
+    session.flush()
+    return True
+
+
+def cancel_tasks(session: Session, case_id: str, recipient: str, *, at: datetime) -> None:
+    """Cancel a case's open tasks for a role: they are not needed any more."""
+    session.execute(
+        update(OutboxRow)
+        .where(
+            OutboxRow.case_id == case_id,
+            OutboxRow.to == "staff",
+            OutboxRow.recipient == recipient,
+            OutboxRow.cancelled_at.is_(None),
+        )
+        .values(cancelled_at=at)
+    )
+
+
+def letters(session: Session, *, case_id: str | None = None) -> list[Letter]:
+    """What was posted, oldest first: of one case, or all."""
+    query = select(OutboxRow).order_by(OutboxRow.id)
+    if case_id is not None:
+        query = query.where(OutboxRow.case_id == case_id)
+    return [
+        Letter(
+            key=row.key,
+            case_id=row.case_id,
+            to=row.to,
+            recipient=row.recipient,
+            template=row.template,
+            text_zh=row.text_zh,
+            text_en=row.text_en,
+            at=row.at,
+            cancelled_at=row.cancelled_at,
+        )
+        for row in session.scalars(query)
+    ]

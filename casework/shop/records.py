@@ -1,0 +1,196 @@
+"""The record of every case, open and closed, also of those that Temporal no longer keeps; and how a case is named."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, cast
+
+from sqlalchemy import or_, select
+from sqlalchemy.orm import Session
+
+from casework.money import LineQuantity
+from casework.shop.tables import CaseRow, ShipmentRow
+
+MIN_DIGITS = 4
+"""An end of an id names a case if it has at least so many digits (contract.md)."""
+SUPERSEDED = "superseded"
+"""The outcome of a run that never ended by itself, and whose case id was opened again."""
+SPEAKS_FOR_BUYER = ("buyer_", "supplier_", "choose_", "give_reason", "add_evidence")
+"""Who fires these is involved in the case (flows.md, "Four eyes")."""
+
+
+@dataclass(frozen=True, slots=True)
+class CaseRecord:
+    """One run of a case as the shop remembers it; `view` is the case view at its end."""
+
+    case_id: str
+    run_id: str
+    flow: str
+    order_id: str
+    opened_by: str
+    opened_at: datetime
+    from_case: str | None
+    amount_fen: int
+    closed_at: datetime | None
+    outcome: str | None
+    view: dict[str, Any] | None
+
+
+def open_record(
+    session: Session,
+    *,
+    case_id: str,
+    run_id: str,
+    flow: str,
+    order_id: str,
+    opened_by: str,
+    opened_at: datetime,
+    lines: Sequence[LineQuantity] = (),
+    amount_fen: int = 0,
+    from_case: str | None = None,
+) -> None:
+    """Record that a case opens; doing it again changes nothing.
+
+    A new run of the same case id takes over what an earlier run left that died before its end: that run's record is
+    closed as superseded, its claims and holds stay the case's.
+    """
+    if session.get(CaseRow, (case_id, run_id)) is not None:
+        return
+    for dead in session.scalars(
+        select(CaseRow).where(CaseRow.case_id == case_id, CaseRow.closed_at.is_(None)).with_for_update()
+    ):
+        dead.closed_at, dead.outcome = opened_at, SUPERSEDED
+    session.add(
+        CaseRow(
+            case_id=case_id,
+            run_id=run_id,
+            flow=flow,
+            order_id=order_id,
+            lines=[line.model_dump() for line in lines],
+            opened_by=opened_by,
+            opened_at=opened_at,
+            from_case=from_case,
+            amount_fen=amount_fen,
+        )
+    )
+    session.flush()
+
+
+def close_record(
+    session: Session, *, case_id: str, run_id: str, view: Mapping[str, Any], outcome: str, at: datetime
+) -> None:
+    """Record a case's end and its last view; the first end counts.
+
+    Raises:
+        LookupError: the case was never opened here.
+
+    """
+    row = session.get(CaseRow, (case_id, run_id), with_for_update=True)
+    if row is None:
+        raise LookupError(f"case {case_id} was never opened in this shop")
+    if row.closed_at is not None and row.outcome != SUPERSEDED:
+        return
+    row.closed_at, row.outcome, row.view = at, outcome, dict(view)
+    row.amount_fen = int(view.get("amount_fen", row.amount_fen))
+    session.flush()
+
+
+def find_records(
+    session: Session,
+    *,
+    case_id: str | None = None,
+    order_id: str | None = None,
+    opened_by: str | None = None,
+    flow: str | None = None,
+    outcome: str | None = None,
+    since: datetime | None = None,
+    closed: bool | None = None,
+) -> list[CaseRecord]:
+    """The records that fit every filter given, the latest opened first."""
+    query = select(CaseRow).order_by(CaseRow.opened_at.desc(), CaseRow.case_id, CaseRow.run_id)
+    wanted = {
+        CaseRow.case_id: case_id,
+        CaseRow.order_id: order_id,
+        CaseRow.opened_by: opened_by,
+        CaseRow.flow: flow,
+        CaseRow.outcome: outcome,
+    }
+    for column, value in wanted.items():
+        if value is not None:
+            query = query.where(column == value)
+    if since is not None:
+        query = query.where(CaseRow.opened_at >= since)
+    if closed is not None:
+        query = query.where(CaseRow.closed_at.is_not(None) if closed else CaseRow.closed_at.is_(None))
+    return [
+        CaseRecord(
+            case_id=row.case_id,
+            run_id=row.run_id,
+            flow=row.flow,
+            order_id=row.order_id,
+            opened_by=row.opened_by,
+            opened_at=row.opened_at,
+            from_case=row.from_case,
+            amount_fen=row.amount_fen,
+            closed_at=row.closed_at,
+            outcome=row.outcome,
+            view=row.view,
+        )
+        for row in session.scalars(query)
+    ]
+
+
+def open_cases_of_order(session: Session, order_id: str) -> list[str]:
+    """The open cases of an order, by id."""
+    query = select(CaseRow.case_id).where(CaseRow.order_id == order_id, CaseRow.closed_at.is_(None))
+    return sorted(set(session.scalars(query)))
+
+
+def involved_in(session: Session, case_id: str) -> list[str]:
+    """Who opened a case or the one it came from, or spoke for the buyer in it, as far as its record says."""
+    found: list[str] = []
+    seen: set[str] = set()
+    frontier: list[str] = [case_id]
+    while frontier:
+        here = frontier.pop()
+        if here in seen:
+            continue
+        seen.add(here)
+        for record in find_records(session, case_id=here):
+            found += [record.opened_by, *_speakers(record.view)]
+            if record.from_case:
+                frontier.append(record.from_case)
+    return list(dict.fromkeys(found))
+
+
+def resolve_case(session: Session, text: str) -> list[str]:
+    """The cases that a person means by a case id, an order id, a waybill, or any end of one with at least four digits.
+
+    Where a whole id fits, ends are not looked for.
+    """
+    text = text.strip()
+    whole = _cases_where(session, text, whole=True)
+    if whole or sum(character.isdecimal() for character in text) < MIN_DIGITS:
+        return whole
+    return _cases_where(session, text, whole=False)
+
+
+def _cases_where(session: Session, text: str, *, whole: bool) -> list[str]:
+    fits = [
+        column == text if whole else column.endswith(text, autoescape=True)
+        for column in (CaseRow.case_id, CaseRow.order_id)
+    ]
+    waybill = ShipmentRow.waybill == text if whole else ShipmentRow.waybill.endswith(text, autoescape=True)
+    fits.append(CaseRow.order_id.in_(select(ShipmentRow.order_id).where(waybill)))
+    return sorted(set(session.scalars(select(CaseRow.case_id).where(or_(*fits)))))
+
+
+def _speakers(view: Mapping[str, Any] | None) -> list[str]:
+    trail = cast("list[dict[str, Any]]", (view or {}).get("trail", []))
+    return [
+        str(line["by"])
+        for line in trail
+        if line.get("accepted") and str(line.get("trigger", "")).startswith(SPEAKS_FOR_BUYER)
+    ]

@@ -1,0 +1,81 @@
+"""The shop's staff: who there is, in which roles, with which limits, present or absent, and who deputises."""
+
+from __future__ import annotations
+
+import csv
+from importlib.resources import files
+
+from pydantic import BaseModel, ConfigDict
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from casework.shop.errors import BadRequest
+from casework.shop.tables import StaffRow
+
+
+class StaffMember(BaseModel):
+    """A staff member. `limit_fen` None: the policy's limits count; `deputy` acts while they are absent."""
+
+    model_config = ConfigDict(frozen=True)
+
+    id: str
+    name: str
+    roles: list[str]
+    limit_fen: int | None
+    present: bool
+    deputy: str | None
+
+
+def sample_staff() -> list[StaffMember]:
+    """The staff that the project ships (data.md, "Sample staff")."""
+    text = files("casework").joinpath("staff.csv").read_text(encoding="utf-8")
+    return [
+        StaffMember(
+            id=row["id"],
+            name=row["name"],
+            roles=[role.strip() for role in row["roles"].split(",")],
+            limit_fen=int(row["limit_fen"]) if row["limit_fen"] else None,
+            present=row["present"] == "yes",
+            deputy=row["deputy"] or None,
+        )
+        for row in csv.DictReader(text.splitlines())
+    ]
+
+
+def load_sample_if_empty(session: Session) -> bool:
+    """Load the sample staff if the shop has none yet; whether it did."""
+    if session.scalar(select(StaffRow.id).limit(1)) is not None:
+        return False
+    for position, member in enumerate(sample_staff(), start=1):
+        session.add(StaffRow(position=position, **member.model_dump()))
+    session.flush()
+    return True
+
+
+def all_staff(session: Session) -> list[StaffMember]:
+    """The whole staff, in the list's order."""
+    return [
+        StaffMember(
+            id=row.id,
+            name=row.name,
+            roles=[str(role) for role in row.roles],
+            limit_fen=row.limit_fen,
+            present=row.present,
+            deputy=row.deputy,
+        )
+        for row in session.scalars(select(StaffRow).order_by(StaffRow.position))
+    ]
+
+
+def set_present(session: Session, staff_id: str, *, present: bool) -> None:
+    """Note that somebody is there, or is not.
+
+    Raises:
+        BadRequest: nobody of this id is on the list.
+
+    """
+    row = session.get(StaffRow, staff_id)
+    if row is None:
+        raise BadRequest("staff", f"nobody on the staff list is called {staff_id}")
+    row.present = present
+    session.flush()

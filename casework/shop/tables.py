@@ -1,0 +1,437 @@
+"""The shop's tables. Times are stored in UTC and come out aware; money is whole fen."""
+
+from __future__ import annotations
+
+from datetime import UTC, date, datetime
+from typing import Any
+
+from sqlalchemy import (
+    JSON,
+    BigInteger,
+    Dialect,
+    ForeignKey,
+    ForeignKeyConstraint,
+    Index,
+    Integer,
+    MetaData,
+    String,
+    Text,
+    TypeDecorator,
+    UniqueConstraint,
+)
+from sqlalchemy import Date as DateColumn
+from sqlalchemy import DateTime as DateTimeColumn
+from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
+
+
+class Moment(TypeDecorator[datetime]):
+    """An aware datetime, kept in UTC: also where the database knows no zones."""
+
+    impl = DateTimeColumn(timezone=True)
+    cache_ok = True
+
+    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:
+        """Refuse a time without a zone, hand over the rest in UTC."""
+        if value is None:
+            return None
+        if value.tzinfo is None:
+            raise ValueError("a time in the shop must have a zone")
+        value = value.astimezone(UTC)
+        return value.replace(tzinfo=None) if dialect.name == "sqlite" else value
+
+    def process_result_value(
+        self,
+        value: datetime | None,
+        dialect: Dialect,  # noqa: ARG002 - SQLAlchemy's signature
+    ) -> datetime | None:
+        """Give it back aware."""
+        if value is None:
+            return None
+        return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
+
+
+class Base(DeclarativeBase):
+    """All tables of the shop."""
+
+    metadata = MetaData(
+        naming_convention={
+            "ix": "ix_%(column_0_label)s",
+            "uq": "uq_%(table_name)s_%(column_0_name)s",
+            "fk": "fk_%(table_name)s_%(column_0_name)s_%(referred_table_name)s",
+            "pk": "pk_%(table_name)s",
+        }
+    )
+    type_annotation_map = {  # noqa: RUF012 - SQLAlchemy's own declarative form
+        datetime: Moment,
+        date: DateColumn,
+        str: String,
+        int: BigInteger().with_variant(Integer(), "sqlite"),
+        dict[str, Any]: JSON,
+        list[Any]: JSON,
+    }
+
+
+CASE_ID = String(200)
+KEY = String(400)
+ORDER_ID = String(32)
+
+
+class OrderRow(Base):
+    """An order as the platform last said, and what only the shop knows: flags and memo."""
+
+    __tablename__ = "orders"
+
+    id: Mapped[str] = mapped_column(ORDER_ID, primary_key=True)
+    state: Mapped[str] = mapped_column(String(20))
+    """The platform's word: see `states.ORDER_STATES`. What has shipped is said by the lines."""
+    created_at: Mapped[datetime]
+    paid_at: Mapped[datetime | None]
+    shipped_at: Mapped[datetime | None]
+    confirmed_at: Mapped[datetime | None]
+    goods_fen: Mapped[int]
+    postage_fen: Mapped[int]
+    total_fen: Mapped[int]
+    paid_fen: Mapped[int]
+    platform_refund_fen: Mapped[int | None]
+    """What the platform's export last said was refunded in all; None if it does not say."""
+    settled_fen: Mapped[int | None]
+    """What the platform paid out to the shop (打款商家金额)."""
+    platform_memo: Mapped[str] = mapped_column(Text, default="")
+    memo: Mapped[str] = mapped_column(Text, default="")
+    """The platform's memo with what cases appended to it."""
+    own_flag: Mapped[str] = mapped_column(String(10), default="none")
+    lasting_flag: Mapped[str | None] = mapped_column(String(10))
+    """What an ended case left behind (the red of a refund with nothing left to ship)."""
+    lines_known: Mapped[bool] = mapped_column(default=False)
+    closed_reason: Mapped[str] = mapped_column(Text, default="")
+    buyer_message: Mapped[str] = mapped_column(Text, default="")
+    buyer_nick: Mapped[str] = mapped_column(Text, default="")
+    buyer_account: Mapped[str] = mapped_column(Text, default="")
+    payment_number: Mapped[str] = mapped_column(Text, default="")
+    receiver_name: Mapped[str] = mapped_column(Text, default="")
+    address: Mapped[str] = mapped_column(Text, default="")
+    changed_address: Mapped[str] = mapped_column(Text, default="")
+    phone: Mapped[str] = mapped_column(Text, default="")
+    mobile: Mapped[str] = mapped_column(Text, default="")
+
+
+class LineRow(Base):
+    """A line of an order, counted from 1 in file order."""
+
+    __tablename__ = "order_lines"
+
+    order_id: Mapped[str] = mapped_column(ORDER_ID, ForeignKey("orders.id"), primary_key=True)
+    number: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    title: Mapped[str] = mapped_column(Text, default="")
+    sku: Mapped[str] = mapped_column(Text, default="")
+    properties: Mapped[str] = mapped_column(Text, default="")
+    price_fen: Mapped[int]
+    quantity: Mapped[int]
+    state: Mapped[str] = mapped_column(String(20))
+    """The platform's word for the line."""
+    place: Mapped[str] = mapped_column(String(10), default="unshipped")
+    """Where the goods are: `unshipped`, `shipped`, or `back` (left, came back, and are not yet dealt with)."""
+
+
+class ShipmentRow(Base):
+    """One parcel of an order."""
+
+    __tablename__ = "shipments"
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    order_id: Mapped[str] = mapped_column(ORDER_ID, ForeignKey("orders.id"), index=True)
+    waybill: Mapped[str] = mapped_column(String(64), index=True)
+    company: Mapped[str] = mapped_column(Text, default="")
+    shipped_at: Mapped[datetime | None]
+    intercepted_at: Mapped[datetime | None]
+    back_at: Mapped[datetime | None]
+
+    __table_args__ = (UniqueConstraint("order_id", "waybill"),)
+
+
+class ShipmentLineRow(Base):
+    """What is in a parcel."""
+
+    __tablename__ = "shipment_lines"
+
+    shipment_id: Mapped[int] = mapped_column(ForeignKey("shipments.id"), primary_key=True)
+    line: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    quantity: Mapped[int]
+
+
+class ParcelRow(Base):
+    """A parcel as its courier last answered; it may belong to no order that the shop knows."""
+
+    __tablename__ = "parcels"
+
+    waybill: Mapped[str] = mapped_column(String(64), primary_key=True)
+    courier: Mapped[str] = mapped_column(String(64))
+    state: Mapped[str] = mapped_column(String(10))
+
+
+class ScanRow(Base):
+    """One scan of a parcel. One whose time is still to come is kept, and not shown until then."""
+
+    __tablename__ = "scans"
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    waybill: Mapped[str] = mapped_column(String(64), ForeignKey("parcels.waybill"))
+    at: Mapped[datetime]
+    code: Mapped[str] = mapped_column(String(10))
+    status: Mapped[str] = mapped_column(Text, default="")
+    text: Mapped[str] = mapped_column(Text, default="")
+
+    __table_args__ = (Index("ix_scans_waybill_at", "waybill", "at"),)
+
+
+class FlagWishRow(Base):
+    """The flag that an open case wishes for its order, and the one it found."""
+
+    __tablename__ = "flag_wishes"
+
+    case_id: Mapped[str] = mapped_column(CASE_ID, primary_key=True)
+    order_id: Mapped[str] = mapped_column(ORDER_ID, ForeignKey("orders.id"), index=True)
+    colour: Mapped[str] = mapped_column(String(10))
+    found: Mapped[str] = mapped_column(String(10))
+
+
+class FlagChangeRow(Base):
+    """History: the flag shown changed."""
+
+    __tablename__ = "flag_changes"
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    order_id: Mapped[str] = mapped_column(ORDER_ID, ForeignKey("orders.id"), index=True)
+    at: Mapped[datetime]
+    before: Mapped[str] = mapped_column(String(10))
+    after: Mapped[str] = mapped_column(String(10))
+    case_id: Mapped[str | None] = mapped_column(CASE_ID)
+
+
+class MemoEntryRow(Base):
+    """What a case appended to an order's memo, whole; the memo shows what fits."""
+
+    __tablename__ = "memo_entries"
+
+    key: Mapped[str] = mapped_column(KEY, primary_key=True)
+    number: Mapped[int]
+    """Its place among the order's entries, counted from 1."""
+    order_id: Mapped[str] = mapped_column(ORDER_ID, ForeignKey("orders.id"), index=True)
+    at: Mapped[datetime]
+    text: Mapped[str] = mapped_column(Text)
+
+
+class HoldRow(Base):
+    """A case keeps a line from shipping."""
+
+    __tablename__ = "holds"
+
+    order_id: Mapped[str] = mapped_column(ORDER_ID, primary_key=True)
+    line: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    case_id: Mapped[str] = mapped_column(CASE_ID, primary_key=True, index=True)
+    at: Mapped[datetime]
+
+    __table_args__ = (ForeignKeyConstraint(["order_id", "line"], ["order_lines.order_id", "order_lines.number"]),)
+
+
+class ClaimRow(Base):
+    """A refund or return has claimed a line: no other may, while it is open."""
+
+    __tablename__ = "claims"
+
+    order_id: Mapped[str] = mapped_column(ORDER_ID, primary_key=True)
+    line: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    case_id: Mapped[str] = mapped_column(CASE_ID, index=True)
+    refunded_before: Mapped[int]
+    """Pieces of the line refunded before the claim: what is refunded since then, by whomever, is this case's."""
+    shipped_before: Mapped[bool]
+    """Whether the line had left when it was claimed: then postage is not refunded with it."""
+
+    __table_args__ = (ForeignKeyConstraint(["order_id", "line"], ["order_lines.order_id", "order_lines.number"]),)
+
+
+class PaymentRow(Base):
+    """A payment of the shop's own, under its idempotency key."""
+
+    __tablename__ = "payments"
+
+    key: Mapped[str] = mapped_column(KEY, primary_key=True)
+    case_id: Mapped[str] = mapped_column(CASE_ID, index=True)
+    order_id: Mapped[str] = mapped_column(ORDER_ID, ForeignKey("orders.id"), index=True)
+    amount_fen: Mapped[int]
+    reference: Mapped[str] = mapped_column(String(64), ForeignKey("payment_references.reference"))
+    by_hand: Mapped[bool]
+    at: Mapped[datetime]
+
+
+class PaymentReferenceRow(Base):
+    """Every reference of a payment that was ever used, in one spelling."""
+
+    __tablename__ = "payment_references"
+
+    reference: Mapped[str] = mapped_column(String(64), primary_key=True)
+    at: Mapped[datetime]
+
+
+class LedgerRow(Base):
+    """Money that went back to the buyer: the shop's own payments, and what the platform paid."""
+
+    __tablename__ = "ledger"
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    order_id: Mapped[str] = mapped_column(ORDER_ID, ForeignKey("orders.id"), index=True)
+    line: Mapped[int | None]
+    """0 is the postage; None is a sum of the platform's that no line is known for."""
+    quantity: Mapped[int]
+    amount_fen: Mapped[int]
+    source: Mapped[str] = mapped_column(String(10))
+    """`case`, `hand` or `platform`."""
+    case_id: Mapped[str | None] = mapped_column(CASE_ID)
+    payment_key: Mapped[str | None] = mapped_column(KEY, ForeignKey("payments.key"))
+    at: Mapped[datetime]
+
+
+class FaultRow(Base):
+    """A fault that somebody wants to try: of a payment or an intercept."""
+
+    __tablename__ = "faults"
+
+    what: Mapped[str] = mapped_column(String(20), primary_key=True)
+    subject: Mapped[str] = mapped_column(String(200), primary_key=True)
+    how: Mapped[str] = mapped_column(String(10))
+
+
+class InterceptRow(Base):
+    """The courier's answer to a request to stop a parcel."""
+
+    __tablename__ = "intercepts"
+
+    key: Mapped[str] = mapped_column(KEY, primary_key=True)
+    case_id: Mapped[str] = mapped_column(CASE_ID)
+    order_id: Mapped[str] = mapped_column(ORDER_ID, ForeignKey("orders.id"))
+    stopped: Mapped[bool]
+    at: Mapped[datetime]
+
+
+class StepRow(Base):
+    """A step of a case that was done, so that it is not done again."""
+
+    __tablename__ = "steps"
+
+    key: Mapped[str] = mapped_column(KEY, primary_key=True)
+    at: Mapped[datetime]
+
+
+class StockMovementRow(Base):
+    """Goods that came back into stock."""
+
+    __tablename__ = "stock_movements"
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    sku: Mapped[str] = mapped_column(Text)
+    quantity: Mapped[int]
+    order_id: Mapped[str] = mapped_column(ORDER_ID, ForeignKey("orders.id"), index=True)
+    line: Mapped[int]
+    case_id: Mapped[str] = mapped_column(CASE_ID)
+    at: Mapped[datetime]
+
+
+class OutboxRow(Base):
+    """A message to a buyer or a task for staff."""
+
+    __tablename__ = "outbox"
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    key: Mapped[str] = mapped_column(KEY, unique=True)
+    case_id: Mapped[str] = mapped_column(CASE_ID, index=True)
+    to: Mapped[str] = mapped_column(String(10))
+    recipient: Mapped[str | None] = mapped_column(String(100))
+    """A role or a staff id; None for the buyer of the case's order."""
+    template: Mapped[str] = mapped_column(String(100))
+    parameters: Mapped[dict[str, Any]]
+    text_zh: Mapped[str] = mapped_column(Text)
+    text_en: Mapped[str] = mapped_column(Text)
+    at: Mapped[datetime]
+    cancelled_at: Mapped[datetime | None]
+
+
+class StaffRow(Base):
+    """A staff member."""
+
+    __tablename__ = "staff"
+
+    id: Mapped[str] = mapped_column(String(64), primary_key=True)
+    position: Mapped[int]
+    """The place in the list."""
+    name: Mapped[str] = mapped_column(Text)
+    roles: Mapped[list[Any]]
+    limit_fen: Mapped[int | None]
+    present: Mapped[bool]
+    deputy: Mapped[str | None] = mapped_column(String(64))
+
+
+class CaseRow(Base):
+    """The record of a case: one for each run of a case id, also of those that Temporal no longer keeps."""
+
+    __tablename__ = "cases"
+
+    case_id: Mapped[str] = mapped_column(CASE_ID, primary_key=True)
+    run_id: Mapped[str] = mapped_column(String(100), primary_key=True)
+    flow: Mapped[str] = mapped_column(String(64))
+    order_id: Mapped[str] = mapped_column(ORDER_ID, index=True)
+    lines: Mapped[list[Any]]
+    opened_by: Mapped[str] = mapped_column(String(64))
+    opened_at: Mapped[datetime]
+    from_case: Mapped[str | None] = mapped_column(CASE_ID)
+    amount_fen: Mapped[int]
+    closed_at: Mapped[datetime | None]
+    outcome: Mapped[str | None] = mapped_column(String(64))
+    view: Mapped[dict[str, Any] | None]
+    """The case view at its end."""
+
+
+class NoticeRow(Base):
+    """News of an order for one of its open cases, to be sent to it as a signal. It holds no personal data."""
+
+    __tablename__ = "case_notices"
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    case_id: Mapped[str] = mapped_column(CASE_ID, index=True)
+    order_id: Mapped[str] = mapped_column(ORDER_ID)
+    trigger: Mapped[str] = mapped_column(String(64))
+    at: Mapped[datetime]
+    delivered_at: Mapped[datetime | None]
+
+
+class GiftRow(Base):
+    """A gift of the catalogue."""
+
+    __tablename__ = "gifts"
+
+    sku: Mapped[str] = mapped_column(String(64), primary_key=True)
+    name: Mapped[str] = mapped_column(Text)
+    cost_fen: Mapped[int]
+    value_fen: Mapped[int]
+    stock: Mapped[int]
+    imported_stock: Mapped[int]
+    """The stock as the catalogue last said: only a new word moves the stock."""
+
+
+class ChatRow(Base):
+    """A conversation with a buyer; it stays in the shop, cases hold its id."""
+
+    __tablename__ = "chats"
+
+    id: Mapped[str] = mapped_column(String(64), primary_key=True)
+    order_id: Mapped[str] = mapped_column(ORDER_ID, ForeignKey("orders.id"), index=True)
+    buyer_registered_on: Mapped[date | None]
+    messages: Mapped[list[Any]]
+
+
+class SettingRow(Base):
+    """What the shop remembers about itself: by how much its imported times are moved."""
+
+    __tablename__ = "settings"
+
+    name: Mapped[str] = mapped_column(String(64), primary_key=True)
+    value: Mapped[str] = mapped_column(Text)

@@ -1,0 +1,286 @@
+"""How a case is put into words for people, in Chinese or English; identifiers stay visible. Pure.
+
+Times are shown in the shop's zone with the distance from now (`21:40, in 2 h 10 min`), money in yuan.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime, timedelta
+from typing import Any, Final, Literal
+from zoneinfo import ZoneInfo
+
+from rich.cells import cell_len
+
+from casework.case import CaseView, TrailLine, WaitingFor
+from casework.money import format_yuan
+from state_machines.common import CANCEL
+from state_machines.flows import FLOWS
+from state_machines.roles import Automatic, Label, Role
+from state_machines.table import Flow
+
+Language = Literal["zh", "en"]
+WIDTH: Final = 100
+"""Columns that short lines of a trail are packed into."""
+SHORTHANDS: Final = ("approve", "reject")
+"""Triggers that are commands of their own."""
+
+_WORDS: Final[Mapping[str, Label]] = {
+    "until": Label("处理至", "until"),
+    "then": Label("逾期则", "then"),
+    "pays": Label("付款", "pays"),
+    "opened": Label("开立", "opened"),
+    "do": Label("可做:", "do:"),
+    "also": Label("另可:", "also:"),
+    "see": Label("查看:", "see:"),
+    "kept": Label("已记下、待用的事实:", "kept until a state can use it:"),
+    "links": Label("关联工单:", "linked cases:"),
+    "ended": Label("已结束:", "ended:"),
+    "order": Label("订单", "order"),
+    "working": Label("系统处理中", "the system is at work"),
+    "case": Label("工单", "case"),
+    "state": Label("状态", "state"),
+    "amount": Label("金额", "amount"),
+    "due": Label("截止", "due"),
+    "waits_for": Label("等待", "waits for"),
+    "if_silent": Label("无人处理则", "if silent"),
+    "opened_by": Label("开立人", "opened by"),
+    "opened_at": Label("开立时间", "opened"),
+    "outcome": Label("结果", "outcome"),
+    "staff": Label("工号", "id"),
+    "name": Label("姓名", "name"),
+    "roles": Label("角色", "roles"),
+    "limit": Label("权限", "limit"),
+    "present": Label("在岗", "present"),
+    "deputy": Label("代理人", "deputy"),
+    "yes": Label("是", "yes"),
+    "no": Label("否", "no"),
+    "nothing_waits": Label("没有待处理的工单。", "No case waits."),
+    "no_cases": Label("没有符合条件的工单。", "No case matches."),
+    "closed": Label("已结束", "closed"),
+}
+
+
+def word(name: str, language: Language) -> str:
+    """A fixed word or short sentence of the commands."""
+    return _WORDS[name].in_language(language)
+
+
+def named(label: Label, identifier: str, language: Language) -> str:
+    """A label with its identifier beside it."""
+    return f"{label.in_language(language)} {identifier}"
+
+
+# --- times ---
+
+
+def distance(when: datetime, now: datetime, language: Language) -> str:
+    """How far a time is from now, in the two largest units: `in 2 h 10 min`, `3 d 4 h ago`."""
+    ahead = when >= now
+    length = _length(abs(when - now), language)
+    if language == "zh":
+        return f"{length}{'后' if ahead else '前'}"
+    return f"in {length}" if ahead else f"{length} ago"
+
+
+def _length(span: timedelta, language: Language) -> str:
+    day, hour, minute, least = (
+        ("天", "小时", "分", "不到 1 分") if language == "zh" else ("d", "h", "min", "less than 1 min")
+    )
+    minutes = int(span.total_seconds()) // 60
+    if minutes == 0:
+        return least
+    days, hours = minutes // 1440, minutes // 60 % 24
+    parts = [(days, day), (hours, hour), (minutes % 60 if days == 0 else 0, minute)]
+    return " ".join(f"{count} {unit}" for count, unit in parts if count)
+
+
+def clock_time(when: datetime, now: datetime, zone: ZoneInfo) -> str:
+    """A time in the shop's zone; the day is said where it is not today, the year where it is not this one."""
+    local, today = when.astimezone(zone), now.astimezone(zone)
+    if local.date() == today.date():
+        return f"{local:%H:%M}"
+    return f"{local:%m-%d %H:%M}" if local.year == today.year else f"{local:%Y-%m-%d %H:%M}"
+
+
+def time_with_distance(when: datetime, now: datetime, zone: ZoneInfo, language: Language) -> str:
+    """As the contract shows times to people: `21:40, in 2 h 10 min`."""
+    comma = "," if language == "zh" else ", "
+    return f"{clock_time(when, now, zone)}{comma}{distance(when, now, language)}"
+
+
+# --- cases ---
+
+
+def flow_of(view: CaseView) -> Flow[Any] | None:
+    """The table that the case follows; None for a flow that this version does not know."""
+    return FLOWS.get(view.flow)
+
+
+def expected_roles(view: CaseView) -> tuple[Role, ...]:
+    """The roles that are asked to act now; nobody where the case has ended or works by itself."""
+    flow = flow_of(view)
+    state = flow.states.get(view.state) if flow and not view.final else None
+    return state.expects if state else ()
+
+
+def state_name(view: CaseView, language: Language) -> str:
+    """The state's label with its identifier."""
+    return state_label(view.flow, view.state, language)
+
+
+def state_label(flow_name: str, state: str, language: Language) -> str:
+    """A state's label with its identifier; the identifier alone where this version does not know it."""
+    flow = FLOWS.get(flow_name)
+    known = flow.states.get(state) if flow else None
+    return named(known.label, state, language) if known else state
+
+
+def flow_label(flow_name: str, language: Language) -> str:
+    """A flow's name for people."""
+    flow = FLOWS.get(flow_name)
+    return flow.label.in_language(language) if flow else flow_name
+
+
+def role_name(role: str, language: Language) -> str:
+    """A role's label with its identifier."""
+    known = [one for one in (*Role, *Automatic) if one.value == role]
+    return named(known[0].label, role, language) if known else role
+
+
+def silence(view: CaseView, language: Language) -> str | None:
+    """What the clock will do if nobody acts, and the money that leaves by it."""
+    silent = view.if_silent
+    if silent is None:
+        return None
+    pays = f" ({word('pays', language)} {format_yuan(silent.pays_fen)})" if silent.pays_fen else ""
+    return f"{silent.trigger} → {silent.dest}{pays}"
+
+
+def show_case(
+    view: CaseView,
+    *,
+    language: Language,
+    zone: ZoneInfo,
+    now: datetime,
+    address: str | None = None,
+    see: str | None = None,
+) -> str:
+    """A case on a page: its state, what is expected from whom until when, what silence does, the trail.
+
+    `address` is how commands may call the case (default: its id); `see` its page in the Temporal UI.
+    """
+    address = address or view.case_id
+    lines = [
+        f"{flow_label(view.flow, language)} · {state_name(view, language)} · {format_yuan(view.amount_fen)}",
+        f"{view.case_id} · {word('order', language)} {view.order_id}",
+        _expectation(view, language, zone, now),
+        *_trail(view, zone, now, language),
+    ]
+    if view.kept:
+        lines.append(f"{word('kept', language)} {', '.join(view.kept)}")
+    if view.links:
+        lines.append(f"{word('links', language)} {', '.join(view.links)}")
+    lines.extend(_what_to_do(view, address, see, language))
+    return "\n".join(lines)
+
+
+def _expectation(view: CaseView, language: Language, zone: ZoneInfo, now: datetime) -> str:
+    if view.final:
+        return f"{word('ended', language)} {state_label(view.flow, view.outcome or view.state, language)}"
+    roles = expected_roles(view)
+    if not roles or view.due is None:
+        return word("working", language)
+    who = ", ".join(role_name(role, language) for role in roles)
+    until = f"{clock_time(view.due, now, zone)} ({distance(view.due, now, language)})"
+    text = f"{who} {word('until', language)} {until}"
+    silent = silence(view, language)
+    return text + (f", {word('then', language)} {silent}" if silent else "")
+
+
+def _trail(view: CaseView, zone: ZoneInfo, now: datetime, language: Language) -> list[str]:
+    opened = f"{clock_time(view.opened_at, now, zone)} {view.opened_by} {word('opened', language)}"
+    lines = [opened]
+    joinable = True
+    for entry in view.trail:
+        text = f"{clock_time(entry.at, now, zone)} {_trail_entry(entry)}"
+        short = entry.accepted and not entry.note and not entry.why
+        if joinable and short and cell_len(lines[-1]) + 3 + cell_len(text) <= WIDTH:
+            lines[-1] += f"   {text}"
+        else:
+            lines.append(text)
+        joinable = short
+    return [f" {line}" for line in lines]
+
+
+def _trail_entry(entry: TrailLine) -> str:
+    if not entry.accepted:
+        return f"✗ {entry.by} {entry.trigger}: {entry.why}"
+    more = f" “{entry.note}”" if entry.note else ""
+    more += f" ({entry.why})" if entry.why else ""
+    return f"{entry.by} {entry.trigger} → {entry.dest}{more}"
+
+
+def _what_to_do(view: CaseView, address: str, see: str | None, language: Language) -> list[str]:
+    asked = expected_roles(view)
+    mine = [one for one in view.waiting_for if one.trigger != CANCEL and set(one.roles) & set(asked)]
+    others = [one for one in view.waiting_for if one not in mine and one.roles]
+    lines: list[str] = []
+    do = word("do", language)
+    for place, one in enumerate(mine):
+        lines.append(f"{do if place == 0 else ' ' * cell_len(do)} {command_for(one, address)}")
+    if others:
+        names = ", ".join(f"{one.trigger} ({', '.join(one.roles)})" for one in others)
+        lines.append(f"{word('also', language)} {names}")
+    if see:
+        at = f"{word('see', language)} {see}"
+        if len(lines) == 1:
+            lines[0] += f"    {at}"
+        else:
+            lines.append(at)
+    return lines
+
+
+def command_for(one: WaitingFor, address: str) -> str:
+    """The command that does it, with a place for every field that must be given."""
+    command = (
+        f"casework {one.trigger} {address}" if one.trigger in SHORTHANDS else f"casework submit {address} {one.trigger}"
+    )
+    required = [name for name, what in one.fields.items() if what.endswith(", required")]
+    for name in required:
+        command += " --note …" if name == "note" else f" --set {name}=…"
+    return command
+
+
+# --- tables ---
+
+
+def table(rows: Iterable[Sequence[str]]) -> str:
+    """Rows in aligned columns, two spaces apart; Chinese characters count for two."""
+    kept = [list(row) for row in rows]
+    widths = [max(cell_len(cell) for cell in column) for column in zip(*kept, strict=True)]
+    lines: list[str] = []
+    for row in kept:
+        cells = [cell + " " * (width - cell_len(cell)) for cell, width in zip(row, widths, strict=True)]
+        lines.append("  ".join(cells).rstrip())
+    return "\n".join(lines)
+
+
+def inbox_table(views: Sequence[CaseView], *, language: Language, zone: ZoneInfo, now: datetime) -> str:
+    """The cases that wait, in the order given: which, where, how much, for whom until when, what silence does."""
+    if not views:
+        return word("nothing_waits", language)
+    columns = ("case", "state", "amount", "waits_for", "due", "if_silent")
+    rows = [[word(name, language) for name in columns]]
+    rows.extend(
+        [
+            view.case_id,
+            state_name(view, language),
+            format_yuan(view.amount_fen),
+            ", ".join(expected_roles(view)),
+            time_with_distance(view.due, now, zone, language) if view.due else "",
+            silence(view, language) or "",
+        ]
+        for view in views
+    )
+    return table(rows)

@@ -1,0 +1,61 @@
+"""When a wait ends and when its reminder is due: the policy's figures put on the clock. Pure.
+
+A staff deadline counts the shop's open hours, a platform or legal one every hour (policy.md says which).
+"""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+from typing import Any
+
+from casework.case import Case
+from casework.hours import OpenHours, add_open_time, reminder_at
+from casework.policy import Clock, clock_of
+from state_machines.table import Deadline, Flow, State
+
+
+def due_at(flow: Flow[Any], case: Case[Any], state: State, now: datetime) -> datetime:
+    """The state's deadline, counted from `now` (the accepted move into it), in UTC.
+
+    A clock row that stayed in its state comes again after the shop's alarm interval. The platform's deadline, less the
+    shop's margin, binds a state that says so, also when it has passed already: then it fires at once, but once.
+    """
+    wait, clock = _wait_of(flow, case, state)
+    due = add_open_time(now, wait, _opening(case)) if clock is Clock.OPEN else now + wait
+    platform = _platform_due(case, state)
+    if platform is not None and (case.alarms == 0 or platform > now):
+        due = min(due, platform)
+    return due
+
+
+def remind_at(flow: Flow[Any], case: Case[Any], state: State, now: datetime) -> datetime | None:
+    """When those who may act are reminded: at the policy's share of the wait, counted by the wait's own clock."""
+    if case.due is None or case.due <= now:
+        return None
+    _, clock = _wait_of(flow, case, state)
+    when = reminder_at(now, case.due, case.figures.shop.remind_at_percent, clock, _opening(case))
+    return when if now < when < case.due else None
+
+
+def _wait_of(flow: Flow[Any], case: Case[Any], state: State) -> tuple[timedelta, Clock]:
+    deadline = state.deadline
+    if deadline is None:
+        raise ValueError(f"{state.name} waits for nothing")
+    if deadline.wait is None or case.alarms > 0:
+        return case.figures.shop.alarm_every, Clock.ALWAYS
+    section = flow.name.replace("-", "_")
+    return getattr(case.figures.flow, deadline.wait), clock_of(f"{section}.{deadline.wait}")
+
+
+def _platform_due(case: Case[Any], state: State) -> datetime | None:
+    if not state.platform_bound or case.platform_deadline is None:
+        return None
+    return case.platform_deadline - case.figures.shop.platform_margin
+
+
+def _opening(case: Case[Any]) -> OpenHours:
+    shop = case.figures.shop
+    return OpenHours(shop.open_from, shop.open_until, shop.timezone)
+
+
+__all__ = ["Deadline", "due_at", "remind_at"]

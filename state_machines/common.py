@@ -1,0 +1,105 @@
+"""Rows and triggers that every flow has, written once."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, TypeVar
+
+from pydantic import Field
+
+from casework.case import Case
+from casework.messages import Fen, Message, MessageWithReason, PaymentReference
+from state_machines.roles import Automatic, Role
+from state_machines.table import (
+    Attempt,
+    Deadline,
+    Move,
+    State,
+    Trigger,
+    clock,
+    decision,
+    end,
+    fact,
+    guard,
+    move,
+    outcome,
+    wait,
+    work,
+)
+
+CaseT = TypeVar("CaseT", bound=Case[Any])
+
+CANCEL = "cancel_case"
+
+
+class PaidByHand(Message):
+    """The refund clerk paid outside: the reference was never used before, the amount is the amount due (fen)."""
+
+    payment_reference: PaymentReference = Field(description="text of 1 to 64 characters, never used before")
+    amount_fen: Fen = Field(description="whole fen, the amount due")
+
+
+@guard("尚未付款", "nothing is paid", code="money_sent")
+def nothing_paid(attempt: Attempt[Any]) -> bool:
+    """Once money has been sent, a case can no longer be called off."""
+    return not attempt.case.money_sent
+
+
+def cancelling_states() -> list[State]:
+    """What is undone when a case is called off, and its end."""
+    return [work("cancelling", "撤销中", "cancelling"), end("cancelled", "已撤销", "cancelled")]
+
+
+def cancelling_triggers() -> list[Trigger]:
+    """Calling off a case: by a person with a reason, or by Temporal's own cancel."""
+    return [
+        decision(CANCEL, "撤销工单", "cancel the case", MessageWithReason),
+        outcome("undo", "撤销完成", "undo"),
+    ]
+
+
+def cancelling_moves(sources: Sequence[str], roles: tuple[Role, ...]) -> list[list[Move[Any]]]:
+    """Who may call a case off, and from where; the system row is Temporal's own cancel."""
+    return [
+        move(CANCEL, sources, "cancelling", (*roles, Automatic.SYSTEM), nothing_paid),
+        move("undo", "cancelling", "cancelled", Automatic.SYSTEM),
+    ]
+
+
+def repairing_state(*, platform_bound: bool = False) -> State:
+    """A payment was refused for good: the refund clerk tries again or pays by hand; an alarm comes every day."""
+    return wait(
+        "repairing_payment",
+        "待处理付款失败",
+        "repairing the payment",
+        deadline=Deadline("repair_overdue"),
+        expects=(Role.REFUND_CLERK,),
+        platform_bound=platform_bound,
+    )
+
+
+def payment_triggers() -> list[Trigger]:
+    """Paying, failing to, and the repair."""
+    return [
+        outcome("pay", "已付款", "pay"),
+        outcome("fail_payment", "付款失败", "fail payment"),
+        decision("retry_payment", "重试付款", "retry the payment"),
+        decision("confirm_paid_by_hand", "确认已人工打款", "confirm paid by hand", PaidByHand, four_eyes=True),
+        clock("repair_overdue", "付款处理超时", "repair overdue"),
+    ]
+
+
+def payment_moves(paying: str, paid: str) -> list[list[Move[Any]]]:
+    """The rows around a payment: `paying` is the state that pays, `paid` the one that follows."""
+    return [
+        move("pay", paying, paid, Automatic.SYSTEM),
+        move("fail_payment", paying, "repairing_payment", Automatic.SYSTEM),
+        move("retry_payment", "repairing_payment", paying, Role.REFUND_CLERK),
+        move("confirm_paid_by_hand", "repairing_payment", paid, Role.REFUND_CLERK),
+        move("repair_overdue", "repairing_payment", "repairing_payment", Automatic.CLOCK),
+    ]
+
+
+def news_from_shop(name: str, zh: str, en: str) -> Trigger:
+    """A fact that the shop itself may report; the case reads the shop again before it believes it."""
+    return fact(name, zh, en, from_shop=True)

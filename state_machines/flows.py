@@ -1,0 +1,28 @@
+"""Every flow there is, by its name. A new table is added here, and nowhere else."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from state_machines.refund_before_shipping import REFUND_BEFORE_SHIPPING
+from state_machines.table import Flow
+
+FLOWS: dict[str, Flow[Any]] = {flow.name: flow for flow in (REFUND_BEFORE_SHIPPING,)}
+"""The flows by name, which is the prefix of their case ids."""
+
+
+def flow_named(text: str) -> Flow[Any]:
+    """The flow of that name, or the only one whose name begins so.
+
+    Raises:
+        ValueError: with one plain sentence, where none or several begin so.
+
+    """
+    if text in FLOWS:
+        return FLOWS[text]
+    found = [flow for name, flow in FLOWS.items() if text and name.startswith(text)]
+    if len(found) == 1:
+        return found[0]
+    if found:
+        raise ValueError(f"{text!r} begins {' and '.join(flow.name for flow in found)}: name one of them")
+    raise ValueError(f"there is no flow {text!r}; there is {', '.join(FLOWS)}")

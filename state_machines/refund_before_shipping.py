@@ -1,0 +1,380 @@
+"""Flow 1, refund before shipping (退款·未发货): paid, nothing shipped.
+
+Mark the order, ask why, try to keep it, refund if the buyer insists. If it has left after all, stop the parcel or turn
+the case into a return. From the after-sales manual, section 1; the platform's answer window binds every wait.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Self
+
+from pydantic import Field, StrictBool, StrictInt, model_validator
+
+from casework.case import Case, CaseFigures, Start
+from casework.messages import Message, MessageWithReason, Text, Time, Waybill
+from casework.money import LineQuantity
+from casework.policy import RefundBeforeShippingPolicy
+from casework.standing import Standing
+from state_machines.common import (
+    cancelling_moves,
+    cancelling_states,
+    cancelling_triggers,
+    news_from_shop,
+    nothing_paid,
+    payment_moves,
+    payment_triggers,
+    repairing_state,
+)
+from state_machines.roles import Automatic, Label, Role
+from state_machines.table import (
+    Attempt,
+    Deadline,
+    Flow,
+    clock,
+    decision,
+    end,
+    fact,
+    guard,
+    move,
+    outcome,
+    wait,
+    work,
+)
+
+SYSTEM, CLOCK = Automatic.SYSTEM, Automatic.CLOCK
+AGENT, SUPERVISOR = Role.AFTERSALE_AGENT, Role.AFTERSALE_SUPERVISOR
+
+
+class AskedLine(LineQuantity):
+    """A line of the order, counted from 1 in file order, and how many pieces of it."""
+
+    line: Annotated[StrictInt, Field(ge=1, le=100_000)]
+    quantity: Annotated[StrictInt, Field(ge=1, le=1_000_000)]
+
+
+class RefundStart(Start):
+    """What a refund before shipping is opened with.
+
+    `lines` default to all unshipped ones, or to all when none is unshipped. `platform_deadline` is until when the
+    platform waits for the shop's answer. `from_case` and `order_terminated` (a bulk order that was ended for a
+    malicious claim: nobody persuades) come only from a parent workflow of that id.
+    """
+
+    lines: Annotated[list[AskedLine], Field(min_length=1, max_length=200)] | None = None
+    reason: Text | None = None
+    platform_deadline: Time | None = None
+    from_case: Annotated[str, Field(min_length=1, max_length=200)] | None = None
+    order_terminated: StrictBool = False
+
+    @model_validator(mode="after")
+    def _each_line_once(self) -> Self:
+        numbers = [line.line for line in self.lines or ()]
+        if len(numbers) != len(set(numbers)):
+            raise ValueError("lines names a line twice")
+        if self.order_terminated and not self.from_case:
+            raise ValueError("order_terminated is for a refund that a bulk order opened")
+        return self
+
+
+class RefundFigures(CaseFigures):
+    """The policy for this flow, as it was when the case opened."""
+
+    flow: RefundBeforeShippingPolicy
+
+
+class RefundCase(Case[RefundFigures]):
+    """What a refund before shipping knows."""
+
+    lines: list[LineQuantity] = Field(default_factory=list[LineQuantity])
+    reason: str | None = None
+    order_terminated: bool = False
+    standing: Standing | None = None
+    """How the shop last said that the lines stand."""
+    flag_found: str | None = None
+    """The flag that the order showed when it was held."""
+    send_backs: int = 0
+    approved: bool = False
+    """A person whose authority covers the amount has approved it."""
+    goods_back: bool = False
+    """The parcel had left and has come back."""
+    asked_before_left: bool = True
+
+
+class GiveReason(Message):
+    """Why the buyer wants the money back."""
+
+    reason: Text = Field(description="text of 1 to 500 characters")
+
+
+class ParcelBack(Message):
+    """The stopped parcel is here again."""
+
+    waybill: Waybill | None = Field(default=None, description="the waybill, 6 to 32 letters, digits or hyphens")
+
+
+# --- guards: pure, each tested by itself ---
+
+
+@guard("未付款、已关闭、无可退金额或商品行已被其他工单占用", "there is nothing to refund, or another case has it")
+def not_applicable(attempt: Attempt[RefundCase]) -> bool:
+    """Not paid, closed, nothing left to refund, or a line is claimed by another open case."""
+    standing = attempt.case.standing
+    return standing is not None and (
+        not standing.paid or standing.closed or standing.refunded or standing.claimed_by is not None
+    )
+
+
+@guard("商品已出库", "the lines have left")
+def has_left(attempt: Attempt[RefundCase]) -> bool:
+    """At least one of the lines has left and is not back."""
+    return attempt.case.standing is not None and attempt.case.standing.shipped
+
+
+@guard("店铺显示该商品行已退款", "the shop shows the lines refunded")
+def lines_refunded(attempt: Attempt[RefundCase]) -> bool:
+    """The platform, or another way, has paid for the lines meanwhile."""
+    return attempt.case.standing is not None and attempt.case.standing.refunded
+
+
+@guard("大宗订单因恶意终止,无需挽留", "opened by a terminated bulk order: nobody persuades")
+def order_terminated(attempt: Attempt[RefundCase]) -> bool:
+    """A malicious bulk order was ended: its refund goes straight to finance."""
+    return attempt.case.order_terminated
+
+
+@guard("非大宗终止订单", "not opened by a terminated bulk order")
+def not_order_terminated(attempt: Attempt[RefundCase]) -> bool:
+    """The opposite of `order_terminated`."""
+    return not attempt.case.order_terminated
+
+
+@guard("旗帜显示已交仓库", "the flag found means handed to the warehouse")
+def handed_to_warehouse(attempt: Attempt[RefundCase]) -> bool:
+    """In the `handed_over` profile a green flag says that the warehouse has the order already."""
+    return attempt.case.figures.shop.flag_profile == "handed_over" and attempt.case.flag_found == "green"
+
+
+@guard("未说明原因", "no reason given")
+def no_reason(attempt: Attempt[RefundCase]) -> bool:
+    """Nobody has said why the buyer wants the money back."""
+    return not attempt.case.reason
+
+
+@guard("金额在客服权限内", "the amount is within the agent's limit")
+def within_agent_limit(attempt: Attempt[RefundCase]) -> bool:
+    """A standing limit: acting within it needs no approval."""
+    return attempt.within(attempt.case.figures.flow.agent_limit_fen)
+
+
+@guard("金额在客服权限内,或出库前已获批准", "within the agent's limit, or approved before it left")
+def within_agent_limit_or_approved(attempt: Attempt[RefundCase]) -> bool:
+    """The agent's limit here is the policy's: the returns clerk decides nothing about money."""
+    case = attempt.case
+    return case.approved or case.amount_fen <= case.figures.flow.agent_limit_fen
+
+
+@guard("金额在主管权限内", "the amount is within the supervisor's limit")
+def within_supervisor_limit(attempt: Attempt[RefundCase]) -> bool:
+    """The policy's limit, or the supervisor's own if lower."""
+    return attempt.within(attempt.case.figures.flow.supervisor_limit_fen)
+
+
+@guard("退回次数未用完", "sent back less often than the policy allows")
+def may_send_back(attempt: Attempt[RefundCase]) -> bool:
+    """Sent back less than `max_send_backs` times in all."""
+    return attempt.case.send_backs < attempt.case.figures.flow.max_send_backs
+
+
+@guard("买家要求退款", "the buyer asked for the refund")
+def buyer_asked(attempt: Attempt[RefundCase]) -> bool:
+    """Silence pays only what a buyer asked for, never what the shop itself ended."""
+    return not attempt.case.order_terminated
+
+
+# --- the table ---
+
+ASKED = ("asking_warehouse", "asking_reason", "persuading", "awaiting_supervisor", "awaiting_finance")
+"""The waits before any payment was tried, while the goods are held."""
+
+REFUND_BEFORE_SHIPPING: Flow[RefundCase] = Flow(
+    name="refund-before-shipping",
+    workflow="RefundBeforeShipping",
+    label=Label("退款(未发货)", "refund before shipping"),
+    case_type=RefundCase,
+    start_type=RefundStart,
+    figures_type=RefundFigures,
+    opened_by=(AGENT, SUPERVISOR),
+    outcomes_pay=("refunded",),
+    states=[
+        work("checking", "核对订单", "checking the order"),
+        work("holding", "拦下发货", "holding the shipment"),
+        wait(
+            "asking_warehouse",
+            "待仓库答复",
+            "asking the warehouse",
+            deadline=Deadline("warehouse_silent", "warehouse"),
+            expects=(Role.WAREHOUSE,),
+            platform_bound=True,
+        ),
+        wait(
+            "asking_reason",
+            "询问原因",
+            "asking for the reason",
+            deadline=Deadline("reason_overdue", "reason"),
+            expects=(AGENT,),
+            platform_bound=True,
+        ),
+        wait(
+            "persuading",
+            "挽留买家",
+            "persuading the buyer",
+            deadline=Deadline("persuasion_over", "persuasion"),
+            expects=(AGENT,),
+            platform_bound=True,
+        ),
+        wait(
+            "awaiting_supervisor",
+            "待主管审批",
+            "awaiting the supervisor",
+            deadline=Deadline("supervisor_silent", "supervisor"),
+            expects=(SUPERVISOR,),
+            platform_bound=True,
+        ),
+        wait(
+            "awaiting_finance",
+            "待财务审批",
+            "awaiting finance",
+            deadline=Deadline("finance_silent", "finance"),
+            expects=(Role.FINANCE_MANAGER,),
+            platform_bound=True,
+        ),
+        work("refunding", "退款中", "refunding", pays=True),
+        repairing_state(platform_bound=True),
+        work("settling", "结案处理", "settling"),
+        work("releasing", "恢复订单", "releasing the order"),
+        work("intercepting", "拦截包裹", "intercepting the parcel"),
+        wait(
+            "awaiting_parcel_back",
+            "待包裹退回",
+            "awaiting the parcel back",
+            deadline=Deadline("parcel_back_overdue", "parcel_back"),
+            expects=(Role.RETURNS_CLERK,),
+            platform_bound=True,
+        ),
+        work("converting", "转为退货", "converting to a return"),
+        *cancelling_states(),
+        end("refunded", "已退款", "refunded"),
+        end("kept", "订单保留", "kept"),
+        end("converted", "已转退货", "converted"),
+        end("not_applicable", "不适用", "not applicable"),
+    ],
+    triggers=[
+        outcome("check", "核对", "check"),
+        outcome("hold", "已拦下", "hold"),
+        outcome("find_shipped", "发现已发货", "find shipped"),
+        decision("confirm_not_left", "确认未出库", "confirm not left"),
+        decision("confirm_left", "确认已出库", "confirm left"),
+        clock("warehouse_silent", "仓库未答复", "warehouse silent"),
+        decision("give_reason", "说明原因", "give the reason", GiveReason, for_buyer=True),
+        clock("reason_overdue", "原因逾期", "reason overdue"),
+        fact("buyer_withdraws", "买家撤回", "buyer withdraws", for_buyer=True),
+        news_from_shop("order_gone", "订单已变", "order gone"),
+        decision("buyer_keeps_order", "买家保留订单", "buyer keeps the order", for_buyer=True),
+        decision("buyer_insists", "买家坚持退款", "buyer insists", for_buyer=True),
+        clock("persuasion_over", "挽留期满", "persuasion over"),
+        decision("approve", "批准", "approve", four_eyes=True),
+        decision("send_back", "退回重谈", "send back", MessageWithReason, four_eyes=True),
+        clock("supervisor_silent", "主管未审批", "supervisor silent"),
+        clock("finance_silent", "财务未审批", "finance silent"),
+        *payment_triggers(),
+        outcome("settle", "结清", "settle"),
+        outcome("release", "恢复", "release"),
+        outcome("intercept", "已拦截", "intercept"),
+        outcome("fail_intercept", "拦截失败", "fail to intercept"),
+        fact("parcel_back", "包裹已退回", "parcel back", ParcelBack),
+        clock("parcel_back_overdue", "包裹退回逾期", "parcel back overdue"),
+        outcome("convert", "转退货", "convert"),
+        *cancelling_triggers(),
+    ],
+    moves=[
+        move("check", "checking", "not_applicable", SYSTEM, not_applicable),
+        move("check", "checking", "intercepting", SYSTEM, has_left),
+        move("check", "checking", "holding", SYSTEM),
+        move("hold", "holding", "awaiting_finance", SYSTEM, order_terminated),
+        move("hold", "holding", "asking_warehouse", SYSTEM, handed_to_warehouse),
+        move("hold", "holding", "asking_reason", SYSTEM, no_reason),
+        move("hold", "holding", "persuading", SYSTEM),
+        move("confirm_not_left", "asking_warehouse", "asking_reason", Role.WAREHOUSE, no_reason),
+        move("confirm_not_left", "asking_warehouse", "persuading", Role.WAREHOUSE),
+        move("confirm_left", "asking_warehouse", "intercepting", Role.WAREHOUSE),
+        # the hold stands meanwhile, and payment reads the order again
+        move("warehouse_silent", "asking_warehouse", "asking_reason", CLOCK, no_reason),
+        move("warehouse_silent", "asking_warehouse", "persuading", CLOCK),
+        move("find_shipped", "holding", "intercepting", SYSTEM),
+        move("give_reason", "asking_reason", "persuading", AGENT),
+        move("reason_overdue", "asking_reason", "persuading", CLOCK),
+        move(
+            "buyer_withdraws",
+            [*ASKED, "awaiting_parcel_back", "repairing_payment"],
+            "releasing",
+            AGENT,
+            (nothing_paid, not_order_terminated),
+        ),
+        move(
+            "order_gone",
+            [*ASKED, "awaiting_parcel_back", "repairing_payment"],
+            "settling",
+            SYSTEM,
+            lines_refunded,
+        ),
+        move("order_gone", [*ASKED, "repairing_payment"], "intercepting", SYSTEM, has_left),
+        move("buyer_keeps_order", "persuading", "releasing", AGENT),
+        move("buyer_insists", "persuading", "refunding", AGENT, within_agent_limit),
+        move("buyer_insists", "persuading", "awaiting_supervisor", AGENT),
+        move("persuasion_over", "persuading", "refunding", CLOCK, within_agent_limit),
+        move("persuasion_over", "persuading", "awaiting_supervisor", CLOCK),
+        move("approve", "awaiting_supervisor", "refunding", SUPERVISOR, within_supervisor_limit),
+        move("approve", "awaiting_supervisor", "awaiting_finance", SUPERVISOR),
+        move("send_back", "awaiting_supervisor", "persuading", SUPERVISOR, may_send_back),
+        move("supervisor_silent", "awaiting_supervisor", "awaiting_finance", CLOCK),
+        move("approve", "awaiting_finance", "refunding", Role.FINANCE_MANAGER),
+        move(
+            "send_back",
+            "awaiting_finance",
+            "persuading",
+            Role.FINANCE_MANAGER,
+            (not_order_terminated, may_send_back),
+        ),
+        move("finance_silent", "awaiting_finance", "refunding", CLOCK, buyer_asked),
+        move("finance_silent", "awaiting_finance", "awaiting_finance", CLOCK),
+        move("find_shipped", "refunding", "intercepting", SYSTEM),
+        *payment_moves("refunding", "settling"),
+        move("settle", "settling", "refunded", SYSTEM),
+        move("release", "releasing", "kept", SYSTEM),
+        move("intercept", "intercepting", "awaiting_parcel_back", SYSTEM),
+        move("fail_intercept", "intercepting", "converting", SYSTEM),
+        move(
+            "parcel_back",
+            "awaiting_parcel_back",
+            "refunding",
+            Role.RETURNS_CLERK,
+            within_agent_limit_or_approved,
+        ),
+        move("parcel_back", "awaiting_parcel_back", "awaiting_supervisor", Role.RETURNS_CLERK),
+        move("parcel_back_overdue", "awaiting_parcel_back", "converting", CLOCK),
+        move("convert", "converting", "converted", SYSTEM),
+        *cancelling_moves(
+            [
+                "checking",
+                "holding",
+                *ASKED,
+                "refunding",
+                "repairing_payment",
+                "intercepting",
+                "awaiting_parcel_back",
+                "converting",
+            ],
+            (SUPERVISOR,),
+        ),
+    ],
+)

@@ -1,0 +1,535 @@
+"""What a flow is: states, triggers and moves as data, and the machine that enforces them, built on `transitions`.
+
+A flow is one table. Everything else that knows about moves (the signals a case listens to, the diagram, the
+documentation, the checks, the inbox) is derived from it. No Temporal, no I/O, no clock: time and facts come in as
+arguments. Building a flow rejects what is unsound, so a wrong table fails at import and never in a running case.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
+from functools import cached_property
+from typing import Any, Generic, TypeVar, cast
+
+from transitions import EventData, Machine, MachineError
+
+from casework.case import Actor, Case, CaseFigures, Start
+from casework.messages import Message
+from state_machines.roles import Automatic, Label, Role
+
+CaseT = TypeVar("CaseT", bound=Case[Any])
+Who = Role | Automatic
+
+
+class UnsoundFlow(Exception):
+    """A table that cannot be enforced as it stands; the message lists every fault found."""
+
+
+class StateKind(StrEnum):
+    """Whether the case does something in the state, waits in it, or ends in it."""
+
+    WORK = "work"
+    WAIT = "wait"
+    END = "end"
+
+
+@dataclass(frozen=True, slots=True)
+class Deadline:
+    """By when a wait ends by itself, and the trigger that the clock fires then.
+
+    `wait` names the flow's policy figure; None stands for the shop's alarm interval. A clock row that stays in its
+    state comes again after that interval.
+    """
+
+    trigger: str
+    wait: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class State:
+    """A state of the flow.
+
+    `expects`: who is asked to act in it (reminders, inbox); `pays`: money leaves in it; `platform_bound`: the platform
+    waits for the shop's answer, so the case acts at the earlier of its own deadline and the platform's.
+    """
+
+    name: str
+    label: Label
+    kind: StateKind
+    deadline: Deadline | None = None
+    expects: tuple[Role, ...] = ()
+    pays: bool = False
+    platform_bound: bool = False
+
+
+def work(name: str, zh: str, en: str, *, pays: bool = False) -> State:
+    """A state in which the case itself does something; the outcome fires the next trigger."""
+    return State(name, Label(zh, en), StateKind.WORK, pays=pays)
+
+
+def wait(
+    name: str,
+    zh: str,
+    en: str,
+    *,
+    deadline: Deadline,
+    expects: tuple[Role, ...],
+    platform_bound: bool = False,
+) -> State:
+    """A state in which the case waits for people or the world, until its deadline."""
+    return State(name, Label(zh, en), StateKind.WAIT, deadline, expects, platform_bound=platform_bound)
+
+
+def end(name: str, zh: str, en: str) -> State:
+    """A final state: the case's outcome."""
+    return State(name, Label(zh, en), StateKind.END)
+
+
+class TriggerKind(StrEnum):
+    """A decision counts only in a state that asks for it; a fact is true whenever it arrives."""
+
+    DECISION = "decision"
+    FACT = "fact"
+    OUTCOME = "outcome"
+    """Fired by the work done in a state."""
+    CLOCK = "clock"
+
+
+@dataclass(frozen=True, slots=True)
+class Trigger:
+    """What can be fired, with the message that people send to fire it.
+
+    `four_eyes`: nobody involved in the request may fire it. `speaks_for_buyer`: whoever fires it is involved.
+    """
+
+    name: str
+    label: Label
+    kind: TriggerKind
+    message: type[Message] = Message
+    four_eyes: bool = False
+    speaks_for_buyer: bool = False
+    from_shop: bool = False
+    """News that the shop itself may bring (`by: "system"`), checked against the shop before it counts."""
+
+
+def decision(
+    name: str,
+    zh: str,
+    en: str,
+    message: type[Message] = Message,
+    *,
+    four_eyes: bool = False,
+    for_buyer: bool = False,
+) -> Trigger:
+    """A trigger that counts only in a state that asks for it."""
+    return Trigger(name, Label(zh, en), TriggerKind.DECISION, message, four_eyes, for_buyer)
+
+
+def fact(
+    name: str,
+    zh: str,
+    en: str,
+    message: type[Message] = Message,
+    *,
+    for_buyer: bool = False,
+    from_shop: bool = False,
+) -> Trigger:
+    """A trigger that is true whenever it arrives, and is kept until a state can use it."""
+    return Trigger(name, Label(zh, en), TriggerKind.FACT, message, speaks_for_buyer=for_buyer, from_shop=from_shop)
+
+
+def outcome(name: str, zh: str, en: str) -> Trigger:
+    """A trigger that the work done in a state fires."""
+    return Trigger(name, Label(zh, en), TriggerKind.OUTCOME)
+
+
+def clock(name: str, zh: str, en: str) -> Trigger:
+    """A trigger that a state's deadline fires."""
+    return Trigger(name, Label(zh, en), TriggerKind.CLOCK)
+
+
+@dataclass(slots=True)
+class Attempt(Generic[CaseT]):
+    """One try to move a case. Guards read it; what came of the try is written into it by the machine."""
+
+    case: CaseT
+    trigger: str
+    at: datetime
+    actor: Actor | None = None
+    """The person asking; None for the system and the clock."""
+    automatic: Automatic | None = None
+    message: Message | None = None
+
+    role: Role | None = field(default=None, init=False)
+    """The role in which the row now being tried would be taken."""
+    move: Move[CaseT] | None = field(default=None, init=False)
+    refusal: Refusal | None = field(default=None, init=False)
+
+    def within(self, policy_limit_fen: int) -> bool:
+        """Whether the case's amount is within the limit: the policy's, or the person's own for this role if lower."""
+        own = self.actor.grants.get(self.role) if self.actor and self.role else None
+        return self.case.amount_fen <= (policy_limit_fen if own is None else min(own, policy_limit_fen))
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """Why an attempt was refused: a stable code for programs, a sentence for people."""
+
+    code: str
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
+class Guard(Generic[CaseT]):
+    """A named, pure condition on a row, with the words that stand on the diagram's edge."""
+
+    name: str
+    label: Label
+    holds: Callable[[Attempt[CaseT]], bool]
+    code: str = "guard"
+
+
+def guard(zh: str, en: str, *, code: str = "guard") -> Callable[[Callable[[Attempt[CaseT]], bool]], Guard[CaseT]]:
+    """Make a guard of a predicate; the predicate's name is the guard's name."""
+
+    def make(predicate: Callable[[Attempt[CaseT]], bool]) -> Guard[CaseT]:
+        return Guard(predicate.__name__, Label(zh, en), predicate, code)
+
+    return make
+
+
+@dataclass(frozen=True, slots=True)
+class Move(Generic[CaseT]):
+    """One row of the table."""
+
+    trigger: str
+    source: str
+    dest: str
+    who: tuple[Who, ...]
+    only_if: tuple[Guard[CaseT], ...] = ()
+
+    @property
+    def roles(self) -> tuple[Role, ...]:
+        """The people's roles among `who`."""
+        return tuple(who for who in self.who if isinstance(who, Role))
+
+    @property
+    def stays(self) -> bool:
+        """Whether the row leaves the state as it is (an alarm)."""
+        return self.source == self.dest
+
+
+def move(
+    trigger: str,
+    source: str | Sequence[str],
+    dest: str,
+    who: Who | tuple[Who, ...],
+    only_if: Guard[CaseT] | tuple[Guard[CaseT], ...] = (),
+) -> list[Move[CaseT]]:
+    """One row of the table as it is written; a row from several states stands for one row from each."""
+    sources = [source] if isinstance(source, str) else list(source)
+    actors = who if isinstance(who, tuple) else (who,)
+    guards = only_if if isinstance(only_if, tuple) else (only_if,)
+    return [Move(trigger, one, dest, actors, guards) for one in sources]
+
+
+class _Cursor:
+    """The model that the shared machine moves: only a place in the table, so that nothing is kept alive."""
+
+    __slots__ = ("state",)
+
+    def __init__(self, state: str) -> None:
+        self.state = state
+
+
+_NAME = re.compile(r"^[a-z][a-z_]*[a-z]$")
+
+
+class Flow(Generic[CaseT]):
+    """One flow: its table, checked, and the machine that enforces it.
+
+    `fire` is pure: it answers which row an attempt would take, or why none. Whoever calls it makes the move.
+    """
+
+    def __init__(
+        self,
+        *,
+        name: str,
+        workflow: str,
+        label: Label,
+        case_type: type[CaseT],
+        start_type: type[Start],
+        figures_type: type[CaseFigures],
+        opened_by: tuple[Role, ...],
+        states: Sequence[State],
+        triggers: Sequence[Trigger],
+        moves: Sequence[Sequence[Move[CaseT]]],
+        outcomes_pay: tuple[str, ...] = (),
+    ) -> None:
+        """Build the flow.
+
+        Args:
+            name: the case id's prefix, such as `refund-before-shipping`.
+            workflow: the Temporal workflow type.
+            label: the flow's name for people.
+            case_type: what a case of this flow knows.
+            start_type: what it is started with.
+            figures_type: the policy's figures that a case of this flow keeps.
+            opened_by: the roles that may open one.
+            states: all states; the first is where a case begins.
+            triggers: everything that can be fired.
+            moves: the rows, in the order in which they are tried.
+            outcomes_pay: the end states in which money was sent.
+
+        Raises:
+            UnsoundFlow: with every fault of the table.
+
+        """
+        self.name = name
+        self.workflow = workflow
+        self.label = label
+        self.case_type = case_type
+        self.start_type = start_type
+        self.figures_type = figures_type
+        self.opened_by = opened_by
+        self.states: Mapping[str, State] = {state.name: state for state in states}
+        self.triggers: Mapping[str, Trigger] = {trigger.name: trigger for trigger in triggers}
+        self.moves: tuple[Move[CaseT], ...] = tuple(row for rows in moves for row in rows)
+        self.initial = states[0].name
+        self.outcomes_pay = outcomes_pay
+        _reject_unsound(self, states, triggers)
+        self.machine = self._build_machine()
+
+    def _build_machine(self) -> Machine:
+        return Machine(
+            model=None,
+            states=list(self.states),
+            initial=self.initial,
+            auto_transitions=False,
+            send_event=True,
+            transitions=[
+                {
+                    "trigger": row.trigger,
+                    "source": row.source,
+                    "dest": row.dest,
+                    "conditions": _conditions(row, self.triggers[row.trigger]),
+                }
+                for row in self.moves
+            ],
+        )
+
+    def fire(self, attempt: Attempt[CaseT]) -> Move[CaseT] | Refusal:
+        """Ask the machine which row the attempt takes from where its case is, or why none. Changes nothing."""
+        attempt.move = attempt.refusal = None
+        event = self.machine.events.get(attempt.trigger)
+        if event is not None:
+            # transitions raises where the state has no row for the trigger at all
+            with suppress(MachineError):
+                event.trigger(_Cursor(attempt.case.state), attempt=attempt)
+            if attempt.move is not None:
+                return attempt.move
+        return attempt.refusal or Refusal("not_possible", f"{attempt.trigger} is not possible in {attempt.case.state}")
+
+    def rows(self, state: str, trigger: str | None = None) -> list[Move[CaseT]]:
+        """The rows from a state, in the order in which they are tried."""
+        return [row for row in self._rows_by_state.get(state, ()) if trigger is None or row.trigger == trigger]
+
+    @cached_property
+    def _rows_by_state(self) -> dict[str, list[Move[CaseT]]]:
+        by_state: dict[str, list[Move[CaseT]]] = {}
+        for row in self.moves:
+            by_state.setdefault(row.source, []).append(row)
+        return by_state
+
+    @cached_property
+    def signals(self) -> list[Trigger]:
+        """Every trigger that a person, or the shop, may fire: each is a signal of its own name."""
+        return [t for t in self.triggers.values() if t.kind in (TriggerKind.DECISION, TriggerKind.FACT)]
+
+    def roles_of(self, trigger: str) -> tuple[Role, ...]:
+        """Every role that may fire the trigger somewhere in the flow."""
+        return tuple(dict.fromkeys(role for row in self.moves if row.trigger == trigger for role in row.roles))
+
+    def is_final(self, state: str) -> bool:
+        """Whether the case ends in the state."""
+        return self.states[state].kind is StateKind.END
+
+
+def _conditions(row: Move[Any], trigger: Trigger) -> list[Callable[[EventData], bool]]:
+    """The row's conditions as `transitions` calls them: may they, is it another pair of eyes, do the guards hold.
+
+    Each writes why it refused, so that the answer comes from the enforcing code itself. A later condition's reason
+    replaces an earlier one's: the row that came furthest explains the refusal best.
+    """
+
+    def attempt_of(event: EventData) -> Attempt[Any]:
+        return cast("Attempt[Any]", event.kwargs["attempt"])  # pyright: ignore[reportUnknownMemberType] - untyped there
+
+    def refuse(attempt: Attempt[Any], code: str, why: str) -> bool:
+        order = ("role", "four_eyes", "guard")
+        known = attempt.refusal.code if attempt.refusal else "role"
+        rank = {name: place for place, name in enumerate(order)}
+        if attempt.refusal is None or rank.get(code, 2) >= rank.get(known, 2):
+            attempt.refusal = Refusal(code, why)
+        return False
+
+    def may(event: EventData) -> bool:
+        attempt = attempt_of(event)
+        attempt.role = None
+        if attempt.automatic is not None:
+            return attempt.automatic in row.who or refuse(
+                attempt, "role", f"{row.trigger} is not for the {attempt.automatic.value} to fire"
+            )
+        grants = attempt.actor.grants if attempt.actor else {}
+        attempt.role = next((role for role in row.roles if role in grants), None)
+        if attempt.role is not None:
+            return True
+        wanted = " or ".join(row.roles) or "the case itself"
+        return refuse(attempt, "role", f"{row.trigger} in {row.source} is for {wanted}")
+
+    def other_eyes(event: EventData) -> bool:
+        attempt = attempt_of(event)
+        if attempt.actor is None or not trigger.four_eyes:
+            return True
+        person, case = attempt.actor.staff_id, attempt.case
+        if person in case.involved:
+            what = "opened" if person == case.opened_by else "spoke for the buyer in"
+            return refuse(attempt, "four_eyes", f"{person} {what} this case and may not {row.trigger} in it")
+        stands_for = [other for other in attempt.actor.deputises_for if other in case.involved]
+        if stands_for:
+            return refuse(attempt, "four_eyes", f"{person} deputises for {stands_for[0]}, who has a part in this case")
+        if row.trigger == "approve" and any(
+            given.by == person and given.role != attempt.role for given in case.approvals
+        ):
+            return refuse(
+                attempt,
+                "four_eyes",
+                f"{person} has approved this case at another level; two people are wanted",
+            )
+        return True
+
+    def checked(condition: Guard[Any]) -> Callable[[EventData], bool]:
+        def holds(event: EventData) -> bool:
+            attempt = attempt_of(event)
+            return condition.holds(attempt) or refuse(
+                attempt, condition.code, f"{row.trigger} is refused unless {condition.label.en}"
+            )
+
+        holds.__name__ = condition.name
+        return holds
+
+    def taken(event: EventData) -> bool:
+        attempt_of(event).move = row
+        return True
+
+    return [may, other_eyes, *(checked(condition) for condition in row.only_if), taken]
+
+
+def _reject_unsound(flow: Flow[Any], states: Sequence[State], triggers: Sequence[Trigger]) -> None:
+    faults: list[str] = []
+
+    def doubled(names: list[str], what: str) -> None:
+        faults.extend(f"{what} {name} is there twice" for name in sorted({n for n in names if names.count(n) > 1}))
+        faults.extend(f"{what} {name!r} is not a plain name" for name in names if not _NAME.match(name))
+
+    doubled([state.name for state in states], "state")
+    doubled([trigger.name for trigger in triggers], "trigger")
+    faults.extend(_faults_of_rows(flow))
+    if not faults:
+        faults.extend(_faults_of_states(flow))
+        faults.extend(_faults_of_triggers(flow))
+    if faults:
+        raise UnsoundFlow(f"{flow.name}: " + "; ".join(faults))
+
+
+def _faults_of_rows(flow: Flow[Any]) -> list[str]:
+    faults: list[str] = []
+    seen: dict[tuple[str, str, Who], list[tuple[Guard[Any], ...]]] = {}
+    for row in flow.moves:
+        here = f"{row.trigger} from {row.source}"
+        faults.extend(f"{here}: no state {name}" for name in (row.source, row.dest) if name not in flow.states)
+        if row.trigger not in flow.triggers:
+            faults.append(f"{here}: no trigger {row.trigger}")
+            continue
+        if not row.who:
+            faults.append(f"{here}: nobody may fire it")
+        # pyright trusts the annotation; a table may be written in a file that nobody checks
+        faults.extend(
+            f"{here}: guard {getattr(guarded, 'name', guarded)} does not exist"
+            for guarded in row.only_if
+            if not isinstance(guarded, Guard) or not callable(guarded.holds)  # pyright: ignore[reportUnnecessaryIsInstance]
+        )
+        for who in row.who:
+            # pyright trusts the annotation; a table may be written in a file that nobody checks
+            if not isinstance(who, Role | Automatic):  # pyright: ignore[reportUnnecessaryIsInstance]
+                faults.append(f"{here}: no role {who}")
+                continue
+            before = seen.setdefault((row.trigger, row.source, who), [])
+            # a row is never reached behind one whose guards are among its own
+            if any(set(earlier) <= set(row.only_if) for earlier in before):
+                faults.append(f"{here} to {row.dest}: cannot be told apart from a row before it for {who}")
+            before.append(row.only_if)
+        if flow.states.get(row.source, None) and flow.states[row.source].kind is StateKind.END:
+            faults.append(f"{here}: leaves a final state")
+    return faults
+
+
+def _faults_of_states(flow: Flow[Any]) -> list[str]:
+    faults: list[str] = []
+    reached, frontier = {flow.initial}, [flow.initial]
+    while frontier:
+        here = frontier.pop()
+        for row in flow.moves:
+            if row.source == here and row.dest not in reached:
+                reached.add(row.dest)
+                frontier.append(row.dest)
+    ends = {name for name in flow.states if flow.is_final(name)}
+    grown = True
+    while grown:
+        more = {row.source for row in flow.moves if row.dest in ends} - ends
+        ends, grown = ends | more, bool(more)
+    faults.extend(f"state {name} is never reached" for name in flow.states if name not in reached)
+    faults.extend(f"state {name} has no way to an end" for name in flow.states if name not in ends)
+
+    for state in flow.states.values():
+        rows = [row for row in flow.moves if row.source == state.name]
+        clocks = {row.trigger for row in rows if Automatic.CLOCK in row.who}
+        if state.kind is StateKind.WAIT:
+            if state.deadline is None:
+                faults.append(f"state {state.name} waits without a deadline")
+            elif clocks != {state.deadline.trigger}:
+                faults.append(f"state {state.name}: its deadline fires {state.deadline.trigger}, no clock row does")
+            acting = {role for row in rows for role in row.roles}
+            if not state.expects or not set(state.expects) <= acting:
+                faults.append(f"state {state.name} expects somebody who has no row in it")
+        elif clocks:
+            faults.append(f"state {state.name} has a clock row and does not wait")
+        if state.kind is StateKind.WORK and not any(
+            Automatic.SYSTEM in row.who and flow.triggers[row.trigger].kind is TriggerKind.OUTCOME for row in rows
+        ):
+            faults.append(f"state {state.name}: no outcome of its work leads on")
+    return faults
+
+
+def _faults_of_triggers(flow: Flow[Any]) -> list[str]:
+    faults: list[str] = []
+    for trigger in flow.triggers.values():
+        rows = [row for row in flow.moves if row.trigger == trigger.name]
+        if not rows:
+            faults.append(f"trigger {trigger.name} is in no row")
+        for row in rows:
+            people, automatic = row.roles, [who for who in row.who if isinstance(who, Automatic)]
+            if people and trigger not in flow.signals:
+                faults.append(f"trigger {trigger.name} may be fired by people and has no signal")
+            if trigger.kind is TriggerKind.CLOCK and automatic != [Automatic.CLOCK]:
+                faults.append(f"trigger {trigger.name} is for the clock alone")
+            if trigger.kind is not TriggerKind.CLOCK and Automatic.CLOCK in automatic:
+                faults.append(f"trigger {trigger.name} is fired by a clock row and is no clock trigger")
+            if trigger.kind is TriggerKind.OUTCOME and flow.states[row.source].kind is not StateKind.WORK:
+                faults.append(f"trigger {trigger.name} is an outcome, but no work is done in {row.source}")
+    return list(dict.fromkeys(faults))

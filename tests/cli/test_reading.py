@@ -1,0 +1,84 @@
+"""What people type or paste is understood, or refused with the reason."""
+
+from datetime import UTC, datetime
+from zoneinfo import ZoneInfo
+
+import pytest
+
+from casework.cli.errors import BAD_INPUT, Stop
+from casework.cli.reading import looks_rounded, read_fields, read_id, read_lines, read_time
+from state_machines.common import PaidByHand
+from state_machines.refund_before_shipping import GiveReason, RefundStart
+
+SHANGHAI = ZoneInfo("Asia/Shanghai")
+ORDER = "3300012345678901208"
+FULL_WIDTH = {ord("0") + digit: 0xFF10 + digit for digit in range(10)}
+
+
+@pytest.mark.parametrize(
+    "pasted",
+    [ORDER, f" {ORDER}\n", f'="{ORDER}"', f"'{ORDER}", f"No:{ORDER}", ORDER.translate(FULL_WIDTH)],
+)
+def test_an_order_id_is_understood_as_a_spreadsheet_leaves_it(pasted: str) -> None:
+    assert read_id(pasted) == ORDER
+
+
+@pytest.mark.parametrize("rounded", ["3.30001E+18", "3.3e18", '="3.30001E+18"', "3.3E+18"])
+def test_an_id_that_a_spreadsheet_rounded_is_refused_with_that_reason(rounded: str) -> None:
+    with pytest.raises(Stop, match="rounded by a spreadsheet") as refused:
+        read_id(rounded)
+    assert refused.value.code == BAD_INPUT
+
+
+def test_an_unknown_id_that_ends_in_a_spreadsheets_zeros_is_recognised() -> None:
+    assert looks_rounded("3300012345678900000")
+    assert not looks_rounded(ORDER)
+    assert not looks_rounded("3300012345")
+
+
+def test_a_time_without_a_zone_is_the_shops() -> None:
+    assert read_time("2026-11-20 18:00", SHANGHAI).astimezone(UTC) == datetime(2026, 11, 20, 10, tzinfo=UTC)
+    assert read_time("2026-11-20T18:00:00Z", SHANGHAI) == datetime(2026, 11, 20, 18, tzinfo=UTC)
+    with pytest.raises(Stop, match="is not a time"):
+        read_time("tomorrow", SHANGHAI)
+
+
+def test_lines_are_read_as_they_are_written() -> None:
+    assert read_lines("1,3x2", {1: 4, 3: 5}) == [{"line": 1, "quantity": 4}, {"line": 3, "quantity": 2}]
+    assert read_lines("1,3×2", {1: 4}) == [{"line": 1, "quantity": 4}, {"line": 3, "quantity": 2}]
+
+
+@pytest.mark.parametrize(("text", "reason"), [("a", "not a line"), ("7", "no line 7"), ("1;2", "not a line")])
+def test_lines_that_are_none_are_refused(text: str, reason: str) -> None:
+    with pytest.raises(Stop, match=reason):
+        read_lines(text, {1: 1})
+
+
+def test_a_further_field_is_read_as_the_field_wants_it() -> None:
+    hand = read_fields(["payment_reference=20260077", "amount_fen=47800"], PaidByHand, SHANGHAI, {})
+    assert hand == {"payment_reference": "20260077", "amount_fen": 47800}
+    assert read_fields(["reason=12"], GiveReason, SHANGHAI, {}) == {"reason": "12"}
+    start = read_fields(
+        ["lines=2x1", "platform_deadline=2026-11-20 18:00", "reason=a=b"], RefundStart, SHANGHAI, {2: 1}
+    )
+    assert start == {
+        "lines": [{"line": 2, "quantity": 1}],
+        "platform_deadline": "2026-11-20T18:00:00+08:00",
+        "reason": "a=b",
+    }
+    assert read_fields(['lines=[{"line": 2, "quantity": 1}]'], RefundStart, SHANGHAI, {}) == {
+        "lines": [{"line": 2, "quantity": 1}]
+    }
+
+
+@pytest.mark.parametrize(
+    ("given", "reason"),
+    [
+        (["reason"], "field=value"),
+        (["colour=red"], "no field colour"),
+        (["reason=a", "reason=b"], "names reason twice"),
+    ],
+)
+def test_a_further_field_that_cannot_be_is_refused(given: list[str], reason: str) -> None:
+    with pytest.raises(Stop, match=reason):
+        read_fields(given, GiveReason, SHANGHAI, {})

@@ -1,0 +1,132 @@
+"""A case in words: labels in the reader's language, identifiers beside them, times with their distance."""
+
+from datetime import UTC, datetime, timedelta
+from zoneinfo import ZoneInfo
+
+import pytest
+from rich.cells import cell_len
+
+from casework.case import CaseView, IfSilent, TrailLine, WaitingFor
+from casework.show import Language, clock_time, distance, inbox_table, show_case, table, time_with_distance
+
+SHANGHAI = ZoneInfo("Asia/Shanghai")
+NOW = datetime(2026, 11, 20, 8, 0, tzinfo=UTC)  # 16:00 in the shop
+ORDER = "3300012345678901208"
+
+
+def line(hours: float, by: str, trigger: str, dest: str | None, **more: str) -> TrailLine:
+    accepted = dest is not None
+    return TrailLine(
+        at=NOW + timedelta(hours=hours), by=by, trigger=trigger, source="x", dest=dest, accepted=accepted, **more
+    )
+
+
+def waiting_for_finance() -> CaseView:
+    due = NOW + timedelta(hours=2, minutes=10)
+    return CaseView(
+        case_id=f"refund-before-shipping-{ORDER}",
+        flow="refund-before-shipping",
+        order_id=ORDER,
+        state="awaiting_finance",
+        final=False,
+        outcome=None,
+        amount_fen=143_700,
+        version=5,
+        waiting_for=[
+            WaitingFor(trigger="approve", roles=["finance_manager"], fields={}),
+            WaitingFor(trigger="send_back", roles=["finance_manager"], fields={"note": "text, required"}),
+            WaitingFor(trigger="buyer_withdraws", roles=["aftersale_agent"], fields={}),
+            WaitingFor(trigger="cancel_case", roles=["aftersale_supervisor"], fields={"note": "text, required"}),
+        ],
+        assignee=None,
+        due=due,
+        if_silent=IfSilent(trigger="finance_silent", dest="refunding", at=due, pays_fen=143_700),
+        opened_by="aftersale.1",
+        opened_at=NOW - timedelta(hours=6),
+        trail=[
+            line(-6, "system", "check", "holding"),
+            line(-4, "aftersale.1", "buyer_insists", "awaiting_supervisor"),
+            line(-2, "aftersale-lead.1", "approve", "awaiting_finance", note="金额较大"),
+            line(-1, "aftersale.1", "approve", None, why="aftersale.1 opened this case and may not approve in it"),
+        ],
+        policy="1",
+        links=[],
+        kept=[],
+    )
+
+
+def shown(language: Language, view: CaseView | None = None) -> str:
+    return show_case(
+        view or waiting_for_finance(), language=language, zone=SHANGHAI, now=NOW, address="1208", see="http://ui"
+    )
+
+
+def test_a_waiting_case_says_what_is_expected_from_whom_until_when_and_what_silence_does() -> None:
+    text = shown("en")
+    assert "refund before shipping · awaiting finance awaiting_finance · 1,437.00" in text
+    assert (
+        "finance manager finance_manager until 18:10 (in 2 h 10 min), "
+        "then finance_silent → refunding (pays 1,437.00)" in text
+    )
+    assert "casework approve 1208" in text
+    assert "casework submit 1208 send_back --note …" in text
+    assert "buyer_withdraws (aftersale_agent)" in text
+    assert "see: http://ui" in text
+
+
+def test_the_same_case_in_chinese_keeps_the_identifiers() -> None:
+    text = shown("zh")
+    assert "退款(未发货) · 待财务审批 awaiting_finance · 1,437.00" in text
+    assert "财务经理 finance_manager" in text
+    assert "2 小时 10 分后" in text
+    assert "finance_silent → refunding" in text
+
+
+def test_the_trail_shows_moves_notes_and_refusals_at_the_shops_times() -> None:
+    text = shown("en")
+    assert "\n 10:00 aftersale.1 opened   10:00 system check → holding\n" in text
+    assert "\n 12:00 aftersale.1 buyer_insists → awaiting_supervisor\n" in text
+    assert " 14:00 aftersale-lead.1 approve → awaiting_finance “金额较大”" in text
+    assert " 15:00 ✗ aftersale.1 approve: aftersale.1 opened this case and may not approve in it" in text
+
+
+def test_an_ended_case_shows_its_outcome_and_nothing_to_do() -> None:
+    view = waiting_for_finance().model_copy(
+        update={"state": "refunded", "final": True, "outcome": "refunded", "waiting_for": [], "if_silent": None}
+    )
+    text = shown("en", view)
+    assert "ended: refunded refunded" in text
+    assert "casework approve" not in text
+
+
+@pytest.mark.parametrize(
+    ("minutes", "english", "chinese"),
+    [
+        (130, "in 2 h 10 min", "2 小时 10 分后"),
+        (-45, "45 min ago", "45 分前"),
+        (0.5, "in less than 1 min", "不到 1 分后"),
+        (60 * 24 * 3 + 250, "in 3 d 4 h", "3 天 4 小时后"),
+    ],
+)
+def test_a_distance_is_told_in_its_two_largest_units(minutes: float, english: str, chinese: str) -> None:
+    when = NOW + timedelta(minutes=minutes)
+    assert distance(when, NOW, "en") == english
+    assert distance(when, NOW, "zh") == chinese
+
+
+def test_a_time_is_the_shops_with_the_day_where_it_is_another() -> None:
+    assert time_with_distance(NOW + timedelta(hours=5, minutes=40), NOW, SHANGHAI, "en") == "21:40, in 5 h 40 min"
+    assert clock_time(NOW + timedelta(hours=9), NOW, SHANGHAI) == "11-21 01:00"
+    assert clock_time(NOW + timedelta(days=60), NOW, SHANGHAI) == "2027-01-19 16:00"
+
+
+def test_columns_are_aligned_also_with_chinese_in_them() -> None:
+    first, second = table([("状态", "x"), ("state", "y")]).splitlines()
+    assert cell_len(first.partition("x")[0]) == cell_len(second.partition("y")[0])
+
+
+def test_the_inbox_shows_what_silence_would_do() -> None:
+    text = inbox_table([waiting_for_finance()], language="en", zone=SHANGHAI, now=NOW)
+    assert f"refund-before-shipping-{ORDER}" in text
+    assert "finance_silent → refunding (pays 1,437.00)" in text
+    assert inbox_table([], language="en", zone=SHANGHAI, now=NOW) == "No case waits."

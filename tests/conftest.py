@@ -1,0 +1,79 @@
+"""One real Temporal server, one shop and its workers for the whole run."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+
+import pytest
+from casework.shop.database import Database
+from casework.shop.staff import load_sample_if_empty
+from temporalio.testing import TimeSkippingConfig, WorkflowEnvironment
+
+from casework.converter import DATA_CONVERTER
+from casework.names import TASK_QUEUE
+from casework.policy import load_policy
+from casework.server import SEARCH_ATTRIBUTE_KEYS, SERVER_FLAGS
+from casework.server_program import find_server_program
+from tests.desk import BulkOrderOfTheTests, Desk, Gates
+from worker import build_worker
+
+
+@pytest.fixture(scope="session")
+def database(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Database]:
+    """An embedded shop of its own, with the sample staff."""
+    database = Database(f"sqlite:///{tmp_path_factory.mktemp('shop') / 'shop.db'}")
+    database.migrate()
+    with database.writing() as session:
+        load_sample_if_empty(session)
+    yield database
+    database.close()
+
+
+@pytest.fixture(scope="session")
+async def env() -> AsyncIterator[WorkflowEnvironment]:
+    """The real Temporal server; time is skipped only where a test asks for it."""
+    program = find_server_program(print)
+    async with await WorkflowEnvironment.start_time_skipping_v2(
+        ts_config=TimeSkippingConfig(enabled=False),
+        dev_server_existing_path=str(program.path),
+        dev_server_extra_args=list(SERVER_FLAGS),
+        dev_server_log_level="error",
+        search_attributes=SEARCH_ATTRIBUTE_KEYS,
+        data_converter=DATA_CONVERTER,
+    ) as env:
+        yield env
+
+
+HANDED_OVER = """
+[shop]
+flag_profile = "handed_over"
+"""
+
+
+@pytest.fixture(scope="session")
+async def desk(
+    env: WorkflowEnvironment, database: Database, tmp_path_factory: pytest.TempPathFactory
+) -> AsyncIterator[Desk]:
+    """The shop's desk with its workers: one under the shipped policy, one under the profile `handed_over`."""
+    gates = Gates()
+    policy_file: Path = tmp_path_factory.mktemp("policy") / "handed_over.toml"
+    policy_file.write_text(HANDED_OVER)  # noqa: ASYNC240 - a line, once a run
+    queues = {"handed_over": f"{TASK_QUEUE}-handed-over"}
+    async with (
+        build_worker(
+            env.client,
+            database,
+            load_policy(None),
+            interceptors=[gates],
+            more_workflows=[BulkOrderOfTheTests],
+        ),
+        build_worker(
+            env.client,
+            database,
+            load_policy(policy_file),
+            interceptors=[gates],
+            task_queue=queues["handed_over"],
+        ),
+    ):
+        yield Desk(env, env.client, database, gates, queues)

@@ -1,0 +1,241 @@
+"""The tests' hands: open cases, send messages, let time pass and read what came of it, on the real server."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import threading
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from casework.shop import notices, outside
+from casework.shop.database import Database
+from temporalio import activity, workflow
+from temporalio.api.enums.v1 import EventType
+from temporalio.client import Client, WorkflowHandle
+from temporalio.testing import WorkflowEnvironment
+from temporalio.worker import ActivityInboundInterceptor, ExecuteActivityInput, Interceptor
+
+from casework.case import CaseView
+from casework.names import TASK_QUEUE, WORKFLOW_TYPES
+from tests.orders import add_order
+
+Handle = WorkflowHandle[Any, Any]
+FLOW = "refund-before-shipping"
+ENDED = (
+    EventType.EVENT_TYPE_WORKFLOW_EXECUTION_COMPLETED,
+    EventType.EVENT_TYPE_WORKFLOW_EXECUTION_FAILED,
+    EventType.EVENT_TYPE_WORKFLOW_EXECUTION_CONTINUED_AS_NEW,
+)
+
+_order_numbers = itertools.count(1)
+
+
+class Gates(Interceptor):
+    """Stops a chosen activity of a chosen order before it runs, so that a test can act in exactly that moment."""
+
+    def __init__(self) -> None:
+        """Nothing is stopped at first."""
+        self.stopped: dict[tuple[str, str], tuple[threading.Event, threading.Event]] = {}
+
+    def intercept_activity(self, next: ActivityInboundInterceptor) -> ActivityInboundInterceptor:  # noqa: A002 - the SDK's name
+        """Put the gate in front of every activity."""
+        return _Gate(next, self)
+
+
+class _Gate(ActivityInboundInterceptor):
+    def __init__(self, following: ActivityInboundInterceptor, gates: Gates) -> None:
+        super().__init__(following)
+        self._gates = gates
+
+    async def execute_activity(self, input: ExecuteActivityInput) -> Any:  # noqa: A002 - the SDK's name
+        order = getattr(input.args[0], "order_id", "") if input.args else ""
+        gate = self._gates.stopped.get((activity.info().activity_type, order))
+        if gate is not None:
+            reached, go_on = gate
+            reached.set()
+            await asyncio.to_thread(go_on.wait)
+        return await super().execute_activity(input)
+
+
+@workflow.defn(name="BulkOrderOfTheTests")
+class BulkOrderOfTheTests:
+    """Opens a refund as a bulk order that was ended would: the real flow comes later."""
+
+    @workflow.run
+    async def run(self, start: dict[str, Any]) -> None:
+        """Start the child and leave it behind."""
+        await workflow.start_child_workflow(
+            WORKFLOW_TYPES[FLOW],
+            {**start, "from_case": workflow.info().workflow_id},
+            id=f"{FLOW}-{start['order_id']}",
+            parent_close_policy=workflow.ParentClosePolicy.ABANDON,
+        )
+
+
+@dataclass
+class Desk:
+    """One shop, one server, one worker: what a test needs to play operations, staff and the world."""
+
+    env: WorkflowEnvironment
+    client: Client
+    database: Database
+    gates: Gates
+    task_queues: dict[str, str] = field(default_factory=dict[str, str])
+    """Task queues of workers with another policy, by the policy's name."""
+    task_queue: str = TASK_QUEUE
+
+    # --- the shop ---
+
+    def order(self, *, prices: Sequence[tuple[int, int]] = ((10_000, 1),), **options: Any) -> str:
+        """A new paid, unshipped order of lines (price in fen, quantity); the options are those of `add_order`."""
+        order_id = f"33000199{next(_order_numbers):011d}"
+        with self.database.writing() as session:
+            add_order(session, order_id, prices=prices, **options)
+        return order_id
+
+    def fail(self, what: str, order_id: str, how: str) -> None:
+        """Let payments or intercepts of the order fail once, always or never."""
+        with self.database.writing() as session:
+            outside.fail(session, what=what, id=order_id, how=how)
+
+    def ship_without_telling(self, order_id: str) -> None:
+        """The platform's word wins over a hold, and the case has not heard of it yet."""
+        with self.database.writing() as session:
+            outside.ship(session, order_id, at=datetime.now(UTC), force=True)
+            for notice in notices.pending(session):
+                notices.delivered(session, notice.id)
+
+    async def platform_ships(self, handle: Handle) -> None:
+        """The lines leave after all, and the case is told."""
+        self.ship_without_telling(self.order_of(handle))
+        await handle.signal("order_gone", {"by": "system"})
+
+    async def platform_refunds(self, handle: Handle) -> None:
+        """The platform pays the buyer, and the case is told."""
+        with self.database.writing() as session:
+            outside.refunded(session, self.order_of(handle), at=datetime.now(UTC))
+            for notice in notices.pending(session):
+                notices.delivered(session, notice.id)
+        await handle.signal("order_gone", {"by": "system"})
+
+    # --- the case ---
+
+    def with_policy(self, name: str) -> Desk:
+        """The same desk, whose cases are opened by a worker with another policy."""
+        return replace(self, task_queue=self.task_queues[name])
+
+    def order_of(self, handle: Handle) -> str:
+        """The order that a case is about."""
+        return handle.id.removeprefix(f"{FLOW}-").split("-")[0]
+
+    async def start(
+        self,
+        order_id: str,
+        *,
+        case_id: str | None = None,
+        task_timeout: timedelta | None = None,
+        start_signal: tuple[str, dict[str, Any]] | None = None,
+        **fields: Any,
+    ) -> Handle:
+        """Open a refund before shipping by a plain start, without the client's own checks."""
+        return await self.client.start_workflow(
+            WORKFLOW_TYPES[FLOW],
+            {"order_id": order_id, "by": "aftersale.1", **fields},
+            id=case_id or f"{FLOW}-{order_id}",
+            task_queue=self.task_queue,
+            task_timeout=task_timeout,
+            start_signal=start_signal[0] if start_signal else None,
+            start_signal_args=[start_signal[1]] if start_signal else [],
+        )
+
+    async def open_in(self, state: str, order_id: str, **fields: Any) -> Handle:
+        """Open a refund and wait until it is in the state."""
+        handle = await self.start(order_id, **fields)
+        await self.until(handle, state)
+        return handle
+
+    async def start_from_bulk_order(self, order_id: str) -> Handle:
+        """Open a refund as the child of a bulk order that was ended."""
+        await self.client.execute_workflow(
+            BulkOrderOfTheTests.run,
+            {"order_id": order_id, "by": "system", "order_terminated": True},
+            id=f"bulk-order-{order_id}",
+            task_queue=self.task_queue,
+        )
+        return self.client.get_workflow_handle(f"{FLOW}-{order_id}")
+
+    async def view(self, handle: Handle) -> CaseView:
+        """What query `case` answers."""
+        return CaseView.model_validate(await handle.query("case"))
+
+    async def until(self, handle: Handle, *states: str) -> CaseView:
+        """Wait until the case is in one of the states; every new event of its history is a chance to look."""
+        view = await self.view(handle)
+        if view.state in states:
+            return view
+        async for event in handle.fetch_history_events(wait_new_event=True):
+            if event.event_type == EventType.EVENT_TYPE_WORKFLOW_TASK_COMPLETED or event.event_type in ENDED:
+                view = await self.view(handle)
+                if view.state in states:
+                    return view
+                if view.final:
+                    break
+        raise AssertionError(f"{handle.id} ended in {view.state}, not in {' or '.join(states)}")
+
+    async def end(self, handle: Handle) -> CaseView:
+        """Wait for the case's end."""
+        return CaseView.model_validate(await handle.result())
+
+    async def submit(self, handle: Handle, trigger: str, by: str, **fields: Any) -> CaseView:
+        """Update `submit`: answers with the view after the move, or raises what the case says."""
+        answer = await handle.execute_update("submit", {"trigger": trigger, "by": by, **fields})
+        return CaseView.model_validate(answer)
+
+    async def signal(self, handle: Handle, trigger: str, by: str, **fields: Any) -> None:
+        """A plain signal."""
+        await handle.signal(trigger, {"by": by, **fields})
+
+    async def skip(self, handle: Handle, duration: timedelta) -> None:
+        """Let time pass for the case."""
+        await self.env.fast_forward(handle, duration)
+
+    async def skip_to_deadline(self, handle: Handle) -> CaseView:
+        """Let time pass until the state's clock has fired."""
+        before = await self.view(handle)
+        assert before.due is not None
+        while True:
+            now = await self.env.get_current_time(handle)
+            await self.skip(handle, max(before.due - now, timedelta(0)) + timedelta(seconds=1))
+            view = await self.view(handle)
+            if view.version != before.version:
+                return view
+
+    # --- the exact moment ---
+
+    @asynccontextmanager
+    async def before(self, activity_type: str, order_id: str) -> AsyncIterator[None]:
+        """Stop the activity of the order before it runs, until the block is left."""
+        gate = (threading.Event(), threading.Event())
+        self.gates.stopped[activity_type, order_id] = gate
+        try:
+            yield
+        finally:
+            del self.gates.stopped[activity_type, order_id]
+            gate[1].set()
+
+    async def reached(self, activity_type: str, order_id: str) -> None:
+        """Wait until the stopped activity is about to run."""
+        reached, _ = self.gates.stopped[activity_type, order_id]
+        assert await asyncio.to_thread(reached.wait, 20), f"{activity_type} was not reached"
+
+    async def heard(self, handle: Handle, signal: str) -> None:
+        """Wait until the workflow has been given the signal: a workflow task that came after it has completed."""
+        arrived = False
+        async for event in handle.fetch_history_events(wait_new_event=True):
+            arrived = arrived or event.workflow_execution_signaled_event_attributes.signal_name == signal
+            if arrived and event.event_type == EventType.EVENT_TYPE_WORKFLOW_TASK_COMPLETED:
+                return

@@ -1,0 +1,144 @@
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from casework.generate import BUYER_MESSAGES, GenerateError, generated, main, stale, write
+from casework.policy import describe, load_policy
+from casework.templates import TEMPLATES
+from state_machines.flows import FLOWS
+
+README = (
+    "# A shop\n\n<!-- generated: flow-table refund-before-shipping -->\noutdated\n<!-- end generated -->\n\nThe end.\n"
+)
+
+
+@pytest.fixture
+def tree(tmp_path: Path) -> Path:
+    """A checkout's pages, with everything generated."""
+    (tmp_path / "docs").mkdir()
+    (tmp_path / "README.md").write_text(README, encoding="utf-8")
+    (tmp_path / "docs" / "policy.md").write_text(
+        "<!-- generated: policy -->\n<!-- end generated -->\n", encoding="utf-8"
+    )
+    write(tmp_path)
+    return tmp_path
+
+
+def test_every_flow_gets_its_pictures_and_its_page(tree: Path) -> None:
+    for name in FLOWS:
+        for path in (
+            f"diagrams/{name}.mmd",
+            f"diagrams/{name}.svg",
+            f"diagrams/{name}.zh.svg",
+            f"docs/flows/{name}.md",
+        ):
+            assert (tree / path).stat().st_size > 1000
+
+
+def test_what_was_just_written_is_not_stale(tree: Path) -> None:
+    assert stale(tree) == []
+    assert main(["--check"], tree) == 0
+    assert write(tree) == []
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "diagrams/refund-before-shipping.mmd",
+        "diagrams/refund-before-shipping.svg",
+        "diagrams/refund-before-shipping.zh.svg",
+        "docs/flows/refund-before-shipping.md",
+        "docs/glossary.md",
+    ],
+)
+def test_a_changed_byte_is_seen_named_and_not_repaired_by_the_check(
+    tree: Path, name: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tree / name
+    spoilt = path.read_bytes()[:-2] + b"x\n"
+    path.write_bytes(spoilt)
+    assert main(["--check"], tree) == 1
+    assert capsys.readouterr().err == f"{name} is stale: run `make generate`\n"
+    assert path.read_bytes() == spoilt
+
+
+def test_a_missing_file_and_one_of_a_flow_that_is_gone_are_stale(
+    tree: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tree / "docs" / "glossary.md").unlink()
+    (tree / "diagrams" / "gone.svg").write_text("<svg/>")
+    assert main(["--check"], tree) == 1
+    said = capsys.readouterr().err
+    assert "docs/glossary.md is stale" in said
+    assert "diagrams/gone.svg is stale" in said
+    assert main([], tree) == 0
+    assert not (tree / "diagrams" / "gone.svg").exists()
+    assert stale(tree) == []
+
+
+def test_only_what_stands_between_the_marks_is_replaced(tree: Path) -> None:
+    text = (tree / "README.md").read_text(encoding="utf-8")
+    assert text.startswith("# A shop\n\n<!-- generated: flow-table refund-before-shipping -->\n\n| trigger |")
+    assert text.endswith("|\n\n<!-- end generated -->\n\nThe end.\n")
+    assert "outdated" not in text
+
+
+def test_a_changed_section_is_stale(tree: Path) -> None:
+    path = tree / "README.md"
+    path.write_text(path.read_text(encoding="utf-8").replace("`holding`", "`holding `", 1), encoding="utf-8")
+    assert stale(tree) == [path]
+
+
+def test_the_policy_section_holds_every_key_with_default_and_clock(tree: Path) -> None:
+    text = (tree / "docs" / "policy.md").read_text(encoding="utf-8")
+    for row in describe(load_policy(None)):
+        assert f"| `{row.key}` |" in text
+    assert "| `refund_before_shipping.finance_hours` | 8 | hours | open |" in text
+
+
+def test_the_command_reference_tells_every_command(tmp_path: Path) -> None:
+    (tmp_path / "README.md").write_text("<!-- generated: commands -->\n<!-- end generated -->\n", encoding="utf-8")
+    text = generated(tmp_path)[tmp_path / "README.md"]
+    for name in ("up", "import", "start", "inbox", "cases", "show", "submit", "approve", "diagram", "doctor"):
+        assert f"\n### `casework {name}`\n" in text
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("<!-- generated: nonsense -->\n<!-- end generated -->\n", "asks for the section 'nonsense'"),
+        ("<!-- generated: policy -->\n", "not every <!-- generated: NAME --> has its"),
+        (
+            "<!-- generated: policy -->\n<!-- generated: commands -->\n" + 2 * "<!-- end generated -->\n",
+            "the section 'policy' has no end",
+        ),
+    ],
+)
+def test_a_mark_that_cannot_be_filled_is_refused_with_the_page(
+    tmp_path: Path, text: str, said: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "README.md").write_text(text, encoding="utf-8")
+    with pytest.raises(GenerateError, match=re.escape(said)):
+        generated(tmp_path)
+    assert main(["--check"], tmp_path) == 1
+    assert capsys.readouterr().err.startswith("README.md")
+
+
+def test_the_glossary_names_every_role_state_and_trigger_in_both_languages(tree: Path) -> None:
+    text = (tree / "docs" / "glossary.md").read_text(encoding="utf-8")
+    assert "| `returns_clerk` | 退回收货专员 | returns clerk |" in text
+    for flow in FLOWS.values():
+        for one in (*flow.states.values(), *flow.triggers.values()):
+            assert f"| `{one.name}` | {one.label.zh} | {one.label.en} |" in text
+
+
+def test_every_flow_says_which_messages_its_buyers_get(tree: Path) -> None:
+    assert set(BUYER_MESSAGES) == set(FLOWS)
+    for name, templates in BUYER_MESSAGES.items():
+        page = (tree / "docs" / "flows" / f"{name}.md").read_text(encoding="utf-8")
+        for template in templates:
+            assert TEMPLATES[template].zh in page
+            assert TEMPLATES[template].en in page

@@ -1,0 +1,271 @@
+"""What a stranger may send: nothing wedges a case, and what was refused is on the record."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from typing import Any
+
+import pytest
+from temporalio.api.common.v1 import Payload, Payloads, WorkflowExecution
+from temporalio.api.workflowservice.v1 import SignalWorkflowExecutionRequest
+from temporalio.client import WorkflowFailureError, WorkflowUpdateFailedError
+from temporalio.exceptions import ApplicationError
+from temporalio.service import RPCError
+
+from casework.case import TrailLine
+from tests.desk import FLOW, Desk, Handle
+from tests.orders import ADDRESS, RECEIVER
+
+AGENT, LEAD, FINANCE = "aftersale.1", "aftersale-lead.5", "finance.3"
+
+
+async def raw_signal(desk: Desk, case: Handle, name: str, *payloads: bytes, encoding: bytes = b"json/plain") -> None:
+    """A signal with exactly these bytes, as another program might send it."""
+    await desk.client.workflow_service.signal_workflow_execution(
+        SignalWorkflowExecutionRequest(
+            namespace=desk.client.namespace,
+            workflow_execution=WorkflowExecution(workflow_id=case.id),
+            signal_name=name,
+            input=Payloads(payloads=[Payload(metadata={"encoding": encoding}, data=data) for data in payloads]),
+        )
+    )
+
+
+async def persuading(desk: Desk, fen: int = 20_000) -> Handle:
+    return await desk.open_in("persuading", desk.order(prices=[(fen, 1)]), reason="changed their mind")
+
+
+async def refused_after(desk: Desk, case: Handle) -> list[TrailLine]:
+    """The refused lines, once the case has answered everything that was sent before."""
+    view = await desk.submit(case, "buyer_keeps_order", AGENT)
+    assert view.state in ("releasing", "kept"), "the case can go on"
+    return [line for line in (await desk.end(case)).trail if not line.accepted]
+
+
+GOOD = json.dumps({"by": AGENT}).encode()
+
+
+@pytest.mark.parametrize(
+    ("name", "payloads", "encoding", "why"),
+    [
+        ("buyer_insists", [b"{broken"], b"json/plain", "a JSON object is wanted"),
+        ("buyer_insists", [b"\xff\xfe\x00"], b"binary/strange", "a JSON object is wanted"),
+        ("buyer_insists", [b"[1, 2]"], b"json/plain", "a JSON object is wanted"),
+        ("buyer_insists", [b'"approve"'], b"json/plain", "a JSON object is wanted"),
+        ("buyer_insists", [b"null"], b"json/plain", "a JSON object is wanted"),
+        ("buyer_insists", [], b"json/plain", "one JSON object is wanted, 0 arguments came"),
+        ("buyer_insists", [GOOD, GOOD], b"json/plain", "one JSON object is wanted, 2 arguments came"),
+        ("please_pay", [GOOD], b"json/plain", "there is no such trigger in this flow"),
+        ("buyer_insists", [b"{}"], b"json/plain", "by is missing"),
+        ("buyer_insists", [b'{"by": 7}'], b"json/plain", "by: input should be a valid string"),
+        ("buyer_insists", [b'{"by": "nobody.9"}'], b"json/plain", "by names nobody on the staff list"),
+        ("buyer_insists", [b'{"by": "aftersale-lead.3"}'], b"json/plain", "aftersale-lead.3 is absent"),
+        ("buyer_insists", [b'{"by": "warehouse.1"}'], b"json/plain", "buyer_insists in persuading is for"),
+        ("buyer_insists", [b'{"by": "system"}'], b"json/plain", "by is system"),
+        ("buyer_insists", [b'{"by": "aftersale.1", "x": 1}'], b"json/plain", "a field that does not belong here: x"),
+        ("buyer_insists", [b'{"by": "aftersale.1", "version": 0}'], b"json/plain", "the case has moved on"),
+        ("buyer_insists", [b'{"by": "aftersale.1", "version": true}'], b"json/plain", "version"),
+        ("approve", [b'{"by": "aftersale-lead.5"}'], b"json/plain", "approve is not possible in persuading"),
+        ("send_back", [b'{"by": "aftersale-lead.5"}'], b"json/plain", "note is missing"),
+        ("order_gone", [b'{"by": "system"}'], b"json/plain", "the shop does not show the lines"),
+        ("order_gone", [b'{"by": "aftersale.1"}'], b"json/plain", "order_gone is for the shop itself"),
+        ("parcel_back", [b'{"by": "aftersale.1"}'], b"json/plain", "parcel_back is for returns_clerk"),
+    ],
+)
+async def test_a_signal_that_cannot_be_accepted_is_recorded_and_the_case_goes_on(
+    desk: Desk, name: str, payloads: Sequence[bytes], encoding: bytes, why: str
+) -> None:
+    case = await persuading(desk)
+    await raw_signal(desk, case, name, *payloads, encoding=encoding)
+    (line,) = await refused_after(desk, case)
+    assert line.trigger == name
+    assert line.why is not None
+    assert line.why.startswith(why) or why in line.why
+
+
+@pytest.mark.parametrize(
+    "note",
+    ["ring 13812345678", "电话138 1234 5678请联系", f"{RECEIVER} wants it", f"send to {ADDRESS}"],
+)
+async def test_personal_data_in_a_note_is_refused_and_not_repeated(desk: Desk, note: str) -> None:
+    case = await persuading(desk)
+    await desk.signal(case, "buyer_insists", AGENT, note=note)
+    (line,) = await refused_after(desk, case)
+    assert line.note is None
+    assert line.why
+    for secret in ("13812345678", "138 1234 5678", RECEIVER, ADDRESS):
+        assert secret not in line.why
+
+
+async def test_a_phone_number_as_the_name_of_a_person_is_not_repeated(desk: Desk) -> None:
+    case = await persuading(desk)
+    await desk.signal(case, "buyer_insists", "13812345678")
+    (line,) = await refused_after(desk, case)
+    assert line.by == "unknown"
+
+
+async def test_a_message_sent_twice_under_one_id_counts_once(desk: Desk) -> None:
+    case = await persuading(desk, 20_001)
+    for _ in range(3):
+        await desk.signal(case, "buyer_insists", AGENT, id="once")
+    view = await desk.submit(case, "buyer_insists", AGENT, id="once")
+    assert view.state == "awaiting_supervisor"
+    assert [line.accepted for line in view.trail] == [True, True, True]
+    await case.terminate()
+
+
+async def test_one_id_for_two_messages_is_refused(desk: Desk) -> None:
+    case = await persuading(desk, 20_001)
+    await desk.submit(case, "buyer_insists", AGENT, id="same")
+    await desk.signal(case, "approve", LEAD, id="same")
+    view = await desk.submit(case, "buyer_withdraws", AGENT)
+    assert [line.why for line in view.trail if not line.accepted] == ["its id was used before for another message"]
+
+
+async def test_two_decisions_for_one_state_never_become_two_steps(desk: Desk) -> None:
+    order = desk.order(prices=[(100_001, 1)])
+    case = await desk.open_in("persuading", order, reason="changed their mind")
+    await desk.submit(case, "buyer_insists", AGENT)
+    async with desk.before("consider", order):
+        await desk.signal(case, "approve", LEAD)
+        await desk.reached("consider", order)
+        await desk.signal(case, "approve", FINANCE)
+    view = await desk.submit(case, "buyer_withdraws", AGENT)
+    approvals = [(line.accepted, line.dest) for line in view.trail if line.trigger == "approve"]
+    assert approvals in ([(True, "awaiting_finance"), (False, None)], [(True, "awaiting_finance"), (True, "refunding")])
+    await case.terminate()
+
+
+async def test_a_signal_after_the_end_is_answered_by_the_server(desk: Desk) -> None:
+    case = await persuading(desk)
+    await desk.submit(case, "buyer_keeps_order", AGENT)
+    await desk.end(case)
+    with pytest.raises(RPCError, match="already completed"):
+        await desk.signal(case, "buyer_insists", AGENT)
+
+
+@pytest.mark.parametrize(
+    ("message", "why"),
+    [
+        ({}, "there is no such trigger"),
+        ({"trigger": 5, "by": AGENT}, "there is no such trigger"),
+        ({"trigger": "check", "by": AGENT}, "there is no such trigger"),
+        ({"trigger": "approve", "by": LEAD}, "approve is not possible in persuading"),
+        ({"trigger": "buyer_insists"}, "by is missing"),
+        ({"trigger": "buyer_insists", "by": AGENT, "version": 0}, "the case has moved on"),
+        ({"trigger": "buyer_insists", "by": AGENT, "note": ""}, "note: string should have at least 1 character"),
+        ({"trigger": "buyer_insists", "by": AGENT, "note": "n" * 501}, "note: string should have at most 500"),
+        ("not an object", "a JSON object is wanted"),
+    ],
+)
+async def test_an_update_that_makes_no_sense_leaves_nothing_in_the_history(
+    desk: Desk, message: object, why: str
+) -> None:
+    case = await persuading(desk)
+    before = (await case.describe()).history_length
+    with pytest.raises(WorkflowUpdateFailedError) as refused:
+        await case.execute_update("submit", message)
+    assert isinstance(refused.value.cause, ApplicationError)
+    assert why in refused.value.cause.message
+    assert (await case.describe()).history_length == before
+    assert not [line for line in (await desk.view(case)).trail if not line.accepted]
+    await case.terminate()
+
+
+@pytest.mark.parametrize("arguments", [[], [{"trigger": "approve", "by": LEAD}, 1]])
+async def test_an_update_with_the_wrong_number_of_arguments_does_not_wedge(desk: Desk, arguments: list[object]) -> None:
+    case = await persuading(desk)
+    with pytest.raises(WorkflowUpdateFailedError):
+        await case.execute_update("submit", args=arguments)
+    assert await refused_after(desk, case) == []
+
+
+@pytest.mark.parametrize(
+    ("by", "why"),
+    [("warehouse.1", "is for aftersale_agent"), ("nobody.9", "nobody on the staff list"), ("aftersale-lead.3", "absent")],
+)
+async def test_an_update_by_the_wrong_person_is_on_the_record(desk: Desk, by: str, why: str) -> None:
+    case = await persuading(desk)
+    with pytest.raises(WorkflowUpdateFailedError) as refused:
+        await desk.submit(case, "buyer_insists", by)
+    assert isinstance(refused.value.cause, ApplicationError)
+    assert why in refused.value.cause.message
+    (line,) = await refused_after(desk, case)
+    assert line.why == refused.value.cause.message
+
+
+async def test_a_fact_that_comes_early_is_kept_and_used_once(desk: Desk) -> None:
+    order = desk.order(shipped=True)
+    async with desk.before("intercept", order):
+        case = await desk.start(order)
+        await desk.reached("intercept", order)
+        view = await desk.submit(case, "parcel_back", "returns.1")
+        assert view.kept == ["parcel_back"]
+    view = await desk.end(case)
+    assert view.outcome == "refunded"
+    assert [line.trigger for line in view.trail if line.accepted].count("parcel_back") == 1
+
+
+async def test_a_fact_that_no_state_used_is_in_the_trail_as_unused(desk: Desk) -> None:
+    case = await persuading(desk)
+    view = await desk.submit(case, "parcel_back", "returns.1")
+    assert view.kept == ["parcel_back"]
+    (line,) = await refused_after(desk, case)
+    assert (line.trigger, line.by) == ("parcel_back", "returns.1")
+    assert line.why
+    assert line.why.startswith("unused")
+
+
+@pytest.mark.parametrize(
+    ("start", "field"),
+    [
+        ([], "one JSON object is wanted"),
+        ([1, 2], "one JSON object is wanted"),
+        (["text"], "a JSON object is wanted"),
+        ([None], "a JSON object is wanted"),
+        ([{}], "order_id"),
+        ([{"order_id": 330001, "by": AGENT}], "order_id"),
+        ([{"order_id": "99999999", "by": AGENT}], "order_id"),
+        ([{"order_id": "ORDER", "by": "nobody.9"}], "by"),
+        ([{"order_id": "ORDER", "by": "warehouse.1"}], "by"),
+        ([{"order_id": "ORDER", "by": "system"}], "by"),
+        ([{"order_id": "ORDER", "by": AGENT, "extra": 1}], "extra"),
+        ([{"order_id": "ORDER", "by": AGENT, "from_case": "bulk-order-1"}], "from_case"),
+        ([{"order_id": "ORDER", "by": AGENT, "order_terminated": True}], "order_terminated"),
+        ([{"order_id": "ORDER", "by": AGENT, "carried": {}}], "carried"),
+        ([{"order_id": "ORDER", "by": AGENT, "lines": []}], "lines"),
+        ([{"order_id": "ORDER", "by": AGENT, "lines": [{"line": 9, "quantity": 1}]}], "lines"),
+        ([{"order_id": "ORDER", "by": AGENT, "lines": [{"line": 1, "quantity": 2}]}], "lines"),
+        ([{"order_id": "ORDER", "by": AGENT, "lines": [{"line": 1, "quantity": 1.5}]}], "quantity"),
+        ([{"order_id": "ORDER", "by": AGENT, "lines": [{"line": 1, "quantity": 1}] * 2}], "lines"),
+        ([{"order_id": "ORDER", "by": AGENT, "platform_deadline": "2026-11-20T18:00:00"}], "platform_deadline"),
+        ([{"order_id": "ORDER", "by": AGENT, "platform_deadline": 5}], "platform_deadline"),
+        ([{"order_id": "ORDER", "by": AGENT, "note": "ring 13812345678"}], "note"),
+        ([{"order_id": "ORDER", "by": AGENT, "reason": f"{RECEIVER} asks"}], "name"),
+    ],
+)
+async def test_a_case_started_by_hand_with_garbage_fails_at_once_and_names_the_field(
+    desk: Desk, start: list[Any], field: str
+) -> None:
+    order = desk.order()
+    given = [json.loads(json.dumps(one).replace("ORDER", order)) for one in start]
+    case = await desk.client.start_workflow(
+        "RefundBeforeShipping", args=given, id=f"{FLOW}-{order}", task_queue=desk.task_queue
+    )
+    with pytest.raises(WorkflowFailureError) as failed:
+        await case.result()
+    cause = failed.value.cause
+    assert isinstance(cause, ApplicationError)
+    assert cause.non_retryable
+    assert field in cause.message
+    for secret in ("13812345678", RECEIVER):
+        assert secret not in cause.message
+
+
+async def test_a_mixture_of_shipped_and_unshipped_lines_is_refused(desk: Desk) -> None:
+    order = desk.order(prices=[(100, 1), (200, 1)], shipped=[1])
+    case = await desk.start(order, lines=[{"line": 1, "quantity": 1}, {"line": 2, "quantity": 1}])
+    with pytest.raises(WorkflowFailureError) as failed:
+        await case.result()
+    assert "lines" in str(failed.value.cause)

@@ -1,0 +1,113 @@
+"""The worker: the only place where things are put together. Connects, registers, runs."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from datetime import timedelta
+
+from casework.logs import configure_logs
+from casework.settings import Settings
+from casework.shop.database import Database
+from temporalio.client import Client
+from temporalio.worker import Interceptor, Worker
+from temporalio.worker.workflow_sandbox import SandboxedWorkflowRunner, SandboxRestrictions
+
+from activities.cases import CaseActivities
+from activities.courier import CourierActivities
+from activities.messages import MessageActivities
+from activities.orders import OrderActivities
+from activities.payments import PaymentActivities
+from activities.staff import StaffActivities
+from casework.connection import connect
+from casework.converter import DATA_CONVERTER
+from casework.names import TASK_QUEUE
+from casework.policy import Policy, load_policy
+from workflows.refund_before_shipping import RefundBeforeShipping
+
+WORKFLOWS = [RefundBeforeShipping]
+
+PASSED_THROUGH = (
+    # one copy of what is pure, or only referred to: the workflow classes alone are loaded in the sandbox
+    "activities",
+    "casework",
+    "pydantic",
+    "sqlalchemy",
+    "state_machines",
+    "structlog",
+    "transitions",
+    "workflows.case",
+)
+THREADS = 8
+"""Activities are short and wait for one database."""
+GRACEFUL_SHUTDOWN = timedelta(seconds=20)
+
+
+def workflow_runner() -> SandboxedWorkflowRunner:
+    """The sandbox in which workflows run here, in tests and in replays."""
+    return SandboxedWorkflowRunner(restrictions=SandboxRestrictions.default.with_passthrough_modules(*PASSED_THROUGH))
+
+
+def build_worker(
+    client: Client,
+    database: Database,
+    policy: Policy,
+    *,
+    task_queue: str = TASK_QUEUE,
+    max_cached_workflows: int = 2000,
+    interceptors: Sequence[Interceptor] = (),
+    more_workflows: Sequence[type] = (),
+) -> Worker:
+    """A worker for all flows over one shop. Run it with `async with` or `run()`."""
+
+    def current_policy() -> Policy:
+        return policy
+
+    cases = CaseActivities(database, current_policy)
+    staff = StaffActivities(database)
+    orders = OrderActivities(database)
+    payments = PaymentActivities(database)
+    courier = CourierActivities(database)
+    messages = MessageActivities(database)
+    return Worker(
+        client,
+        task_queue=task_queue,
+        workflows=[*WORKFLOWS, *more_workflows],
+        activities=[
+            cases.open_case,
+            cases.close_case,
+            staff.consider,
+            orders.check_and_claim,
+            orders.read_standing,
+            orders.hold,
+            orders.mark_goods_back,
+            orders.settle,
+            orders.restore,
+            payments.pay,
+            payments.record_paid_by_hand,
+            courier.intercept,
+            messages.post_messages,
+        ],
+        activity_executor=ThreadPoolExecutor(THREADS, thread_name_prefix="activity"),
+        workflow_runner=workflow_runner(),
+        max_cached_workflows=max_cached_workflows,
+        graceful_shutdown_timeout=GRACEFUL_SHUTDOWN,
+        interceptors=interceptors,
+    )
+
+
+async def main() -> None:
+    """Run a worker against the server that the settings name, until it is cancelled."""
+    settings = Settings()
+    configure_logs()
+    database = Database(settings.database_url)
+    database.migrate()
+    client = await connect(settings.home, data_converter=DATA_CONVERTER)
+    await build_worker(client, database, load_policy(settings.policy)).run()
+
+
+if __name__ == "__main__":
+    with suppress(KeyboardInterrupt):
+        asyncio.run(main())

@@ -1,0 +1,773 @@
+"""The case loop that all flows share: do what the state asks, fire the trigger that comes out, until a final state.
+
+Handlers only check and append; the loop alone moves the machine, one message at a time. So two approvals in one
+workflow task never become two steps, and nothing that a stranger sends can wedge the workflow task.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from hashlib import sha256
+from typing import Any, Generic, TypeVar, cast
+
+from casework.logs import move_logged
+from pydantic import ValidationError
+from temporalio import workflow
+from temporalio.common import RawValue, RetryPolicy, SearchAttributeUpdate
+from temporalio.exceptions import ActivityError, ApplicationError
+
+from activities.cases import CaseActivities, CloseCase, OpenCase
+from activities.messages import MessageActivities, PostMessages
+from activities.staff import Consider, StaffActivities
+from casework.case import Actor, Answer, Approval, Case, CaseView, KeptFact, TrailLine
+from casework.details import current_details, search_attributes, view_of
+from casework.diagram import mermaid
+from casework.messages import Message, explain, fields_of, is_staff_id, json_object
+from casework.templates import Post, yuan
+from casework.waits import due_at, remind_at
+from state_machines.common import CANCEL
+from state_machines.roles import Automatic
+from state_machines.table import (
+    Attempt,
+    Deadline,
+    Flow,
+    Move,
+    Refusal,
+    State,
+    StateKind,
+    Trigger,
+    TriggerKind,
+    UnsoundFlow,
+)
+
+CaseT = TypeVar("CaseT", bound=Case[Any])
+WorkflowT = TypeVar("WorkflowT", bound="type[CaseWorkflow[Any]]")
+
+SHOP_RETRIES = RetryPolicy(initial_interval=timedelta(milliseconds=100), maximum_interval=timedelta(seconds=30))
+"""The shop's own database comes back: a step on it is tried until it is done."""
+SHOP_TIMEOUT = timedelta(seconds=20)
+TEMPORAL = "temporal"
+"""Who acts when the case is cancelled through Temporal itself."""
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What came out of a state's work: the trigger to fire, and the reason for the trail."""
+
+    trigger: str
+    why: str | None = None
+
+
+class HoleInTable(Exception):
+    """The work or the clock fired what the table does not allow: a fault of ours, never of whoever sent something."""
+
+
+class Refused(Exception):
+    """Raised by a flow's own checks with the shop: the message is refused, the case stays where it is."""
+
+
+@dataclass(slots=True)
+class _Received:
+    """A message on its way through the inbox."""
+
+    trigger: str
+    at: datetime
+    seen: int
+    """How many accepted moves there were when it arrived: a decision made for an earlier state is refused."""
+    message: Message | None = None
+    problem: str | None = None
+    claimed_by: str = "unknown"
+    content: str = ""
+    """A digest of what it says, to tell a resend from another message under the same id."""
+    answer: Answer | None = None
+
+    @property
+    def key(self) -> str | None:
+        return self.message.id if self.message else None
+
+
+class CaseWorkflow(Generic[CaseT]):
+    """A case as a Temporal workflow. Subclasses bring one method a state, named as the state.
+
+    A method of a state that works is a coroutine and returns the `Outcome`; one of a state that waits returns what is
+    to be posted on entry. `consult_<trigger>` reads the shop before the table is asked, `effect_<trigger>` writes to
+    it after the table has agreed and before the move is made; both may raise `Refused`.
+    """
+
+    flow: Flow[CaseT]
+    case: CaseT
+
+    # --- in ---
+
+    def open(self, start: Sequence[Any]) -> None:
+        """Set everything up before any handler runs. Never raises: a bad start is told from `run_case`."""
+        self._inbox: deque[_Received] = deque()
+        self._cancels: deque[_Received] = deque()
+        """Asked for while a piece of work was under way: read between two pieces of work."""
+        self._waiting_for_answer: dict[str, _Received] = {}
+        self._bad_start: str | None = None
+        self._cancel_heard = False
+        self._ended = False
+        self._published: dict[str, Any] = {}
+        try:
+            self._read_start(tuple(start))
+        except ValidationError as error:
+            self._bad_start = explain(error)
+        except ValueError as error:
+            self._bad_start = str(error)
+
+    def _read_start(self, arguments: tuple[Any, ...]) -> None:
+        given = json_object(arguments)
+        info = workflow.info()
+        if "carried" in given:
+            if not info.continued_run_id:
+                raise ValueError("carried is only for the continuation of a case")
+            self.case = self.flow.case_type.model_validate(given["carried"])
+            return
+        start = self.flow.start_type.model_validate(given)
+        from_case = getattr(start, "from_case", None)
+        parent = info.parent.workflow_id if info.parent else None
+        if from_case is not None and from_case != parent:
+            raise ValueError("from_case is not the workflow that opened this case")
+        if start.by == Automatic.SYSTEM and from_case is None:
+            raise ValueError("by is system, which only another case may say")
+        self.case = self.flow.case_type.initial(
+            start,
+            flow=self.flow.name,
+            state=self.flow.initial,
+            case_id=info.workflow_id,
+            run_id=info.first_execution_run_id,
+            at=workflow.now(),
+        )
+        self._start_fields = given
+
+    def receive(self, name: str, arguments: Sequence[Any]) -> _Received:
+        """Check what came and append it to the inbox. Never raises."""
+        received = self._parse(name, arguments)
+        key = received.key
+        if key is not None:
+            first = self._waiting_for_answer.get(key)
+            if first is not None and first.content == received.content:
+                return first
+            known = self._bad_start is None and self.case.answers.get(key)
+            if known and known.content == received.content:
+                received.answer = known
+                return received
+            if first is not None or known:
+                received.problem = "its id was used before for another message"
+            else:
+                self._waiting_for_answer[key] = received
+        self._inbox.append(received)
+        return received
+
+    def _parse(self, name: str, arguments: Sequence[Any]) -> _Received:
+        seen = 0 if self._bad_start else self.case.version
+        received = _Received(trigger=name, at=workflow.now(), seen=seen)
+        try:
+            given = json_object(tuple(arguments))
+            by = given.get("by")
+            if isinstance(by, str) and is_staff_id(by):
+                received.claimed_by = by
+            trigger = self._trigger(name)
+            received.message = trigger.message.model_validate(given)
+            content = f"{name} {received.message.model_dump_json(exclude={'version'})}"
+            received.content = sha256(content.encode()).hexdigest()[:16]
+        except ValidationError as error:
+            received.problem = explain(error)
+        except ValueError as error:
+            received.problem = str(error)
+        return received
+
+    def _trigger(self, name: str) -> Trigger:
+        trigger = self.flow.triggers.get(name)
+        if trigger is None or trigger not in self.flow.signals:
+            raise ValueError("there is no such trigger in this flow")
+        return trigger
+
+    # --- handlers ---
+
+    @workflow.signal(dynamic=True)
+    def unknown_signal(self, name: str, arguments: Sequence[RawValue]) -> None:  # noqa: ARG002 - the SDK gives them
+        """A signal that the flow does not know is recorded, never buffered for ever."""
+        known = name.isidentifier() and name.isascii() and len(name) <= 64
+        self._inbox.append(
+            _Received(
+                trigger=name if known else "unknown",
+                at=workflow.now(),
+                seen=0,
+                problem="there is no such trigger in this flow",
+            )
+        )
+
+    @workflow.update(name="submit", description="Act on the case: the signal's object plus `trigger`.")
+    async def submit(self, *arguments: Any) -> dict[str, Any]:
+        """Put a message in and wait for what becomes of it; answers with the case view after the move."""
+        name, rest = self._split_trigger(arguments)
+        received = self.receive(name, rest)
+        while received.answer is None:
+            try:
+                await workflow.wait_condition(lambda: received.answer is not None)
+            except asyncio.CancelledError:
+                # A cancelled workflow tears the wait; the loop still answers. On eviction the next wait raises.
+                continue
+        if not received.answer.accepted:
+            raise ApplicationError(received.answer.why or "refused", type="Refused", non_retryable=True)
+        return self.view().model_dump(mode="json")
+
+    @submit.validator
+    def check_submit(self, *arguments: Any) -> None:
+        """Refuse what is malformed, unknown or not possible in this state, leaving nothing in the history."""
+        if self._bad_start is not None:
+            raise ApplicationError(self._bad_start, type="BadStart", non_retryable=True)
+        name, rest = self._split_trigger(arguments)
+        received = self._parse(name, rest)
+        known = received.key is not None and (
+            received.key in self.case.answers or received.key in self._waiting_for_answer
+        )
+        try:
+            if received.problem is not None:
+                raise Refused(received.problem)
+            if not known:
+                self._refuse_untimely(received)
+        except Refused as refused:
+            raise ApplicationError(str(refused), type="Refused", non_retryable=True) from None
+
+    def _split_trigger(self, arguments: Sequence[Any]) -> tuple[str, tuple[Any, ...]]:
+        """The trigger's name, and the object without it; what is no object stays as it is and is refused later."""
+        if len(arguments) == 1 and isinstance(arguments[0], dict):
+            given = dict(cast("dict[str, Any]", arguments[0]))
+            name = given.pop("trigger", None)
+            return (name if isinstance(name, str) else ""), (given,)
+        return "", tuple(arguments)
+
+    @workflow.query(name="case", description="The case: state, what is expected from whom until when, the trail.")
+    def query_case(self) -> dict[str, Any]:
+        """The case view of the contract."""
+        self._refuse_bad_start()
+        return self.view().model_dump(mode="json")
+
+    @workflow.query(name="diagram", description="The flow as Mermaid text, with the path taken and the state marked.")
+    def query_diagram(self) -> str:
+        """Mermaid text of the flow with this case's path."""
+        self._refuse_bad_start()
+        return mermaid(self.flow, case=self.case)
+
+    def view(self) -> CaseView:
+        """The case as the contract shows it."""
+        return view_of(self.flow, self.case)
+
+    def _refuse_bad_start(self) -> None:
+        if self._bad_start is not None:
+            raise ApplicationError(self._bad_start, type="BadStart", non_retryable=True)
+
+    # --- through ---
+
+    async def run_case(self) -> dict[str, Any]:
+        """Run the case to its end.
+
+        The loop is shielded: Temporal's cancel becomes a message that the loop reads between two pieces of work, so
+        that nothing in flight is torn and money is never half-sent.
+
+        Raises:
+            ApplicationError: not retryable, naming the field, if the start was bad.
+
+        """
+        self._refuse_bad_start()
+        loop = asyncio.create_task(self._loop())
+        while True:
+            try:
+                await asyncio.shield(loop)
+                return self.view().model_dump(mode="json")
+            except asyncio.CancelledError:
+                # eviction cancels tasks too: only the first cancel after a request is a person's
+                if workflow.cancellation_reason() is None or self._cancel_heard:
+                    raise
+                self._cancel_heard = True
+                self._inbox.append(
+                    _Received(CANCEL, workflow.now(), self.case.version, claimed_by=TEMPORAL, content=CANCEL)
+                )
+
+    async def _loop(self) -> None:
+        if self.case.policy is None:
+            await self._open_in_shop()
+        while not self.flow.is_final(self.case.state):
+            state = self.flow.states[self.case.state]
+            if state.kind is StateKind.WORK:
+                await self._do_work(state)
+            else:
+                await self._wait_in(state)
+        await self._end()
+
+    async def _open_in_shop(self) -> None:
+        case = self.case
+        try:
+            opened = await workflow.execute_local_activity_method(
+                CaseActivities.open_case,
+                OpenCase(
+                    case_id=case.case_id,
+                    run_id=case.run_id,
+                    flow=case.flow,
+                    start=self._start_fields,
+                    from_case=case.from_case,
+                    at=case.opened_at,
+                ),
+                start_to_close_timeout=SHOP_TIMEOUT,
+                retry_policy=SHOP_RETRIES,
+                summary="open the case in the shop",
+            )
+        except ActivityError as error:
+            if isinstance(error.cause, ApplicationError):
+                raise ApplicationError(error.cause.message, type="BadStart", non_retryable=True) from None
+            raise
+        case.policy = self.flow.figures_type.model_validate(opened.figures)
+        case.involved = opened.involved
+        if case.from_case:
+            case.links.append(case.from_case)
+        self.opened(opened.resolved)
+
+    def opened(self, resolved: dict[str, Any]) -> None:
+        """Take over what the shop resolved of the start (a flow's own fields)."""
+
+    async def _do_work(self, state: State) -> None:
+        """Do the state's work; meanwhile keep facts and answer wrong decisions."""
+        if await self._take_cancel():
+            return
+        method = cast("Callable[[], Awaitable[Outcome]]", getattr(self, state.name))
+        piece = asyncio.create_task(_finished(method()))
+        while not piece.done():
+            await workflow.wait_condition(lambda: piece.done() or bool(self._inbox))
+            while self._inbox and not piece.done():
+                await self._answer_one()
+        outcome = piece.result()
+        moved = self.flow.fire(self._attempt(outcome.trigger, automatic=Automatic.SYSTEM))
+        if isinstance(moved, Refusal):
+            # A hole in the table: nothing is lost, the workflow task fails loudly until the code is mended.
+            raise HoleInTable(f"{outcome.trigger} came out of {state.name}: {moved.why}")
+        self._make_move(moved, by=Automatic.SYSTEM, why=outcome.why)
+
+    async def _wait_in(self, state: State) -> None:
+        """Wait for the next accepted message or the deadline."""
+        case = self.case
+        if case.entered_at is None:
+            await self._enter(state)
+        if await self._use_kept_fact() or await self._take_cancel():
+            return
+        here = case.version
+        self._publish()
+        alarm: asyncio.Task[None] | None = None
+        try:
+            while case.version == here:
+                if self._inbox:
+                    await self._answer_one()
+                    continue
+                if workflow.info().is_continue_as_new_suggested() and workflow.all_handlers_finished():
+                    workflow.continue_as_new(args=[{"carried": case.model_dump(mode="json")}])
+                if case.remind_at is not None and case.remind_at <= workflow.now():
+                    case.remind_at = None
+                    await self._post([self._task("reminder", f"{state.name}.{here}.reminder")])
+                    continue
+                due = cast("datetime", case.due)
+                if due <= workflow.now():
+                    await self._fire_clock(state)
+                    return
+                if alarm is None or alarm.done():
+                    until = min(due, case.remind_at or due)
+                    what = f"{state.name}: " + ("reminder" if until != due else _deadline_of(state))
+                    alarm = asyncio.create_task(workflow.sleep(until - workflow.now(), summary=what))
+                await self._message_or(alarm)
+        finally:
+            if alarm is not None:
+                alarm.cancel()
+
+    async def _message_or(self, alarm: asyncio.Task[None]) -> None:
+        await workflow.wait_condition(lambda: bool(self._inbox) or alarm.done())
+
+    async def _enter(self, state: State) -> None:
+        """A move into a state sets its deadline anew, and says to whom it falls now."""
+        case, now = self.case, workflow.now()
+        stays = case.alarms > 0
+        case.entered_at = now
+        case.due = due_at(self.flow, case, state, now)
+        case.remind_at = None if stays else remind_at(self.flow, case, state, now)
+        if stays:
+            await self._post([self._task("alarm", f"{state.name}.{case.version}.alarm")])
+            return
+        say = cast("Callable[[], list[Post]]", getattr(self, state.name))
+        await self._post([self._task("asked_to_act", f"{state.name}.{case.version}"), *say()])
+
+    async def _fire_clock(self, state: State) -> None:
+        trigger = _deadline_of(state)
+        moved = self.flow.fire(self._attempt(trigger, automatic=Automatic.CLOCK))
+        if isinstance(moved, Refusal):
+            raise HoleInTable(f"{trigger} in {state.name}: {moved.why}")
+        self._make_move(moved, by=Automatic.CLOCK)
+
+    async def _take_cancel(self) -> bool:
+        """Between two pieces of work: call the case off if that was asked while one was under way."""
+        here = self.case.version
+        if self._is_working():  # a wait takes its messages in the order in which they came
+            asked = [one for one in self._inbox if one.trigger == CANCEL and one.problem is None]
+            for received in asked:
+                self._inbox.remove(received)
+            self._cancels.extend(asked)
+        while self._cancels and self.case.version == here:
+            await self._answer(self._cancels.popleft(), waited_for_work=True)
+        return self.case.version != here
+
+    # --- one message ---
+
+    async def _answer_one(self) -> None:
+        received = self._inbox.popleft()
+        if received.trigger == CANCEL and received.problem is None and self._is_working():
+            self._cancels.append(received)
+            return
+        await self._answer(received)
+
+    def _is_working(self) -> bool:
+        return self.flow.states[self.case.state].kind is StateKind.WORK
+
+    async def _answer(self, received: _Received, *, waited_for_work: bool = False) -> None:
+        """Still this state? Who is it? May they? Does it move? Every way out of here gives an answer."""
+        try:
+            attempt = await self._who_is_asking(received)
+            if self.flow.triggers[received.trigger].kind is TriggerKind.FACT:
+                return await self._take_fact(received, attempt)
+            self._refuse_untimely(received)
+            if received.seen != self.case.version and not waited_for_work:
+                raise Refused("the case has moved on since")
+            moved = self.flow.fire(attempt)
+            if isinstance(moved, Refusal):
+                raise Refused(moved.why)
+            await self._accept(received, attempt, moved)
+        except Refused as refused:
+            self._refuse(received, str(refused))
+
+    async def _who_is_asking(self, received: _Received) -> Attempt[CaseT]:
+        """The attempt that the message stands for; people are looked up now, never believed beyond their id."""
+        if received.problem is not None:
+            raise Refused(received.problem)
+        message = received.message
+        if message is None:  # Temporal's own cancel
+            return self._attempt(received.trigger, automatic=Automatic.SYSTEM)
+        if message.by == Automatic.SYSTEM:
+            if not self.flow.triggers[received.trigger].from_shop:
+                raise Refused("by is system, which may only bring news from the shop")
+            return self._attempt(received.trigger, automatic=Automatic.SYSTEM, message=message)
+        considered = await workflow.execute_local_activity_method(
+            StaffActivities.consider,
+            Consider(staff_id=message.by, order_id=self.case.order_id, texts=_texts(message)),
+            start_to_close_timeout=SHOP_TIMEOUT,
+            retry_policy=SHOP_RETRIES,
+            summary=f"who is {message.by}",
+        )
+        if considered.actor is None:
+            raise Refused(considered.why or f"{message.by} may not act")
+        return self._attempt(received.trigger, actor=considered.actor, message=message)
+
+    def _refuse_untimely(self, received: _Received) -> None:
+        """Refuse a decision that this state does not ask for, or that was made for an earlier one."""
+        if self.flow.triggers[received.trigger].kind is TriggerKind.FACT:
+            return
+        version = received.message.version if received.message else None
+        if version is not None and version != received.seen:
+            raise Refused(f"the case has moved on since: version {version} was seen, it is at {received.seen}")
+        if not self.flow.rows(self.case.state, received.trigger):
+            raise Refused(f"{received.trigger} is not possible in {self.case.state}")
+
+    async def _take_fact(self, received: _Received, attempt: Attempt[CaseT]) -> None:
+        """A fact is true whenever it arrives: used now, or kept until a state can use it."""
+        roles = self.flow.roles_of(received.trigger)
+        if attempt.actor is not None and not set(roles) & set(attempt.actor.grants):
+            wanted = " or ".join(roles) or "the shop itself"
+            raise Refused(f"{received.trigger} is for {wanted}")
+        await self._consult(attempt)
+        if not self._is_working():
+            moved = self.flow.fire(attempt)
+            if not isinstance(moved, Refusal):
+                return await self._accept(received, attempt, moved)
+        message = cast("Message", received.message)
+        self._note_involvement(attempt)
+        self.case.kept.append(
+            KeptFact(
+                at=received.at,
+                trigger=received.trigger,
+                by=message.by,
+                actor=attempt.actor or Actor(staff_id=message.by),
+                payload=message.model_dump(mode="json", exclude_none=True),
+            )
+        )
+        return self._settle_answer(received, accepted=True)
+
+    async def _use_kept_fact(self) -> bool:
+        """Try every kept fact, oldest first, before the clock; each is used once."""
+        for kept in list(self.case.kept):
+            trigger = self.flow.triggers[kept.trigger]
+            from_shop = kept.by == Automatic.SYSTEM
+            attempt = self._attempt(
+                kept.trigger,
+                actor=None if from_shop else kept.actor,
+                automatic=Automatic.SYSTEM if from_shop else None,
+                message=trigger.message.model_validate(kept.payload),
+            )
+            if not self.flow.rows(self.case.state, kept.trigger):
+                continue
+            received = _Received(kept.trigger, kept.at, self.case.version, attempt.message, claimed_by=kept.by)
+            try:
+                await self._consult(attempt)
+                moved = self.flow.fire(attempt)
+                if not isinstance(moved, Refusal):
+                    self.case.kept.remove(kept)
+                    await self._accept(received, attempt, moved)
+                    return True
+            except Refused as refused:
+                self.case.kept.remove(kept)
+                self._refuse(received, str(refused))
+        return False
+
+    async def _consult(self, attempt: Attempt[CaseT]) -> None:
+        consult = getattr(self, f"consult_{attempt.trigger}", None)
+        if consult is not None:
+            await consult(attempt)
+
+    async def _accept(self, received: _Received, attempt: Attempt[CaseT], moved: Move[CaseT]) -> None:
+        """The table agrees: do what must be done in the shop before the move, then make it."""
+        effect = getattr(self, f"effect_{attempt.trigger}", None)
+        if effect is not None:
+            await effect(attempt)
+        self._note_involvement(attempt)
+        if attempt.actor and attempt.role and attempt.trigger == "approve":
+            self.case.approvals.append(Approval(role=attempt.role, by=attempt.actor.staff_id))
+        self.accepted(moved, attempt)
+        note = attempt.message.note if attempt.message else None
+        self._make_move(moved, by=received.claimed_by, role=attempt.role, note=note)
+        return self._settle_answer(received, accepted=True)
+
+    def accepted(self, moved: Move[CaseT], attempt: Attempt[CaseT]) -> None:
+        """What the flow remembers of an accepted message (a flow's own fields)."""
+
+    def _note_involvement(self, attempt: Attempt[CaseT]) -> None:
+        trigger = self.flow.triggers[attempt.trigger]
+        if attempt.actor and trigger.speaks_for_buyer and attempt.actor.staff_id not in self.case.involved:
+            self.case.involved.append(attempt.actor.staff_id)
+
+    def _attempt(
+        self,
+        trigger: str,
+        *,
+        actor: Actor | None = None,
+        automatic: Automatic | None = None,
+        message: Message | None = None,
+    ) -> Attempt[CaseT]:
+        return Attempt(self.case, trigger, workflow.now(), actor, automatic, message)
+
+    def _make_move(
+        self,
+        moved: Move[CaseT],
+        *,
+        by: str,
+        role: str | None = None,
+        note: str | None = None,
+        why: str | None = None,
+    ) -> None:
+        case = self.case
+        case.trail.append(
+            TrailLine(
+                at=workflow.now(),
+                by=by,
+                role=role,
+                trigger=moved.trigger,
+                source=moved.source,
+                dest=moved.dest,
+                note=note,
+                accepted=True,
+                why=why,
+            )
+        )
+        case.state = moved.dest
+        case.version += 1
+        case.alarms = case.alarms + 1 if moved.stays else 0
+        case.entered_at = case.due = case.remind_at = None
+        if self.flow.is_final(case.state):
+            case.outcome = case.state
+        if not workflow.unsafe.is_replaying():
+            move_logged(
+                case=case.case_id,
+                trigger=moved.trigger,
+                source=moved.source,
+                dest=moved.dest,
+                by=by,
+                role=role,
+            )
+
+    def _refuse(self, received: _Received, why: str) -> None:
+        # the note of a refused message is not repeated: nobody has looked whether it holds personal data
+        self.case.trail.append(
+            TrailLine(
+                at=workflow.now(),
+                by=received.claimed_by,
+                trigger=received.trigger or "submit",
+                source=self.case.state,
+                accepted=False,
+                why=why,
+            )
+        )
+        self._settle_answer(received, accepted=False, why=why)
+
+    def _settle_answer(self, received: _Received, *, accepted: bool, why: str | None = None) -> None:
+        answer = Answer(
+            trigger=received.trigger,
+            by=received.claimed_by,
+            content=received.content,
+            accepted=accepted,
+            why=why,
+        )
+        received.answer = answer
+        if received.key is not None and received.problem is None:
+            self.case.answers[received.key] = answer
+            self._waiting_for_answer.pop(received.key, None)
+
+    # --- out ---
+
+    def _task(self, template: str, purpose: str) -> Post:
+        """A staff task for who is expected to act now."""
+        case, state = self.case, self.flow.states[self.case.state]
+        return Post(
+            purpose=purpose,
+            template=template,
+            to="staff",
+            role=state.expects[0],
+            parameters={
+                "case_id": case.case_id,
+                "state_zh": state.label.zh,
+                "state_en": state.label.en,
+                "amount": yuan(case.amount_fen),
+                "due": case.due.isoformat(timespec="minutes") if case.due else "",
+            },
+        )
+
+    async def _post(self, posts: list[Post]) -> None:
+        await workflow.execute_local_activity_method(
+            MessageActivities.post_messages,
+            PostMessages(
+                case_id=self.case.case_id,
+                run_id=self.case.run_id,
+                order_id=self.case.order_id,
+                posts=posts,
+                at=workflow.now(),
+            ),
+            start_to_close_timeout=SHOP_TIMEOUT,
+            retry_policy=SHOP_RETRIES,
+            summary="tell " + ", ".join(dict.fromkeys(post.role or post.to for post in posts)),
+        )
+
+    def _publish(self) -> None:
+        """Show where the case is: search attributes (only what changed), and the details of the Temporal UI."""
+        changed: list[SearchAttributeUpdate[Any]] = []
+        for pair in search_attributes(self.flow, self.case):
+            key, value = pair.key, pair.value
+            if self._published.get(key.name) != value:
+                self._published[key.name] = value
+                changed.append(key.value_set(value) if value is not None else key.value_unset())
+        if changed:
+            workflow.upsert_search_attributes(changed)  # pyright: ignore[reportUnknownMemberType] - the SDK's own
+        workflow.set_current_details(current_details(self.flow, self.case))
+
+    async def _end(self) -> None:
+        """Answer what is still in the inbox, name the facts that no state used, and close the shop's record."""
+        self._publish()
+        while True:
+            self._answer_late()
+            for kept in self.case.kept:
+                self.case.trail.append(
+                    TrailLine(
+                        at=workflow.now(),
+                        by=kept.by,
+                        trigger=kept.trigger,
+                        source=self.case.state,
+                        accepted=False,
+                        why="unused: no state of this case could use it",
+                    )
+                )
+            self.case.kept.clear()
+            view = self.view()
+            await workflow.execute_local_activity_method(
+                CaseActivities.close_case,
+                CloseCase(case_id=self.case.case_id, run_id=self.case.run_id, view=view, at=workflow.now()),
+                start_to_close_timeout=SHOP_TIMEOUT,
+                retry_policy=SHOP_RETRIES,
+                summary=f"close the record: {self.case.outcome}",
+            )
+            await workflow.wait_condition(lambda: bool(self._inbox) or workflow.all_handlers_finished())
+            if not self._inbox:
+                return
+
+    def _answer_late(self) -> None:
+        self._inbox.extend(self._cancels)
+        self._cancels.clear()
+        while self._inbox:
+            received = self._inbox.popleft()
+            self._refuse(received, received.problem or "the case has ended")
+
+
+def case_workflow(flow: Flow[Any]) -> Callable[[WorkflowT], WorkflowT]:
+    """Make a flow's class its Temporal workflow: one signal a trigger, and one method a state or a refusal to import.
+
+    Raises:
+        UnsoundFlow: where a state has no method of its name.
+
+    """
+
+    def decorate(cls: WorkflowT) -> WorkflowT:
+        missing = [
+            state.name
+            for state in flow.states.values()
+            if state.kind is not StateKind.END and not callable(getattr(cls, state.name, None))
+        ]
+        if missing:
+            raise UnsoundFlow(f"{flow.name}: nothing is done in {', '.join(missing)}")
+        cls.flow = flow
+        for trigger in flow.signals:
+            setattr(cls, f"signal_{trigger.name}", _signal_handler(trigger))
+        return workflow.defn(name=flow.workflow)(cls)
+
+    return decorate
+
+
+def _signal_handler(trigger: Trigger) -> Callable[..., None]:
+    fields = "; ".join(f"{name}: {what}" for name, what in fields_of(trigger.message).items())
+    description = f"{trigger.label.zh} / {trigger.label.en}" + (f" ({fields})" if fields else "")
+
+    # takes anything: a handler called with too few or too many arguments would wedge the workflow task
+    def handle(self: CaseWorkflow[Any], *arguments: Any) -> None:
+        self.receive(trigger.name, arguments)
+
+    handle.__name__ = f"signal_{trigger.name}"
+    return workflow.signal(name=trigger.name, description=description)(handle)
+
+
+def _deadline_of(state: State) -> str:
+    return cast("Deadline", state.deadline).trigger
+
+
+def _texts(message: Message) -> list[str]:
+    """Every text in a message: the shop looks whether one holds the order's own name or address."""
+    return [value for value in _leaves(message.model_dump(exclude={"by", "id", "version"})) if value]
+
+
+def _leaves(value: Any) -> list[str]:
+    if isinstance(value, str):
+        return [value]
+    if isinstance(value, dict):
+        return [leaf for part in cast("dict[str, Any]", value).values() for leaf in _leaves(part)]
+    if isinstance(value, list | tuple):
+        return [leaf for part in cast("list[Any]", value) for leaf in _leaves(part)]
+    return []
+
+
+async def _finished(work: Awaitable[Outcome]) -> Outcome:
+    """A coroutine of its own, so that any awaitable can run beside the inbox."""
+    return await work
