@@ -9,7 +9,7 @@ RUNTIME := $(VENV)/.runtime-ready
 DEV := $(VENV)/.dev-ready
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo run test check format generate requirements bench clean
+.PHONY: help setup demo run test check format generate histories requirements bench clean
 
 help: ## this list
 	@echo "Casework: make TARGET"
@@ -49,6 +49,10 @@ generate: $(RUNTIME) ## diagrams and tables, from the state machines
 
 PIN := $(RUN) -m uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
 	--custom-compile-command "make requirements"
+
+histories: $(DEV) ## record the histories of new paths (a broken old one needs workflow.patched instead)
+	@$(RUN) -m casework.server_program --own
+	CASEWORK_RECORD_HISTORIES=1 $(RUN) -m pytest tests/workflows $(ARGS)
 
 requirements: $(DEV) ## pin anew what pyproject.toml asks for; ARGS=--upgrade takes the newest
 	$(PIN) $(ARGS) --group build --output-file requirements/runtime.txt pyproject.toml

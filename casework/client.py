@@ -227,7 +227,7 @@ def check_message(
     for name, text in texts:
         problem = personal_text(text, names=order.names, addresses=order.addresses)
         if problem is not None:
-            raise BadInput(problem if problem.startswith(name) else f"{name}: {problem}")
+            raise BadInput(f"{name}: {problem}.")
 
 
 def _texts(name: str, value: Any) -> Iterable[tuple[str, str]]:
@@ -587,11 +587,15 @@ class CaseworkClient:
     async def deliver_notices(self) -> int:
         """Tell the open cases what happened to their orders; gives how many were told now.
 
-        A case that has ended, or that Temporal does not have, counts as told. Harmless when done twice.
+        A case that has ended, that Temporal does not have, or whose flow makes nothing of the news counts as told.
+        Harmless when done twice.
         """
         with self._database.reading() as session:
             waiting = notices.pending(session)
         for notice in waiting:
+            if notice.trigger not in flow_of_case(notice.case_id).triggers:
+                self._delivered(notice.id)
+                continue
             try:
                 await self._handle(notice.case_id).signal(
                     notice.trigger, {"by": "system", "id": f"notice-{notice.id}"}, rpc_timeout=self._timeout
@@ -599,9 +603,12 @@ class CaseworkClient:
             except RPCError as error:
                 if error.status is not RPCStatusCode.NOT_FOUND:
                     raise
-            with self._database.writing() as session:
-                notices.delivered(session, notice.id)
+            self._delivered(notice.id)
         return len(waiting)
+
+    def _delivered(self, notice_id: int) -> None:
+        with self._database.writing() as session:
+            notices.delivered(session, notice_id)
 
     # --- shared by the above ---
 

@@ -67,8 +67,9 @@ def word(name: str, language: Language) -> str:
 
 
 def named(label: Label, identifier: str, language: Language) -> str:
-    """A label with its identifier beside it."""
-    return f"{label.in_language(language)} {identifier}"
+    """A label with its identifier beside it, where they differ."""
+    text = label.in_language(language)
+    return text if text == identifier else f"{text} {identifier}"
 
 
 # --- times ---

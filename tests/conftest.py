@@ -19,6 +19,9 @@ from tests.desk import BulkOrderOfTheTests, Desk, Gates
 from worker import build_worker
 
 
+EVENTS_BEFORE_CONTINUING = 150
+
+
 @pytest.fixture(scope="session")
 def database(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Database]:
     """An embedded shop of its own, with the sample staff."""
@@ -37,10 +40,16 @@ async def env() -> AsyncIterator[WorkflowEnvironment]:
     async with await WorkflowEnvironment.start_time_skipping_v2(
         ts_config=TimeSkippingConfig(enabled=False),
         dev_server_existing_path=str(program.path),
-        dev_server_extra_args=list(SERVER_FLAGS),
+        # a case continues as new after few events, so that a test can see it
+        dev_server_extra_args=[
+            *SERVER_FLAGS,
+            "--dynamic-config-value",
+            f"limit.historyCount.suggestContinueAsNew={EVENTS_BEFORE_CONTINUING}",
+        ],
         dev_server_log_level="error",
         search_attributes=SEARCH_ATTRIBUTE_KEYS,
         data_converter=DATA_CONVERTER,
+        identity="casework-tests",  # recorded histories name no machine
     ) as env:
         yield env
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import signal
 import sys
 from contextlib import AsyncExitStack, suppress
@@ -30,6 +31,7 @@ NOTICES_EVERY_SECONDS: Final = 2.0
 
 def run_desk(*, port: int | None, ui_port: int | None) -> None:
     """`casework up`."""
+    gc.enable()  # short commands do without
     with sentences():
         desk = Desk()
         cluster = configured_cluster()

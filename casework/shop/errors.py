@@ -40,3 +40,12 @@ class PaymentRefused(Exception):
 
 class SchemaNotReady(Exception):
     """The database has not the tables that this program works with."""
+
+
+class BadFile(Exception):
+    """A file that is not an export, or not a whole one: one sentence that names it. Nothing of the call is imported."""
+
+    def __init__(self, name: str, sentence: str) -> None:
+        self.name = name
+        self.sentence = sentence
+        super().__init__(f"{name}: {sentence}")

@@ -6,7 +6,7 @@ import hashlib
 from collections.abc import Sequence
 from datetime import datetime
 
-from sqlalchemy import func, select
+from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from casework.money import LineQuantity
@@ -225,11 +225,3 @@ def _follow_lines(session: Session, order: OrderRow) -> None:
 def _made_up_waybill(order_id: str, number: int) -> str:
     digits = int(hashlib.sha256(f"{order_id}/{number}".encode()).hexdigest(), 16) % 10**12
     return f"CW{digits:012d}"
-
-
-def count_orders(session: Session) -> tuple[int, int]:
-    """How many orders and lines the shop has."""
-    return (
-        int(session.scalar(select(func.count()).select_from(OrderRow)) or 0),
-        int(session.scalar(select(func.count()).select_from(LineRow)) or 0),
-    )

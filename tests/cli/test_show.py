@@ -95,7 +95,7 @@ def test_an_ended_case_shows_its_outcome_and_nothing_to_do() -> None:
         update={"state": "refunded", "final": True, "outcome": "refunded", "waiting_for": [], "if_silent": None}
     )
     text = shown("en", view)
-    assert "ended: refunded refunded" in text
+    assert "ended: refunded\n" in text
     assert "casework approve" not in text
 
 

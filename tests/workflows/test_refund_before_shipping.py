@@ -8,7 +8,27 @@ from casework.shop import payments
 from casework.shop.tables import ClaimRow, FlagWishRow, HoldRow
 from state_machines.refund_before_shipping import REFUND_BEFORE_SHIPPING as FLOW
 from tests.desk import Desk
+from tests.recording import record
 from tests.workflows.paths_refund_before_shipping import PATHS, Path
+
+
+RECORDED = {
+    "large_refund_where_everybody_is_silent",
+    "large_refund_sent_back_twice",
+    "payment_refused_for_good_and_paid_by_hand_a_day_later",
+    "large_parcel_comes_back_and_is_approved",
+    "paid_by_the_platform_while_persuading",
+    "kept_after_persuasion",
+    "withdrawn_while_the_parcel_comes_back",
+    "stopped_parcel_never_comes",
+    "shipped_in_the_moment_of_holding",
+    "opened_by_a_terminated_bulk_order",
+    "called_off_by_temporal",
+    "called_off_while_the_payment_is_out",
+    "warehouse_has_it_still",
+    "not_paid",
+}
+"""Paths whose histories are in git: every ending, every kind of step."""
 
 
 def test_the_paths_take_every_row_of_the_table() -> None:
@@ -29,6 +49,9 @@ async def test_the_case_goes_this_way_and_leaves_the_shop_whole(desk: Desk, path
     assert view.final
     assert view.outcome == view.state == path.steps[-1][2]
     assert view.version == len(path.steps)
+
+    if path.name in RECORDED:
+        await record(case, view.state, path.name)
 
     with desk.database.reading() as session:
         order = desk.order_of(case)

@@ -1,0 +1,197 @@
+"""Import of the shop's own exports (data.md): all files of a call in one transaction, or nothing where one is wrong.
+
+An import is the platform's word: it wins over a hold, and the open cases of a changed order are told. States go
+forward only; a row that would take an order back is older than what the shop knows, and changes nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+from pydantic import BaseModel
+from sqlalchemy.orm import Session
+
+from casework.shop.database import Database
+from casework.shop.errors import BadFile
+from casework.shop.importing.reading import HALF, BadRow, Export, Kind, read_export
+from casework.shop.importing.rows import (
+    ChatIn,
+    CourierIn,
+    GiftIn,
+    LineIn,
+    OrderIn,
+    read_chat,
+    read_courier,
+    read_gift,
+    read_line,
+    read_order,
+)
+from casework.shop.importing.writing import Importer
+from casework.shop.tables import SettingRow
+
+__all__ = ["BadFile", "FileReport", "ImportReport", "RejectedRow", "import_files"]
+
+AGE_OF_NEWEST = timedelta(hours=1)
+"""How old the newest order is after an import as of now (data.md)."""
+TIME_SHIFT = "time_shift_seconds"
+TIMED: tuple[Kind, ...] = ("orders", "courier", "chats")
+"""What has times: with its first import it is settled by how much the shop's times are moved."""
+MAX_BYTES = 500_000_000
+
+RowIn = OrderIn | LineIn | CourierIn | GiftIn | ChatIn
+_READERS = {
+    "orders": read_order,
+    "lines": read_line,
+    "courier": read_courier,
+    "gifts": read_gift,
+    "chats": read_chat,
+}
+
+
+class RejectedRow(BaseModel):
+    """A row that did not go in: the line of the file that it begins on, and why."""
+
+    line: int
+    reason: str
+
+
+class FileReport(BaseModel):
+    """What came of one file, counted in what it is about: orders, order lines, parcels, gifts or chats."""
+
+    file: str
+    kind: Kind
+    new: int = 0
+    changed: int = 0
+    unchanged: int = 0
+    rejected: list[RejectedRow] = []
+
+
+class ImportReport(BaseModel):
+    """What came of an import; `moved_seconds` is by how much its times were moved."""
+
+    files: list[FileReport]
+    moved_seconds: int = 0
+
+    @property
+    def rejected(self) -> int:
+        """How many rows did not go in."""
+        return sum(len(file.rejected) for file in self.files)
+
+
+def import_files(database: Database, paths: Sequence[Path], *, as_of_now: datetime | None = None) -> ImportReport:
+    """Import exports; the same ones again change nothing.
+
+    `as_of_now` (an aware datetime) moves every time in every file by the same amount, so that the newest order is one
+    hour old then. The shop keeps that amount: later imports are moved by it too, with or without `as_of_now`.
+
+    Raises:
+        BadFile: a file is not an export or not a whole one, or cannot be moved in time; nothing is imported.
+
+    """
+    exports = [read_export(path.name, _content(path)) for path in paths]
+    parsed = [(export, *_parse(export)) for export in exports]
+    with database.writing() as session:
+        shift = _time_shift(session, parsed, as_of_now)
+        importer = Importer(session, shift=shift, at=datetime.now(UTC))
+        reports = [FileReport(file=export.name, kind=export.kind, rejected=rejected) for export, _, rejected in parsed]
+        for kind in ("orders", "lines", "gifts", "courier", "chats"):
+            for (export, rows, _), report in zip(parsed, reports, strict=True):
+                if export.kind == kind:
+                    _write(importer, export, rows, report)
+        importer.finish()
+    for report in reports:
+        report.rejected.sort(key=lambda row: row.line)
+    return ImportReport(files=reports, moved_seconds=int(shift.total_seconds()))
+
+
+def _content(path: Path) -> bytes:
+    try:
+        if path.stat().st_size > MAX_BYTES:
+            raise BadFile(path.name, "is far larger than any export")
+        return path.read_bytes()
+    except OSError as error:
+        raise BadFile(path.name, f"cannot be read: {(error.strerror or 'unknown error').lower()}") from None
+
+
+def _parse(export: Export) -> tuple[list[tuple[int, RowIn]], list[RejectedRow]]:
+    """Every row understood, or refused."""
+    reader = _READERS[export.kind]
+    good: list[tuple[int, RowIn]] = []
+    bad: list[RejectedRow] = []
+    for row in export.rows:
+        if row.wrong is not None:
+            bad.append(RejectedRow(line=row.number, reason=row.wrong))
+            continue
+        try:
+            good.append((row.number, reader(row.cells)))
+        except BadRow as error:
+            if export.cut_last and row is export.rows[-1]:
+                raise BadFile(export.name, HALF) from None
+            bad.append(RejectedRow(line=row.number, reason=str(error)))
+    return good, bad
+
+
+def _time_shift(
+    session: Session,
+    parsed: Sequence[tuple[Export, list[tuple[int, RowIn]], list[RejectedRow]]],
+    as_of_now: datetime | None,
+) -> timedelta:
+    """By how much times are moved: settled by the first import that has any."""
+    kept = session.get(SettingRow, TIME_SHIFT)
+    if kept is not None:
+        if as_of_now is not None and kept.value == "0":
+            raise BadFile(
+                parsed[0][0].name if parsed else "import",
+                "cannot be moved to now: the shop was imported at its own times before; use another CASEWORK_HOME",
+            )
+        return timedelta(seconds=int(kept.value))
+    if not any(export.kind in TIMED for export, _, _ in parsed):
+        return timedelta(0)
+    shift = timedelta(0)
+    if as_of_now is not None:
+        newest = max((order.created_at for order in _orders(parsed)), default=None)
+        if newest is None:
+            raise BadFile(parsed[0][0].name, "cannot be moved to now without an order list")
+        shift = timedelta(seconds=int((as_of_now - AGE_OF_NEWEST - newest).total_seconds()))
+    session.add(SettingRow(name=TIME_SHIFT, value=str(int(shift.total_seconds()))))
+    return shift
+
+
+def _orders(
+    parsed: Sequence[tuple[Export, list[tuple[int, RowIn]], list[RejectedRow]]],
+) -> Iterator[OrderIn]:
+    for _, rows, _ in parsed:
+        for _, row in rows:
+            if isinstance(row, OrderIn):
+                yield row
+
+
+def _write(importer: Importer, export: Export, rows: list[tuple[int, RowIn]], report: FileReport) -> None:
+    """Write one file's rows and count what came of them."""
+    incomplete = _orders_with_bad_lines(export, report)
+    for number, outcome in importer.write(rows, incomplete):
+        match outcome:
+            case "new":
+                report.new += 1
+            case "changed":
+                report.changed += 1
+            case "unchanged":
+                report.unchanged += 1
+            case BadRow():
+                report.rejected.append(RejectedRow(line=number, reason=str(outcome)))
+
+
+def _orders_with_bad_lines(export: Export, report: FileReport) -> dict[str, list[int]]:
+    """Rows of a line list that were refused, by order: their places in the order are kept free, so that the numbers of
+    the other lines are right.
+    """
+    bad = {row.line for row in report.rejected}
+    found: dict[str, list[int]] = {}
+    if export.kind == "lines":
+        for row in export.rows:
+            order_id = str(row.cells.get("订单编号", ""))
+            if row.number in bad and order_id:
+                found.setdefault(order_id, []).append(row.number)
+    return found

@@ -1,0 +1,215 @@
+"""Exports as they come: bytes, encodings, quoting, headings. Pure; a file is known by its content."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import re
+import unicodedata
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any, Literal, cast
+
+from casework.shop.errors import BadFile
+
+Kind = Literal["orders", "lines", "courier", "gifts", "chats"]
+
+ORDER_NEEDED = (
+    "订单编号",
+    "订单状态",
+    "买家应付邮费",
+    "买家实际支付金额",
+    "收货人姓名",
+    "收货地址",
+    "订单创建时间",
+)
+ORDER_KNOWN = (
+    *ORDER_NEEDED,
+    "买家会员名",
+    "买家支付宝账号",
+    "支付单号",
+    "买家应付货款",
+    "总金额",
+    "买家留言",
+    "联系电话",
+    "联系手机",
+    "订单付款时间",
+    "物流单号",
+    "物流公司",
+    "订单备注",
+    "宝贝总数量",
+    "订单关闭原因",
+    "修改后的收货地址",
+    "退款金额",
+    "确认收货时间",
+    "打款商家金额",
+    "发货时间",
+)
+LINE_NEEDED = ("订单编号", "价格", "购买数量", "订单状态")
+LINE_KNOWN = (*LINE_NEEDED, "标题", "外部系统编号", "商品属性", "套餐信息", "商家编码")
+GIFT_NEEDED = ("gift_sku", "name", "cost_fen", "value_fen", "stock")
+
+_TABLES: tuple[tuple[Kind, tuple[str, ...], tuple[str, ...]], ...] = (
+    ("orders", ORDER_NEEDED, ORDER_KNOWN),
+    ("lines", LINE_NEEDED, LINE_KNOWN),
+    ("gifts", GIFT_NEEDED, GIFT_NEEDED),
+)
+SIGNATURES = (
+    (b"PK\x03\x04", "is a spreadsheet (xlsx) or a zip; save it as CSV first"),
+    (b"\xd0\xcf\x11\xe0", "is a spreadsheet (xls); save it as CSV first"),
+    (b"%PDF", "is a PDF, not an export"),
+)
+MAX_FIELD = 1_000_000
+"""Characters in one cell; the platform's are far below."""
+HALF = "ends in the middle of a row: it is only a part of an export"
+UNKNOWN = "is not one of the shop's exports (order list, line list, courier answers, gifts, chats)"
+
+
+class BadRow(Exception):
+    """A row that does not go in, and why."""
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One row by its headings, or one JSON object, and the line of the file that it begins on."""
+
+    number: int
+    cells: Mapping[str, Any]
+    wrong: str | None = None
+    """Why the row cannot be read at all."""
+
+
+@dataclass(frozen=True, slots=True)
+class Export:
+    """One file: what it is, its headings, its rows; `cut_last` if its last row ends without a line end."""
+
+    name: str
+    kind: Kind
+    headings: frozenset[str]
+    rows: list[Row]
+    cut_last: bool
+
+
+def read_export(name: str, content: bytes) -> Export:
+    """Read one file.
+
+    Raises:
+        BadFile: it is empty, no export, or not a whole one.
+
+    """
+    for signature, sentence in SIGNATURES:
+        if content.startswith(signature):
+            raise BadFile(name, sentence)
+    text = _decode(name, content)
+    if not text.strip():
+        raise BadFile(name, "is empty")
+    if text.lstrip().startswith("{"):
+        return _read_json_lines(name, text)
+    return _read_table(name, text)
+
+
+def _decode(name: str, content: bytes) -> str:
+    """UTF-8 with or without a byte order mark, else GB18030, which GBK is a part of."""
+    if b"\x00" in content:
+        raise BadFile(name, "is not a text file")
+    try:
+        return content.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        # the first fault at the very end, after other letters of UTF-8, is a cut one
+        cut = error.reason == "unexpected end of data" and error.end >= len(content)
+        if cut and any(byte > 0x7F for byte in content[: error.start]):
+            raise BadFile(name, HALF) from None
+    try:
+        return content.decode("gb18030")
+    except UnicodeDecodeError as error:
+        if error.reason == "incomplete multibyte sequence" and error.end >= len(content):
+            raise BadFile(name, HALF) from None
+        raise BadFile(name, "is neither UTF-8 nor GB18030 text") from None
+
+
+def _read_table(name: str, text: str) -> Export:
+    csv.field_size_limit(MAX_FIELD)
+    reader = csv.reader(io.StringIO(text, newline=""), strict=True)
+    cut_last = not text.endswith(("\n", "\r"))
+    found: list[tuple[int, list[str]]] = []
+    start = 1
+    try:
+        for cells in reader:
+            if any(cell.strip() for cell in cells):
+                found.append((start, cells))
+            start = reader.line_num + 1
+    except csv.Error as error:
+        if "unexpected end of data" in str(error):
+            raise BadFile(name, HALF) from None
+        raise BadFile(name, f"line {start} is not CSV: {error}") from None
+    if not found:
+        raise BadFile(name, "is empty")
+    headings = [unicodedata.normalize("NFKC", heading).strip() for heading in found[0][1]]
+    kind = _kind_of_table(name, headings)
+    if len(found) == 1:
+        raise BadFile(name, "has headings and no rows")
+    rows: list[Row] = []
+    for number, cells in found[1:]:
+        is_last = number == found[-1][0]
+        if len(cells) != len(headings):
+            if is_last and cut_last and len(cells) < len(headings):
+                raise BadFile(name, HALF)
+            rows.append(Row(number, {}, wrong=f"has {len(cells)} cells, the headings are {len(headings)}"))
+            continue
+        # the first of two columns with one name counts
+        named = dict(reversed(list(zip(headings, map(clean, cells), strict=True))))
+        rows.append(Row(number, named))
+    return Export(name, kind, frozenset(headings), rows, cut_last)
+
+
+def _kind_of_table(name: str, headings: Iterable[str]) -> Kind:
+    """The kind that most headings speak for; a needed heading that is missing is named."""
+    there = set(headings)
+    kind, needed, _ = max(_TABLES, key=lambda table: len(there & set(table[2])) / len(table[2]))
+    missing = [heading for heading in needed if heading not in there]
+    if len(missing) > len(needed) / 2 or (missing and len(there & set(needed)) < 2):
+        raise BadFile(name, UNKNOWN)
+    if missing:
+        columns = "column" if len(missing) == 1 else "columns"
+        raise BadFile(name, f"lacks the {columns} {', '.join(missing)}")
+    return kind
+
+
+def _read_json_lines(name: str, text: str) -> Export:
+    cut_last = not text.endswith(("\n", "\r"))
+    # not splitlines(): a JSON text may hold other line separators
+    lines = [(number, line) for number, line in enumerate(text.split("\n"), start=1) if line.strip()]
+    rows: list[Row] = []
+    kinds: list[Kind | None] = []
+    for number, line in lines:
+        try:
+            value: Any = json.loads(line)
+        except ValueError:
+            if number == lines[-1][0] and cut_last:
+                raise BadFile(name, HALF) from None
+            rows.append(Row(number, {}, wrong="is not JSON"))
+            continue
+        if not isinstance(value, dict):
+            rows.append(Row(number, {}, wrong="is not a JSON object"))
+            continue
+        cells = cast("dict[str, Any]", value)
+        rows.append(Row(number, cells))
+        kinds.append("courier" if "nu" in cells else "chats" if "chat" in cells and "order_id" in cells else None)
+    kind: Kind | None = next((kind for kind in kinds if kind), None)
+    if kind is None:
+        raise BadFile(name, UNKNOWN)
+    return Export(name, kind, frozenset(), rows, cut_last)
+
+
+_WRAPPED = re.compile(r'="(.*)"', re.DOTALL)
+
+
+def clean(cell: str) -> str:
+    """A cell without what spreadsheets and the platform wrap around it: spaces, `="…"`, a leading `'`."""
+    cell = cell.strip()
+    match = _WRAPPED.fullmatch(cell)
+    if match is not None:
+        cell = match[1].strip()
+    cell = cell.removeprefix("'").strip()
+    return "" if cell == "null" else cell

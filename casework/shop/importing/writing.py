@@ -1,0 +1,421 @@
+"""Writes understood rows to the shop: new, changed or unchanged; forward only; open cases told."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from datetime import date, datetime, time, timedelta
+from typing import Literal, TypeVar
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from casework.shop import flags
+from casework.shop.amounts import accounts, line_rows
+from casework.shop.importing.reading import BadRow
+from casework.shop.importing.rows import SHOP_ZONE, ChatIn, CourierIn, GiftIn, LineIn, OrderIn
+from casework.shop.notices import tell_cases
+from casework.shop.orders import lock_orders
+from casework.shop.outside import send_off
+from casework.shop.platform import reconcile
+from casework.shop.states import is_later
+from casework.shop.tables import ChatRow, GiftRow, LineRow, OrderRow, ParcelRow, ScanRow, ShipmentRow
+
+Result = Literal["new", "changed", "unchanged"]
+RowIn = OrderIn | LineIn | CourierIn | GiftIn | ChatIn
+InT = TypeVar("InT")
+
+BATCH = 500
+"""Rows looked up at a time."""
+LEFT = ("shipped", "finished")
+
+
+class Importer:
+    """One import in one transaction: write every file, then `finish`."""
+
+    def __init__(self, session: Session, *, shift: timedelta, at: datetime) -> None:
+        """Times of the files are moved by `shift`; `at` is when the import happens."""
+        self._session = session
+        self._shift = shift
+        self._at = at
+        self._touched: set[str] = set()
+        self._gone: set[str] = set()
+        self._changed: set[str] = set()
+        self._leaving: defaultdict[str, set[int]] = defaultdict(set)
+
+    def write(
+        self, rows: Sequence[tuple[int, RowIn]], incomplete: Mapping[str, Sequence[int]]
+    ) -> Iterator[tuple[int, Result | BadRow]]:
+        """Write one file's rows; what came of each, by its line in the file.
+
+        `incomplete` are the lines of the file that were refused, by order.
+        """
+        yield from self._orders(_only(rows, OrderIn))
+        yield from self._lines(_only(rows, LineIn), incomplete)
+        yield from self._gifts(_only(rows, GiftIn))
+        yield from self._parcels(_only(rows, CourierIn))
+        yield from self._chats(_only(rows, ChatIn))
+
+    def finish(self) -> None:
+        """What follows from the rows: parcels, refunds by the platform, and news for the open cases."""
+        orders = self._lock(self._touched)
+        for order_id in sorted(self._touched):
+            order = orders[order_id]
+            self._follow(order)
+            if (order.platform_refund_fen or order.state == "closed") and reconcile(self._session, order, at=self._at):
+                self._gone.add(order_id)
+        for order_id in sorted(self._gone | self._changed):
+            news = "order_gone" if order_id in self._gone else "order_changed"
+            tell_cases(self._session, order_id, news, at=self._at)
+
+    # --- orders ---
+
+    def _orders(self, rows: list[tuple[int, OrderIn]]) -> Iterator[tuple[int, Result | BadRow]]:
+        known = self._lock(row.id for _, row in rows)
+        seen: set[str] = set()
+        for number, row in rows:
+            if row.id in seen:
+                yield number, BadRow(f"order {row.id} is in the file twice")
+                continue
+            seen.add(row.id)
+            order = known.get(row.id)
+            try:
+                result = self._insert_order(row) if order is None else self._update_order(order, row)
+            except BadRow as refused:
+                yield number, refused
+                continue
+            if result != "unchanged":
+                self._touched.add(row.id)
+            yield number, result
+        self._session.flush()
+
+    def _insert_order(self, row: OrderIn) -> Result:
+        self._session.add(
+            OrderRow(
+                id=row.id,
+                state=row.state,
+                created_at=row.created_at + self._shift,
+                paid_at=self._moved(row.paid_at),
+                shipped_at=self._moved(row.shipped_at),
+                confirmed_at=self._moved(row.confirmed_at),
+                goods_fen=row.goods_fen or 0,
+                postage_fen=row.postage_fen,
+                total_fen=row.total_fen if row.total_fen is not None else row.paid_fen,
+                paid_fen=row.paid_fen,
+                platform_refund_fen=row.refund_fen,
+                settled_fen=row.settled_fen,
+                platform_memo=row.memo,
+                memo=row.memo,
+                own_flag=flags.own_flag(row.memo),
+                **row.texts,
+            )
+        )
+        self._session.flush()
+        self._add_parcels(row)
+        return "new"
+
+    def _update_order(self, order: OrderRow, row: OrderIn) -> Result:
+        if is_later(order.state, row.state):
+            # an older export than the one the shop knows
+            return "unchanged"
+        changes: dict[str, object] = {
+            "state": row.state,
+            "created_at": row.created_at + self._shift,
+            "postage_fen": row.postage_fen,
+            "platform_memo": row.memo,
+            **row.texts,
+        }
+        maybe: dict[str, object | None] = {
+            "paid_at": self._moved(row.paid_at),
+            "shipped_at": self._moved(row.shipped_at),
+            "confirmed_at": self._moved(row.confirmed_at),
+            "goods_fen": row.goods_fen,
+            "total_fen": row.total_fen,
+            "settled_fen": row.settled_fen,
+        }
+        # what the export does not say, or no longer says, stays as it was
+        changes |= {name: value for name, value in maybe.items() if value is not None}
+        # a closed trade shows 0.00 paid; the sum refunded only grows
+        changes["paid_fen"] = max(order.paid_fen, row.paid_fen) if row.state == "closed" else row.paid_fen
+        if row.refund_fen is not None:
+            changes["platform_refund_fen"] = max(order.platform_refund_fen or 0, row.refund_fen)
+        if (changes["paid_fen"], row.postage_fen) != (order.paid_fen, order.postage_fen):
+            refunded = accounts(self._session, order.id).total_fen
+            if refunded and refunded > int(str(changes["paid_fen"])):
+                raise BadRow("买家实际支付金额: less than has been refunded already")
+        different = {name for name, value in changes.items() if getattr(order, name) != value}
+        if "state" in different and row.state in {"closed", "shipped", "finished", "partly_shipped"}:
+            self._gone.add(order.id)
+        if different & {"address", "changed_address", "receiver_name", "paid_fen", "postage_fen", "state"}:
+            self._changed.add(order.id)
+        for name in different:
+            setattr(order, name, changes[name])
+        if "platform_memo" in different:
+            flags.compose_memo(self._session, order)
+            # the platform's memo says what the order's own flag is; one set by hand since stays otherwise
+            flags.set_own_flag(self._session, order.id, flags.own_flag(row.memo), at=self._at)
+        new_parcels = self._add_parcels(row)
+        return "changed" if different or new_parcels else "unchanged"
+
+    def _add_parcels(self, row: OrderIn) -> bool:
+        """Parcels that the shop does not know yet; what is in them follows from the lines."""
+        if not row.waybills:
+            return False
+        known = set(self._session.scalars(select(ShipmentRow.waybill).where(ShipmentRow.order_id == row.id)))
+        new = [waybill for waybill in row.waybills if waybill not in known]
+        for waybill in new:
+            self._session.add(
+                ShipmentRow(
+                    order_id=row.id, waybill=waybill, company=row.company, shipped_at=self._moved(row.shipped_at)
+                )
+            )
+        if new:
+            self._session.flush()
+            # goods that came back and are sent again leave with a new waybill
+            again = [line for line in line_rows(self._session, row.id) if line.state in LEFT]
+            self._leaving[row.id].update(line.number for line in again if line.place == "unshipped")
+        return bool(new)
+
+    # --- lines ---
+
+    def _lines(
+        self, rows: list[tuple[int, LineIn]], incomplete: Mapping[str, Sequence[int]]
+    ) -> Iterator[tuple[int, Result | BadRow]]:
+        by_order: defaultdict[str, list[tuple[int, LineIn]]] = defaultdict(list)
+        for number, row in rows:
+            by_order[row.order_id].append((number, row))
+        orders = self._lock(by_order)
+        known: defaultdict[str, dict[int, LineRow]] = defaultdict(dict)
+        for batch in _batches(sorted(orders)):
+            for line in self._session.scalars(select(LineRow).where(LineRow.order_id.in_(batch))):
+                known[line.order_id][line.number] = line
+        for order_id, its_rows in by_order.items():
+            order = orders.get(order_id)
+            if order is None:
+                reason = f"order {order_id} is not in the shop: import its order list with it, or before"
+                yield from ((number, BadRow(reason)) for number, _ in its_rows)
+                continue
+            yield from self._lines_of(order, its_rows, known[order_id], incomplete.get(order_id, ()))
+        self._session.flush()
+
+    def _lines_of(
+        self,
+        order: OrderRow,
+        rows: Sequence[tuple[int, LineIn]],
+        known: Mapping[int, LineRow],
+        refused: Sequence[int],
+    ) -> Iterator[tuple[int, Result | BadRow]]:
+        # lines have no id: they are counted from 1 in file order, refused ones too (data.md)
+        places = {number: place for place, number in enumerate(sorted([*refused, *(n for n, _ in rows)]), start=1)}
+        complete = not refused
+        for number, row in rows:
+            line = known.get(places[number])
+            try:
+                result = (
+                    self._insert_line(order, places[number], row)
+                    if line is None
+                    else self._update_line(order, line, row)
+                )
+            except BadRow as error:
+                complete = False
+                yield number, error
+                continue
+            if result != "unchanged":
+                self._touched.add(order.id)
+            yield number, result
+        if complete and not order.lines_known:
+            order.lines_known = True
+            self._touched.add(order.id)
+
+    def _insert_line(self, order: OrderRow, place: int, row: LineIn) -> Result:
+        if order.lines_known:
+            if accounts(self._session, order.id).total_fen:
+                raise BadRow(f"order {order.id} has one more line than before, and money was refunded already")
+            self._changed.add(order.id)
+        self._session.add(
+            LineRow(
+                order_id=order.id,
+                number=place,
+                title=row.title,
+                sku=row.sku,
+                properties=row.properties,
+                price_fen=row.price_fen,
+                quantity=row.quantity,
+                state=row.state,
+            )
+        )
+        if row.state in LEFT:
+            self._leaving[order.id].add(place)
+        return "new"
+
+    def _update_line(self, order: OrderRow, line: LineRow, row: LineIn) -> Result:
+        if is_later(line.state, row.state):
+            return "unchanged"
+        changes: dict[str, object] = {
+            "title": row.title,
+            "sku": row.sku,
+            "properties": row.properties,
+            "price_fen": row.price_fen,
+            "quantity": row.quantity,
+            "state": row.state,
+        }
+        different = {name for name, value in changes.items() if getattr(line, name) != value}
+        if different & {"price_fen", "quantity"} and accounts(self._session, order.id).total_fen:
+            raise BadRow(
+                f"line {line.number} of order {order.id} has another price or quantity, and money was refunded"
+            )
+        if "state" in different:
+            if row.state in LEFT and line.state not in LEFT:
+                self._leaving[order.id].add(line.number)
+            if row.state == "closed" or row.state in LEFT:
+                self._gone.add(order.id)
+        if different - {"state", "title"}:
+            self._changed.add(order.id)
+        for name in different:
+            setattr(line, name, changes[name])
+        return "changed" if different else "unchanged"
+
+    # --- what follows for an order ---
+
+    def _follow(self, order: OrderRow) -> None:
+        """The order's state carries its lines along, and what leaves goes into its newest parcel."""
+        lines = line_rows(self._session, order.id)
+        leaving = self._leaving[order.id]
+        if order.state in {"paid", "shipped", "finished", "closed"}:
+            for line in lines:
+                if is_later(order.state, line.state):
+                    if order.state in LEFT and line.state not in LEFT:
+                        leaving.add(line.number)
+                    line.state = order.state
+        sent = [line for line in lines if line.number in leaving and line.place == "unshipped" and line.state in LEFT]
+        if not sent:
+            return
+        parcel = self._session.scalar(
+            select(ShipmentRow)
+            .where(ShipmentRow.order_id == order.id, ShipmentRow.back_at.is_(None))
+            .order_by(ShipmentRow.id.desc())
+            .limit(1)
+        )
+        if parcel is None:
+            # it left without a waybill: nothing that a courier could be asked about
+            for line in sent:
+                line.place = "shipped"
+            self._session.flush()
+        else:
+            send_off(
+                self._session,
+                order,
+                sent,
+                waybill=parcel.waybill,
+                company=parcel.company,
+                at=order.shipped_at,
+            )
+        self._gone.add(order.id)
+
+    # --- gifts, parcels, chats ---
+
+    def _gifts(self, rows: list[tuple[int, GiftIn]]) -> Iterator[tuple[int, Result | BadRow]]:
+        for number, row in rows:
+            gift = self._session.get(GiftRow, row.sku)
+            if gift is None:
+                self._session.add(
+                    GiftRow(
+                        sku=row.sku,
+                        name=row.name,
+                        cost_fen=row.cost_fen,
+                        value_fen=row.value_fen,
+                        stock=row.stock,
+                        imported_stock=row.stock,
+                    )
+                )
+                self._session.flush()
+                yield number, "new"
+                continue
+            told = (gift.name, gift.cost_fen, gift.value_fen, gift.imported_stock)
+            if told == (row.name, row.cost_fen, row.value_fen, row.stock):
+                yield number, "unchanged"
+                continue
+            gift.name, gift.cost_fen, gift.value_fen = row.name, row.cost_fen, row.value_fen
+            if row.stock != gift.imported_stock:
+                gift.stock = gift.imported_stock = row.stock
+            yield number, "changed"
+
+    def _parcels(self, rows: list[tuple[int, CourierIn]]) -> Iterator[tuple[int, Result | BadRow]]:
+        parcels: dict[str, ParcelRow] = {}
+        scans: defaultdict[str, set[tuple[datetime, str, str, str]]] = defaultdict(set)
+        for batch in _batches(sorted({row.waybill for _, row in rows})):
+            for parcel in self._session.scalars(select(ParcelRow).where(ParcelRow.waybill.in_(batch))):
+                parcels[parcel.waybill] = parcel
+            for scan in self._session.scalars(select(ScanRow).where(ScanRow.waybill.in_(batch))):
+                scans[scan.waybill].add((scan.at, scan.code, scan.status, scan.text))
+        for number, row in rows:
+            result: Result = "unchanged"
+            parcel = parcels.get(row.waybill)
+            if parcel is None:
+                parcel = parcels[row.waybill] = ParcelRow(waybill=row.waybill, courier=row.courier, state=row.state)
+                self._session.add(parcel)
+                self._session.flush()
+                result = "new"
+            elif (parcel.courier, parcel.state) != (row.courier, row.state):
+                parcel.courier, parcel.state = row.courier, row.state
+                result = "changed"
+            for scan in row.scans:
+                one = (scan.at + self._shift, scan.code, scan.status, scan.text)
+                if one not in scans[row.waybill]:
+                    scans[row.waybill].add(one)
+                    self._session.add(ScanRow(waybill=row.waybill, at=one[0], code=one[1], status=one[2], text=one[3]))
+                    result = result if result == "new" else "changed"
+            yield number, result
+
+    def _chats(self, rows: list[tuple[int, ChatIn]]) -> Iterator[tuple[int, Result | BadRow]]:
+        known = self._lock(row.order_id for _, row in rows)
+        for number, row in rows:
+            if row.order_id not in known:
+                yield (
+                    number,
+                    BadRow(f"order {row.order_id} is not in the shop: import its order list with it, or before"),
+                )
+                continue
+            chat_id = f"chat-{row.order_id}"
+            messages: list[object] = [
+                {"at": (at + self._shift).isoformat(), "from": who, "text": text} for at, who, text in row.messages
+            ]
+            registered = self._moved_day(row.buyer_registered_on)
+            chat = self._session.get(ChatRow, chat_id)
+            if chat is None:
+                self._session.add(
+                    ChatRow(id=chat_id, order_id=row.order_id, buyer_registered_on=registered, messages=messages)
+                )
+                self._session.flush()
+                yield number, "new"
+            elif (chat.buyer_registered_on, chat.messages) == (registered, messages):
+                yield number, "unchanged"
+            else:
+                chat.buyer_registered_on, chat.messages = registered, messages
+                yield number, "changed"
+
+    # --- shared ---
+
+    def _lock(self, order_ids: Iterable[str]) -> dict[str, OrderRow]:
+        self._session.flush()
+        found: dict[str, OrderRow] = {}
+        for batch in _batches(sorted(set(order_ids))):
+            found.update(lock_orders(self._session, batch))
+        return found
+
+    def _moved(self, moment: datetime | None) -> datetime | None:
+        return None if moment is None else moment + self._shift
+
+    def _moved_day(self, day: date | None) -> date | None:
+        if day is None:
+            return None
+        return (datetime.combine(day, time(), tzinfo=SHOP_ZONE) + self._shift).date()
+
+
+def _only(rows: Iterable[tuple[int, RowIn]], kind: type[InT]) -> list[tuple[int, InT]]:
+    return [(number, row) for number, row in rows if isinstance(row, kind)]
+
+
+def _batches(ids: Sequence[str]) -> Iterator[Sequence[str]]:
+    for start in range(0, len(ids), BATCH):
+        yield ids[start : start + BATCH]

@@ -1,0 +1,40 @@
+"""A case that waits for long, or is talked at a lot, continues as new and loses nothing on the way."""
+
+from __future__ import annotations
+
+import pytest
+from temporalio.client import WorkflowUpdateFailedError
+
+from tests.desk import Desk
+
+AGENT, LEAD = "aftersale.1", "aftersale-lead.5"
+
+
+async def test_a_case_continues_as_new_with_its_deadline_its_ids_and_its_kept_facts(desk: Desk) -> None:
+    case = await desk.open_in("persuading", desk.order(prices=[(50_000, 1)]), reason="bought twice")
+    await desk.submit(case, "buyer_insists", AGENT, id="first")
+    await desk.submit(case, "parcel_back", "returns.1")
+    before = await desk.view(case)
+    first_run = (await case.describe()).run_id
+
+    sent = 0
+    while (await case.describe()).run_id == first_run:
+        await desk.signal(case, "approve", "warehouse.1")
+        sent += 1
+        assert sent < 200, "it never continued as new"
+        after = await desk.view(case)
+
+    after = await desk.view(case)
+    assert after.due == before.due
+    assert after.kept == ["parcel_back"]
+    assert after.version == before.version
+    assert after.opened_at == before.opened_at
+    assert len([line for line in after.trail if not line.accepted]) == sent
+
+    # the first message again, under its id: harmless, also in the new run
+    again = await desk.submit(case, "buyer_insists", AGENT, id="first")
+    assert again.version == before.version
+    with pytest.raises(WorkflowUpdateFailedError):
+        await desk.submit(case, "approve", AGENT)
+    assert (await desk.submit(case, "approve", LEAD)).state == "refunding"
+    assert (await desk.end(case)).outcome == "refunded"
