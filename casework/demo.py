@@ -31,7 +31,7 @@ from casework.policy import load_policy
 from casework.sample_shop import write_sample_shop
 from casework.server import DEFAULT_PORT, DEFAULT_UI_PORT, RunningServer, read_running
 from casework.settings import Settings
-from casework.shop import orders, outside, payments
+from casework.shop import orders, payments
 from casework.shop.database import Database
 
 FLOW = "refund-before-shipping"
@@ -327,8 +327,8 @@ async def perform(home: Path, shop: Path | None, server: RunningServer) -> None:
     client = await connect(home, data_converter=DATA_CONVERTER)
     stage = Stage(home, database, client)
     with database.reading() as session:
-        known, lines = outside.count_orders(session)
-    print(f"✓ {known} orders, {lines} lines        Temporal UI {server.ui}")
+        counts = orders.count_orders(session)
+    print(f"✓ {counts.orders} orders, {counts.lines} lines        Temporal UI {server.ui}")
     if err.strip():
         print(err.strip())
 

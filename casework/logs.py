@@ -43,7 +43,7 @@ PERSONAL_KEYS = frozenset(
     }
 )
 """What may hold a person's name, phone, address or words."""
-NOISY = ("alembic", "sqlalchemy", "temporalio")
+NOISY = ("alembic", "transitions", "sqlalchemy", "temporalio")
 """Libraries of which only warnings and worse are logged."""
 
 _MOBILE_NUMBER = re.compile(r"(?<![0-9])1[3-9][0-9]{9}(?![0-9])")

@@ -43,11 +43,12 @@ class Deadline:
     """By when a wait ends by itself, and the trigger that the clock fires then.
 
     `wait` names the flow's policy figure; None stands for the shop's alarm interval. A clock row that stays in its
-    state comes again after that interval.
+    state comes again after that interval, as an alarm to `alarms` (by default to who is expected to act).
     """
 
     trigger: str
     wait: str | None = None
+    alarms: tuple[Role, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

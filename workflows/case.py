@@ -30,7 +30,7 @@ from casework.messages import Message, explain, fields_of, is_staff_id, json_obj
 from casework.templates import Post, yuan
 from casework.waits import due_at, remind_at
 from state_machines.common import CANCEL
-from state_machines.roles import Automatic
+from state_machines.roles import Automatic, Role
 from state_machines.table import (
     Attempt,
     Deadline,
@@ -111,7 +111,6 @@ class CaseWorkflow(Generic[CaseT]):
         self._waiting_for_answer: dict[str, _Received] = {}
         self._bad_start: str | None = None
         self._cancel_heard = False
-        self._ended = False
         self._published: dict[str, Any] = {}
         try:
             self._read_start(tuple(start))
@@ -336,6 +335,7 @@ class CaseWorkflow(Generic[CaseT]):
         """Do the state's work; meanwhile keep facts and answer wrong decisions."""
         if await self._take_cancel():
             return
+        workflow.set_current_details(current_details(self.flow, self.case))
         method = cast("Callable[[], Awaitable[Outcome]]", getattr(self, state.name))
         piece = asyncio.create_task(_finished(method()))
         while not piece.done():
@@ -368,7 +368,7 @@ class CaseWorkflow(Generic[CaseT]):
                     workflow.continue_as_new(args=[{"carried": case.model_dump(mode="json")}])
                 if case.remind_at is not None and case.remind_at <= workflow.now():
                     case.remind_at = None
-                    await self._post([self._task("reminder", f"{state.name}.{here}.reminder")])
+                    await self._post(self._tasks("reminder", state.expects, "reminder"))
                     continue
                 due = cast("datetime", case.due)
                 if due <= workflow.now():
@@ -390,14 +390,15 @@ class CaseWorkflow(Generic[CaseT]):
         """A move into a state sets its deadline anew, and says to whom it falls now."""
         case, now = self.case, workflow.now()
         stays = case.alarms > 0
+        deadline = cast("Deadline", state.deadline)
         case.entered_at = now
         case.due = due_at(self.flow, case, state, now)
         case.remind_at = None if stays else remind_at(self.flow, case, state, now)
         if stays:
-            await self._post([self._task("alarm", f"{state.name}.{case.version}.alarm")])
+            await self._post(self._tasks("alarm", deadline.alarms or state.expects, "alarm"))
             return
         say = cast("Callable[[], list[Post]]", getattr(self, state.name))
-        await self._post([self._task("asked_to_act", f"{state.name}.{case.version}"), *say()])
+        await self._post([*self._tasks("asked_to_act", state.expects, "asked"), *say()])
 
     async def _fire_clock(self, state: State) -> None:
         trigger = _deadline_of(state)
@@ -491,6 +492,9 @@ class CaseWorkflow(Generic[CaseT]):
                 return await self._accept(received, attempt, moved)
         message = cast("Message", received.message)
         self._note_involvement(attempt)
+        if attempt.automatic and any(kept.trigger == received.trigger for kept in self.case.kept):
+            # the shop's news says only "look again": once is enough
+            return self._settle_answer(received, accepted=True)
         self.case.kept.append(
             KeptFact(
                 at=received.at,
@@ -632,22 +636,26 @@ class CaseWorkflow(Generic[CaseT]):
 
     # --- out ---
 
-    def _task(self, template: str, purpose: str) -> Post:
-        """A staff task for who is expected to act now."""
+    def _tasks(self, template: str, roles: Sequence[Role], purpose: str) -> list[Post]:
+        """A staff task for each of the roles, once for this stay in the state."""
         case, state = self.case, self.flow.states[self.case.state]
-        return Post(
-            purpose=purpose,
-            template=template,
-            to="staff",
-            role=state.expects[0],
-            parameters={
-                "case_id": case.case_id,
-                "state_zh": state.label.zh,
-                "state_en": state.label.en,
-                "amount": yuan(case.amount_fen),
-                "due": case.due.isoformat(timespec="minutes") if case.due else "",
-            },
-        )
+        parameters = {
+            "case_id": case.case_id,
+            "state_zh": state.label.zh,
+            "state_en": state.label.en,
+            "amount": yuan(case.amount_fen),
+            "due": case.due.isoformat(timespec="minutes") if case.due else "",
+        }
+        return [
+            Post(
+                purpose=f"{state.name}.{case.version}.{purpose}.{role}",
+                template=template,
+                to="staff",
+                role=role,
+                parameters=parameters,
+            )
+            for role in roles
+        ]
 
     async def _post(self, posts: list[Post]) -> None:
         await workflow.execute_local_activity_method(

@@ -91,9 +91,11 @@ class Desk:
 
 
 def sentence(error: Exception | str) -> str:
-    """What the inner parts say in passing, as a sentence of its own."""
+    """What the inner parts say in passing, as a sentence of its own; a field or file that it begins with stays as is."""
     text = str(error)
-    return f"{text[:1].upper()}{text[1:]}" + ("" if text.endswith((".", "?", "!")) else ".")
+    if text.split(maxsplit=1)[0].isalpha():
+        text = f"{text[0].upper()}{text[1:]}"
+    return text if text.endswith((".", "?", "!")) else f"{text}."
 
 
 @contextmanager

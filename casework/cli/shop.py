@@ -15,7 +15,9 @@ from casework.cli.running import Desk, print_json, run_async, say, sentence, sen
 from casework.connection import NoServer
 from casework.money import LineQuantity, format_yuan
 from casework.shop import notices, outside
-from casework.shop.errors import BadRequest, Held, UnknownOrder
+from casework.shop.errors import BadFile, BadRequest, Held, UnknownOrder
+from casework.shop.importing import ImportReport, import_files
+from casework.show import table
 
 Change = Callable[[Session, str, list[LineQuantity] | None], str]
 """Lets something happen to an order, or to some of its lines, and says what."""
@@ -23,18 +25,30 @@ Change = Callable[[Session, str, list[LineQuantity] | None], str]
 
 def import_exports(files: Sequence[Path], *, as_of_now: bool, as_json: bool) -> None:
     """`casework import`."""
-    from casework.shop.importing import import_files
-
     with sentences():
         desk = Desk()
-        report = import_files(desk.new_shop, files, as_of_now=datetime.now(UTC) if as_of_now else None)
+        try:
+            report = import_files(desk.new_shop, files, as_of_now=datetime.now(UTC) if as_of_now else None)
+        except BadFile as error:
+            raise bad_input(f"{sentence(error)} Nothing was imported.") from None
     told = _tell(desk, quiet=as_json)
     if as_json:
-        print_json({"files": report.files, "refused": report.refused, "told": told})
+        print_json({**report.model_dump(mode="json"), "told": told})
     else:
         print(_report(report))
-    if report.is_refused:
-        raise Stop(BAD_INPUT)
+    if report.rejected:
+        raise Stop(BAD_INPUT, f"{report.rejected} {'row was' if report.rejected == 1 else 'rows were'} refused.")
+
+
+def _report(report: ImportReport) -> str:
+    """Per file how many were new, changed, unchanged and rejected; then every rejected row with its reason."""
+    rows = [("file", "what", "new", "changed", "unchanged", "rejected")]
+    rows.extend(
+        (one.file, one.kind, str(one.new), str(one.changed), str(one.unchanged), str(len(one.rejected)))
+        for one in report.files
+    )
+    refused = [f"{one.file}, line {row.line}: {row.reason}" for one in report.files for row in one.rejected]
+    return "\n".join([table(rows), *refused])
 
 
 # --- the outside ---

@@ -79,7 +79,7 @@ def due(
 ) -> list[LedgerLine]:
     """What is due for these lines now, with the postage under line 0 where it goes with them.
 
-    Nothing is due of an order that is unpaid, closed by the platform, or whose lines are not known. No account is
+    Nothing is due of an order that is unpaid, or closed by the platform. No account is
     overdrawn: neither a line's, nor the postage's, nor the order's. Pieces that were refunded since the case claimed
     the line, by whomever, count as the ones it asks for. Postage goes with the last pieces of the order that are left,
     unless a line had left when the case claimed it (or has now, where nothing is claimed).

@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal, cast
 
 from pydantic import BaseModel, ConfigDict
-from sqlalchemy import select
+from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from casework.money import LineQuantity
 from casework.shop.amounts import accounts, due, line_rows, paid_shares, pieces_left
 from casework.shop.errors import BadRequest, UnknownOrder
 from casework.shop.states import OrderState
-from casework.shop.tables import ClaimRow, OrderRow, ShipmentLineRow, ShipmentRow
+from casework.shop.tables import ClaimRow, LineRow, OrderRow, ShipmentLineRow, ShipmentRow
 from casework.standing import Standing
 
 Place = Literal["unshipped", "shipped", "back"]
@@ -142,6 +143,33 @@ def read_order(session: Session, order_id: str, *, lock: bool = False) -> Order:
 def all_orders(session: Session) -> list[Order]:
     """Every order of the shop, by id."""
     return [_whole(session, row) for row in session.scalars(select(OrderRow).order_by(OrderRow.id))]
+
+
+@dataclass(frozen=True, slots=True)
+class Counts:
+    """How many orders and lines the shop has."""
+
+    orders: int
+    lines: int
+
+
+def count_orders(session: Session) -> Counts:
+    """How many orders and lines the shop has."""
+    return Counts(
+        orders=int(session.scalar(select(func.count()).select_from(OrderRow)) or 0),
+        lines=int(session.scalar(select(func.count()).select_from(LineRow)) or 0),
+    )
+
+
+def unshipped_order_ids(session: Session) -> list[str]:
+    """The orders that are paid, whose lines are all known and of which nothing has left yet, by id."""
+    left = select(LineRow.order_id).where(LineRow.place != "unshipped")
+    query = (
+        select(OrderRow.id)
+        .where(OrderRow.state == "paid", OrderRow.lines_known, OrderRow.id.not_in(left))
+        .order_by(OrderRow.id)
+    )
+    return list(session.scalars(query))
 
 
 def resolve_lines(session: Session, order_id: str, asked: Sequence[LineQuantity] | None) -> list[LineQuantity]:

@@ -79,11 +79,16 @@ def attribute(session: Session, order: OrderRow) -> None:
 def attribute_to_lines(
     session: Session, order: OrderRow, lines: Sequence[LineQuantity], *, case_id: str, at: datetime
 ) -> None:
-    """Attribute the platform's loose sums to lines that a case settles as refunded, so that these do not ship."""
+    """Attribute the platform's loose sums to lines that a case settles as refunded, so that these do not ship.
+
+    They are the ones of which nothing is owed any more although no entry names them.
+    """
     rows = {row.number: row for row in line_rows(session, order.id)}
-    if not any(pieces_left(rows[one.line], accounts(session, order.id)) for one in lines):
+    owed = due(session, order, lines, case_id=case_id)
+    # what is still owed was not refunded, and so may still ship
+    missing = [] if sum(entry.amount_fen for entry in owed) else owed
+    if not missing:
         return
-    missing = [entry for entry in due(session, order, lines, case_id=case_id) if entry.line != POSTAGE]
     loose = _take_loose(session, order)
     amount, paid_at = loose or (0, at)
     done = accounts(session, order.id)

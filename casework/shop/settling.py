@@ -16,7 +16,7 @@ from casework.shop.flags import append_memo, wish_flag
 from casework.shop.holds import release_case
 from casework.shop.orders import lock_order
 from casework.shop.platform import attribute_to_lines
-from casework.shop.tables import FlagWishRow, OrderRow, ShipmentLineRow, StepRow, StockMovementRow
+from casework.shop.tables import OrderRow, ShipmentLineRow, StepRow, StockMovementRow
 
 WAREHOUSE = "warehouse"
 
@@ -109,9 +109,8 @@ def mark_goods_back(
     session.flush()
     others = _back_to_the_shelf(session, order_id, inside - own)
     _ask_to_ship(session, key, case_id, order_id, others, at)
-    if session.get(FlagWishRow, case_id) is not None:
-        # policy.md, shop.flag_profile: goods came back = purple
-        wish_flag(session, case_id, order_id, "purple", at=at)
+    # policy.md, shop.flag_profile: goods came back = purple
+    wish_flag(session, case_id, order_id, "purple", at=at)
 
 
 def _first_time(session: Session, key: str, at: datetime) -> bool:

@@ -123,7 +123,7 @@ class Importer:
             "created_at": row.created_at + self._shift,
             "postage_fen": row.postage_fen,
             "platform_memo": row.memo,
-            **row.texts,
+            **{name: text for name, text in row.texts.items() if name != "changed_address"},
         }
         maybe: dict[str, object | None] = {
             "paid_at": self._moved(row.paid_at),
@@ -132,6 +132,7 @@ class Importer:
             "goods_fen": row.goods_fen,
             "total_fen": row.total_fen,
             "settled_fen": row.settled_fen,
+            "changed_address": row.texts.get("changed_address") or None,
         }
         # what the export does not say, or no longer says, stays as it was
         changes |= {name: value for name, value in maybe.items() if value is not None}

@@ -1,0 +1,358 @@
+"""The commands on a real server: a case is opened, decided and looked at; a "no" is exit 3, a mistake exit 2."""
+
+from __future__ import annotations
+
+import asyncio
+import csv
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from casework.cli import run
+from casework.cli.errors import BAD_INPUT, DONE, FAILED, REFUSED
+from casework.server_program import find_server_program
+from tests.desk import FLOW, Desk
+
+ROOT = Path(__file__).parents[2]
+
+
+@dataclass(frozen=True, slots=True)
+class Done:
+    """What came of a command."""
+
+    code: int
+    out: str
+    err: str
+
+    @property
+    def json(self) -> Any:
+        return json.loads(self.out)
+
+
+Casework = Callable[..., Awaitable[Done]]
+
+
+@pytest.fixture
+def casework(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], tmp_path: Path
+) -> Casework:
+    """The `casework` command against the tests' server and shop, in English, as nobody in particular."""
+    for name in list(os.environ):
+        if name.startswith(("CASEWORK_", "TEMPORAL_")):
+            monkeypatch.delenv(name)
+    monkeypatch.setenv("CASEWORK_HOME", str(tmp_path / "home"))
+    monkeypatch.setenv("CASEWORK_LANG", "en")
+    monkeypatch.setenv("CASEWORK_DATABASE_URL", shop_url(desk))
+    monkeypatch.setenv("TEMPORAL_ADDRESS", address(desk))
+
+    async def command(*arguments: str) -> Done:
+        capfd.readouterr()
+        code = await asyncio.to_thread(run, arguments)
+        out, err = capfd.readouterr()
+        assert "Traceback" not in err
+        return Done(code, out, err)
+
+    return command
+
+
+def shop_url(desk: Desk) -> str:
+    return desk.database._url.render_as_string(hide_password=False)  # pyright: ignore[reportPrivateUsage] - a test may look inside
+
+
+def address(desk: Desk) -> str:
+    return desk.client.service_client.config.target_host
+
+
+async def opened(casework: Casework, order: str, *more: str) -> str:
+    """Open a refund by the command; gives the case id."""
+    done = await casework("start", "refund", "--order", order, "--by", "aftersale.1", *more)
+    assert done.code == DONE, done.err
+    return done.out.strip()
+
+
+async def test_a_refund_is_opened_decided_and_looked_at_by_commands_alone(casework: Casework, desk: Desk) -> None:
+    order = desk.order(prices=((143_700, 1),))
+    case = await opened(casework, order, "--reason", "尺码不合适")
+    assert case == f"{FLOW}-{order}"
+
+    insisted = await casework("submit", order, "buyer_insists", "--by", "aftersale.1")
+    assert insisted.code == DONE
+    assert "awaiting_supervisor" in insisted.out
+    assert (await casework("approve", case, "--by", "aftersale-lead.1")).code == DONE
+
+    shown = await casework("show", order[-8:])
+    assert "awaiting finance awaiting_finance · 1,437.00" in shown.out
+    assert "then finance_silent → refunding (pays 1,437.00)" in shown.out
+    assert f"casework approve {order[-8:]}" in shown.out
+
+    approved = await casework("approve", case, "--by", "finance.1", "--json")
+    assert approved.json["state"] in {"refunding", "settling", "refunded"}
+    await desk.end(desk.client.get_workflow_handle(case))
+    listed = await casework("cases", "--order", order, "--closed", "--json")
+    assert [(one["case_id"], one["outcome"], one["amount_fen"]) for one in listed.json] == [(case, "refunded", 143_700)]
+
+
+async def test_no_is_exit_3_and_says_why(casework: Casework, desk: Desk) -> None:
+    case = await opened(casework, desk.order(prices=((143_700, 1),)), "--reason", "x")
+    await casework("submit", case, "buyer_insists", "--by", "aftersale.1")
+    refused = await casework("approve", case, "--by", "aftersale.1")
+    assert refused.code == REFUSED
+    assert "aftersale_supervisor" in refused.err
+    too_early = await casework("submit", case, "give_reason", "--set", "reason=x", "--by", "aftersale.1")
+    assert too_early.code == REFUSED
+    assert "not possible in awaiting_supervisor" in too_early.err
+
+
+async def test_a_second_case_of_the_same_lines_is_refused_and_the_open_one_named(
+    casework: Casework, desk: Desk
+) -> None:
+    order = desk.order(prices=((10_000, 1), (5_000, 1)))
+    case = await opened(casework, order)
+    again = await casework("start", FLOW, "--order", order, "--by", "aftersale.1")
+    assert again.code == REFUSED
+    assert case in again.err
+    one_line = await casework("start", FLOW, "--order", order, "--lines", "2", "--by", "aftersale.1")
+    assert one_line.code == REFUSED
+    assert case in one_line.err
+
+
+async def test_naming_every_line_is_the_same_as_naming_none(casework: Casework, desk: Desk) -> None:
+    order = desk.order(prices=((10_000, 1), (5_000, 2), (1_000, 1)))
+    assert await opened(casework, order, "--lines", "3,1") == f"{FLOW}-{order}-1.3"
+    order = desk.order(prices=((10_000, 1), (5_000, 2)))
+    assert await opened(casework, order, "--lines", "2,1") == f"{FLOW}-{order}"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["--reason", "王小明要退款"], "name"),
+        (["--reason", "打 138-1234-5678"], "mobile number"),
+        (["--lines", "7"], "no line 7"),
+        (["--by", "nobody.1"], "by"),
+        (["--by", "presale.1"], "opened by"),
+        (["--set", "colour=red"], "colour"),
+        (["--platform-deadline", "soon"], "not a time"),
+    ],
+)
+async def test_a_bad_start_is_refused_before_anything_is_sent(
+    casework: Casework, desk: Desk, arguments: list[str], said: str
+) -> None:
+    order = desk.order()
+    done = await casework("start", "refund", "--order", order, "--by", "aftersale.1", *arguments)
+    assert done.code == BAD_INPUT
+    assert said in done.err
+    assert len(done.err.splitlines()) == 1
+    assert (await casework("show", order)).code == BAD_INPUT
+
+
+async def test_who_acts_must_be_said(casework: Casework, desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    order = desk.order()
+    nobody = await casework("start", "refund", "--order", order)
+    assert nobody.code == BAD_INPUT
+    assert "CASEWORK_STAFF" in nobody.err
+    monkeypatch.setenv("CASEWORK_STAFF", "aftersale.1")
+    assert (await casework("start", "refund", "--order", order)).code == DONE
+
+
+async def test_several_matches_are_listed_and_nothing_is_done(casework: Casework, desk: Desk) -> None:
+    order = desk.order(prices=((10_000, 1), (5_000, 1)))
+    first = await opened(casework, order, "--lines", "1")
+    second = await opened(casework, order, "--lines", "2")
+    several = await casework("cancel", order)
+    assert several.code == BAD_INPUT
+    assert first in several.err
+    assert second in several.err
+    assert (await casework("show", first, "--json")).json["final"] is False
+
+
+async def test_a_case_is_found_by_its_waybill(casework: Casework, desk: Desk) -> None:
+    order = desk.order(prices=((10_000, 1), (5_000, 1)), shipped=[1])
+    case = await opened(casework, order, "--lines", "2")
+    assert (await casework("show", f"YT{order[-11:]}", "--json")).json["case_id"] == case
+
+
+async def test_what_no_case_matches_is_said(casework: Casework) -> None:
+    done = await casework("show", "no-such-case")
+    assert done.code == BAD_INPUT
+    assert done.err == "No case matches no-such-case.\n"
+    rounded = await casework("show", "3300012345678900000")
+    assert "spreadsheet" in rounded.err
+
+
+async def test_the_inbox_holds_what_a_person_or_a_role_may_decide(casework: Casework, desk: Desk) -> None:
+    order = desk.order(prices=((143_700, 1),))
+    case = await opened(casework, order, "--reason", "x")
+    await casework("submit", case, "buyer_insists", "--by", "aftersale.1")
+
+    async def listed(*arguments: str) -> list[str]:
+        return [view["case_id"] for view in (await casework("inbox", "--json", *arguments)).json]
+
+    # Temporal's own list follows a moment later
+    async with asyncio.timeout(20):
+        while case not in await listed("--role", "aftersale_supervisor"):
+            pass
+    assert case in await listed("--by", "aftersale-lead.1")
+    assert case in await listed("--by", "aftersale.2"), "a deputy sees what the absent person would"
+    assert case not in await listed("--by", "finance.3")
+    assert case not in await listed("--by", "aftersale-lead.1", "--overdue")
+    due = [view["due"] for view in (await casework("inbox", "--role", "aftersale_supervisor", "--json")).json]
+    assert due == sorted(due)
+    await casework("approve", case, "--by", "aftersale-lead.1")
+    assert case not in await listed("--role", "aftersale_supervisor"), "every case is asked again"
+    absent = await casework("inbox", "--by", "aftersale-lead.3")
+    assert (absent.code, "absent" in absent.err) == (BAD_INPUT, True)
+    assert (await casework("inbox", "--role", "king")).code == BAD_INPUT
+
+
+async def test_a_fact_that_comes_too_early_is_kept_and_said_so(casework: Casework, desk: Desk) -> None:
+    case = await opened(casework, desk.order())
+    kept = await casework("submit", case, "parcel_back", "--by", "returns.1")
+    assert kept.code == DONE
+    assert "kept" in kept.out
+    assert "parcel_back" in (await casework("show", case)).out
+
+
+async def test_a_decision_on_a_case_that_has_ended_says_so(casework: Casework, desk: Desk) -> None:
+    case = await opened(casework, desk.order())
+    assert "cancelled" in (await casework("cancel", case)).out
+    late = await casework("submit", case, "buyer_insists", "--by", "aftersale.1")
+    assert late.code == REFUSED
+    assert "has ended" in late.err
+    assert (await casework("cancel", case)).code == REFUSED
+
+
+async def test_calling_off_with_a_reason_is_a_persons_decision(casework: Casework, desk: Desk) -> None:
+    case = await opened(casework, desk.order())
+    assert (await casework("cancel", case, "--note", "重复", "--by", "aftersale.1")).code == REFUSED
+    done = await casework("cancel", case, "--note", "重复", "--by", "aftersale-lead.1", "--json")
+    assert done.json["trail"][-1]["trigger"] in {"cancel_case", "undo"}
+
+
+async def test_the_plain_temporal_commands_that_are_printed_do_the_same(casework: Casework, desk: Desk) -> None:
+    program = await asyncio.to_thread(find_server_program, print)
+    order = desk.order()
+
+    async def shell(command: str) -> str:
+        name, _, rest = command.strip().partition(" ")
+        assert name == "temporal"
+        done = await asyncio.to_thread(
+            subprocess.run,
+            ["sh", "-c", f'exec "$PROGRAM" {rest}'],
+            capture_output=True,
+            text=True,
+            check=False,
+            env={**os.environ, "PROGRAM": str(program.path)},
+        )
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
+    started = await casework("start", "refund", "--order", order, "--reason", "it's", "--by", "aftersale.1", "--print")
+    assert (await casework("show", order)).code == BAD_INPUT, "nothing was sent"
+    await shell(started.out)
+    handle = desk.client.get_workflow_handle(f"{FLOW}-{order}")
+    await desk.until(handle, "persuading")
+    insisted = await casework("submit", order, "buyer_keeps_order", "--by", "aftersale.1", "--print")
+    assert "releasing" in await shell(insisted.out) or (await desk.end(handle)).outcome == "kept"
+
+
+async def test_an_order_that_is_held_does_not_ship_and_the_cases_hear_of_the_rest(
+    casework: Casework, desk: Desk
+) -> None:
+    order = desk.order()
+    case = await opened(casework, order)
+    held = await casework("shop", "ship", order)
+    assert held.code == REFUSED
+    assert case in held.err
+    told = await casework("shop", "refunded", order, "--json")
+    assert told.json["told"] == [case]
+    assert (await desk.end(desk.client.get_workflow_handle(case))).outcome == "refunded"
+    assert (await casework("shop", "ship", "3300019999999999999")).code == BAD_INPUT
+    free = desk.order()
+    assert "shipped as CW" in (await casework("shop", "ship", free)).out
+    assert (await casework("shop", "flag", free, "pink")).code == BAD_INPUT
+    assert (await casework("shop", "flag", free, "green")).code == DONE
+    assert (await casework("shop", "fail", "payment", free, "never")).code == DONE
+
+
+async def test_the_csv_keeps_every_digit_in_a_spreadsheet(casework: Casework, desk: Desk, tmp_path: Path) -> None:
+    case = await opened(casework, desk.order())
+    file = tmp_path / "cases.csv"
+    assert (await casework("cases", "--csv", str(file))).code == DONE
+    raw = file.read_bytes()
+    assert raw.startswith(b"\xef\xbb\xbf")
+    rows = list(csv.DictReader(raw.decode("utf-8-sig").splitlines()))
+    assert f'="{case}"' in [row["case_id"] for row in rows]
+    assert all(row["order_id"].startswith('="33') for row in rows)
+
+
+async def test_the_diagram_of_a_case_shows_its_path(casework: Casework, desk: Desk) -> None:
+    case = await opened(casework, desk.order())
+    flow = await casework("diagram", "refund")
+    assert "stateDiagram-v2" in flow.out
+    assert (await casework("diagram", case)).out != flow.out
+    assert (await casework("diagram", "refund", "--format", "svg")).out.startswith("<svg")
+    assert (await casework("diagram", "nonsense")).code == BAD_INPUT
+
+
+async def test_the_staff_and_the_policy_are_shown(casework: Casework, tmp_path: Path) -> None:
+    staff = (await casework("staff", "--json")).json
+    assert staff[0] == {
+        "id": "presale.1",
+        "name": staff[0]["name"],
+        "roles": ["presale_agent"],
+        "limit_fen": None,
+        "present": True,
+        "deputy": None,
+    }
+    assert "refund_before_shipping.agent_limit_fen" in (await casework("policy")).out
+    wrong = tmp_path / "policy.toml"
+    wrong.write_text("[refund_before_shipping]\nagent_limit_fen = -1\n")
+    refused = await casework("policy", "check", str(wrong))
+    assert refused.code == BAD_INPUT
+    assert "agent_limit_fen" in refused.err
+
+
+async def test_the_doctor_names_what_is_wrong(
+    casework: Casework, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    well = await casework("doctor")
+    assert (well.code, well.err) == (DONE, "")
+    monkeypatch.setenv("CASEWORK_DATABASE_URL", f"sqlite:///{tmp_path / 'none.db'}")
+    monkeypatch.delenv("TEMPORAL_ADDRESS")
+    ill = await casework("doctor")
+    assert ill.code == FAILED
+    assert "database" in ill.err
+    assert "server" in ill.err
+
+
+async def test_a_command_against_a_running_worker_takes_less_than_a_second(casework: Casework, desk: Desk) -> None:
+    case = await opened(casework, desk.order())
+    quickest = 9.0
+    for _ in range(4):
+        before = time.perf_counter()
+        done = await asyncio.to_thread(
+            subprocess.run,
+            [sys.executable, "-m", "casework", "show", case],
+            cwd=ROOT,
+            capture_output=True,
+            check=False,
+        )
+        quickest = min(quickest, time.perf_counter() - before)
+        assert done.returncode == DONE, done.stderr
+    assert quickest < 1.5, "1 s on an idle machine; tests share theirs"
+
+
+async def test_the_page_of_a_case_in_a_cluster_of_unknown_ui_is_not_made_up(casework: Casework, desk: Desk) -> None:
+    case = await opened(casework, desk.order())
+    done = await casework("open", case, "--print")
+    assert done.code == FAILED
+    assert case in done.err

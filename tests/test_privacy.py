@@ -1,0 +1,96 @@
+"""Personal data in texts: mobile numbers, the order's own name and address."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from casework.privacy import find_mobile_number, personal_text
+
+ADDRESS = "山东省 菏泽市 牡丹区 测试路1号(126681)"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "13800000000",
+        "call 13800000000 please",
+        "电话13800000000",
+        "电话:13800000000。",
+        "138 0000 0000",
+        "138-0000-0000",
+        "138‑0000‑0000",
+        "1 3 8 0 0 0 0 0 0 0 0",
+        "+8613800000000",
+        "+86 138 0000 0000",
+        "(+86)138-0000-0000",
+        "008613800000000",
+        "8613800000000",
+        "１３８００００００００",
+        "on 2026-11-17 13800000000 called",
+        "tel19900000000",
+    ],
+)
+def test_a_mobile_number_is_found(text: str) -> None:
+    assert find_mobile_number(text)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "3300014363431435699",
+        "order 3300013800000000699",
+        "7743351417195",
+        "YT13800000001",
+        "JDVB13800000001",
+        "EA72185182222CN",
+        "2026-11-17 13:39:16",
+        "20261117735267854731514259",
+        "1,437.00 yuan of 138.00",
+        "12800000000",
+        "1380000000",
+        "138000000000",
+    ],
+)
+def test_an_id_a_waybill_a_time_or_an_amount_is_no_mobile_number(text: str) -> None:
+    assert not find_mobile_number(text)
+
+
+@given(st.text("0123456789", min_size=12, max_size=32).filter(lambda digits: not digits.startswith(("86", "0086"))))
+def test_a_longer_number_is_no_mobile_number(digits: str) -> None:
+    assert not find_mobile_number(digits)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "寄到测试路1号",
+        "寄到 测试路 １ 号 吧",
+        "山东省菏泽市牡丹区测试路1号",
+        "山东省 菏泽市 牡丹区 测试路1号(126681)",
+    ],
+)
+def test_the_orders_own_address_is_found(text: str) -> None:
+    assert "address" in (personal_text(text, names=[], addresses=[ADDRESS]) or "")
+
+
+@pytest.mark.parametrize("text", ["发往山东省菏泽市牡丹区", "测试路11号", "1号仓库", ""])
+def test_a_region_or_another_address_is_not_personal(text: str) -> None:
+    assert personal_text(text, names=["王小明"], addresses=[ADDRESS]) is None
+
+
+@pytest.mark.parametrize("text", ["王小明要退款", "王 小明", "ask Tb-10000000 again"])
+def test_the_orders_own_name_is_found(text: str) -> None:
+    assert "name" in (personal_text(text, names=["王小明", "tb10000000"], addresses=[]) or "")
+
+
+def test_an_empty_or_very_short_name_accuses_nobody() -> None:
+    assert personal_text("王小明", names=["", " ", "王"], addresses=["", "()"]) is None
+
+
+def test_the_sentence_does_not_repeat_what_it_found() -> None:
+    sentence = personal_text("王小明住测试路1号", names=["王小明"], addresses=[ADDRESS])
+    assert sentence is not None
+    assert "王小明" not in sentence
