@@ -8,9 +8,6 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from datetime import timedelta
 
-from casework.logs import configure_logs
-from casework.settings import Settings
-from casework.shop.database import Database
 from temporalio.client import Client
 from temporalio.worker import Interceptor, Worker
 from temporalio.worker.workflow_sandbox import SandboxedWorkflowRunner, SandboxRestrictions
@@ -23,8 +20,11 @@ from activities.payments import PaymentActivities
 from activities.staff import StaffActivities
 from casework.connection import connect
 from casework.converter import DATA_CONVERTER
+from casework.logs import configure_logs
 from casework.names import TASK_QUEUE
 from casework.policy import Policy, load_policy
+from casework.settings import Settings
+from casework.shop.database import Database
 from workflows.refund_before_shipping import RefundBeforeShipping
 
 WORKFLOWS = [RefundBeforeShipping]

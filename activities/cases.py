@@ -6,9 +6,6 @@ from collections.abc import Callable
 from datetime import datetime
 from typing import Any
 
-from casework.shop import records
-from casework.shop.database import Database
-from casework.shop.holds import release_case
 from pydantic import BaseModel
 from temporalio import activity
 from temporalio.exceptions import ApplicationError
@@ -16,6 +13,9 @@ from temporalio.exceptions import ApplicationError
 from casework.case import CaseView
 from casework.opening import BadStart, open_in_shop
 from casework.policy import Policy
+from casework.shop import records
+from casework.shop.database import Database
+from casework.shop.holds import release_case
 
 
 class OpenCase(BaseModel):

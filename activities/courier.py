@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from casework.shop import courier
-from casework.shop.database import Database
 from temporalio import activity
 
 from activities.orders import OrderStep
+from casework.shop import courier
+from casework.shop.database import Database
 
 
 class CourierActivities:

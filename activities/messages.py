@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import datetime
 
-from casework.shop import outbox
-from casework.shop.database import Database
 from pydantic import BaseModel
 from sqlalchemy.orm import Session
 from temporalio import activity
 
+from casework.shop import outbox
+from casework.shop.database import Database
 from casework.templates import Post
 
 

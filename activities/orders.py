@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from casework.money import LineQuantity
-from casework.shop import claims, flags, holds, orders, settling
-from casework.shop.database import Database
 from pydantic import BaseModel, Field
 from temporalio import activity
 
 from activities.messages import post_all
+from casework.money import LineQuantity
+from casework.shop import claims, flags, holds, orders, settling
+from casework.shop.database import Database
 from casework.standing import Standing
 from casework.templates import Post
 

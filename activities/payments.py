@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from typing import Literal
 
-from casework.shop import payments
-from casework.shop.database import Database
-from casework.shop.errors import BadRequest
 from pydantic import BaseModel
 from temporalio import activity
 from temporalio.exceptions import ApplicationError
 
 from activities.orders import OrderStep
+from casework.shop import payments
+from casework.shop.database import Database
+from casework.shop.errors import BadRequest
 
 REFUSED_FOR_GOOD = "PaymentRefused"
 

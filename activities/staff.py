@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from casework.privacy import personal_text
-from casework.shop.database import Database
-from casework.shop.orders import read_order
-from casework.shop.staff import all_staff
 from pydantic import BaseModel
 from temporalio import activity
 
 from casework.authority import actor_named
 from casework.case import Actor
+from casework.privacy import personal_text
+from casework.shop.database import Database
+from casework.shop.orders import read_order
+from casework.shop.staff import all_staff
 
 
 class Consider(BaseModel):

@@ -34,6 +34,7 @@ from casework.authority import actor_named
 from casework.case import CaseView
 from casework.details import CASE_AMOUNT, CASE_DUE, CASE_OPENED_BY, CASE_STATE, CASE_WAITING_FOR, ORDER_ID
 from casework.messages import explain
+from casework.money import LineQuantity
 from casework.opening import BadStart, examine_start
 from casework.privacy import personal_text
 from casework.shop import notices, orders, records
@@ -103,6 +104,8 @@ class PreparedStart:
     flow: Flow[Any]
     case_id: str
     payload: dict[str, Any]
+    lines: tuple[LineQuantity, ...]
+    """What it is about, as the shop resolved it."""
 
     @property
     def summary(self) -> str:
@@ -195,7 +198,8 @@ def prepare_start(database: Database, flow_name: str, fields: Mapping[str, Any])
     case_id = f"{flow_name}-{examined.start.order_id}"
     if asked and set(asked) != all_lines:
         case_id += "-" + ".".join(str(line) for line in sorted(asked))
-    return PreparedStart(flow, case_id, payload)
+    lines = tuple(LineQuantity.model_validate(line) for line in examined.resolved["lines"])
+    return PreparedStart(flow, case_id, payload, lines)
 
 
 def check_message(
@@ -324,9 +328,9 @@ class CaseworkClient:
     def _refuse_overlap(self, prepared: PreparedStart, order_id: str) -> None:
         """Another open case may have one of the lines; the case looks again, in one transaction with its claim."""
         with self._database.reading() as session:
-            examined = examine_start(session, flow_name=prepared.flow.name, given=prepared.payload)
-            lines = orders.resolve_lines(session, order_id, getattr(examined.start, "lines", None))
-            standing = orders.standing(session, order_id, lines, at=datetime.now(UTC), case_id=prepared.case_id)
+            standing = orders.standing(
+                session, order_id, prepared.lines, at=datetime.now(UTC), case_id=prepared.case_id
+            )
         if standing.claimed_by is not None:
             raise CaseOpen(
                 standing.claimed_by,
@@ -405,7 +409,10 @@ class CaseworkClient:
         update_id = f"casework-{uuid4().hex}"
         try:
             answer = await self._in_time(
-                handle.execute_update(names.SUBMIT, message, id=update_id, rpc_timeout=self._timeout)
+                # the SDK's own overloads are not wholly typed
+                handle.execute_update(  # pyright: ignore[reportUnknownMemberType]
+                    names.SUBMIT, message, id=update_id, rpc_timeout=self._timeout
+                )
             )
         except WorkflowUpdateFailedError as error:
             cause = error.cause
@@ -498,7 +505,9 @@ class CaseworkClient:
             BadInput: there is no such person, or they are absent.
 
         """
-        wanted = set(roles) | (self._roles_of(staff_id) if staff_id is not None else set())
+        wanted = set(roles)
+        if staff_id is not None:
+            wanted |= self._roles_of(staff_id)
         if not wanted:
             return []
         quoted = ", ".join(f"'{role}'" for role in sorted(wanted))
@@ -715,7 +724,7 @@ def _line_of_execution(execution: WorkflowExecution) -> CaseLine:
         outcome=None,
         amount_fen=known.get(CASE_AMOUNT, None),
         due=known.get(CASE_DUE, None),
-        waiting_for=tuple(known.get(CASE_WAITING_FOR, [])),
+        waiting_for=tuple(known.get(CASE_WAITING_FOR, ())),
         opened_by=known.get(CASE_OPENED_BY, ""),
         opened_at=execution.start_time,
         closed_at=None,

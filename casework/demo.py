@@ -237,7 +237,7 @@ def choose(found: Sequence[Order], wanted: Sequence[Story], agent_fen: int, supe
     left = sorted(found, key=lambda order: order.amount_fen)
     chosen: dict[int, Order] = {}
     # the narrowest wish chooses first, so that a small shop suffices
-    for place in sorted(range(len(ranges)), key=lambda one: (ranges[one][1] - ranges[one][0])):
+    for place in sorted(range(len(ranges)), key=lambda one: ranges[one][1] - ranges[one][0]):
         low, high, title = ranges[place]
         fitting = next((order for order in left if low <= order.amount_fen <= high), None)
         if fitting is None:
@@ -408,12 +408,16 @@ async def _free_port() -> int:
     return port
 
 
+def _clear(home: Path) -> None:
+    shutil.rmtree(home, ignore_errors=True)
+    home.mkdir(parents=True)
+
+
 async def main(shop: Path | None, home: Path) -> int:
     """Play the demo; on a terminal the desk stays up until Ctrl-C."""
     if read_running(home) is not None:
         raise DemoFailed(f"a demo is running already on {home}: stop it first (Ctrl-C in its terminal)")
-    shutil.rmtree(home, ignore_errors=True)
-    home.mkdir(parents=True)
+    _clear(home)
     desk, server = await start_desk(home)
     try:
         await perform(home, shop, server)

@@ -10,6 +10,7 @@ import csv
 import json
 import random
 import sys
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -42,11 +43,43 @@ PLACES = (
 )
 COURIERS = (("圆通速递", "yuantong", "YT"), ("中通快递", "zhongtong", "78"), ("EMS", "ems", "EA"))
 ORDER_COLUMNS = (
-    "订单编号,买家会员名,买家支付宝账号,支付单号,买家应付货款,买家应付邮费,总金额,买家实际支付金额,订单状态,买家留言,收货人姓名,"
-    "收货地址 ,运送方式,联系电话 ,联系手机,订单创建时间,订单付款时间 ,宝贝标题 ,宝贝种类 ,物流单号 ,物流公司,订单备注,宝贝总数量,"
-    "店铺Id,店铺名称,订单关闭原因,修改后的收货地址,退款金额,确认收货时间,打款商家金额,发货时间"
-).split(",")
-LINE_COLUMNS = "订单编号,标题,价格,购买数量,外部系统编号,商品属性,套餐信息,备注,订单状态,商家编码".split(",")
+    *(
+        "订单编号",
+        "买家会员名",
+        "买家支付宝账号",
+        "支付单号",
+        "买家应付货款",
+        "买家应付邮费",
+        "总金额",
+        "买家实际支付金额",
+    ),
+    *(
+        "订单状态",
+        "买家留言",
+        "收货人姓名",
+        "收货地址 ",
+        "运送方式",
+        "联系电话 ",
+        "联系手机",
+        "订单创建时间",
+        "订单付款时间 ",
+    ),
+    *(
+        "宝贝标题 ",
+        "宝贝种类 ",
+        "物流单号 ",
+        "物流公司",
+        "订单备注",
+        "宝贝总数量",
+        "店铺Id",
+        "店铺名称",
+        "订单关闭原因",
+    ),
+    *("修改后的收货地址", "退款金额", "确认收货时间", "打款商家金额", "发货时间"),
+)
+LINE_COLUMNS = (
+    *("订单编号", "标题", "价格", "购买数量", "外部系统编号", "商品属性", "套餐信息", "备注", "订单状态", "商家编码"),
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,7 +199,7 @@ def _parcel(waybill: str, courier: str, shipped_at: datetime, *, signed: bool) -
     }
 
 
-def _write_csv(path: Path, columns: list[str], rows: list[dict[str, str]]) -> Path:
+def _write_csv(path: Path, columns: Sequence[str], rows: list[dict[str, str]]) -> Path:
     with path.open("w", encoding="gb18030", newline="") as file:
         writer = csv.DictWriter(file, columns, restval="", lineterminator="\r\n")
         writer.writeheader()

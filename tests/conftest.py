@@ -6,8 +6,6 @@ from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
-from casework.shop.database import Database
-from casework.shop.staff import load_sample_if_empty
 from temporalio.testing import TimeSkippingConfig, WorkflowEnvironment
 
 from casework.converter import DATA_CONVERTER
@@ -15,9 +13,10 @@ from casework.names import TASK_QUEUE
 from casework.policy import load_policy
 from casework.server import SEARCH_ATTRIBUTE_KEYS, SERVER_FLAGS
 from casework.server_program import find_server_program
+from casework.shop.database import Database
+from casework.shop.staff import load_sample_if_empty
 from tests.desk import BulkOrderOfTheTests, Desk, Gates
 from worker import build_worker
-
 
 EVENTS_BEFORE_CONTINUING = 150
 

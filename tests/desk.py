@@ -5,14 +5,12 @@ from __future__ import annotations
 import asyncio
 import itertools
 import threading
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from casework.shop import notices, outside
-from casework.shop.database import Database
 from temporalio import activity, workflow
 from temporalio.api.enums.v1 import EventType
 from temporalio.client import Client, WorkflowHandle
@@ -21,6 +19,8 @@ from temporalio.worker import ActivityInboundInterceptor, ExecuteActivityInput, 
 
 from casework.case import CaseView
 from casework.names import TASK_QUEUE, WORKFLOW_TYPES
+from casework.shop import notices, outside
+from casework.shop.database import Database
 from tests.orders import add_order
 
 Handle = WorkflowHandle[Any, Any]
@@ -192,7 +192,13 @@ class Desk:
 
     async def submit(self, handle: Handle, trigger: str, by: str, **fields: Any) -> CaseView:
         """Update `submit`: answers with the view after the move, or raises what the case says."""
-        answer = await handle.execute_update("submit", {"trigger": trigger, "by": by, **fields})
+        return await self.update(handle, {"trigger": trigger, "by": by, **fields})
+
+    async def update(self, handle: Handle, *arguments: object) -> CaseView:
+        """Update `submit` with exactly these arguments."""
+        answer = await handle.execute_update(  # pyright: ignore[reportUnknownMemberType] - the SDK's own
+            "submit", args=list(arguments)
+        )
         return CaseView.model_validate(answer)
 
     async def signal(self, handle: Handle, trigger: str, by: str, **fields: Any) -> None:
@@ -217,7 +223,7 @@ class Desk:
     # --- the exact moment ---
 
     @asynccontextmanager
-    async def before(self, activity_type: str, order_id: str) -> AsyncIterator[None]:
+    async def before(self, activity_type: str, order_id: str) -> AsyncGenerator[None]:
         """Stop the activity of the order before it runs, until the block is left."""
         gate = (threading.Event(), threading.Event())
         self.gates.stopped[activity_type, order_id] = gate

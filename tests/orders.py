@@ -22,11 +22,11 @@ def add_order(
     shipped: bool | Sequence[int] = False,
     flag: str = "none",
 ) -> None:
-    """Add an order of lines (price in fen, quantity); `shipped` is all lines, none, or the numbers of those that left."""
+    """Add an order of lines (price in fen, quantity); `shipped`: all lines, none, or the numbers of those that left."""
     now = datetime.now(UTC)
     goods = sum(price * quantity for price, quantity in prices)
     numbers = range(1, len(prices) + 1)
-    left = set(numbers) if shipped is True else set() if shipped is False else set(shipped)
+    left: set[int] = set(numbers if shipped is True else () if shipped is False else shipped)
     state = "unpaid" if not paid else "shipped" if left == set(numbers) else "partly_shipped" if left else "paid"
     session.add(
         OrderRow(

@@ -73,8 +73,12 @@ def test_a_circle_of_absent_deputies_grants_nothing_and_does_not_loop() -> None:
     assert actor.deputises_for == []
 
 
-@pytest.mark.parametrize(("own", "lent", "counts"), [(100, 200, 200), (200, 100, 200), (None, 100, None), (100, None, None)])
-def test_the_higher_limit_counts_where_a_role_comes_twice(own: int | None, lent: int | None, counts: int | None) -> None:
+@pytest.mark.parametrize(
+    ("own", "lent", "counts"), [(100, 200, 200), (200, 100, 200), (None, 100, None), (100, None, None)]
+)
+def test_the_higher_limit_counts_where_a_role_comes_twice(
+    own: int | None, lent: int | None, counts: int | None
+) -> None:
     staff = [
         Person("a", roles=["aftersale_supervisor"], limit_fen=own),
         Person("b", roles=["aftersale_supervisor"], limit_fen=lent, present=False, deputy="a"),

@@ -23,14 +23,21 @@ RECORDED = sorted(HISTORIES.glob("*/*.json"))
 
 def test_every_ending_of_every_flow_has_a_recorded_history() -> None:
     endings = {
-        (flow.name, state.name) for flow in FLOWS.values() for state in flow.states.values() if state.kind is StateKind.END
+        (flow.name, state.name)
+        for flow in FLOWS.values()
+        for state in flow.states.values()
+        if state.kind is StateKind.END
     }
     recorded = {(file.parent.name, file.stem.split(".")[0]) for file in RECORDED}
     assert endings <= recorded, f"not recorded: {sorted(endings - recorded)}"
 
 
+def read(file: Path) -> str:
+    return file.read_text("utf-8")
+
+
 @pytest.mark.parametrize("file", RECORDED, ids=[f"{file.parent.name}/{file.stem}" for file in RECORDED])
 async def test_a_recorded_history_replays(file: Path) -> None:
-    history = WorkflowHistory.from_json(file.stem, file.read_text("utf-8"))
+    history = WorkflowHistory.from_json(file.stem, read(file))
     replayer = Replayer(workflows=WORKFLOWS, data_converter=DATA_CONVERTER, workflow_runner=workflow_runner())
     await replayer.replay_workflow(history)

@@ -14,7 +14,6 @@ from datetime import datetime, timedelta
 from hashlib import sha256
 from typing import Any, Generic, TypeVar, cast
 
-from casework.logs import move_logged
 from pydantic import ValidationError
 from temporalio import workflow
 from temporalio.common import RawValue, RetryPolicy, SearchAttributeUpdate
@@ -26,6 +25,7 @@ from activities.staff import Consider, StaffActivities
 from casework.case import Actor, Answer, Approval, Case, CaseView, KeptFact, TrailLine
 from casework.details import current_details, search_attributes, view_of
 from casework.diagram import mermaid
+from casework.logs import move_logged
 from casework.messages import Message, explain, fields_of, is_staff_id, json_object
 from casework.templates import Post, yuan
 from casework.waits import due_at, remind_at

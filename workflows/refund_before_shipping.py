@@ -8,7 +8,6 @@ from collections.abc import Sequence
 from datetime import timedelta
 from typing import Any, cast
 
-from casework.money import LineQuantity
 from temporalio import workflow
 from temporalio.common import RetryPolicy
 from temporalio.exceptions import ActivityError, ApplicationError
@@ -16,6 +15,7 @@ from temporalio.exceptions import ActivityError, ApplicationError
 from activities.courier import CourierActivities
 from activities.orders import HoldStep, OrderActivities, OrderStep, SettleStep
 from activities.payments import REFUSED_FOR_GOOD, HandPayment, Payment, PaymentActivities
+from casework.money import LineQuantity
 from casework.templates import Post, yuan
 from state_machines.common import PaidByHand
 from state_machines.refund_before_shipping import REFUND_BEFORE_SHIPPING, GiveReason, RefundCase

@@ -47,8 +47,8 @@ def run(arguments: Sequence[str]) -> int:
     except (KeyboardInterrupt, typer.Abort):
         _say("Interrupted.")
         return FAILED
-    except BrokenPipeError:
-        # whoever read the output has seen enough; Python must not try to flush the rest
+    except (BrokenPipeError, SystemExit):
+        # whoever read the output has seen enough (typer leaves so only then); the rest must not be flushed again
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return DONE
     except Exception as fault:

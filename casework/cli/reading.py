@@ -103,8 +103,8 @@ def _read_field(name: str, text: str, message: type[BaseModel], zone: ZoneInfo, 
         raise bad_input(f"There is no field {name} here; " + (f"there is {', '.join(known)}." if known else "none is."))
     if name == "lines" and not text.lstrip().startswith("["):
         return read_lines(text, whole)
-    # the field with all that is asked of it, by itself
-    wanted = TypeAdapter[Any](Annotated[field.annotation, field])  # pyright: ignore[reportInvalidTypeForm, reportArgumentType] - known only when it runs
+    # the field by itself with all that is asked of it; its type is known only when this runs
+    wanted = TypeAdapter[Any](Annotated[field.annotation, field])  # pyright: ignore[reportInvalidTypeForm, reportArgumentType, reportUnknownMemberType]
     candidates: list[Any] = [text]
     try:
         candidates.append(json.loads(text))

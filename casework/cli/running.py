@@ -91,7 +91,7 @@ class Desk:
 
 
 def sentence(error: Exception | str) -> str:
-    """What the inner parts say in passing, as a sentence of its own; a field or file that it begins with stays as is."""
+    """What the inner parts say in passing, as a sentence of its own; a field or file at its beginning stays as is."""
     text = str(error)
     if text.split(maxsplit=1)[0].isalpha():
         text = f"{text[0].upper()}{text[1:]}"

@@ -7,7 +7,7 @@ import signal
 import socket
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -47,7 +47,7 @@ def casework(home: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
 
 
 @contextmanager
-def running(home: Path, *arguments: str) -> Iterator[tuple[subprocess.Popen[str], list[str]]]:
+def running(home: Path, *arguments: str) -> Generator[tuple[subprocess.Popen[str], list[str]]]:
     """`casework up`, once it says that its worker runs, with what it said."""
     with subprocess.Popen(
         [sys.executable, "-m", "casework", "up", *arguments],

@@ -101,7 +101,7 @@ async def small_refund_by_silence_alone(desk: Desk) -> Handle:
 
 
 @path(
-    "check holding; hold persuading; buyer_insists awaiting_supervisor; approve refunding; pay settling; settle refunded"
+    "check holding; hold persuading; buyer_insists awaiting_supervisor;approve refunding; pay settling; settle refunded"
 )
 async def medium_refund_approved_by_the_supervisor(desk: Desk) -> Handle:
     case = await _supervisor(desk)

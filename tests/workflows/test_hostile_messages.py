@@ -165,7 +165,7 @@ async def test_an_update_that_makes_no_sense_leaves_nothing_in_the_history(
     case = await persuading(desk)
     before = (await case.describe()).history_length
     with pytest.raises(WorkflowUpdateFailedError) as refused:
-        await case.execute_update("submit", message)
+        await desk.update(case, message)
     assert isinstance(refused.value.cause, ApplicationError)
     assert why in refused.value.cause.message
     assert (await case.describe()).history_length == before
@@ -177,13 +177,17 @@ async def test_an_update_that_makes_no_sense_leaves_nothing_in_the_history(
 async def test_an_update_with_the_wrong_number_of_arguments_does_not_wedge(desk: Desk, arguments: list[object]) -> None:
     case = await persuading(desk)
     with pytest.raises(WorkflowUpdateFailedError):
-        await case.execute_update("submit", args=arguments)
+        await desk.update(case, *arguments)
     assert await refused_after(desk, case) == []
 
 
 @pytest.mark.parametrize(
     ("by", "why"),
-    [("warehouse.1", "is for aftersale_agent"), ("nobody.9", "nobody on the staff list"), ("aftersale-lead.3", "absent")],
+    [
+        ("warehouse.1", "is for aftersale_agent"),
+        ("nobody.9", "nobody on the staff list"),
+        ("aftersale-lead.3", "absent"),
+    ],
 )
 async def test_an_update_by_the_wrong_person_is_on_the_record(desk: Desk, by: str, why: str) -> None:
     case = await persuading(desk)
@@ -217,34 +221,34 @@ async def test_a_fact_that_no_state_used_is_in_the_trail_as_unused(desk: Desk) -
     assert line.why.startswith("unused")
 
 
-@pytest.mark.parametrize(
-    ("start", "field"),
-    [
-        ([], "one JSON object is wanted"),
-        ([1, 2], "one JSON object is wanted"),
-        (["text"], "a JSON object is wanted"),
-        ([None], "a JSON object is wanted"),
-        ([{}], "order_id"),
-        ([{"order_id": 330001, "by": AGENT}], "order_id"),
-        ([{"order_id": "99999999", "by": AGENT}], "order_id"),
-        ([{"order_id": "ORDER", "by": "nobody.9"}], "by"),
-        ([{"order_id": "ORDER", "by": "warehouse.1"}], "by"),
-        ([{"order_id": "ORDER", "by": "system"}], "by"),
-        ([{"order_id": "ORDER", "by": AGENT, "extra": 1}], "extra"),
-        ([{"order_id": "ORDER", "by": AGENT, "from_case": "bulk-order-1"}], "from_case"),
-        ([{"order_id": "ORDER", "by": AGENT, "order_terminated": True}], "order_terminated"),
-        ([{"order_id": "ORDER", "by": AGENT, "carried": {}}], "carried"),
-        ([{"order_id": "ORDER", "by": AGENT, "lines": []}], "lines"),
-        ([{"order_id": "ORDER", "by": AGENT, "lines": [{"line": 9, "quantity": 1}]}], "lines"),
-        ([{"order_id": "ORDER", "by": AGENT, "lines": [{"line": 1, "quantity": 2}]}], "lines"),
-        ([{"order_id": "ORDER", "by": AGENT, "lines": [{"line": 1, "quantity": 1.5}]}], "quantity"),
-        ([{"order_id": "ORDER", "by": AGENT, "lines": [{"line": 1, "quantity": 1}] * 2}], "lines"),
-        ([{"order_id": "ORDER", "by": AGENT, "platform_deadline": "2026-11-20T18:00:00"}], "platform_deadline"),
-        ([{"order_id": "ORDER", "by": AGENT, "platform_deadline": 5}], "platform_deadline"),
-        ([{"order_id": "ORDER", "by": AGENT, "note": "ring 13812345678"}], "note"),
-        ([{"order_id": "ORDER", "by": AGENT, "reason": f"{RECEIVER} asks"}], "name"),
-    ],
-)
+GARBAGE: list[tuple[list[Any], str]] = [
+    ([], "one JSON object is wanted"),
+    ([1, 2], "one JSON object is wanted"),
+    (["text"], "a JSON object is wanted"),
+    ([None], "a JSON object is wanted"),
+    ([{}], "order_id"),
+    ([{"order_id": 330001, "by": AGENT}], "order_id"),
+    ([{"order_id": "99999999", "by": AGENT}], "order_id"),
+    ([{"order_id": "ORDER", "by": "nobody.9"}], "by"),
+    ([{"order_id": "ORDER", "by": "warehouse.1"}], "by"),
+    ([{"order_id": "ORDER", "by": "system"}], "by"),
+    ([{"order_id": "ORDER", "by": AGENT, "extra": 1}], "extra"),
+    ([{"order_id": "ORDER", "by": AGENT, "from_case": "bulk-order-1"}], "from_case"),
+    ([{"order_id": "ORDER", "by": AGENT, "order_terminated": True}], "order_terminated"),
+    ([{"order_id": "ORDER", "by": AGENT, "carried": {}}], "carried"),
+    ([{"order_id": "ORDER", "by": AGENT, "lines": []}], "lines"),
+    ([{"order_id": "ORDER", "by": AGENT, "lines": [{"line": 9, "quantity": 1}]}], "lines"),
+    ([{"order_id": "ORDER", "by": AGENT, "lines": [{"line": 1, "quantity": 2}]}], "lines"),
+    ([{"order_id": "ORDER", "by": AGENT, "lines": [{"line": 1, "quantity": 1.5}]}], "quantity"),
+    ([{"order_id": "ORDER", "by": AGENT, "lines": [{"line": 1, "quantity": 1}] * 2}], "lines"),
+    ([{"order_id": "ORDER", "by": AGENT, "platform_deadline": "2026-11-20T18:00:00"}], "platform_deadline"),
+    ([{"order_id": "ORDER", "by": AGENT, "platform_deadline": 5}], "platform_deadline"),
+    ([{"order_id": "ORDER", "by": AGENT, "note": "ring 13812345678"}], "note"),
+    ([{"order_id": "ORDER", "by": AGENT, "reason": f"{RECEIVER} asks"}], "name"),
+]
+
+
+@pytest.mark.parametrize(("start", "field"), GARBAGE)
 async def test_a_case_started_by_hand_with_garbage_fails_at_once_and_names_the_field(
     desk: Desk, start: list[Any], field: str
 ) -> None:

@@ -11,7 +11,6 @@ from tests.desk import Desk
 from tests.recording import record
 from tests.workflows.paths_refund_before_shipping import PATHS, Path
 
-
 RECORDED = {
     "large_refund_where_everybody_is_silent",
     "large_refund_sent_back_twice",
