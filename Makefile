@@ -9,7 +9,7 @@ RUNTIME := $(VENV)/.runtime-ready
 DEV := $(VENV)/.dev-ready
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo run test check format generate histories requirements bench clean
+.PHONY: help setup demo run test check format generate histories screenshots requirements bench clean
 
 help: ## this list
 	@echo "Casework: make TARGET"
@@ -53,6 +53,10 @@ PIN := $(RUN) -m uv pip compile --quiet --universal --python-version 3.11 --gene
 histories: $(DEV) ## record the histories of new paths (a broken old one needs workflow.patched instead)
 	@$(RUN) -m casework.server_program --own
 	CASEWORK_RECORD_HISTORIES=1 $(RUN) -m pytest tests/workflows $(ARGS)
+
+screenshots: $(RUNTIME) ## take the documentation's pictures of the Temporal UI anew (needs chromium)
+	@$(RUN) -m casework.server_program --own
+	$(RUN) scripts/screenshots.py
 
 requirements: $(DEV) ## pin anew what pyproject.toml asks for; ARGS=--upgrade takes the newest
 	$(PIN) $(ARGS) --group build --output-file requirements/runtime.txt pyproject.toml

@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import re
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final, TypeVar, cast
@@ -365,6 +366,16 @@ class CaseworkClient:
         if described.status is WorkflowExecutionStatus.COMPLETED:
             return CaseView.model_validate(await handle.result())
         raise CaseRefused(f"The case {case_id} is not one: {await _why_failed(handle)}.")
+
+    async def view_at_rest(self, case_id: str) -> CaseView:
+        """The case once it waits for somebody or has ended; where that takes too long, as it is then."""
+        view = await self.view(case_id)
+        with suppress(TimeoutError):
+            async with asyncio.timeout(self._answer_seconds):
+                while not view.final and not view.waiting_for:
+                    await asyncio.sleep(POLL_SECONDS)
+                    view = await self.view(case_id)
+        return view
 
     async def _ask(self, handle: Handle) -> CaseView:
         try:

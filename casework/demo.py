@@ -15,7 +15,7 @@ import signal
 import sys
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, cast
@@ -250,9 +250,10 @@ def choose(found: Sequence[Order], wanted: Sequence[Story], agent_fen: int, supe
     return [chosen[place] for place in range(len(ranges))]
 
 
-def _refundable(database: Database, now: datetime) -> list[Order]:
+def refundable(database: Database) -> list[Order]:
     """Ask the shop: orders that are paid, unshipped, whole, and of which no other case wants anything."""
     found: list[Order] = []
+    now = datetime.now(UTC)
     with database.reading() as session:
         for order in orders.all_orders(session):
             if order.state != "paid" or not order.lines:
@@ -333,9 +334,7 @@ async def perform(home: Path, shop: Path | None, server: RunningServer) -> None:
         print(err.strip())
 
     wanted = stories(policy.agent_limit_fen, policy.supervisor_limit_fen)
-    chosen = choose(
-        _refundable(database, datetime.now().astimezone()), wanted, policy.agent_limit_fen, policy.supervisor_limit_fen
-    )
+    chosen = choose(refundable(database), wanted, policy.agent_limit_fen, policy.supervisor_limit_fen)
     print("Six refunds, staff played through the public commands, time skipped:")
     acts = [_play(stage, story, order) for story, order in zip(wanted, chosen, strict=False)]
     played = await asyncio.gather(*acts)
@@ -390,6 +389,13 @@ async def start_desk(home: Path) -> tuple[asyncio.subprocess.Process, RunningSer
     raise DemoFailed(f"casework up ended: {log.read_text().strip().splitlines()[-1:]}")
 
 
+async def stop_desk(desk: asyncio.subprocess.Process) -> None:
+    """Stop it politely, as Ctrl-C in its terminal would."""
+    if desk.returncode is None:
+        desk.send_signal(signal.SIGINT)
+        await desk.wait()
+
+
 async def _is_free(port: int) -> bool:
     try:
         server = await asyncio.start_server(lambda _reader, _writer: None, "127.0.0.1", port)
@@ -428,9 +434,7 @@ async def main(shop: Path | None, home: Path) -> int:
             ended = asyncio.create_task(desk.wait())
             await asyncio.wait({ended, asyncio.create_task(stopped.wait())}, return_when=asyncio.FIRST_COMPLETED)
     finally:
-        if desk.returncode is None:
-            desk.send_signal(signal.SIGINT)
-            await desk.wait()
+        await stop_desk(desk)
     return 0
 
 

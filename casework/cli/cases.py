@@ -106,7 +106,7 @@ async def _start(desk: Desk, prepared: PreparedStart, *, as_json: bool) -> None:
     if not as_json:
         print(case_id, flush=True)  # it is open now, whatever comes
     try:
-        view = await client.view(case_id)
+        view = await client.view_at_rest(case_id)  # so that the next command finds it where it waits
     except NoAnswer:
         if as_json:
             print_json({"case_id": case_id})

@@ -14,7 +14,7 @@ import structlog
 from temporalio.client import Client
 from temporalio.service import RPCError
 
-from casework.cli.errors import FAILED, Stop
+from casework.cli.errors import FAILED, Stop, bad_input
 from casework.cli.running import Desk, sentences
 from casework.client import CaseworkClient
 from casework.connection import Cluster, NoServer, configured_cluster, connect
@@ -34,6 +34,7 @@ def run_desk(*, port: int | None, ui_port: int | None) -> None:
     gc.enable()  # short commands do without
     with sentences():
         desk = Desk()
+        desk.policy  # noqa: B018 - a policy that is refused is told before anything is started
         cluster = configured_cluster()
         program: Path | None = None
         if cluster is None:
@@ -42,10 +43,9 @@ def run_desk(*, port: int | None, ui_port: int | None) -> None:
             print(f"✓ {found}", flush=True)
             program = found.path
         elif port is not None or ui_port is not None:
-            raise Stop(FAILED, f"--port and --ui-port are for the embedded server; your settings name a {cluster}.")
+            raise bad_input(f"--port and --ui-port are for the embedded server; your settings name a {cluster}.")
         else:
             print(f"✓ {cluster}", flush=True)
-        desk.policy  # noqa: B018 - a policy that is refused is told before anything is started
         with suppress(KeyboardInterrupt):
             asyncio.run(_run(desk, program, cluster, port or DEFAULT_PORT, ui_port or DEFAULT_UI_PORT))
 

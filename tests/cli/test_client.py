@@ -54,7 +54,7 @@ async def test_where_the_worker_is_gone_after_the_look_it_says_whether_the_messa
 
 async def test_a_decision_made_on_an_older_view_is_refused(desk: Desk, client: CaseworkClient) -> None:
     case = await client.start_case(FLOW, start(desk.order(prices=((143_700, 1),)), reason="x"))
-    seen = await client.view(case)
+    seen = await client.view_at_rest(case)
     await client.submit(case, "buyer_insists", {"by": "aftersale.1"}, seen=seen)
     await client.submit(case, "send_back", {"by": "aftersale-lead.1", "note": "once more"})
     with pytest.raises(CaseRefused, match="moved on"):
@@ -64,6 +64,7 @@ async def test_a_decision_made_on_an_older_view_is_refused(desk: Desk, client: C
 async def test_a_resend_of_the_same_message_is_harmless(desk: Desk, client: CaseworkClient) -> None:
     case = await client.start_case(FLOW, start(desk.order(), reason="x"))
     message = {"by": "aftersale.1", "id": "one"}
+    await client.view_at_rest(case)
     await client.submit(case, "buyer_keeps_order", message)
     ended = await desk.end(desk.client.get_workflow_handle(case))
     assert ended.outcome == "kept"
@@ -99,7 +100,7 @@ async def test_news_is_told_once_and_to_a_case_that_has_ended_counts_as_told(
 ) -> None:
     order = desk.order()
     case = await client.start_case(FLOW, start(order))
-    await client.view(case)
+    await client.view_at_rest(case)
     with desk.database.writing() as session:
         outside.set_address(session, order, "another street 5", at=datetime.now(UTC))
         outside.refunded(session, order, at=datetime.now(UTC))

@@ -18,6 +18,7 @@ import pytest
 
 from casework.cli import run
 from casework.cli.errors import BAD_INPUT, DONE, FAILED, REFUSED
+from casework.client import CaseworkClient
 from casework.server_program import find_server_program
 from tests.desk import FLOW, Desk
 
@@ -356,3 +357,58 @@ async def test_the_page_of_a_case_in_a_cluster_of_unknown_ui_is_not_made_up(case
     done = await casework("open", case, "--print")
     assert done.code == FAILED
     assert case in done.err
+
+
+GIFTS = "gift_sku,name,cost_fen,value_fen,stock\nG-1,书签,300,900,5\n"
+
+
+async def test_an_import_counts_and_names_every_row_it_refuses(
+    casework: Casework, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("CASEWORK_DATABASE_URL", f"sqlite:///{tmp_path / 'fresh' / 'shop.db'}")
+    good, half_good, wrong = tmp_path / "gifts.csv", tmp_path / "more.csv", tmp_path / "letter.txt"
+    good.write_text(GIFTS)
+    half_good.write_text(f"{GIFTS}G-2,杯子,free,900,5\n")
+    wrong.write_text("Dear all,\n")
+    first = await casework("import", str(good), "--json")
+    assert first.code == DONE
+    assert [(one["new"], one["unchanged"]) for one in first.json["files"]] == [(1, 0)]
+    again = await casework("import", str(half_good), "--json")
+    assert again.code == BAD_INPUT
+    assert [(one["unchanged"], one["rejected"][0]["line"]) for one in again.json["files"]] == [(1, 3)]
+    shown = await casework("import", str(half_good))
+    assert "more.csv, line 3: " in shown.out
+    refused = await casework("import", str(good), str(wrong))
+    assert refused.code == BAD_INPUT
+    assert "letter.txt" in refused.err
+    assert "Nothing was imported" in refused.err
+    assert "presale.1" in (await casework("staff")).out, "a new shop has the sample staff"
+
+
+async def test_without_a_server_the_cases_are_told_later(
+    casework: Casework, desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    order = desk.order()
+    case = await opened(casework, order)
+    where = os.environ["TEMPORAL_ADDRESS"]
+    monkeypatch.delenv("TEMPORAL_ADDRESS")
+    done = await casework("shop", "refunded", order)
+    assert done.code == DONE
+    assert f"Told as soon as casework up runs: {case}" in done.err
+    monkeypatch.setenv("TEMPORAL_ADDRESS", where)
+    assert await CaseworkClient(desk.client, desk.database).deliver_notices() == 1
+    assert (await desk.end(desk.client.get_workflow_handle(case))).outcome == "refunded"
+
+
+async def test_a_closed_case_is_shown_without_a_server(
+    casework: Casework, desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    case = await opened(casework, desk.order())
+    await casework("cancel", case)
+    await desk.end(desk.client.get_workflow_handle(case))
+    monkeypatch.delenv("TEMPORAL_ADDRESS")
+    monkeypatch.setenv("CASEWORK_LANG", "zh")
+    shown = await casework("show", case)
+    assert shown.code == DONE
+    assert "已撤销 cancelled" in shown.out
+    assert (await casework("inbox", "--role", "finance_manager")).code == FAILED

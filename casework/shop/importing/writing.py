@@ -140,6 +140,9 @@ class Importer:
         changes["paid_fen"] = max(order.paid_fen, row.paid_fen) if row.state == "closed" else row.paid_fen
         if row.refund_fen is not None:
             changes["platform_refund_fen"] = max(order.platform_refund_fen or 0, row.refund_fen)
+        elif row.state == "closed" and order.state != "closed":
+            # an older export does not say how much: a trade that closes after payment goes back whole
+            changes["platform_refund_fen"] = changes["paid_fen"]
         if (changes["paid_fen"], row.postage_fen) != (order.paid_fen, order.postage_fen):
             refunded = accounts(self._session, order.id).total_fen
             if refunded and refunded > int(str(changes["paid_fen"])):

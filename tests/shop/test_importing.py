@@ -1,0 +1,580 @@
+"""Import of exports: every quirk of the real files, wrong rows, wrong files, and what follows for orders and cases."""
+
+from __future__ import annotations
+
+from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
+
+import pytest
+from sqlalchemy import select
+
+from casework.shop import courier, flags, notices, orders, outside, payments, settling
+from casework.shop.database import Database
+from casework.shop.errors import BadFile, BadRequest, Held
+from casework.shop.importing import FileReport, ImportReport, import_files
+from casework.shop.tables import ChatRow, GiftRow, LineRow, OrderRow
+from tests.shop import exports
+from tests.shop.exports import CLOSED, FINISHED, NEWER, ORDER_HEADINGS, PAID, PARTLY, SHIPPED, Line, Order, write
+from tests.shop.steps import CASE, hold, open_case, pay, pieces
+
+A, B = "3300014363431435699", "3300014168466863884"
+NOW = datetime(2026, 12, 1, 12, 0, tzinfo=UTC)
+REAL_DATA = Path(__file__).parents[3] / "shared" / "data"
+
+
+def import_orders(shop: Database, folder: Path, *found: Order, as_of_now: datetime | None = None) -> ImportReport:
+    """Import both lists of these orders."""
+    files = [
+        write(folder, "orders.csv", exports.order_list(found)),
+        write(folder, "lines.csv", exports.line_list(found)),
+    ]
+    return import_files(shop, files, as_of_now=as_of_now)
+
+
+def counts(report: FileReport) -> tuple[int, int, int, int]:
+    """New, changed, unchanged, rejected."""
+    return report.new, report.changed, report.unchanged, len(report.rejected)
+
+
+def reasons(report: ImportReport) -> str:
+    """Every reason, in one text."""
+    return " / ".join(f"{row.line}: {row.reason}" for file in report.files for row in file.rejected)
+
+
+def read(shop: Database, order_id: str = A) -> orders.Order:
+    """One order."""
+    with shop.reading() as session:
+        return orders.read_order(session, order_id)
+
+
+def is_empty(shop: Database) -> bool:
+    """Whether nothing was imported."""
+    with shop.reading() as session:
+        return session.scalar(select(OrderRow.id)) is None and session.scalar(select(GiftRow.sku)) is None
+
+
+# --- how files come ---
+
+
+@pytest.mark.parametrize("encoding", ["gb18030", "utf-8", "utf-8-sig"])
+def test_an_export_is_read_in_every_encoding(shop: Database, tmp_path: Path, encoding: str) -> None:
+    found = [Order(A, memo="工号01", postage="12.00", paid="112.00")]
+    files = [
+        write(tmp_path, "orders.csv", exports.order_list(found), encoding=encoding),
+        write(tmp_path, "lines.csv", exports.line_list(found), encoding=encoding),
+    ]
+    report = import_files(shop, files)
+    assert [(file.kind, *counts(file)) for file in report.files] == [("orders", 1, 0, 0, 0), ("lines", 1, 0, 0, 0)]
+    order = read(shop)
+    assert (order.state, order.paid_fen, order.postage_fen, order.memo) == ("paid", 11_200, 1_200, "工号01")
+    assert order.created_at == datetime(2026, 11, 17, 5, 39, 16, tzinfo=UTC)
+    assert (order.lines[0].sku, order.lines[0].price_fen) == ("YJ-BK03-10", 10_000)
+    assert order.names == ["收货人5699", "tb5699"]
+    with shop.reading() as session:
+        row = session.get_one(OrderRow, A)
+        assert (row.mobile, row.buyer_message) == ("13800000000", '麻烦开"发票",\r\n抬头:测试')
+
+
+def test_columns_come_in_any_order_with_unknown_ones(shop: Database, tmp_path: Path) -> None:
+    headings = ["新的一列", *ORDER_HEADINGS[::2], "是否O2O", *reversed(ORDER_HEADINGS[1::2])]
+    lines = list(reversed(exports.LINE_HEADINGS))
+    files = [
+        write(tmp_path, "a.csv", exports.order_list([Order(A)], headings=headings)),
+        write(tmp_path, "b.csv", exports.line_list([Order(A)], headings=lines)),
+    ]
+    assert reasons(import_files(shop, files)) == ""
+    assert read(shop).lines[0].paid_fen == 10_000
+
+
+def test_older_exports_lack_four_columns(shop: Database, tmp_path: Path) -> None:
+    headings = [heading for heading in ORDER_HEADINGS if heading not in NEWER]
+    found = [Order(A), Order(B, state=SHIPPED, waybill="YT1234567890")]
+    files = [
+        write(tmp_path, "orders.csv", exports.order_list(found, headings=headings)),
+        write(tmp_path, "lines.csv", exports.line_list(found)),
+    ]
+    assert reasons(import_files(shop, files)) == ""
+    assert read(shop, B).parcels[0].waybill == "YT1234567890"
+
+
+def test_files_are_known_by_their_content(shop: Database, tmp_path: Path) -> None:
+    files = [
+        write(tmp_path, "1.txt", exports.chat(A), encoding="utf-8"),
+        write(tmp_path, "2.csv", exports.line_list([Order(A)])),
+        write(tmp_path, "3.json", exports.courier_answer("YT1234567890", ("2026-11-18 09:00:00", "0"))),
+        write(tmp_path, "4", exports.GIFTS, encoding="utf-8"),
+        write(tmp_path, "5.xls", exports.order_list([Order(A)])),
+    ]
+    report = import_files(shop, files)
+    assert [file.kind for file in report.files] == ["chats", "lines", "courier", "gifts", "orders"]
+    assert [counts(file) for file in report.files] == [(1, 0, 0, 0)] * 3 + [(2, 0, 0, 0), (1, 0, 0, 0)]
+
+
+def test_the_lines_of_an_order_are_counted_in_file_order(shop: Database, tmp_path: Path) -> None:
+    found = [Order(A, lines=[Line("1.00"), Line("2.00")]), Order(B, lines=[Line("3.00")])]
+    text = exports.line_list(found).splitlines(keepends=True)
+    mixed = "".join([text[0], text[1], text[3], text[2]])
+    import_files(
+        shop,
+        [write(tmp_path, "lines.csv", mixed), write(tmp_path, "orders.csv", exports.order_list(found))],
+    )
+    assert [line.price_fen for line in read(shop).lines] == [100, 200]
+
+
+# --- the same again, and later ---
+
+
+def test_the_same_files_again_change_nothing(shop: Database, tmp_path: Path) -> None:
+    found = [
+        Order(A, memo="工号01"),
+        Order(B, state=CLOSED, paid="0.00", refund="88.00"),
+        Order("330001", state=SHIPPED, waybill="YT1234567890", shipped_at="2026-11-18 09:00:00"),
+    ]
+    import_orders(shop, tmp_path, *found)
+    more = [
+        write(tmp_path, "gifts.csv", exports.GIFTS),
+        write(tmp_path, "scans.jsonl", exports.courier_answer("YT1234567890", ("2026-11-18 09:00:00", "0"))),
+        write(tmp_path, "chats.jsonl", exports.chat(A)),
+    ]
+    import_files(shop, more)
+    with shop.writing() as session:
+        open_case(session, order_id=A)
+    again = import_orders(shop, tmp_path, *found).files + import_files(shop, more).files
+    assert {(file.new, file.changed, len(file.rejected)) for file in again} == {(0, 0, 0)}
+    with shop.reading() as session:
+        assert notices.pending(session) == []
+        assert len(payments.ledger(session)) == 1
+
+
+def test_states_go_forward_only(shop: Database, tmp_path: Path) -> None:
+    first = Order(A)
+    second = first.but(state=SHIPPED, waybill="YT1234567890", shipped_at="2026-11-18 09:00:00")
+    third = second.but(state=FINISHED, confirmed_at="2026-11-19 09:00:00")
+    for order, state in (
+        (first, "paid"),
+        (second, "shipped"),
+        (third, "finished"),
+        (second, "finished"),
+        (first, "finished"),
+    ):
+        report = import_orders(shop, tmp_path, order)
+        assert reasons(report) == ""
+        assert (read(shop).state, read(shop).lines[0].state) == (state, state)
+    assert [counts(file) for file in report.files] == [(0, 0, 1, 0), (0, 0, 1, 0)]
+    assert read(shop).confirmed_at == datetime(2026, 11, 19, 1, 0, tzinfo=UTC)
+    assert len(read(shop).parcels) == 1
+
+
+def test_a_partly_shipped_order_has_its_lines_where_they_are(shop: Database, tmp_path: Path) -> None:
+    order = Order(
+        A,
+        state=PARTLY,
+        lines=[Line(state=SHIPPED), Line(state=PAID)],
+        paid="200.00",
+        waybill="YT1234567890",
+    )
+    import_orders(shop, tmp_path, order)
+    assert [line.place for line in read(shop).lines] == ["shipped", "unshipped"]
+    assert read(shop).parcels[0].lines == pieces((1, 1))
+    whole = order.but(state=SHIPPED, lines=[Line(), Line()], waybill="YT1234567890,YT2234567890")
+    import_orders(shop, tmp_path, whole)
+    assert [parcel.lines for parcel in read(shop).parcels] == [pieces((1, 1)), pieces((2, 1))]
+
+
+def test_an_order_list_alone_takes_the_lines_along(shop: Database, tmp_path: Path) -> None:
+    import_orders(shop, tmp_path, Order(A))
+    later = Order(A, state=SHIPPED, waybill="YT1234567890")
+    import_files(shop, [write(tmp_path, "orders.csv", exports.order_list([later]))])
+    assert read(shop).lines[0].place == "shipped"
+
+
+def test_goods_that_came_back_are_not_shipped_again_by_the_same_export(shop: Database, tmp_path: Path) -> None:
+    shipped = Order(A, state=SHIPPED, waybill="YT1234567890")
+    import_orders(shop, tmp_path, shipped)
+    with shop.writing() as session:
+        open_case(session, order_id=A)
+        for step in (settling.mark_goods_back, settling.restore_order):
+            options = {"goods_back": True} if step is settling.restore_order else {}
+            step(session, key=step.__name__, case_id=CASE, order_id=A, lines=pieces((1, 1)), at=NOW, **options)
+    report = import_orders(shop, tmp_path, shipped)
+    assert [counts(file) for file in report.files] == [(0, 0, 1, 0), (0, 0, 1, 0)]
+    assert read(shop).lines[0].place == "unshipped"
+    import_orders(shop, tmp_path, shipped.but(waybill="YT2234567890"))
+    assert read(shop).lines[0].place == "shipped"
+
+
+def test_an_import_wins_over_a_hold_and_the_case_is_told(shop: Database, tmp_path: Path) -> None:
+    order = Order("3300010000000000001")
+    import_orders(shop, tmp_path, order)
+    with shop.writing() as session:
+        open_case(session)
+        assert hold(session, pieces((1, 1))).held
+        with pytest.raises(Held):
+            outside.ship(session, order.id, at=NOW)
+    import_orders(shop, tmp_path, order.but(state=SHIPPED, waybill="YT1234567890"))
+    assert read(shop, order.id).lines[0].place == "shipped"
+    with shop.reading() as session:
+        assert [(one.case_id, one.trigger) for one in notices.pending(session)] == [(CASE, "order_gone")]
+
+
+def test_a_changed_address_is_taken_over_and_told_and_stays(shop: Database, tmp_path: Path) -> None:
+    import_orders(shop, tmp_path, Order(A))
+    with shop.writing() as session:
+        open_case(session, order_id=A)
+    import_orders(shop, tmp_path, Order(A, changed_address="山东省 菏泽市 牡丹区 测试路999号"))
+    report = import_orders(shop, tmp_path, Order(A))
+    assert counts(report.files[0]) == (0, 0, 1, 0), "an older export does not take it back"
+    assert "测试路999号" in read(shop).addresses[1]
+    with shop.reading() as session:
+        assert [one.trigger for one in notices.pending(session)] == ["order_changed"]
+
+
+def test_the_own_flag_is_yellow_if_the_memo_has_a_staff_number(shop: Database, tmp_path: Path) -> None:
+    import_orders(shop, tmp_path, Order(A, memo="工号07"), Order(B, memo="送礼"))
+    with shop.reading() as session:
+        assert [flags.shown_flag(session, order) for order in (A, B)] == ["yellow", "none"]
+
+
+def test_what_cases_appended_survives_a_new_memo_of_the_platform(shop: Database, tmp_path: Path) -> None:
+    import_orders(shop, tmp_path, Order(A, memo="工号01"))
+    with shop.writing() as session:
+        flags.append_memo(session, A, "[已退款]", at=NOW, key="k")
+    import_orders(shop, tmp_path, Order(A, memo="工号01"))
+    assert read(shop).memo == "工号01 [已退款]"
+    import_orders(shop, tmp_path, Order(A, memo="工号01 加急"))
+    assert read(shop).memo == "工号01 加急 [已退款]"
+
+
+# --- money that the platform paid ---
+
+
+def test_a_closed_order_that_shows_nothing_paid_was_paid_what_was_refunded(shop: Database, tmp_path: Path) -> None:
+    import_orders(shop, tmp_path, Order(A, state=CLOSED, paid="0.00", refund="112.00", postage="12.00"))
+    order = read(shop)
+    assert (order.paid, order.paid_fen, order.refunded_fen) == (True, 11_200, 11_200)
+    with shop.reading() as session:
+        assert [(one.line, one.amount_fen, one.source) for one in payments.ledger(session)] == [
+            (1, 10_000, "platform"),
+            (0, 1_200, "platform"),
+        ]
+        assert payments.audit(session) == []
+
+
+def test_a_closed_order_that_was_never_paid_is_not_paid(shop: Database, tmp_path: Path) -> None:
+    import_orders(shop, tmp_path, Order(A, state=CLOSED, paid="0.00", paid_at=""))
+    assert not read(shop).paid
+
+
+def test_the_platforms_refund_is_what_goes_beyond_our_own_ledger(shop: Database, tmp_path: Path) -> None:
+    order = Order("3300010000000000001", lines=[Line("100.00"), Line("50.00")], paid="150.00")
+    import_orders(shop, tmp_path, order)
+    with shop.writing() as session:
+        assert pay(session, pieces((1, 1)), 10_000).status == "paid"
+    import_orders(shop, tmp_path, order.but(refund="100.00"))
+    with shop.reading() as session:
+        assert len(payments.ledger(session)) == 1, "our own payment is not counted twice"
+    import_orders(shop, tmp_path, order.but(refund="130.00"))
+    with shop.reading() as session:
+        assert [(one.line, one.amount_fen) for one in payments.ledger(session)] == [(1, 10_000), (None, 3_000)]
+        (due,) = payments.amount_due(session, order.id, pieces((2, 1)))
+        assert due.amount_fen == 2_000
+        assert payments.audit(session) == []
+
+
+def test_the_platforms_refund_goes_to_closed_lines_first(shop: Database, tmp_path: Path) -> None:
+    order = Order(A, lines=[Line("100.00"), Line("50.00")], paid="150.00")
+    import_orders(shop, tmp_path, order)
+    later = order.but(refund="60.00", lines=[Line("100.00"), Line("50.00", state=CLOSED)])
+    import_orders(shop, tmp_path, later)
+    with shop.reading() as session:
+        entries = [(one.line, one.quantity, one.amount_fen) for one in payments.ledger(session)]
+        assert entries == [(2, 1, 5_000), (None, 0, 1_000)]
+        assert orders.resolve_lines(session, A, None) == pieces((1, 1))
+
+
+def test_a_refund_known_before_its_lines_is_attributed_when_they_come(shop: Database, tmp_path: Path) -> None:
+    order = Order(A, state=CLOSED, paid="0.00", refund="100.00")
+    import_files(shop, [write(tmp_path, "orders.csv", exports.order_list([order]))])
+    import_files(shop, [write(tmp_path, "lines.csv", exports.line_list([order]))])
+    with shop.reading() as session:
+        assert [(one.line, one.amount_fen) for one in payments.ledger(session)] == [(1, 10_000)]
+
+
+def test_an_older_export_that_closes_a_paid_trade_means_that_all_went_back(shop: Database, tmp_path: Path) -> None:
+    import_orders(shop, tmp_path, Order(A))
+    headings = [heading for heading in ORDER_HEADINGS if heading not in NEWER]
+    text = exports.order_list([Order(A, state=CLOSED, paid="0.00")], headings=headings)
+    import_files(shop, [write(tmp_path, "orders.csv", text)])
+    assert (read(shop).state, read(shop).paid_fen, read(shop).refunded_fen) == ("closed", 10_000, 10_000)
+
+
+# --- wrong rows ---
+
+
+def test_wrong_rows_are_named_and_the_rest_goes_in(shop: Database, tmp_path: Path) -> None:
+    wrong = [
+        (Order(A, more={"订单编号": "3.30001E+18"}), "rounded"),
+        (Order(A, more={"订单编号": '="33x"'}), "not an order id"),
+        (Order(A, state="已丢失"), "not a state"),
+        (Order(A, paid="1,437.00"), "买家实际支付金额"),
+        (Order(A, paid="1.234"), "买家实际支付金额"),
+        (Order(A, paid="-1.00"), "negative"),
+        (Order(A, postage=""), "买家应付邮费"),
+        (Order(A, created="yesterday"), "订单创建时间"),
+        (Order(A, refund="100.01"), "more than was paid"),
+        (Order(B), "twice"),
+    ]
+    found = [Order(B), *(order for order, _ in wrong)]
+    report = import_files(shop, [write(tmp_path, "orders.csv", exports.order_list(found))])
+    # the buyer's message takes two lines of the file in every row
+    assert [row.line for row in report.files[0].rejected] == [4 + 2 * place for place in range(len(wrong))]
+    for row, (_, reason) in zip(report.files[0].rejected, wrong, strict=True):
+        assert reason in row.reason
+    assert report.rejected == len(wrong)
+    assert counts(report.files[0])[:3] == (1, 0, 0)
+    assert read(shop, B).paid_fen == 10_000
+
+
+def test_a_wrong_line_keeps_its_place_and_its_order_waits_for_the_rest(shop: Database, tmp_path: Path) -> None:
+    order = Order(A, lines=[Line("100.00"), Line("50.00", quantity="0"), Line("25.00")], paid="225.00")
+    report = import_orders(shop, tmp_path, order, Order(B))
+    assert reasons(report).startswith("3: 购买数量")
+    assert [line.number for line in read(shop).lines] == [1, 3]
+    with shop.reading() as session:
+        with pytest.raises(BadRequest, match="not all known"):
+            orders.resolve_lines(session, A, None)
+        assert orders.resolve_lines(session, B, None) == pieces((1, 1))
+    mended = order.but(lines=[Line("100.00"), Line("50.00", quantity="2"), Line("25.00")])
+    assert counts(import_orders(shop, tmp_path, mended).files[1]) == (1, 0, 2, 0)
+    with shop.reading() as session:
+        assert orders.resolve_lines(session, A, None) == pieces((1, 1), (2, 2), (3, 1))
+
+
+@pytest.mark.parametrize("quantity", ["", "0", "-1", "1.5", "two", "1e2", "9999999"])
+def test_a_quantity_is_a_number_of_pieces(shop: Database, tmp_path: Path, quantity: str) -> None:
+    report = import_orders(shop, tmp_path, Order(A, lines=[Line(quantity=quantity)]))
+    assert "购买数量" in reasons(report)
+
+
+def test_lines_of_unknown_orders_are_refused_until_their_orders_are_known(shop: Database, tmp_path: Path) -> None:
+    lines = write(tmp_path, "lines.csv", exports.line_list([Order(A)]))
+    assert f"2: order {A} is not in the shop" in reasons(import_files(shop, [lines]))
+    import_files(shop, [write(tmp_path, "orders.csv", exports.order_list([Order(A)]))])
+    with shop.reading() as session, pytest.raises(BadRequest, match="import its line list"):
+        orders.resolve_lines(session, A, None)
+    assert counts(import_files(shop, [lines]).files[0]) == (1, 0, 0, 0)
+    with shop.reading() as session:
+        assert orders.resolve_lines(session, A, None) == pieces((1, 1))
+
+
+def test_a_row_with_too_few_or_too_many_cells_is_refused(shop: Database, tmp_path: Path) -> None:
+    text = exports.line_list([Order(A)])
+    report = import_files(
+        shop,
+        [
+            write(tmp_path, "orders.csv", exports.order_list([Order(A)])),
+            write(tmp_path, "lines.csv", text + "1,2,3\r\n" + "x" + ",x" * 10 + "\r\n"),
+        ],
+    )
+    assert reasons(report) == "3: has 3 cells, the headings are 10 / 4: has 11 cells, the headings are 10"
+
+
+def test_a_refunded_line_does_not_change_its_price(shop: Database, tmp_path: Path) -> None:
+    order = Order("3300010000000000001")
+    import_orders(shop, tmp_path, order)
+    with shop.writing() as session:
+        pay(session, pieces((1, 1)), 10_000)
+    report = import_orders(shop, tmp_path, order.but(lines=[Line("90.00")]))
+    assert "another price or quantity" in reasons(report)
+    assert read(shop, order.id).lines[0].price_fen == 10_000
+
+
+@pytest.mark.parametrize(
+    ("line", "reason"),
+    [
+        ("nonsense", "not JSON"),
+        ("[1]", "not a JSON object"),
+        ('{"nu": "x", "data": []}', "nu"),
+        ('{"nu": "YT1234567891"}', "no scans"),
+        ('{"nu": "YT1234567891", "data": [1]}', "not an object"),
+        ('{"nu": "YT1234567891", "data": [{"time": "soon"}]}', "time"),
+    ],
+)
+def test_a_wrong_courier_answer_is_refused_and_the_rest_goes_in(
+    shop: Database, tmp_path: Path, line: str, reason: str
+) -> None:
+    good = exports.courier_answer("YT1234567890", ("2026-11-18 09:00:00", "0"))
+    report = import_files(shop, [write(tmp_path, "scans.jsonl", good + line + "\n" + good)])
+    assert reason in reasons(report)
+    assert reasons(report).startswith("2: ")
+    assert counts(report.files[0])[:3] == (1, 0, 1)
+
+
+# --- wrong files ---
+
+HALF_A_CHARACTER = exports.order_list([Order(A, memo="工号")]).encode("gb18030").index("工号".encode("gb18030")) + 1
+
+
+@pytest.mark.parametrize(
+    ("content", "sentence"),
+    [
+        (b"", "is empty"),
+        (b"\xef\xbb\xbf \r\n", "is empty"),
+        (b"PK\x03\x04rest", "spreadsheet"),
+        (b"\xd0\xcf\x11\xe0rest", "spreadsheet"),
+        (b"%PDF-1.7", "PDF"),
+        (b"\x00\x01\x02\x03", "not a text file"),
+        (b"\xff\xfe\xff\xff\x80", "neither UTF-8 nor GB18030"),
+        (b"name,age\r\nx,1\r\n", "not one of the shop's exports"),
+        (b"order_id,flow\r\n1,2\r\n", "not one of the shop's exports"),
+        (b"hello\n", "not one of the shop's exports"),
+        (b'{"a": 1}\n', "not one of the shop's exports"),
+        (b'[{"nu": "YT1234567890"}]', "not one of the shop's exports"),
+        (exports.order_list([]).encode("gb18030"), "no rows"),
+        (exports.order_list([Order(A)]).encode("gb18030")[:-40], "only a part"),
+        (exports.order_list([Order(A, memo="工号")]).encode("gb18030")[:HALF_A_CHARACTER], "only a part"),
+        (exports.line_list([Order(A)]).encode("utf-8")[:-70], "only a part"),
+        (exports.order_list([Order(A)]).encode("utf-8-sig")[:-200], "only a part"),
+        (exports.chat(A).encode()[:-9], "only a part"),
+        (exports.courier_answer("YT1234567890", ("2026-11-18 09:00:00", "0")).encode()[:-9], "only a part"),
+    ],
+)
+def test_a_wrong_file_is_named_in_one_sentence_and_nothing_is_changed(
+    shop: Database, tmp_path: Path, content: bytes, sentence: str
+) -> None:
+    good = write(tmp_path, "good.csv", exports.order_list([Order(B)]))
+    wrong = tmp_path / "wrong.csv"
+    wrong.write_bytes(content)
+    with pytest.raises(BadFile, match=sentence) as refused:
+        import_files(shop, [good, wrong])
+    assert str(refused.value).startswith("wrong.csv: ")
+    assert "\n" not in str(refused.value)
+    assert is_empty(shop)
+
+
+def test_an_export_cut_anywhere_in_a_row_is_refused_or_reads_as_whole_rows(shop: Database, tmp_path: Path) -> None:
+    content = exports.order_list([Order(A, shipped_at="2026-11-18 09:00:00"), Order(B)]).encode("gb18030")
+    path = tmp_path / "orders.csv"
+    for length in range(0, len(content) - 2, 7):
+        path.write_bytes(content[:length])
+        try:
+            report = import_files(shop, [path])
+        except BadFile:
+            continue
+        assert reasons(report) == ""
+
+
+@pytest.mark.parametrize(
+    "heading", ["订单编号", "订单状态", "买家实际支付金额", "买家应付邮费", "订单创建时间", "收货地址 "]
+)
+def test_a_needed_column_that_is_missing_is_named(shop: Database, tmp_path: Path, heading: str) -> None:
+    headings = [one for one in ORDER_HEADINGS if one != heading]
+    with pytest.raises(BadFile, match=f"lacks the column {heading.strip()}"):
+        import_files(shop, [write(tmp_path, "x.csv", exports.order_list([Order(A)], headings=headings))])
+
+
+@pytest.mark.parametrize("heading", ["订单编号", "价格", "购买数量", "订单状态"])
+def test_a_needed_column_of_the_line_list_is_named(shop: Database, tmp_path: Path, heading: str) -> None:
+    headings = [one for one in exports.LINE_HEADINGS if one != heading]
+    with pytest.raises(BadFile, match=f"lacks the column {heading}"):
+        import_files(shop, [write(tmp_path, "x.csv", exports.line_list([Order(A)], headings=headings))])
+
+
+def test_a_file_that_is_not_there_is_named(shop: Database, tmp_path: Path) -> None:
+    with pytest.raises(BadFile, match=r"nowhere\.csv: cannot be read: no such file"):
+        import_files(shop, [tmp_path / "nowhere.csv"])
+
+
+# --- as of now ---
+
+
+def test_as_of_now_moves_every_time_by_the_same_amount(shop: Database, tmp_path: Path) -> None:
+    found = [Order(A), Order(B, created="2026-11-18 13:39:16", paid_at="2026-11-18 14:39:16")]
+    files = [
+        write(tmp_path, "orders.csv", exports.order_list(found)),
+        write(tmp_path, "scans.jsonl", exports.courier_answer("YT1234567890", ("2026-11-18 14:00:00", "0"))),
+        write(tmp_path, "chats.jsonl", exports.chat(A)),
+    ]
+    report = import_files(shop, files, as_of_now=NOW)
+    assert read(shop, B).created_at == NOW - timedelta(hours=1)
+    assert read(shop, B).paid_at == NOW
+    assert read(shop, B).created_at - read(shop, A).created_at == timedelta(days=1)
+    shift = timedelta(seconds=report.moved_seconds)
+    with shop.reading() as session:
+        (scan,) = courier.shown_scans(session, "YT1234567890", NOW)
+        assert scan.at == datetime(2026, 11, 18, 6, 0, tzinfo=UTC) + shift
+        assert session.get_one(ChatRow, f"chat-{A}").buyer_registered_on == date(2016, 3, 8) + timedelta(shift.days)
+
+
+def test_the_shop_keeps_by_how_much_its_times_were_moved(shop: Database, tmp_path: Path) -> None:
+    import_orders(shop, tmp_path, Order(A), as_of_now=NOW)
+    again = import_orders(shop, tmp_path, Order(A), as_of_now=NOW + timedelta(days=2))
+    plain = import_orders(shop, tmp_path, Order(A))
+    for report in (again, plain):
+        assert [counts(file) for file in report.files] == [(0, 0, 1, 0), (0, 0, 1, 0)]
+    assert read(shop).created_at == NOW - timedelta(hours=1)
+
+
+def test_a_shop_at_its_own_times_is_not_moved_afterwards(shop: Database, tmp_path: Path) -> None:
+    import_orders(shop, tmp_path, Order(A))
+    with pytest.raises(BadFile, match="its own times"):
+        import_orders(shop, tmp_path, Order(A), as_of_now=NOW)
+
+
+def test_as_of_now_needs_an_order_list(shop: Database, tmp_path: Path) -> None:
+    scans = exports.courier_answer("YT1234567890", ("2026-11-18 14:00:00", "0"))
+    with pytest.raises(BadFile, match="without an order list"):
+        import_files(shop, [write(tmp_path, "scans.jsonl", scans)], as_of_now=NOW)
+
+
+# --- scans, gifts ---
+
+
+def test_a_later_courier_answer_adds_its_new_scans(shop: Database, tmp_path: Path) -> None:
+    old = ("2026-11-18 09:00:00", "0")
+    first = exports.courier_answer("YT1234567890", old)
+    second = exports.courier_answer("YT1234567890", ("2026-11-19 09:00:00", "301"), old, state="3")
+    for text, expected in ((first, (1, 0, 0, 0)), (second, (0, 1, 0, 0)), (second, (0, 0, 1, 0))):
+        assert counts(import_files(shop, [write(tmp_path, "scans.jsonl", text)]).files[0]) == expected
+    with shop.reading() as session:
+        assert [scan.code for scan in courier.shown_scans(session, "YT1234567890", NOW)] == ["301", "0"]
+
+
+def test_the_stock_of_gifts_moves_only_with_a_new_word_of_the_catalogue(shop: Database, tmp_path: Path) -> None:
+    import_files(shop, [write(tmp_path, "gifts.csv", exports.GIFTS)])
+    with shop.writing() as session:
+        session.get_one(GiftRow, "GP-1").stock = 150
+    assert counts(import_files(shop, [write(tmp_path, "gifts.csv", exports.GIFTS)]).files[0]) == (0, 0, 2, 0)
+    changed = exports.GIFTS.replace("3900,200", "3900,90").replace("1500,500", "1500,many")
+    report = import_files(shop, [write(tmp_path, "gifts.csv", changed)])
+    assert counts(report.files[0]) == (0, 1, 0, 1)
+    with shop.reading() as session:
+        assert session.get_one(GiftRow, "GP-1").stock == 90
+
+
+# --- the real thing ---
+
+
+@pytest.mark.skipif(not REAL_DATA.is_dir(), reason="the shop's exports are not beside this checkout (../shared/data)")
+def test_the_shops_own_exports_go_in_whole(shop: Database) -> None:
+    files = sorted(path for path in REAL_DATA.iterdir() if path.is_file())
+    later = sorted((REAL_DATA / "later").iterdir())
+    first = import_files(shop, files, as_of_now=NOW)
+    assert reasons(first) == ""
+    with shop.reading() as session:
+        found = orders.all_orders(session)
+        lines = session.scalars(select(LineRow)).all()
+    assert (len(found), len(lines)) == (108, 164)
+    for order in found:
+        assert sum(line.paid_fen for line in order.lines) + min(order.postage_fen, order.paid_fen) == order.paid_fen
+        assert (order.state in {"shipped", "finished"}) == (
+            all(line.place == "shipped" for line in order.lines) and bool(order.parcels)
+        )
+    assert max(order.created_at for order in found) == NOW - timedelta(hours=1)
+    report = import_files(shop, later, as_of_now=NOW + timedelta(days=1))
+    assert {file.kind: counts(file) for file in report.files} == {"lines": (0, 5, 159, 0), "orders": (0, 4, 104, 0)}
+    for again in (files, later):
+        report = import_files(shop, again)
+        assert {(file.new, file.changed, len(file.rejected)) for file in report.files} == {(0, 0, 0)}
+    with shop.reading() as session:
+        assert payments.audit(session) == []

@@ -1,0 +1,235 @@
+"""Records of cases, how a case is named, notices, the outbox, the staff, and the world outside."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from sqlalchemy.orm import Session
+
+from casework.shop import notices, orders, outbox, outside, payments, records
+from casework.shop.claims import claimed_lines
+from casework.shop.database import Database
+from casework.shop.errors import BadRequest
+from casework.shop.staff import all_staff, load_sample_if_empty, set_present
+from state_machines.roles import Role
+from tests.shop.steps import CASE, NOW, ORDER, OTHER, an_order, claim, hold, open_case, parcels, pieces
+
+
+def close(session: Session, *, run_id: str = "run", outcome: str = "refunded", **view: Any) -> None:
+    """The case ends."""
+    records.close_record(
+        session, case_id=CASE, run_id=run_id, view={"amount_fen": 25_000, **view}, outcome=outcome, at=NOW
+    )
+
+
+def test_a_case_is_recorded_from_opening_to_end(shop: Database) -> None:
+    with shop.writing() as session:
+        for _ in range(2):
+            open_case(session)
+        assert records.open_cases_of_order(session, ORDER) == [CASE]
+        close(session)
+        close(session, outcome="kept")
+        assert records.open_cases_of_order(session, ORDER) == []
+        (record,) = records.find_records(session)
+    assert (record.outcome, record.amount_fen, record.closed_at) == ("refunded", 25_000, NOW)
+    assert record.view == {"amount_fen": 25_000}
+
+
+def test_the_end_of_a_case_that_was_never_opened_is_refused(shop: Database) -> None:
+    with shop.writing() as session, pytest.raises(LookupError, match=CASE):
+        close(session)
+
+
+def test_a_new_run_takes_over_what_a_dead_one_left(shop: Database) -> None:
+    with shop.writing() as session:
+        an_order(session)
+        claim(session, pieces((1, 1)))
+        hold(session, pieces((1, 1)))
+        open_case(session, run_id="second")
+        assert claimed_lines(session, CASE) == [(ORDER, 1)]
+        assert records.open_cases_of_order(session, ORDER) == [CASE]
+        assert [(one.run_id, one.outcome) for one in records.find_records(session, closed=True)] == [
+            ("run", "superseded")
+        ]
+
+
+@pytest.mark.parametrize(
+    ("filters", "found"),
+    [
+        ({}, {CASE, OTHER}),
+        ({"order_id": ORDER}, {CASE, OTHER}),
+        ({"order_id": "1"}, set[str]()),
+        ({"opened_by": "aftersale.1"}, {CASE, OTHER}),
+        ({"flow": "return-after-shipping"}, set[str]()),
+        ({"outcome": "refunded"}, {CASE}),
+        ({"closed": True}, {CASE}),
+        ({"closed": False}, {OTHER}),
+        ({"since": NOW + timedelta(seconds=1)}, set[str]()),
+    ],
+)
+def test_records_are_found_by_every_filter(shop: Database, filters: dict[str, Any], found: set[str]) -> None:
+    with shop.writing() as session:
+        open_case(session)
+        open_case(session, OTHER)
+        close(session)
+        assert {record.case_id for record in records.find_records(session, **filters)} == found
+
+
+def test_who_spoke_for_the_buyer_was_involved(shop: Database) -> None:
+    trail = [
+        {"by": "aftersale.2", "trigger": "buyer_insists", "accepted": True},
+        {"by": "aftersale.3", "trigger": "give_reason", "accepted": False},
+        {"by": "aftersale-lead.1", "trigger": "approve", "accepted": True},
+    ]
+    with shop.writing() as session:
+        open_case(session)
+        close(session, trail=trail)
+        assert records.involved_in(session, CASE) == ["aftersale.1", "aftersale.2"]
+
+
+def test_a_case_is_named_by_its_id_its_order_its_waybill_or_an_end_of_one(shop: Database) -> None:
+    with shop.writing() as session:
+        an_order(session, shipped=True)
+        open_case(session)
+        waybill = parcels(session)[0].waybill
+        for text in (CASE, ORDER, waybill, "0001", f" {ORDER[-6:]} ", waybill[-5:], CASE[-25:]):
+            assert records.resolve_case(session, text) == [CASE], text
+        for text in ("001", "", "9999", "%001", "____", "2345"):
+            assert records.resolve_case(session, text) == [], text
+
+
+def test_several_cases_that_fit_are_all_named_and_a_whole_id_is_enough(shop: Database) -> None:
+    with shop.writing() as session:
+        an_order(session)
+        open_case(session)
+        open_case(session, f"{CASE}-1")
+        assert records.resolve_case(session, ORDER) == [CASE, f"{CASE}-1"]
+        assert records.resolve_case(session, CASE) == [CASE]
+
+
+def test_open_cases_are_told_once_what_happened_outside(shop: Database) -> None:
+    with shop.writing() as session:
+        an_order(session)
+        open_case(session)
+        outside.set_address(session, ORDER, "somewhere else", at=NOW)
+        outside.ship(session, ORDER, lines=[1], at=NOW)
+        outside.ship(session, ORDER, lines=[2], at=NOW)
+        waiting = notices.pending(session)
+        assert [(one.case_id, one.trigger) for one in waiting] == [(CASE, "order_changed"), (CASE, "order_gone")]
+        for one in waiting:
+            notices.delivered(session, one.id)
+        assert notices.pending(session) == []
+        outside.refunded(session, ORDER, at=NOW)
+        assert [one.trigger for one in notices.pending(session)] == ["order_gone"]
+
+
+def test_a_notice_comes_and_goes_with_its_change(shop: Database) -> None:
+    with shop.writing() as session:
+        an_order(session)
+        open_case(session)
+
+    def ship_and_fail() -> None:
+        with shop.writing() as session:
+            outside.ship(session, ORDER, at=NOW)
+            raise ValueError("no")
+
+    with pytest.raises(ValueError, match="no"):
+        ship_and_fail()
+    with shop.reading() as session:
+        assert notices.pending(session) == []
+
+
+def test_the_same_address_again_is_no_change(shop: Database) -> None:
+    with shop.writing() as session:
+        an_order(session)
+        open_case(session)
+        address = orders.read_order(session, ORDER).addresses[0]
+        outside.set_address(session, ORDER, address, at=NOW)
+        assert notices.pending(session) == []
+
+
+def test_an_order_ships_in_parts_and_its_state_follows(shop: Database) -> None:
+    with shop.writing() as session:
+        an_order(session)
+        first = outside.ship(session, ORDER, lines=[1], at=NOW)
+        assert orders.read_order(session, ORDER).state == "partly_shipped"
+        second = outside.ship(session, ORDER, at=NOW, waybill="YT1234567890")
+        assert orders.read_order(session, ORDER).state == "shipped"
+        assert first != second == "YT1234567890"
+
+
+def test_what_cannot_ship_is_refused(shop: Database) -> None:
+    with shop.writing() as session:
+        an_order(session)
+        an_order(session, order_id="3300000001", paid=False)
+        with pytest.raises(BadRequest, match="line 7"):
+            outside.ship(session, ORDER, lines=[1, 7], at=NOW)
+        assert parcels(session) == []
+        with pytest.raises(BadRequest, match="unpaid"):
+            outside.ship(session, "3300000001", at=NOW)
+        outside.ship(session, ORDER, at=NOW)
+        with pytest.raises(BadRequest, match="nothing"):
+            outside.ship(session, ORDER, at=NOW)
+
+
+def test_a_paid_trade_that_closes_goes_back_to_the_buyer_whole(shop: Database) -> None:
+    with shop.writing() as session:
+        an_order(session, postage_fen=1_200)
+        outside.close(session, ORDER, at=NOW)
+        order = orders.read_order(session, ORDER)
+        assert (order.state, order.refunded_fen, order.paid) == ("closed", 26_200, True)
+        assert payments.audit(session) == []
+        with pytest.raises(BadRequest, match="closed already"):
+            outside.close(session, ORDER, at=NOW)
+        with pytest.raises(BadRequest, match="left to refund"):
+            outside.refunded(session, ORDER, at=NOW)
+
+
+def test_a_shipped_trade_that_the_platform_refunds_gets_its_postage_too(shop: Database) -> None:
+    with shop.writing() as session:
+        an_order(session, postage_fen=1_200, shipped=True)
+        assert outside.refunded(session, ORDER, at=NOW) == 26_200
+        assert [entry.line for entry in payments.ledger(session)] == [1, 2, 0]
+
+
+def test_a_message_is_posted_once_a_key(shop: Database) -> None:
+    def post(session: Session) -> bool:
+        return outbox.post(
+            session,
+            key="k",
+            case_id=CASE,
+            to="buyer",
+            recipient=None,
+            template="t",
+            parameters={"amount": "1.00"},
+            text_zh="您好",
+            text_en="hello",
+            at=NOW,
+        )
+
+    with shop.writing() as session:
+        assert [post(session), post(session)] == [True, False]
+        assert [letter.text_zh for letter in outbox.letters(session, case_id=CASE)] == ["您好"]
+
+
+def test_the_sample_staff_is_loaded_when_there_is_none(shop: Database) -> None:
+    with shop.writing() as session:
+        assert [load_sample_if_empty(session), load_sample_if_empty(session)] == [True, False]
+        staff = {member.id: member for member in all_staff(session)}
+    assert len(staff) == 23
+    assert staff["aftersale-lead.2"].roles == ["aftersale_agent", "aftersale_supervisor"]
+    assert (staff["aftersale-lead.3"].present, staff["aftersale-lead.3"].deputy) == (False, "aftersale.2")
+    assert (staff["aftersale-lead.4"].limit_fen, staff["aftersale-lead.1"].limit_fen) == (50_000, None)
+    assert {role for member in staff.values() for role in member.roles} <= {role.value for role in Role}
+    assert {member.deputy for member in staff.values() if member.deputy} <= staff.keys()
+
+
+def test_staff_come_and_go(shop: Database) -> None:
+    with shop.writing() as session:
+        load_sample_if_empty(session)
+        set_present(session, "aftersale.1", present=False)
+        assert not next(one for one in all_staff(session) if one.id == "aftersale.1").present
+        with pytest.raises(BadRequest, match=r"nobody\.1"):
+            set_present(session, "nobody.1", present=True)
