@@ -9,7 +9,7 @@ RUNTIME := $(VENV)/.runtime-ready
 DEV := $(VENV)/.dev-ready
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo run test check format generate histories screenshots requirements bench clean
+.PHONY: help setup demo run test check format generate histories screenshots requirements clean
 
 help: ## this list
 	@echo "Casework: make TARGET"
@@ -62,10 +62,6 @@ requirements: $(DEV) ## pin anew what pyproject.toml asks for; ARGS=--upgrade ta
 	$(PIN) $(ARGS) --group build --output-file requirements/runtime.txt pyproject.toml
 	$(PIN) $(ARGS) --group build --group dev --constraint requirements/runtime.txt \
 		--output-file requirements/dev.txt pyproject.toml
-
-bench: $(DEV) ## measured against a bare Temporal workflow in the same run
-	@$(RUN) -m casework.server_program --own
-	$(RUN) -m bench $(ARGS)
 
 clean: ## remove the environment and caches, never your data in .casework
 	rm -rf "$(VENV)" .pytest_cache .ruff_cache .hypothesis

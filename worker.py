@@ -83,6 +83,8 @@ def build_worker(
             orders.read_standing,
             orders.hold,
             orders.mark_goods_back,
+            orders.mark_left,
+            orders.mark_order,
             orders.settle,
             orders.restore,
             payments.pay,

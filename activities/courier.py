@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from temporalio import activity
 
-from activities.orders import OrderStep
+from activities.orders import OrderStep, writing_for
 from casework.shop import courier
 from casework.shop.database import Database
 
@@ -19,10 +19,10 @@ class CourierActivities:
     @activity.defn
     def intercept(self, step: OrderStep) -> bool:
         """Ask the courier to stop the parcel of these lines and bring it back; False if it cannot be stopped."""
-        with self._database.writing() as session:
+        with writing_for(self._database, step) as session:
             return courier.intercept(
                 session,
-                key=step.key("intercept"),
+                key=step.round_key("intercept"),
                 case_id=step.case_id,
                 order_id=step.order_id,
                 lines=step.lines,

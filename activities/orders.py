@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Generator
+from contextlib import contextmanager
 from datetime import datetime
 
 from pydantic import BaseModel, Field
+from sqlalchemy.orm import Session
 from temporalio import activity
+from temporalio.exceptions import ApplicationError
 
 from activities.messages import post_all
 from casework.money import LineQuantity
-from casework.shop import claims, flags, holds, orders, settling
+from casework.shop import claims, flags, holds, orders, records, settling
 from casework.shop.database import Database
+from casework.shop.errors import CaseOver
 from casework.standing import Standing
 from casework.templates import Post
 
@@ -24,10 +29,16 @@ class OrderStep(BaseModel):
     lines: list[LineQuantity]
     at: datetime
     posts: list[Post] = Field(default_factory=list[Post])
+    round: int = 0
+    """Which time it is that the case does this, where it may do it again: goods can leave and come back twice."""
 
     def key(self, purpose: str) -> str:
         """The step's idempotency key: the case's one execution, and the purpose."""
         return f"{self.case_id}/{self.run_id}/{purpose}"
+
+    def round_key(self, purpose: str) -> str:
+        """As `key`, for a step that the case may do again in a later round."""
+        return self.key(f"{purpose}/{self.round}")
 
 
 class HoldStep(OrderStep):
@@ -36,18 +47,50 @@ class HoldStep(OrderStep):
     handed_over_profile: bool
 
 
-class SettleStep(OrderStep):
-    """Settle a refund: `goods_back` if the parcel had left and came back."""
+class ParcelBackStep(OrderStep):
+    """A parcel of the lines came back: the one with this waybill, or all of them."""
 
-    goods_back: bool
+    waybill: str | None
+
+
+class ParcelBack(BaseModel):
+    """Whether none of the lines is out any more, what still is, and why nothing was marked (None if it was).
+
+    Still out are waybills, and `line 2` for a line that left without one.
+    """
+
+    all_back: bool
+    still_out: list[str]
+    refused: str | None
+
+
+class SettleStep(OrderStep):
+    """Settle a refund, or restore the order, with a memo."""
+
     memo: str
 
 
 class Held(BaseModel):
-    """Whether the hold was taken (it is not, where a line has left), and the flag that was found."""
+    """Whether the hold was taken (it is not, where a line has left), and the order's own flag."""
 
     held: bool
     flag_found: str
+
+
+@contextmanager
+def writing_for(database: Database, step: OrderStep) -> Generator[Session]:
+    """One transaction of a step of a case that is still open.
+
+    Raises:
+        ApplicationError: not retryable, where the case is over: Temporal gave this attempt up and went on.
+
+    """
+    try:
+        with database.writing() as session:
+            records.require_open(session, step.case_id, step.run_id)
+            yield session
+    except CaseOver as late:
+        raise ApplicationError(str(late), type="CaseOver", non_retryable=True) from None
 
 
 class OrderActivities:
@@ -60,11 +103,12 @@ class OrderActivities:
     @activity.defn
     def check_and_claim(self, step: OrderStep) -> Standing:
         """How do the lines stand? If nothing speaks against it, claim them for this case in the same transaction."""
-        with self._database.writing() as session:
+        with writing_for(self._database, step) as session:
+            # what is read stays true until the claim is written
+            orders.lock_order(session, step.order_id)
             standing = orders.standing(session, step.order_id, step.lines, at=step.at, case_id=step.case_id)
-            if standing.claimed_by is None:
-                taken_by = claims.claim_lines(session, step.case_id, step.order_id, step.lines)
-                standing = standing.model_copy(update={"claimed_by": taken_by})
+            if standing.claimed_by is None and standing.paid and not (standing.closed or standing.refunded):
+                claims.claim_lines(session, step.case_id, step.order_id, step.lines)
             post_all(session, step.case_id, step.run_id, step.posts, step.at)
         return standing
 
@@ -77,7 +121,7 @@ class OrderActivities:
     @activity.defn
     def hold(self, step: HoldStep) -> Held:
         """Hold the lines against shipping and mark the order: one atomic race, which exactly one side wins."""
-        with self._database.writing() as session:
+        with writing_for(self._database, step) as session:
             result = holds.hold_lines(
                 session,
                 step.case_id,
@@ -90,29 +134,48 @@ class OrderActivities:
         return Held(held=result.held, flag_found=result.flag_found)
 
     @activity.defn
-    def mark_goods_back(self, step: OrderStep) -> None:
-        """The parcel that had left has come back."""
-        with self._database.writing() as session:
-            settling.mark_goods_back(
+    def mark_order(self, step: HoldStep) -> None:
+        """Mark the order as one whose refund was asked, where holding it did not: the warehouse was asked first."""
+        with writing_for(self._database, step) as session:
+            holds.mark_order(
+                session, step.case_id, step.order_id, handed_over_profile=step.handed_over_profile, at=step.at
+            )
+            post_all(session, step.case_id, step.run_id, step.posts, step.at)
+
+    @activity.defn
+    def mark_left(self, step: OrderStep) -> None:
+        """The warehouse says that the lines have left; their waybill is not known."""
+        with writing_for(self._database, step) as session:
+            settling.mark_left(session, order_id=step.order_id, lines=step.lines)
+            post_all(session, step.case_id, step.run_id, step.posts, step.at)
+
+    @activity.defn
+    def mark_goods_back(self, step: ParcelBackStep) -> ParcelBack:
+        """A parcel that had left has come back, or all of them; a waybill of other lines is refused."""
+        with writing_for(self._database, step) as session:
+            back = settling.mark_goods_back(
                 session,
-                key=step.key("goods_back"),
+                key=step.round_key("goods_back") + (f"/{step.waybill}" if step.waybill is not None else ""),
                 case_id=step.case_id,
                 order_id=step.order_id,
                 lines=step.lines,
                 at=step.at,
+                waybill=step.waybill,
             )
+            if back.refused is None:
+                post_all(session, step.case_id, step.run_id, step.posts, step.at)
+        return ParcelBack(all_back=back.all_back, still_out=back.still_out, refused=back.refused)
 
     @activity.defn
     def settle(self, step: SettleStep) -> None:
         """Strike the refunded lines from shipping, let hold and claim go, write the memo, tell the buyer."""
-        with self._database.writing() as session:
+        with writing_for(self._database, step) as session:
             settling.settle_refund(
                 session,
                 key=step.key("settle"),
                 case_id=step.case_id,
                 order_id=step.order_id,
                 lines=step.lines,
-                goods_back=step.goods_back,
                 memo=step.memo,
                 at=step.at,
             )
@@ -121,14 +184,13 @@ class OrderActivities:
     @activity.defn
     def restore(self, step: SettleStep) -> None:
         """Put the order back as it was: flag wish gone, hold and claim let go, goods that came back ship again."""
-        with self._database.writing() as session:
+        with writing_for(self._database, step) as session:
             settling.restore_order(
                 session,
                 key=step.key("restore"),
                 case_id=step.case_id,
                 order_id=step.order_id,
                 lines=step.lines,
-                goods_back=step.goods_back,
                 at=step.at,
             )
             if step.memo:

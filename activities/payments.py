@@ -8,7 +8,7 @@ from pydantic import BaseModel
 from temporalio import activity
 from temporalio.exceptions import ApplicationError
 
-from activities.orders import OrderStep
+from activities.orders import OrderStep, writing_for
 from casework.shop import payments
 from casework.shop.database import Database
 from casework.shop.errors import BadRequest
@@ -17,10 +17,9 @@ REFUSED_FOR_GOOD = "PaymentRefused"
 
 
 class Payment(OrderStep):
-    """A payment of `amount_fen` for the lines; `goods_back` if the parcel had left and came back."""
+    """A payment of `amount_fen` for the lines."""
 
     amount_fen: int
-    goods_back: bool
     purpose: str = "refund"
 
 
@@ -31,17 +30,22 @@ class HandPayment(Payment):
 
 
 class Paid(BaseModel):
-    """What came of it: paid now, found already paid, not paid because the lines left, or because the amount changed."""
+    """What came of it: paid now, found already paid, not paid because the lines left, or because the amount changed.
+
+    `paid_fen` is what was really sent for these lines; `due_fen` what is due for them now, in fen.
+    """
 
     status: Literal["paid", "already_paid", "left", "changed"]
     paid_fen: int
+    due_fen: int
     reference: str | None = None
 
 
 class Recorded(BaseModel):
-    """Why a payment by hand was not recorded; None if it was."""
+    """Why a payment by hand was not recorded (None if it was), and what is due for the lines now, in fen."""
 
     refused: str | None
+    due_fen: int
 
 
 class PaymentActivities:
@@ -60,7 +64,7 @@ class PaymentActivities:
 
         """
         try:
-            with self._database.writing() as session:
+            with writing_for(self._database, payment) as session:
                 result = payments.pay_refund(
                     session,
                     key=payment.key(payment.purpose),
@@ -69,17 +73,17 @@ class PaymentActivities:
                     lines=payment.lines,
                     amount_fen=payment.amount_fen,
                     at=payment.at,
-                    goods_back=payment.goods_back,
                 )
         except payments.PaymentRefused as refused:
             raise ApplicationError(str(refused), type=REFUSED_FOR_GOOD, non_retryable=True) from None
-        return Paid(status=result.status, paid_fen=result.paid_fen, reference=result.reference)
+        return Paid(status=result.status, paid_fen=result.paid_fen, due_fen=result.due_fen, reference=result.reference)
 
     @activity.defn
     def record_paid_by_hand(self, payment: HandPayment) -> Recorded:
-        """Write down what was paid by hand: the reference never used before, the amount the one due."""
+        """Write down what was paid by hand: the reference never used before, the amount due, the goods not out."""
+        refused: str | None = None
         try:
-            with self._database.writing() as session:
+            with writing_for(self._database, payment) as session:
                 payments.record_paid_by_hand(
                     session,
                     key=payment.key(payment.purpose),
@@ -90,6 +94,8 @@ class PaymentActivities:
                     payment_reference=payment.payment_reference,
                     at=payment.at,
                 )
-        except BadRequest as refused:
-            return Recorded(refused=str(refused))
-        return Recorded(refused=None)
+        except BadRequest as error:
+            refused = str(error)
+        with self._database.reading() as session:
+            owed = payments.amount_due(session, payment.order_id, payment.lines, case_id=payment.case_id)
+        return Recorded(refused=refused, due_fen=sum(entry.amount_fen for entry in owed))

@@ -10,9 +10,16 @@ from typing import Any, Generic, Self, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from casework.messages import Message, OrderId, StaffId, Text, Time
+from casework.messages import OrderId, StaffId, Text
 from casework.policy import ShopPolicy
 from state_machines.roles import Role
+
+MOST_REFUSED = 200
+MOST_ANSWERS = 1_000
+MOST_KEPT = 50
+"""How many refused lines, answers and unused facts a case keeps: it is carried whole in one Temporal payload."""
+LONGEST_WHY = 300
+FORGOTTEN = "no_longer_listed"
 
 
 class Start(BaseModel):
@@ -127,8 +134,33 @@ class Case(BaseModel, Generic[FiguresT]):
     approvals: list[Approval] = Field(default_factory=list[Approval])
     involved: list[str] = Field(default_factory=list[str])
     """Who opened this case or one it came from, or spoke for the buyer in it: they may not approve it."""
+    forgotten: int = 0
+    """How many refused lines are no longer listed."""
     money_sent: bool = False
-    cancel_requested: bool = False
+
+    def note_refused(self, line: TrailLine) -> None:
+        """Put a refused line in the trail; the newest are kept whole, older ones are only counted.
+
+        A case must never grow beyond what Temporal carries, whatever strangers send.
+        """
+        line.why = line.why and line.why[:LONGEST_WHY]
+        self.trail.append(line)
+        refused = [one for one in self.trail if not one.accepted and one.trigger != FORGOTTEN]
+        if len(refused) <= MOST_REFUSED:
+            return
+        self.trail.remove(refused[0])
+        self.forgotten += 1
+        counted = next((one for one in self.trail if one.trigger == FORGOTTEN), None)
+        if counted is None:
+            counted = TrailLine(at=line.at, by="system", trigger=FORGOTTEN, accepted=False)
+            self.trail.insert(0, counted)
+        counted.at, counted.why = line.at, f"{self.forgotten} older refused messages are no longer listed"
+
+    def remember_answer(self, key: str, answer: Answer) -> None:
+        """Keep what became of a message, so that a resend is harmless; the newest are kept."""
+        self.answers[key] = answer
+        while len(self.answers) > MOST_ANSWERS:
+            del self.answers[next(iter(self.answers))]
 
     @property
     def figures(self) -> FiguresT:
@@ -198,23 +230,10 @@ class CaseView(BaseModel):
     trail: list[TrailLine]
     policy: str
     links: list[str]
+    note: str | None
+    """What was said when the case was opened."""
     kept: list[str]
     """Facts that came before the case could use them, by trigger."""
 
 
-__all__ = [
-    "Actor",
-    "Answer",
-    "Approval",
-    "Case",
-    "CaseFigures",
-    "CaseView",
-    "IfSilent",
-    "KeptFact",
-    "Message",
-    "Start",
-    "Time",
-    "TrailLine",
-    "WaitingFor",
-]
 KeptFact.model_rebuild()

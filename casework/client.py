@@ -38,10 +38,12 @@ from casework.messages import explain
 from casework.money import LineQuantity
 from casework.opening import BadStart, examine_start
 from casework.privacy import personal_text
+from casework.sentences import full_stop
 from casework.shop import notices, orders, records
 from casework.shop.database import Database
 from casework.shop.errors import UnknownOrder
 from casework.shop.staff import all_staff
+from casework.show import expected_roles
 from state_machines.common import CANCEL
 from state_machines.flows import FLOWS
 from state_machines.roles import Automatic, Role
@@ -53,6 +55,8 @@ AT_ONCE: Final = 20
 """Cases asked at the same time."""
 POLL_SECONDS: Final = 0.05
 
+FIELDS_OF_OTHER_CASES: Final = frozenset({"from_case", "order_terminated"})
+"""Fields of a start that only another case may fill in."""
 OPEN: Final = "ExecutionStatus = 'Running'"
 ResultT = TypeVar("ResultT")
 Handle = WorkflowHandle[Any, Any]
@@ -186,7 +190,7 @@ def prepare_start(database: Database, flow_name: str, fields: Mapping[str, Any])
     """
     flow = FLOWS[flow_name]
     payload = {name: value for name, value in fields.items() if value is not None}
-    for name in ("from_case", "order_terminated"):
+    for name in FIELDS_OF_OTHER_CASES:
         if name in payload:
             raise BadInput(f"{name} is only for cases that another case opens.")
     with database.reading() as session:
@@ -194,13 +198,8 @@ def prepare_start(database: Database, flow_name: str, fields: Mapping[str, Any])
             examined = examine_start(session, flow_name=flow_name, given=payload)
         except BadStart as refused:
             raise BadInput(f"{refused}.") from None
-        all_lines = {line.number for line in orders.read_order(session, examined.start.order_id).lines}
-    asked = [int(line["line"]) for line in cast("list[dict[str, int]]", payload.get("lines") or [])]
-    case_id = f"{flow_name}-{examined.start.order_id}"
-    if asked and set(asked) != all_lines:
-        case_id += "-" + ".".join(str(line) for line in sorted(asked))
     lines = tuple(LineQuantity.model_validate(line) for line in examined.resolved["lines"])
-    return PreparedStart(flow, case_id, payload, lines)
+    return PreparedStart(flow, examined.case_id, payload, lines)
 
 
 def check_message(
@@ -428,7 +427,7 @@ class CaseworkClient:
         except WorkflowUpdateFailedError as error:
             cause = error.cause
             if isinstance(cause, ApplicationError) and cause.type in ("Refused", "BadStart"):
-                raise CaseRefused(_sentence(cause.message)) from None
+                raise CaseRefused(full_stop(cause.message)) from None
             await self._refuse_if_ended(case_id)
             raise
         except (WorkflowUpdateRPCTimeoutOrCancelledError, TimeoutError):
@@ -500,7 +499,7 @@ class CaseworkClient:
             view = await self.view(case_id)
             answers = [line for line in view.trail[known:] if line.trigger == CANCEL]
             if answers and not answers[0].accepted:
-                raise CaseRefused(_sentence(answers[0].why or "refused"))
+                raise CaseRefused(full_stop(answers[0].why or "refused"))
             if view.final:
                 return view
             await asyncio.sleep(POLL_SECONDS)
@@ -525,7 +524,7 @@ class CaseworkClient:
         query = f"{names.CASE_WAITING_FOR} IN ({quoted}) AND {OPEN}"
         case_ids = [execution.id async for execution in self.temporal.list_workflows(query)]
         views = await _each(case_ids, self._still_open)
-        waiting = [view for view in views if view is not None and wanted & set(_expected(view))]
+        waiting = [view for view in views if view is not None and wanted & set(expected_roles(view))]
         latest = datetime.max.replace(tzinfo=UTC)
         return sorted(waiting, key=lambda view: (view.due or latest, view.case_id))
 
@@ -533,7 +532,7 @@ class CaseworkClient:
         with self._database.reading() as session:
             actor, why = actor_named(all_staff(session), staff_id)
         if actor is None:
-            raise BadInput(_sentence(why or f"{staff_id} may not act"))
+            raise BadInput(full_stop(why or f"{staff_id} may not act"))
         return set(actor.grants)
 
     async def _still_open(self, case_id: str) -> CaseView | None:
@@ -612,8 +611,9 @@ class CaseworkClient:
         """
         with self._database.reading() as session:
             waiting = notices.pending(session)
+        failed: RPCError | None = None
         for notice in waiting:
-            if notice.trigger not in flow_of_case(notice.case_id).triggers:
+            if not _makes_sense(notice):
                 self._delivered(notice.id)
                 continue
             try:
@@ -622,8 +622,12 @@ class CaseworkClient:
                 )
             except RPCError as error:
                 if error.status is not RPCStatusCode.NOT_FOUND:
-                    raise
+                    # this one waits in the shop; the others are told all the same
+                    failed = error
+                    continue
             self._delivered(notice.id)
+        if failed is not None:
+            raise failed
         return len(waiting)
 
     def _delivered(self, notice_id: int) -> None:
@@ -651,6 +655,14 @@ _NO_WORKER: Final = (
 )
 
 
+def _makes_sense(notice: notices.Notice) -> bool:
+    """Whether the notice is for a case of a flow that we know, and the flow makes something of it."""
+    try:
+        return notice.trigger in flow_of_case(notice.case_id).triggers
+    except UnknownCase:
+        return False
+
+
 async def _each(case_ids: Sequence[str], ask: Callable[[str], Awaitable[ResultT]]) -> list[ResultT]:
     """Ask every case, a bounded number at the same time; in the order given."""
     gate = asyncio.Semaphore(AT_ONCE)
@@ -675,15 +687,6 @@ async def _why_failed(handle: Handle) -> str:
 
 def _ended(view: CaseView) -> CaseEnded:
     return CaseEnded(f"The case has ended: {view.case_id} is {view.outcome or view.state}.")
-
-
-def _sentence(text: str) -> str:
-    return text if text.endswith((".", "?", "!")) else f"{text}."
-
-
-def _expected(view: CaseView) -> tuple[Role, ...]:
-    state = FLOWS[view.flow].states.get(view.state) if view.flow in FLOWS else None
-    return state.expects if state is not None else ()
 
 
 def _line_of_record(record: records.CaseRecord) -> CaseLine:
@@ -715,7 +718,7 @@ def _line_of_view(view: CaseView) -> CaseLine:
         outcome=view.outcome,
         amount_fen=view.amount_fen,
         due=None if view.final else view.due,
-        waiting_for=_expected(view),
+        waiting_for=expected_roles(view),
         opened_by=view.opened_by,
         opened_at=view.opened_at,
         closed_at=None,

@@ -11,7 +11,7 @@ from temporalio.converter import DataConverter
 from temporalio.envconfig import ClientConfigProfile
 
 from casework.names import NAMESPACE
-from casework.server import read_running
+from casework.server_running import read_running
 
 CONNECT_SECONDS: Final = 2.5
 """How long a server may take to answer. A server that is there answers in a fraction of it."""

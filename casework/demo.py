@@ -10,10 +10,12 @@ import argparse
 import asyncio
 import json
 import os
+import shlex
 import shutil
 import signal
 import sys
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager, closing
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -27,18 +29,25 @@ from casework.case import CaseView
 from casework.connection import connect
 from casework.converter import DATA_CONVERTER
 from casework.money import format_yuan
-from casework.policy import load_policy
+from casework.policy import RefundBeforeShippingPolicy, load_policy
 from casework.sample_shop import write_sample_shop
-from casework.server import DEFAULT_PORT, DEFAULT_UI_PORT, RunningServer, read_running
+from casework.sentences import full_stop
+from casework.server import DEFAULT_PORT, DEFAULT_UI_PORT
+from casework.server_running import RunningServer, read_running
 from casework.settings import Settings
 from casework.shop import orders, payments
 from casework.shop.database import Database
+from casework.show import table
+from state_machines.roles import Automatic
 
 FLOW = "refund-before-shipping"
-AGENT, LEAD, FINANCE, CLERK = "aftersale.1", "aftersale-lead.5", "finance.3", "refund.1"
+# finance.1 deputises for finance.2, who is a supervisor too: in that inbox the supervisor's case would stand as well
+AGENT, LEAD, FINANCE, CLERK = "aftersale.1", "aftersale-lead.1", "finance.3", "refund.1"
 AT_ONCE = 2
 """Commands at the same time: as many as a small machine has cores."""
-START_SECONDS = 60
+START_SECONDS, STOP_SECONDS = 60, 30
+MARKER = ".a-casework-demo-lives-here"
+"""In the demo's home: what the demo made, it may delete."""
 
 
 class DemoFailed(Exception):
@@ -52,19 +61,17 @@ class Stage:
     home: Path
     database: Database
     client: Client
-    refused: int = 0
-    commands: int = 0
+    refused_by_shop: int = 0
     at_once: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(AT_ONCE))
 
     async def casework(self, *arguments: str, expect: int = 0) -> Any:
         """Run one public command; answers with its JSON, or with its sentence where it must not succeed."""
         async with self.at_once:
-            self.commands += 1
             done, out, err = await run_command(self.home, *arguments, "--json")
         if done != expect:
             raise DemoFailed(f"casework {' '.join(arguments)} ended with {done}, not {expect}: {err or out}")
         if expect:
-            self.refused += 1
+            self.refused_by_shop += arguments[0] == "shop"
             return err.strip()
         return json.loads(out)
 
@@ -210,7 +217,12 @@ async def run_command(home: Path, *arguments: str) -> tuple[int, str, str]:
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,
     )
-    out, err = await process.communicate()
+    try:
+        out, err = await process.communicate()
+    finally:
+        if process.returncode is None:
+            process.kill()
+            await process.wait()
     return process.returncode or 0, out.decode(), err.decode()
 
 
@@ -265,11 +277,40 @@ def refundable(database: Database) -> list[Order]:
     return found
 
 
+STEPS = {
+    "holding": "hold",
+    "refunding": "",  # whether it succeeded, the next state tells
+    "repairing_payment": "payment fails",
+    "settling": "paid",
+    "releasing": "released",
+    "intercepting": "courier",
+    "converting": "return",
+}
+"""How the table calls a state where not by its own name."""
+
+
 def _path_of(view: CaseView) -> str:
-    moves = [line for line in view.trail if line.accepted]
-    short = {"checking": "", "holding": "hold", "settling": "", "releasing": "", "converting": "", "refunding": "pay"}
-    names = [short.get(line.dest or "", line.dest or "") for line in moves[:-1]]
-    return " → ".join(name.removeprefix("awaiting_") for name in names if name)
+    """The way of a case that has ended, as in `hold → persuading → silence → paid`."""
+    steps: list[str] = []
+    for line in [line for line in view.trail if line.accepted][:-1]:
+        if line.by == Automatic.CLOCK:
+            steps.append("silence")
+        dest = line.dest or ""
+        steps.append("paid by hand" if line.trigger == "confirm_paid_by_hand" else STEPS.get(dest, dest))
+    return " → ".join(step.removeprefix("awaiting_").replace("_", " ") for step in steps if step)
+
+
+def _table(played: Sequence[tuple[Story, Order, CaseView]]) -> str:
+    return table(
+        (
+            f" …{order.order_id[-4:]}",
+            f"{format_yuan(order.amount_fen):>9}",
+            _path_of(view),
+            f"{view.outcome} ✓",
+            f"({story.title})",
+        )
+        for story, order, view in played
+    )
 
 
 async def _play(stage: Stage, story: Story, order: Order) -> tuple[Story, Order, CaseView]:
@@ -320,54 +361,71 @@ async def perform(home: Path, shop: Path | None, server: RunningServer) -> None:
     settings = Settings()
     policy = load_policy(settings.policy).refund_before_shipping
     with TemporaryDirectory() as folder:
-        files = _files_of(shop) if shop else write_sample_shop(Path(folder))
+        files = files_of(shop) if shop else write_sample_shop(Path(folder))
         done, out, err = await run_command(home, "import", "--as-of-now", *map(str, files), "--json")
         if done not in (0, 2):
             raise DemoFailed(err or out)
-    database = Database(f"sqlite:///{home / 'shop.db'}")
-    client = await connect(home, data_converter=DATA_CONVERTER)
-    stage = Stage(home, database, client)
-    with database.reading() as session:
-        counts = orders.count_orders(session)
-    print(f"✓ {counts.orders} orders, {counts.lines} lines        Temporal UI {server.ui}")
     if err.strip():
         print(err.strip())
+    client = await connect(home, data_converter=DATA_CONVERTER)
+    with closing(Database(f"sqlite:///{home / 'shop.db'}")) as database:
+        await _tell(Stage(home, database, client), policy, server)
 
+
+async def _tell(stage: Stage, policy: RefundBeforeShippingPolicy, server: RunningServer) -> None:
+    """Play the six and print what came of them; then leave the three, and print who decides them."""
+    with stage.database.reading() as session:
+        counts = orders.count_orders(session)
+    print(f"✓ {counts.orders} orders, {counts.lines} lines        Temporal UI {server.ui}")
     wanted = stories(policy.agent_limit_fen, policy.supervisor_limit_fen)
-    chosen = choose(refundable(database), wanted, policy.agent_limit_fen, policy.supervisor_limit_fen)
+    chosen = choose(refundable(stage.database), wanted, policy.agent_limit_fen, policy.supervisor_limit_fen)
     print("Six refunds, staff played through the public commands, time skipped:")
-    acts = [_play(stage, story, order) for story, order in zip(wanted, chosen, strict=False)]
-    played = await asyncio.gather(*acts)
-    for story, order, view in played:
-        money = format_yuan(order.amount_fen)
-        print(f" …{order.order_id[-4:]} {money:>10}  {_path_of(view)}  {view.outcome} ✓   ({story.title})")
+    try:
+        async with asyncio.TaskGroup() as group:
+            # the last three orders are for later
+            acts = [group.create_task(_play(stage, *one)) for one in zip(wanted, chosen, strict=False)]
+    except BaseExceptionGroup as failed:
+        raise failed.exceptions[0] from None
+    played = [act.result() for act in acts]
     paid, twice = _check(stage, played)
-    refused = stage.refused
+    refused = stage.refused_by_shop + sum(not line.accepted for _, _, view in played for line in view.trail)
+    print(_table(played))
+    print(f"Refused on the record: {refused}     Ledger: {paid} paid, {twice} twice")
     commands = await _leave_three(stage, chosen[len(wanted) :])
-    print(f"Refused, as they must be: {refused}     Ledger: {paid} paid, {twice} twice")
     print("Your turn: 3 cases wait. In another terminal, in this folder:")
-    print(f"  . .venv/bin/activate; export CASEWORK_HOME={home}")
+    print(f"  . .venv/bin/activate; export CASEWORK_HOME={shlex.quote(str(stage.home))}")
     for line in commands:
         print(f"  {line}")
     print(f"  casework inbox --by {FINANCE}     casework show {chosen[-1].order_id[-4:]}")
-    database.close()
 
 
-def _files_of(shop: Path) -> list[Path]:
-    """The exports in a folder (not in its subfolders: those are later ones)."""
+def files_of(shop: Path) -> list[Path]:
+    """The exports in a folder (not in its subfolders: those are later ones).
+
+    Raises:
+        DemoFailed: where there are none.
+
+    """
+    if not shop.is_dir():
+        raise DemoFailed(f"{shop} is no folder")
     files = sorted(path for path in shop.iterdir() if path.is_file() and path.suffix in (".csv", ".jsonl"))
     if not files:
         raise DemoFailed(f"{shop} holds no exports (.csv, .jsonl)")
     return files
 
 
-async def start_desk(home: Path) -> tuple[asyncio.subprocess.Process, RunningServer]:
-    """`casework up` on the demo's home, on the usual ports if they are free."""
+@asynccontextmanager
+async def running_desk(home: Path) -> AsyncGenerator[tuple[asyncio.subprocess.Process, RunningServer]]:
+    """`casework up` on the demo's home, on the usual ports if they are free; stopped politely however it ends.
+
+    Raises:
+        DemoFailed: where it does not come up; its last line says why.
+
+    """
     ports: list[str] = []
     if not await _is_free(DEFAULT_PORT) or not await _is_free(DEFAULT_UI_PORT):
         ports = ["--port", str(await _free_port()), "--ui-port", str(await _free_port())]
-    log = home / "up.log"
-    with log.open("wb") as out:
+    with (home / "up.log").open("wb") as out:
         desk = await asyncio.create_subprocess_exec(
             sys.executable,
             "-m",
@@ -380,19 +438,39 @@ async def start_desk(home: Path) -> tuple[asyncio.subprocess.Process, RunningSer
             stderr=out,
             start_new_session=True,  # Ctrl-C is for the demo, which then stops the desk politely
         )
-    async with asyncio.timeout(START_SECONDS):
-        while desk.returncode is None:
-            running = read_running(home)
-            if running is not None and (await run_command(home, "doctor"))[0] == 0:
-                return desk, running
-            await asyncio.sleep(0.2)
-    raise DemoFailed(f"casework up ended: {log.read_text().strip().splitlines()[-1:]}")
+    try:
+        yield desk, await _answering(desk, home)
+    finally:
+        await _stop(desk)
 
 
-async def stop_desk(desk: asyncio.subprocess.Process) -> None:
-    """Stop it politely, as Ctrl-C in its terminal would."""
-    if desk.returncode is None:
-        desk.send_signal(signal.SIGINT)
+async def _answering(desk: asyncio.subprocess.Process, home: Path) -> RunningServer:
+    """Wait until the desk's server and worker answer."""
+    what = f"did not come up within {START_SECONDS} s"
+    try:
+        async with asyncio.timeout(START_SECONDS):
+            while desk.returncode is None:
+                running = read_running(home)
+                if running is not None and (await run_command(home, "doctor"))[0] == 0:
+                    return running
+                await asyncio.sleep(0.2)
+            what = "ended"
+    except TimeoutError:
+        pass
+    said = (home / "up.log").read_text(errors="replace").strip().splitlines()
+    raise DemoFailed(f"casework up {what}: {said[-1] if said else 'it did not say why'}")
+
+
+async def _stop(desk: asyncio.subprocess.Process) -> None:
+    """Stop it politely, as Ctrl-C in its terminal would; one that does not listen is ended."""
+    if desk.returncode is not None:
+        return
+    desk.send_signal(signal.SIGINT)
+    try:
+        async with asyncio.timeout(STOP_SECONDS):
+            await desk.wait()
+    except TimeoutError:
+        desk.kill()
         await desk.wait()
 
 
@@ -414,38 +492,71 @@ async def _free_port() -> int:
     return port
 
 
-def _clear(home: Path) -> None:
-    shutil.rmtree(home, ignore_errors=True)
+def make_room(home: Path) -> None:
+    """An empty home for the demo: what an earlier demo left there goes; nothing else is ever deleted.
+
+    Raises:
+        DemoFailed: where something else lives there.
+
+    """
+    if home.exists():
+        if not home.is_dir():
+            raise DemoFailed(f"{home} is no folder")
+        if any(home.iterdir()) and not (home / MARKER).exists():
+            raise DemoFailed(f"{home} is not empty and was not made by a demo: name another folder with --home")
+        shutil.rmtree(home)
     home.mkdir(parents=True)
+    (home / MARKER).touch()
 
 
-async def main(shop: Path | None, home: Path) -> int:
-    """Play the demo; on a terminal the desk stays up until Ctrl-C."""
+async def main(shop: Path | None, home: Path) -> None:
+    """Play the demo; on a terminal the desk stays up until Ctrl-C.
+
+    Raises:
+        DemoFailed: something did not come out as it must.
+
+    """
+    if shop is not None:
+        files_of(shop)
     if read_running(home) is not None:
         raise DemoFailed(f"a demo is running already on {home}: stop it first (Ctrl-C in its terminal)")
-    _clear(home)
-    desk, server = await start_desk(home)
-    try:
+    make_room(home)
+    loop, playing = asyncio.get_running_loop(), asyncio.current_task()
+    assert playing is not None, "a coroutine runs in a task"  # noqa: S101 - for the type checker
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        loop.add_signal_handler(number, playing.cancel)
+    async with running_desk(home) as (desk, server):
         await perform(home, shop, server)
         if sys.stdout.isatty():
-            print("The desk stays up; Ctrl-C stops it.")
+            print("The desk stays up; Ctrl-C stops it.", flush=True)
             stopped = asyncio.Event()
-            asyncio.get_running_loop().add_signal_handler(signal.SIGINT, stopped.set)
-            ended = asyncio.create_task(desk.wait())
-            await asyncio.wait({ended, asyncio.create_task(stopped.wait())}, return_when=asyncio.FIRST_COMPLETED)
-    finally:
-        await stop_desk(desk)
-    return 0
+            loop.add_signal_handler(signal.SIGINT, stopped.set)
+            waits = {asyncio.create_task(desk.wait()), asyncio.create_task(stopped.wait())}
+            await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
 
 
-if __name__ == "__main__":
+def run() -> int:
+    """The command; answers the exit code, and never shows a traceback."""
     parser = argparse.ArgumentParser(prog="make demo", description=__doc__)
     parser.add_argument("--shop", type=Path, help="a folder of exports (make demo SHOP=FOLDER)")
     parser.add_argument("--home", type=Path, default=Path(".casework-demo"), help="where the demo keeps its shop")
     given = parser.parse_args()
     try:
-        sys.exit(asyncio.run(main(given.shop, given.home)))
+        asyncio.run(main(given.shop, given.home))
     except DemoFailed as failed:
-        sys.exit(f"The demo failed: {failed}")
-    except KeyboardInterrupt:
-        sys.exit(0)
+        print(full_stop(f"The demo failed: {failed}"), file=sys.stderr)
+        return 1
+    except (KeyboardInterrupt, asyncio.CancelledError):
+        print("The demo was stopped.", file=sys.stderr)
+        return 130
+    except Exception as fault:
+        if sys.flags.dev_mode:
+            raise
+        what = " ".join(str(fault).split()) or "no more is known"
+        print(f"The demo failed: {type(fault).__name__}: {what} (python -X dev -m … shows where).", file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(run())

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Any
 from zoneinfo import ZoneInfo
 
 from temporalio.common import SearchAttributeKey, SearchAttributePair
 
 from casework import names
-from casework.case import Case, CaseView, IfSilent, WaitingFor
+from casework.case import Actor, Case, CaseView, IfSilent, WaitingFor
 from casework.messages import fields_of
 from casework.money import format_yuan
 from state_machines.common import CANCEL
@@ -45,19 +46,25 @@ def view_of(flow: Flow[Any], case: Case[Any]) -> CaseView:
         trail=case.trail,
         policy=case.policy.version if case.policy else "",
         links=case.links,
+        note=case.note,
         kept=[fact.trigger for fact in case.kept],
     )
 
 
 def waiting_for(flow: Flow[Any], case: Case[Any]) -> list[WaitingFor]:
-    """Everything that people may do in the case's state, with the roles that may and the fields it wants."""
+    """Everything that people may do in the case's state, with the roles that may and the fields it wants.
+
+    What a guard would refuse to everybody (a third `send_back`, say) is not offered: the machine itself is asked.
+    """
     if flow.states[case.state].kind is not StateKind.WAIT:
         return []
     roles: dict[str, list[str]] = {}
-    for row in flow.rows(case.state):
-        if row.roles:
-            known = roles.setdefault(row.trigger, [])
-            known.extend(role.value for role in row.roles if role.value not in known)
+    for trigger in dict.fromkeys(row.trigger for row in flow.rows(case.state)):
+        for role in flow.roles_of(trigger):
+            somebody = Actor(staff_id="", grants={role: None})
+            moved = flow.fire(Attempt(case, trigger, case.entered_at or case.opened_at, somebody))
+            if not isinstance(moved, Refusal):
+                roles.setdefault(trigger, []).append(role.value)
     return [
         WaitingFor(trigger=name, roles=who, fields=fields_of(flow.triggers[name].message))
         for name, who in roles.items()
@@ -99,10 +106,14 @@ def search_attributes(flow: Flow[Any], case: Case[Any]) -> list[SearchAttributeP
     ]
 
 
+def local_time(case: Case[Any], at: datetime) -> str:
+    """A time as people in the shop read it: in the shop's zone."""
+    return at.astimezone(ZoneInfo(case.figures.shop.timezone)).strftime("%Y-%m-%d %H:%M")
+
+
 def current_details(flow: Flow[Any], case: Case[Any]) -> str:
     """A small Markdown table for the Temporal UI: the state, who may act until when, what silence does, the path."""
     state = flow.states[case.state]
-    zone = ZoneInfo(case.figures.shop.timezone)
     lines = [
         "| | |",
         "|---|---|",
@@ -111,9 +122,9 @@ def current_details(flow: Flow[Any], case: Case[Any]) -> str:
         f"| 金额 amount | {format_yuan(case.amount_fen)} |",
     ]
     if state.kind is StateKind.WAIT and case.due is not None:
-        until = case.due.astimezone(zone).strftime("%Y-%m-%d %H:%M")
+        until = local_time(case, case.due)
         who = ", ".join(f"{role.label.zh} {role.value}" for role in state.expects)
-        lines.append(f"| 等待 waits for | {who} until {until} ({zone.key}) |")
+        lines.append(f"| 等待 waits for | {who} until {until} ({case.figures.shop.timezone}) |")
         silent = if_silent(flow, case)
         if silent is not None:
             pays = f", pays {format_yuan(silent.pays_fen)}" if silent.pays_fen else ""

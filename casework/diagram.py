@@ -1,4 +1,4 @@
-"""A flow as people read it: Mermaid text, an SVG picture, a table. All of it comes from the flow's table.
+"""A flow as people read it: Mermaid text and tables (its picture is `casework.svg`), all from the flow's table.
 
 Nothing here depends on the time and no file is touched, so a case may answer with its Mermaid text while it runs; only
 the table of waits reads the shipped policy, for its defaults.
@@ -88,6 +88,11 @@ def states_passed(flow: Flow[Any], case: Case[Any] | None) -> set[str]:
     return {flow.initial, case.state, *(name for source, dest, _ in steps_of(case) for name in (source, dest))}
 
 
+def letter_of(number: int) -> str:
+    """The letter that stands for a bundle, counted from 0, in pictures and short tables."""
+    return "ABCDEFGHIJKLMNOPQRSTUVWXYZ"[number % 26]
+
+
 def condition_of(flow: Flow[Any], row: Move[Any], language: str) -> str:
     """The row's *only if* in words; "otherwise" where rows before it take the other cases."""
     if row.only_if:
@@ -173,27 +178,8 @@ def _plain(text: str) -> str:
 # --- the table ---
 
 
-def table_markdown(flow: Flow[Any], language: str = "en") -> str:
-    """The flow as documentation: its moves, its waits, its triggers, each a Markdown table."""
-    waits, triggers = _HEADINGS[language][2:4]
-    return "\n".join(
-        [
-            moves_markdown(flow, language),
-            f"### {waits}\n",
-            waits_markdown(flow, language),
-            f"### {triggers}\n",
-            triggers_markdown(flow, language),
-        ]
-    )
-
-
 def moves_markdown(flow: Flow[Any], language: str = "en") -> str:
     """The moves: trigger, from, to, who, only if. Rows that differ only in their source stand on one line."""
-    together: dict[tuple[Any, ...], list[Move[Any]]] = {}
-    for row in flow.moves:
-        key = (row.trigger, row.dest, row.who, row.only_if)
-        # a row without a condition is read against the rows before it, so it keeps its own line
-        together.setdefault(key if row.only_if else (*key, condition_of(flow, row, "en")), []).append(row)
     return markdown_table(
         _HEADINGS[language][0],
         (
@@ -205,9 +191,51 @@ def moves_markdown(flow: Flow[Any], language: str = "en") -> str:
                 ", ".join(_named(who, who.label, language) for who in rows[0].who),
                 condition_of(flow, rows[0], language),
             )
-            for rows in together.values()
+            for rows in _alike(flow)
         ),
     )
+
+
+def _alike(flow: Flow[Any]) -> list[list[Move[Any]]]:
+    """The moves, those that differ only in their source together."""
+    together: dict[tuple[Any, ...], list[Move[Any]]] = {}
+    for row in flow.moves:
+        key = (row.trigger, row.dest, row.who, row.only_if)
+        # a row without a condition is read against the rows before it, so it keeps its own line
+        together.setdefault(key if row.only_if else (*key, condition_of(flow, row, "en")), []).append(row)
+    return list(together.values())
+
+
+def moves_in_short(flow: Flow[Any], language: str = "en") -> str:
+    """The moves as a short table in labels alone, to stand beside the picture.
+
+    What one trigger does from one state is one line, and states that stand for many are lettered as in the picture.
+    """
+    bundles = arrows_of(flow)[1]
+    letters = {(one.row.trigger, one.sources): letter_of(number) for number, one in enumerate(bundles)}
+    together: dict[tuple[Any, ...], dict[tuple[Any, ...], list[Move[Any]]]] = {}
+    for row in _alike(flow):
+        sources = tuple(one.source for one in row)
+        same = together.setdefault((row[0].trigger, sources, row[0].who), {})
+        same[row[0].dest, row[0].only_if] = row
+    lines: list[tuple[str, ...]] = []
+    for (trigger, sources, who), ways in together.items():
+        where = letters.get((trigger, sources)) or _join((flow.states[name].label for name in sources), language)
+        leads = [_to_in_short(flow, rows[0], language) for rows in ways.values()]
+        label = flow.triggers[trigger].label.in_language(language)
+        lines.append((where, label, _people(who, language), "; ".join(leads)))
+    below = "".join(
+        f"\n{letter}: {_join((flow.states[name].label for name in sources), language)}.\n"
+        for (_, sources), letter in letters.items()
+    )
+    return markdown_table(_HEADINGS[language][3], lines) + below
+
+
+def _to_in_short(flow: Flow[Any], row: Move[Any], language: str) -> str:
+    end = " ●" if flow.is_final(row.dest) else ""
+    condition = condition_of(flow, row, language)
+    dest = flow.states[row.dest].label.in_language(language) + end
+    return f"{dest} *({condition})*" if condition else dest
 
 
 def waits_markdown(flow: Flow[Any], language: str = "en") -> str:
@@ -240,7 +268,7 @@ def triggers_markdown(flow: Flow[Any], language: str = "en") -> str:
     """The triggers: kind, what people send beside the common fields, and whether four eyes are wanted."""
     yes = "是" if language == "zh" else "yes"
     return markdown_table(
-        _HEADINGS[language][4],
+        _HEADINGS[language][2],
         (
             (
                 _named(trigger.name, trigger.label, language),
@@ -255,37 +283,18 @@ def triggers_markdown(flow: Flow[Any], language: str = "en") -> str:
     )
 
 
-# --- the picture ---
-
-
-def svg(flow: Flow[Any], *, language: str = "en", case: Case[Any] | None = None) -> str:
-    """The flow as one self-contained SVG picture, readable on light and dark ground.
-
-    Args:
-        flow: the flow.
-        language: `zh` or `en`; identifiers stand beside the labels in both.
-        case: marks the path that this case took and the state it is in.
-
-    """
-    from casework.svg import draw
-
-    return draw(flow, language=language, case=case)
-
-
-_HEADINGS: dict[str, tuple[tuple[str, ...], tuple[str, ...], str, str, tuple[str, ...]]] = {
+_HEADINGS: dict[str, tuple[tuple[str, ...], ...]] = {
     "en": (
         ("trigger", "from", "to", "who", "only if"),
         ("state", "waits for", "policy key", "default", "clock", "then"),
-        "Waits",
-        "Triggers",
         ("trigger", "kind", "fields", "four eyes"),
+        ("from", "what happens", "by", "to"),
     ),
     "zh": (
         ("触发", "从", "到", "谁", "条件"),
         ("状态", "等待", "政策项", "默认值", "计时", "到期触发"),
-        "等待与期限",
-        "触发",
         ("触发", "类别", "字段", "须由他人"),
+        ("从", "触发", "谁", "到"),
     ),
 }
 _PLATFORM = Label("(平台期限更早则从之)", ", or the platform's deadline if earlier")

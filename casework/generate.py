@@ -16,8 +16,9 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from casework.diagram import markdown_table, mermaid, moves_markdown, svg, triggers_markdown, waits_markdown
+from casework.diagram import markdown_table, mermaid, moves_in_short, moves_markdown, triggers_markdown, waits_markdown
 from casework.policy import describe, load_policy
+from casework.svg import svg
 from casework.templates import TEMPLATES
 from state_machines.flows import FLOWS
 from state_machines.roles import Automatic, Label, Role
@@ -26,7 +27,15 @@ from state_machines.table import Flow
 ROOT = Path(__file__).resolve().parent.parent
 COMMAND = "make generate"
 BUYER_MESSAGES: dict[str, tuple[str, ...]] = {
-    "refund-before-shipping": ("refund_requested", "refunded", "kept", "converted", "cancelled"),
+    "refund-before-shipping": (
+        "refund_requested",
+        "refunded",
+        "refunded_by_platform",
+        "kept",
+        "kept_on_its_way",
+        "converted",
+        "cancelled",
+    ),
 }
 """By flow, the templates that go to the buyer, in the order of a case's life."""
 
@@ -174,7 +183,7 @@ def _sections() -> dict[str, Callable[[], str] | None]:
     if find_spec("casework.cli") is not None:
         sections["commands"] = _commands
     for flow in FLOWS.values():
-        sections[f"flow-table {flow.name}"] = lambda flow=flow: moves_markdown(flow)
+        sections[f"flow-table {flow.name}"] = lambda flow=flow: moves_in_short(flow)
     return sections
 
 

@@ -18,7 +18,6 @@ WORKFLOW_TYPES: Final[dict[str, str]] = {"refund-before-shipping": REFUND_BEFORE
 SUBMIT: Final = "submit"
 """The update that acts on a case and answers with its view."""
 CASE_QUERY: Final = "case"
-DIAGRAM_QUERY: Final = "diagram"
 
 CASE_STATE: Final = "CaseState"
 CASE_WAITING_FOR: Final = "CaseWaitingFor"

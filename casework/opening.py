@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Set
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
@@ -33,6 +34,7 @@ class Examined:
     """A start that may be opened: who is involved already, and the flow's fields as the shop resolved them."""
 
     start: Start
+    case_id: str
     involved: list[str]
     resolved: dict[str, Any] = field(default_factory=dict[str, Any])
 
@@ -63,15 +65,26 @@ def examine_start(session: Session, *, flow_name: str, given: dict[str, Any], fr
     except UnknownOrder:
         raise BadStart(f"order_id: the shop has no order {start.order_id}") from None
     involved = _who_opens(session, flow, start, from_case)
-    for text in _texts(start):
+    for name, text in _texts(start).items():
         personal = personal_text(text, names=order.names, addresses=order.addresses)
         if personal is not None:
-            raise BadStart(personal)
+            raise BadStart(f"{name}: {personal}")
     try:
         resolved = _resolve(session, start)
     except BadRequest as refused:
         raise BadStart(f"{refused.field}: {refused.sentence}") from None
-    return Examined(start, involved, resolved)
+    asked = {line.line for line in getattr(start, "lines", None) or ()}
+    every_line = {line.number for line in order.lines}
+    return Examined(start, case_id_of(flow_name, start.order_id, asked, every_line), involved, resolved)
+
+
+def case_id_of(flow_name: str, order_id: str, asked: Set[int], every_line: Set[int]) -> str:
+    """The workflow id of a case about an order; only some lines are named in it, ascending.
+
+    Naming every line is the same as naming none.
+    """
+    some = asked if asked != every_line else set[int]()
+    return f"{flow_name}-{order_id}" + ("-" + ".".join(map(str, sorted(some))) if some else "")
 
 
 def open_in_shop(
@@ -92,6 +105,8 @@ def open_in_shop(
 
     """
     examined = examine_start(session, flow_name=flow_name, given=given, from_case=from_case)
+    if case_id != examined.case_id:
+        raise BadStart(f"the workflow id must be {examined.case_id}, by which everybody will look for the case")
     records.open_record(
         session,
         case_id=case_id,
@@ -121,8 +136,9 @@ def _who_opens(session: Session, flow: Flow[Any], start: Start, from_case: str |
     return [start.by, *(person for person in inherited if person != start.by)]
 
 
-def _texts(start: Start) -> list[str]:
-    return [value for name in ("note", "reason", "description") if isinstance(value := getattr(start, name, None), str)]
+def _texts(start: Start) -> dict[str, str]:
+    texts = {name: getattr(start, name, None) for name in ("note", "reason", "description")}
+    return {name: text for name, text in texts.items() if isinstance(text, str)}
 
 
 def _resolve(session: Session, start: Start) -> dict[str, Any]:

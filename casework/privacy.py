@@ -6,14 +6,17 @@ import re
 import unicodedata
 from collections.abc import Sequence
 
-_SEPARATOR = r"[\s\u00ad\u200b-\u200f\u2010-\u2015\u2060\ufeff-]{0,3}"
+_SEPARATOR = r"[\s\u00ad\u200b-\u200f\u2010-\u2015\u2060\ufeff.,_/·-]{0,3}"
 _MOBILE = re.compile(
-    # neither the middle of a longer number, nor the digits of a waybill, whose letters are capitals (YT, SF, JDVB)
-    r"(?<![0-9])(?<![A-Z]{2})"
+    # neither the middle of a longer number, nor the digits of a waybill, before which stand two capitals (YT, SF) or
+    # the four of JD's (JDVB) and nothing else: a longer word (TEL) is no waybill
+    r"(?<![0-9])(?<!(?<![A-Za-z])[A-Z]{2})(?<!(?<![A-Za-z])JD[A-Z]{2})"
     rf"(?:\(?(?:\+|00)?\s?86\)?{_SEPARATOR})?"
     rf"1{_SEPARATOR}[3-9](?:{_SEPARATOR}[0-9]){{9}}"
     r"(?![0-9])"
 )
+_CONTACT = re.compile(rf"(?:[VW]X|QQ){_SEPARATOR}:?{_SEPARATOR}1[3-9][0-9]{{9}}(?![0-9])", re.IGNORECASE)
+"""Two letters that stand before a number to ring or to add (WeChat, QQ), and never before a waybill's digits."""
 _NOISE = re.compile(r"[\W_]+")
 _POSTCODE = re.compile(r"[((]\s*\d{6}\s*[))]")
 _REGION = re.compile(r"(?:省|自治区|特别行政区|市|自治州|地区|盟|区|县|旗|镇|乡|街道)$")
@@ -26,7 +29,8 @@ def find_mobile_number(text: str) -> bool:
 
     An order id or a waybill is not one: those have more digits, or capital letters before them.
     """
-    return _MOBILE.search(unicodedata.normalize("NFKC", text)) is not None
+    text = unicodedata.normalize("NFKC", text)
+    return (_MOBILE.search(text) or _CONTACT.search(text)) is not None
 
 
 def personal_text(text: str, *, names: Sequence[str], addresses: Sequence[str]) -> str | None:

@@ -143,7 +143,7 @@ def _add_order(
             "收货人姓名": f"收货人{number:03d}",
             "收货地址 ": f"{place} 测试路{number + 1}号({100_000 + number})",
             "运送方式": "快递",
-            "联系手机": f"'{13_900_000_000 + number}",
+            "联系手机": f"'{13_800_000_000 + number % 100}",
             "订单创建时间": _time(created),
             "订单付款时间 ": "" if state == UNPAID else _time(paid_at),
             "宝贝标题 ": bought[0][0],
@@ -216,5 +216,10 @@ def _time(at: datetime) -> str:
 
 
 if __name__ == "__main__":
-    for written in write_sample_shop(Path(sys.argv[1])):
-        print(written)
+    if len(sys.argv) != 2 or sys.argv[1].startswith("-"):
+        sys.exit("usage: python -m casework.sample_shop FOLDER")
+    try:
+        for written in write_sample_shop(Path(sys.argv[1])):
+            print(written)
+    except OSError as error:
+        sys.exit(f"{sys.argv[1]} cannot be written to: {error.strerror}.")

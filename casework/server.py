@@ -16,7 +16,6 @@ from types import TracebackType
 from typing import IO, Any, Final, Self
 
 from google.protobuf.duration_pb2 import Duration
-from pydantic import AwareDatetime, BaseModel, ConfigDict, ValidationError
 from temporalio.api.namespace.v1 import NamespaceConfig
 from temporalio.api.workflowservice.v1 import DescribeNamespaceRequest, UpdateNamespaceRequest
 from temporalio.client import Client
@@ -24,26 +23,12 @@ from temporalio.common import SearchAttributeKey
 from temporalio.service import RPCError
 
 from casework.names import NAMESPACE, SEARCH_ATTRIBUTES, SearchAttributeType
-from casework.server_program import ServerNotFound, ServerProgram, find_server_program
-
-__all__ = [
-    "DEFAULT_PORT",
-    "DEFAULT_UI_PORT",
-    "SEARCH_ATTRIBUTE_KEYS",
-    "SERVER_FLAGS",
-    "EmbeddedServer",
-    "RunningServer",
-    "ServerFailed",
-    "ServerNotFound",
-    "ServerProgram",
-    "find_server_program",
-    "read_running",
-]
+from casework.server_running import RunningServer, read_running, try_lock
 
 DEFAULT_PORT: Final = 7233
 DEFAULT_UI_PORT: Final = 8233
 RETENTION: Final = timedelta(days=30)
-"""How long closed cases stay in Temporal (contract.md); the shop keeps its own record of each for good."""
+"""How long closed cases stay in Temporal; the shop keeps its own record of each for good."""
 START_SECONDS: Final = 30.0
 STOP_SECONDS: Final = 10.0
 
@@ -72,35 +57,6 @@ _IP: Final = "127.0.0.1"
 
 class ServerFailed(Exception):
     """The embedded server did not start; the message is one sentence that says why."""
-
-
-class RunningServer(BaseModel):
-    """What a running embedded server says about itself in `server.json` of its home directory."""
-
-    model_config = ConfigDict(frozen=True)
-
-    address: str
-    """Host and port for clients."""
-    ui: str
-    """The address of the Temporal UI, with `http://`."""
-    pid: int
-    """Of the server's process."""
-    started: AwareDatetime
-    """In UTC."""
-
-
-def read_running(home: Path) -> RunningServer | None:
-    """The embedded server that runs on this home directory; None if none does, or its process has died.
-
-    A living server is told by its lock, not by its process id, which may meanwhile be another program's.
-    """
-    try:
-        with (home / "server.lock").open("rb") as lock:
-            if _try_lock(lock, fcntl.LOCK_SH):
-                return None
-        return RunningServer.model_validate_json((home / "server.json").read_bytes())
-    except (OSError, ValidationError):
-        return None
 
 
 class EmbeddedServer:
@@ -212,7 +168,7 @@ class EmbeddedServer:
         except OSError as error:
             raise ServerFailed(f"{self._home} cannot be used as the home directory: {error.strerror}.") from error
         for _ in range(10):
-            if _try_lock(lock, fcntl.LOCK_EX):
+            if try_lock(lock, fcntl.LOCK_EX):
                 break
             time.sleep(0.02)  # someone who only looks whether a server runs holds it for a moment
         else:
@@ -282,14 +238,6 @@ class EmbeddedServer:
             written = self._home / "server.json.new"
             written.write_text(self._running.model_dump_json(indent=2) + "\n", encoding="utf-8")
             written.replace(self._home / "server.json")  # in one step, as commands may be reading it
-
-
-def _try_lock(file: IO[bytes], kind: int) -> bool:
-    try:
-        fcntl.flock(file, kind | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    return True
 
 
 def _checked_port(asked: int | None, option: str, *, other_than: int | None = None) -> int:

@@ -81,7 +81,8 @@ def find_server_program(
     if given:
         return _given(given, environment)
     on_path = shutil.which("temporal", path=environment.get("PATH", os.defpath))
-    if on_path:
+    # our own link to the cache is not the user's choice
+    if on_path and not Path(on_path).resolve().is_relative_to(cache_directory(environment).resolve()):
         version = server_version(Path(on_path))
         if version and _new_enough(version):
             return ServerProgram(Path(on_path), version, "from your PATH")
@@ -99,6 +100,26 @@ def find_server_program(
             f"The Temporal server cannot be kept in {directory}: {error.strerror or error}; "
             "set XDG_CACHE_HOME to a folder that can be written."
         ) from error
+
+
+def put_on_path(program: Path, *, prefix: Path | None = None) -> Path | None:
+    """Makes the program the `temporal` of this virtual environment, where PATH has none; gives the link, if it was made.
+
+    So the plain `temporal` commands work in every terminal where the environment is active. A link of an earlier run
+    is brought up to date; anything else of that name is left alone. `prefix` is the environment (default: the running
+    Python's).
+    """
+    if prefix is None and sys.prefix == sys.base_prefix:
+        return None  # the system's own Python is not ours to change
+    link = (prefix or Path(sys.prefix)) / "bin" / "temporal"
+    on_path = shutil.which("temporal")
+    if (on_path and Path(on_path) != link) or (link.exists() and not link.is_symlink()):
+        return None
+    with contextlib.suppress(OSError):  # a convenience: where it cannot be, everything of ours works all the same
+        link.unlink(missing_ok=True)
+        link.symlink_to(program)
+        return link
+    return None
 
 
 def cache_directory(environment: Mapping[str, str]) -> Path:
@@ -267,7 +288,7 @@ def _build(workplace: Path, environment: Mapping[str, str], report: Report) -> P
     program, log = workplace / "temporal", workplace / "build.log"
     variables = f"-s -w -X github.com/temporalio/cli/internal/temporalcli.Version={CLI_VERSION}"
     command = [go, "build", "-v", "-trimpath", "-ldflags", variables, "-o", str(program), GO_PACKAGE]
-    report(f"building the Temporal server {SERVER_VERSION} with Go: about 5 minutes, once")
+    report(f"building the Temporal server {SERVER_VERSION} with Go: about five minutes, once")
     started = reported = time.monotonic()
     with log.open("w") as output:
         process = subprocess.Popen(
@@ -312,17 +333,20 @@ def _ended(process: subprocess.Popen[bytes]) -> Generator[None]:
 
 
 def main(arguments: list[str]) -> int:
-    """Says which Temporal server will be used; gets one if need be. Exit code 0, or 1 with one sentence."""
-    from casework.connection import (
-        InvalidTemporalSettings,
-        configured_cluster,
-    )  # the SDK takes a while to import
+    """Says which Temporal server will be used; gets one if need be, and links it into the virtual environment.
+
+    Exit code 0, or 1 with one sentence.
+    """
+    # the SDK takes a while to import
+    from casework.connection import InvalidTemporalSettings, configured_cluster
 
     try:
         if "--own" not in arguments and (cluster := configured_cluster()):
             print(f"✓ {cluster}")
             return 0
-        print(f"✓ {find_server_program(lambda line: print(f'… {line}', flush=True))}")
+        found = find_server_program(lambda line: print(f"… {line}", flush=True))
+        put_on_path(found.path)
+        print(f"✓ {found}")
     except (ServerNotFound, InvalidTemporalSettings) as error:
         print(error, file=sys.stderr)
         return 1

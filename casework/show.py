@@ -7,19 +7,20 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
-from typing import Any, Final, Literal
+from typing import Any, Final
 from zoneinfo import ZoneInfo
 
 from rich.cells import cell_len
 
 from casework.case import CaseView, TrailLine, WaitingFor
 from casework.money import format_yuan
+from casework.settings import Language
+from casework.shop.outbox import Letter
 from state_machines.common import CANCEL
 from state_machines.flows import FLOWS
 from state_machines.roles import Automatic, Label, Role
 from state_machines.table import Flow
 
-Language = Literal["zh", "en"]
 WIDTH: Final = 100
 """Columns that short lines of a trail are packed into."""
 SHORTHANDS: Final = ("approve", "reject")
@@ -30,6 +31,8 @@ _WORDS: Final[Mapping[str, Label]] = {
     "then": Label("逾期则", "then"),
     "pays": Label("付款", "pays"),
     "opened": Label("开立", "opened"),
+    "task": Label("任务", "task"),
+    "buyer": Label("致买家", "to the buyer"),
     "do": Label("可做:", "do:"),
     "also": Label("另可:", "also:"),
     "see": Label("查看:", "see:"),
@@ -166,10 +169,12 @@ def show_case(
     now: datetime,
     address: str | None = None,
     see: str | None = None,
+    posted: Sequence[Letter] = (),
 ) -> str:
     """A case on a page: its state, what is expected from whom until when, what silence does, the trail.
 
-    `address` is how commands may call the case (default: its id); `see` its page in the Temporal UI.
+    `address` is how commands may call the case (default: its id); `see` its page in the Temporal UI; `posted` its open
+    staff tasks and what was said to the buyer (`letters_of`).
     """
     address = address or view.case_id
     lines = [
@@ -177,6 +182,7 @@ def show_case(
         f"{view.case_id} · {word('order', language)} {view.order_id}",
         _expectation(view, language, zone, now),
         *_trail(view, zone, now, language),
+        *(_letter(one, zone, now, language) for one in posted),
     ]
     if view.kept:
         lines.append(f"{word('kept', language)} {', '.join(view.kept)}")
@@ -199,10 +205,23 @@ def _expectation(view: CaseView, language: Language, zone: ZoneInfo, now: dateti
     return text + (f", {word('then', language)} {silent}" if silent else "")
 
 
+def letters_of(view: CaseView, posted: Iterable[Letter]) -> list[Letter]:
+    """What stands in the outbox for this run of the case: open tasks of the staff, and all that went to the buyer."""
+    return [one for one in posted if one.at >= view.opened_at and (one.to == "buyer" or one.cancelled_at is None)]
+
+
+def _letter(one: Letter, zone: ZoneInfo, now: datetime, language: Language) -> str:
+    who = word("buyer", language) if one.to == "buyer" else f"{word('task', language)} ({one.recipient})"
+    text, when = Label(one.text_zh, one.text_en).in_language(language), clock_time(one.at, now, zone)
+    return f"{who},{when}:{text}" if language == "zh" else f"{who}, {when}: {text}"
+
+
 def _trail(view: CaseView, zone: ZoneInfo, now: datetime, language: Language) -> list[str]:
     opened = f"{clock_time(view.opened_at, now, zone)} {view.opened_by} {word('opened', language)}"
+    if view.note:
+        opened += f" “{view.note}”"
     lines = [opened]
-    joinable = True
+    joinable = not view.note
     for entry in view.trail:
         text = f"{clock_time(entry.at, now, zone)} {_trail_entry(entry)}"
         short = entry.accepted and not entry.note and not entry.why

@@ -23,6 +23,7 @@ from casework.diagram import (
     Bundle,
     arrows_of,
     condition_of,
+    letter_of,
     people_of,
     states_passed,
     who_of,
@@ -77,8 +78,15 @@ class Chain:
     upwards: bool
 
 
-def draw(flow: Flow[Any], *, language: str, case: Case[Any] | None) -> str:
-    """The picture; see `casework.diagram.svg`."""
+def svg(flow: Flow[Any], *, language: str = "en", case: Case[Any] | None = None) -> str:
+    """The flow as one self-contained SVG picture, readable on light and dark ground.
+
+    Args:
+        flow: the flow.
+        language: `zh` or `en`; identifiers stand beside the labels in both.
+        case: marks the path that this case took and the state it is in.
+
+    """
     arrows, bundles = arrows_of(flow, case)
     boxes, chains = _places(flow, arrows, bundles, language)
     layers = _layers(boxes, chains)
@@ -474,10 +482,10 @@ class _Drawing:
         leaving = [number for number, bundle in enumerate(self.bundles) if name in bundle.sources]
         for place, number in enumerate(leaving):
             x = left + box.width - 10 - 15 * (len(leaving) - 1 - place)
-            parts.append(_mark(x, top + box.height + 2, _letter(number)))
+            parts.append(_mark(x, top + box.height + 2, letter_of(number)))
         coming = [number for number, bundle in enumerate(self.bundles) if bundle.row.dest == name]
         for place, number in enumerate(coming):
-            parts.append(_mark(left + 8 + 15 * place, top, _letter(number), into=True))
+            parts.append(_mark(left + 8 + 15 * place, top, letter_of(number), into=True))
         return f"<g>{''.join(parts)}</g>"
 
     def _legend(self) -> tuple[str, float]:
@@ -498,7 +506,7 @@ class _Drawing:
             rest += f" · {condition}" if condition else ""
             parts.append(
                 f'<g data-bundle="{row.trigger} {row.dest} {" ".join(bundle.sources)}">'
-                + _mark(MARGIN + 7, y - 4, _letter(number))
+                + _mark(MARGIN + 7, y - 4, letter_of(number))
                 + _line(MARGIN + 20, y, trigger)
                 + _line(MARGIN + 26 + trigger.width, y, Text(rest, "who"))
                 + "</g>"
@@ -526,10 +534,6 @@ class _Drawing:
             parts.append(_line(x + 21, y, text))
             x += text.width + 40
         return "\n".join(parts), y + 12 - self.height - 24
-
-
-def _letter(number: int) -> str:
-    return "ABCDEFGHIJKLMNOPQRSTUVWXYZ"[number % 26]
 
 
 def _mark(x: float, y: float, letter: str, *, into: bool = False) -> str:

@@ -23,6 +23,14 @@ TEMPLATES: dict[str, Label] = {
         "您好,订单 {order_id} 已按您的意思保留,我们会尽快为您发货。",
         "Your order {order_id} stays as it was and will be shipped soon.",
     ),
+    "kept_on_its_way": Label(
+        "您好,订单 {order_id} 已按您的意思保留,包裹会继续为您派送。",
+        "Your order {order_id} stays as it was; its parcel goes on to you.",
+    ),
+    "refunded_by_platform": Label(
+        "您好,订单 {order_id} 的退款已由平台退回原支付账户,请注意查收。",
+        "The platform has returned your refund for order {order_id} to your payment account.",
+    ),
     "converted": Label(
         "您好,订单 {order_id} 的包裹未能拦回,请收到后为您办理退货退款。",
         "The parcel of order {order_id} could not be stopped; your refund goes on as a return.",
@@ -52,6 +60,10 @@ TEMPLATES: dict[str, Label] = {
         "订单 {order_id} 已发出且未拦回:请为同一商品行人工开立退货({cause},{postage},货物 {goods})。",
         "Order {order_id} has left and was not stopped: open a return of the same lines by hand "
         "({cause}, {postage}, goods {goods}).",
+    ),
+    "take_parcel_in": Label(
+        "订单 {order_id} 已退款,被拦截的包裹仍在退回途中:收到后请入库。",
+        "Order {order_id} is refunded and its stopped parcel is still on its way back: take it into stock.",
     ),
     "let_parcel_go": Label(
         "订单 {order_id} 的买家撤回退款:请通知快递继续派送被拦截的包裹。",

@@ -11,7 +11,7 @@ from typing import Any
 from casework.case import Case
 from casework.hours import OpenHours, add_open_time, reminder_at
 from casework.policy import Clock, clock_of
-from state_machines.table import Deadline, Flow, State
+from state_machines.table import Flow, State
 
 
 def due_at(flow: Flow[Any], case: Case[Any], state: State, now: datetime) -> datetime:
@@ -56,6 +56,3 @@ def _platform_due(case: Case[Any], state: State) -> datetime | None:
 def _opening(case: Case[Any]) -> OpenHours:
     shop = case.figures.shop
     return OpenHours(shop.open_from, shop.open_until, shop.timezone)
-
-
-__all__ = ["Deadline", "due_at", "remind_at"]

@@ -10,7 +10,7 @@ from tempfile import TemporaryDirectory
 
 from casework.connection import connect
 from casework.converter import DATA_CONVERTER
-from casework.demo import Stage, choose, refundable, run_command, start_desk, stop_desk
+from casework.demo import Stage, choose, refundable, run_command, running_desk
 from casework.policy import load_policy
 from casework.sample_shop import write_sample_shop
 from casework.shop.database import Database
@@ -39,7 +39,7 @@ async def take(url: str, file: Path) -> None:
             "--hide-scrollbars",
             f"--user-data-dir={profile}",
             f"--window-size={WIDTH},{HEIGHT}",
-            f"--virtual-time-budget={SETTLES_AFTER_MILLISECONDS}",
+            f"--timeout={SETTLES_AFTER_MILLISECONDS}",
             f"--screenshot={file}",
             url,
             stdout=asyncio.subprocess.DEVNULL,
@@ -53,7 +53,7 @@ async def main() -> None:
     """Open a large refund, let it wait for finance, and take its page."""
     with TemporaryDirectory() as folder:
         home = Path(folder)
-        desk, server = await start_desk(home)
+        desk, _ = await start_desk(home)
         try:
             files = write_sample_shop(home / "exports")
             await run_command(home, "import", "--as-of-now", *map(str, files))

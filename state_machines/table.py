@@ -171,10 +171,14 @@ class Attempt(Generic[CaseT]):
     move: Move[CaseT] | None = field(default=None, init=False)
     refusal: Refusal | None = field(default=None, init=False)
 
-    def within(self, policy_limit_fen: int) -> bool:
-        """Whether the case's amount is within the limit: the policy's, or the person's own for this role if lower."""
+    def limit(self, policy_limit_fen: int) -> int:
+        """Up to which amount the row may be taken: the policy's limit, or the person's own for this role if lower."""
         own = self.actor.grants.get(self.role) if self.actor and self.role else None
-        return self.case.amount_fen <= (policy_limit_fen if own is None else min(own, policy_limit_fen))
+        return policy_limit_fen if own is None else min(own, policy_limit_fen)
+
+    def within(self, policy_limit_fen: int) -> bool:
+        """Whether the case's amount is within that limit."""
+        return self.case.amount_fen <= self.limit(policy_limit_fen)
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
 from temporalio.testing import TimeSkippingConfig, WorkflowEnvironment
 
 from casework.converter import DATA_CONVERTER
@@ -19,6 +20,11 @@ from tests.desk import BulkOrderOfTheTests, Desk, Gates
 from worker import build_worker
 
 EVENTS_BEFORE_CONTINUING = 150
+
+
+# two shared cores: how long an example takes says nothing about the code
+settings.register_profile("casework", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("casework")
 
 
 @pytest.fixture(scope="session")

@@ -18,6 +18,7 @@ from temporalio.testing import WorkflowEnvironment
 from temporalio.worker import ActivityInboundInterceptor, ExecuteActivityInput, Interceptor
 
 from casework.case import CaseView
+from casework.money import LineQuantity
 from casework.names import TASK_QUEUE, WORKFLOW_TYPES
 from casework.shop import notices, outside
 from casework.shop.database import Database
@@ -109,10 +110,22 @@ class Desk:
             for notice in notices.pending(session):
                 notices.delivered(session, notice.id)
 
+    def ship_line(self, order_id: str, line: int, waybill: str) -> None:
+        """One line leaves in a parcel of its own."""
+        with self.database.writing() as session:
+            outside.ship(session, order_id, lines=[line], waybill=waybill, at=datetime.now(UTC))
+
     async def platform_ships(self, handle: Handle) -> None:
         """The lines leave after all, and the case is told."""
         self.ship_without_telling(self.order_of(handle))
         await handle.signal("order_gone", {"by": "system"})
+
+    def platform_refunds_line(self, order_id: str, line: int) -> None:
+        """The platform pays the buyer for one line, and no case hears of it."""
+        with self.database.writing() as session:
+            outside.refunded(session, order_id, [LineQuantity(line=line, quantity=1)], at=datetime.now(UTC))
+            for notice in notices.pending(session):
+                notices.delivered(session, notice.id)
 
     async def platform_refunds(self, handle: Handle) -> None:
         """The platform pays the buyer, and the case is told."""

@@ -11,7 +11,8 @@ from xml.etree import ElementTree
 import pytest
 
 from casework.case import TrailLine
-from casework.diagram import mermaid, moves_markdown, svg, table_markdown
+from casework.diagram import mermaid, moves_markdown, triggers_markdown, waits_markdown
+from casework.svg import svg
 from state_machines.flows import FLOWS, flow_named
 from state_machines.refund_before_shipping import REFUND_BEFORE_SHIPPING as FLOW
 from state_machines.refund_before_shipping import RefundCase
@@ -183,8 +184,8 @@ def test_a_cases_path_and_state_are_marked_in_the_picture() -> None:
 
 def test_the_same_table_gives_the_same_bytes_in_every_process() -> None:
     program = (
-        "from casework.diagram import *; from state_machines.flows import FLOWS; import sys\n"
-        "sys.stdout.buffer.write(''.join(svg(f, language=l) + mermaid(f, language=l) + table_markdown(f, l)"
+        "import sys; from casework.diagram import *; from casework.svg import svg; from state_machines.flows import *\n"
+        "sys.stdout.buffer.write(''.join(svg(f, language=l) + mermaid(f, language=l) + moves_markdown(f, l)"
         " for f in FLOWS.values() for l in ('en', 'zh')).encode())"
     )
     texts = {
@@ -223,7 +224,7 @@ def test_the_table_holds_exactly_the_moves_with_who_and_only_if(language: str) -
 
 
 def test_the_table_tells_each_waits_deadline_and_each_triggers_fields() -> None:
-    text = table_markdown(FLOW)
+    text = waits_markdown(FLOW) + triggers_markdown(FLOW)
     assert "| `awaiting_finance` | finance manager | `refund_before_shipping.finance_hours` | 8 hours" in text
     assert "| `repairing_payment` | refund clerk | `shop.alarm_every_hours` | 24 hours" in text
     assert "`note`: text of 1 to 500 characters, the reason, required" in text

@@ -81,14 +81,14 @@ def test_a_missing_file_and_one_of_a_flow_that_is_gone_are_stale(
 
 def test_only_what_stands_between_the_marks_is_replaced(tree: Path) -> None:
     text = (tree / "README.md").read_text(encoding="utf-8")
-    assert text.startswith("# A shop\n\n<!-- generated: flow-table refund-before-shipping -->\n\n| trigger |")
-    assert text.endswith("|\n\n<!-- end generated -->\n\nThe end.\n")
+    assert text.startswith("# A shop\n\n<!-- generated: flow-table refund-before-shipping -->\n\n| from |")
+    assert text.endswith(".\n\n<!-- end generated -->\n\nThe end.\n")
     assert "outdated" not in text
 
 
 def test_a_changed_section_is_stale(tree: Path) -> None:
     path = tree / "README.md"
-    path.write_text(path.read_text(encoding="utf-8").replace("`holding`", "`holding `", 1), encoding="utf-8")
+    path.write_text(path.read_text(encoding="utf-8").replace("| settling", "| settling ", 1), encoding="utf-8")
     assert stale(tree) == [path]
 
 

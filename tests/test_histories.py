@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
@@ -15,7 +16,7 @@ from temporalio.worker import Replayer
 from casework.converter import DATA_CONVERTER
 from state_machines.flows import FLOWS
 from state_machines.table import StateKind
-from tests.recording import HISTORIES
+from tests.recording import HISTORIES, without_machine
 from worker import WORKFLOWS, workflow_runner
 
 RECORDED = sorted(HISTORIES.glob("*/*.json"))
@@ -34,6 +35,18 @@ def test_every_ending_of_every_flow_has_a_recorded_history() -> None:
 
 def read(file: Path) -> str:
     return file.read_text("utf-8")
+
+
+def test_what_is_recorded_tells_nothing_of_the_machine_that_ran_it() -> None:
+    recorded = {"failure": {"stackTrace": "File /home/somebody/site-packages/x.py", "message": "a refusal"}}
+    assert json.loads(without_machine(json.dumps([recorded]))) == [
+        {"failure": {"stackTrace": "", "message": "a refusal"}}
+    ]
+
+
+@pytest.mark.parametrize("path", ["/home/", "/root/", "/tmp/", "/work/", "site-packages"])  # noqa: S108 - looked for
+def test_no_recorded_history_holds_a_path_of_a_machine(path: str) -> None:
+    assert [file.name for file in RECORDED if path in read(file)] == []
 
 
 @pytest.mark.parametrize("file", RECORDED, ids=[f"{file.parent.name}/{file.stem}" for file in RECORDED])

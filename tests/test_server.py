@@ -20,7 +20,7 @@ from temporalio.api.workflowservice.v1 import DescribeNamespaceRequest
 
 from casework.connection import InvalidTemporalSettings, NoServer, configured_cluster, connect
 from casework.names import NAMESPACE
-from casework.server import EmbeddedServer, RunningServer, ServerFailed, read_running
+from casework.server import EmbeddedServer, ServerFailed
 from casework.server_program import (
     CLI_VERSION,
     GO_MODULE,
@@ -28,7 +28,9 @@ from casework.server_program import (
     ServerNotFound,
     cache_directory,
     find_server_program,
+    put_on_path,
 )
+from casework.server_running import RunningServer, read_running
 
 
 class Machine:
@@ -221,6 +223,38 @@ def test_the_command_that_make_runs_says_which_server_it_took_or_fails_with_the_
     machine.add_temporal("1.32.0")
     found = subprocess.run(command, env=machine.environment, capture_output=True, text=True, check=False)
     assert (found.returncode, found.stdout) == (0, "✓ Temporal 1.32.0, from your PATH\n")
+
+
+def test_where_path_has_no_temporal_the_environment_gets_one_that_is_kept_up_to_date(
+    machine: Machine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    machine.add_go()
+    monkeypatch.setenv("PATH", str(machine.programs))
+    environment = tmp_path / "environment"
+    (environment / "bin").mkdir(parents=True)
+    machine.find()
+    (built,) = machine.cache.glob("temporal-*")
+    link = put_on_path(built, prefix=environment)
+    assert link is not None
+    assert link.resolve() == built
+    machine.environment["PATH"] = f"{environment / 'bin'}:{machine.programs}"
+    monkeypatch.setenv("PATH", machine.environment["PATH"])
+    assert machine.find() == "Temporal 1.32.0, from your cache", "the link is not the user's own program"
+    newer = machine.add_temporal("1.33.0", tmp_path / "newer")
+    assert put_on_path(newer, prefix=environment) == link
+    assert link.resolve() == newer
+
+
+def test_a_temporal_of_the_users_own_is_left_alone(
+    machine: Machine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    environment = tmp_path / "environment"
+    mine = machine.add_temporal("1.31.0", environment / "bin" / "temporal")
+    monkeypatch.setenv("PATH", str(machine.programs))
+    assert put_on_path(Path("/nowhere"), prefix=environment) is None
+    assert not mine.is_symlink()
+    machine.add_temporal("1.33.0")
+    assert put_on_path(Path("/nowhere"), prefix=tmp_path / "other") is None
 
 
 @pytest.fixture(scope="module")

@@ -22,11 +22,12 @@ from temporalio.exceptions import ActivityError, ApplicationError
 from activities.cases import CaseActivities, CloseCase, OpenCase
 from activities.messages import MessageActivities, PostMessages
 from activities.staff import Consider, StaffActivities
-from casework.case import Actor, Answer, Approval, Case, CaseView, KeptFact, TrailLine
-from casework.details import current_details, search_attributes, view_of
+from casework.case import MOST_KEPT, Actor, Answer, Approval, Case, CaseView, KeptFact, TrailLine
+from casework.details import current_details, local_time, search_attributes, view_of
 from casework.diagram import mermaid
 from casework.logs import move_logged
 from casework.messages import Message, explain, fields_of, is_staff_id, json_object
+from casework.privacy import find_mobile_number
 from casework.templates import Post, yuan
 from casework.waits import due_at, remind_at
 from state_machines.common import CANCEL
@@ -45,11 +46,15 @@ from state_machines.table import (
 )
 
 CaseT = TypeVar("CaseT", bound=Case[Any])
+ActivitiesT = TypeVar("ActivitiesT")
+RequestT = TypeVar("RequestT")
+AnswerT = TypeVar("AnswerT")
 WorkflowT = TypeVar("WorkflowT", bound="type[CaseWorkflow[Any]]")
 
 SHOP_RETRIES = RetryPolicy(initial_interval=timedelta(milliseconds=100), maximum_interval=timedelta(seconds=30))
 """The shop's own database comes back: a step on it is tried until it is done."""
 SHOP_TIMEOUT = timedelta(seconds=20)
+SHORTEST_WAIT = timedelta(milliseconds=1)
 TEMPORAL = "temporal"
 """Who acts when the case is cancelled through Temporal itself."""
 
@@ -87,7 +92,8 @@ class _Received:
 
     @property
     def key(self) -> str | None:
-        return self.message.id if self.message else None
+        """Its sender's own id for it; nobody can use up another person's."""
+        return f"{self.message.by} {self.message.id}" if self.message and self.message.id else None
 
 
 class CaseWorkflow(Generic[CaseT]):
@@ -95,7 +101,8 @@ class CaseWorkflow(Generic[CaseT]):
 
     A method of a state that works is a coroutine and returns the `Outcome`; one of a state that waits returns what is
     to be posted on entry. `consult_<trigger>` reads the shop before the table is asked, `effect_<trigger>` writes to
-    it after the table has agreed and before the move is made; both may raise `Refused`.
+    it after the table has agreed and before the move is made; both may raise `Refused`. `after_<trigger>` follows the
+    move, whoever made it.
     """
 
     flow: Flow[CaseT]
@@ -122,10 +129,16 @@ class CaseWorkflow(Generic[CaseT]):
     def _read_start(self, arguments: tuple[Any, ...]) -> None:
         given = json_object(arguments)
         info = workflow.info()
+        if info.cron_schedule:
+            raise ValueError("a case is not started by a schedule of its own")
         if "carried" in given:
+            only = "carried is only for the continuation of a case"
             if not info.continued_run_id:
-                raise ValueError("carried is only for the continuation of a case")
+                raise ValueError(only)
             self.case = self.flow.case_type.model_validate(given["carried"])
+            # nobody but the run before this one knows the first run's id
+            if (self.case.case_id, self.case.run_id) != (info.workflow_id, info.first_execution_run_id):
+                raise ValueError(only)
             return
         start = self.flow.start_type.model_validate(given)
         from_case = getattr(start, "from_case", None)
@@ -140,7 +153,7 @@ class CaseWorkflow(Generic[CaseT]):
             state=self.flow.initial,
             case_id=info.workflow_id,
             run_id=info.first_execution_run_id,
-            at=workflow.now(),
+            at=info.workflow_start_time,
         )
         self._start_fields = given
 
@@ -192,7 +205,7 @@ class CaseWorkflow(Generic[CaseT]):
     @workflow.signal(dynamic=True)
     def unknown_signal(self, name: str, arguments: Sequence[RawValue]) -> None:  # noqa: ARG002 - the SDK gives them
         """A signal that the flow does not know is recorded, never buffered for ever."""
-        known = name.isidentifier() and name.isascii() and len(name) <= 64
+        known = len(name) <= 64 and name.isascii() and name.isidentifier() and not find_mobile_number(name)
         self._inbox.append(
             _Received(
                 trigger=name if known else "unknown",
@@ -220,8 +233,7 @@ class CaseWorkflow(Generic[CaseT]):
     @submit.validator
     def check_submit(self, *arguments: Any) -> None:
         """Refuse what is malformed, unknown or not possible in this state, leaving nothing in the history."""
-        if self._bad_start is not None:
-            raise ApplicationError(self._bad_start, type="BadStart", non_retryable=True)
+        self._refuse_bad_start()
         name, rest = self._split_trigger(arguments)
         received = self._parse(name, rest)
         known = received.key is not None and (
@@ -304,7 +316,7 @@ class CaseWorkflow(Generic[CaseT]):
     async def _open_in_shop(self) -> None:
         case = self.case
         try:
-            opened = await workflow.execute_local_activity_method(
+            opened = await self.in_shop(
                 CaseActivities.open_case,
                 OpenCase(
                     case_id=case.case_id,
@@ -314,9 +326,7 @@ class CaseWorkflow(Generic[CaseT]):
                     from_case=case.from_case,
                     at=case.opened_at,
                 ),
-                start_to_close_timeout=SHOP_TIMEOUT,
-                retry_policy=SHOP_RETRIES,
-                summary="open the case in the shop",
+                "open the case in the shop",
             )
         except ActivityError as error:
             if isinstance(error.cause, ApplicationError):
@@ -343,11 +353,16 @@ class CaseWorkflow(Generic[CaseT]):
             while self._inbox and not piece.done():
                 await self._answer_one()
         outcome = piece.result()
-        moved = self.flow.fire(self._attempt(outcome.trigger, automatic=Automatic.SYSTEM))
+        await self._move_by_itself(outcome.trigger, Automatic.SYSTEM, outcome.why)
+
+    async def _move_by_itself(self, trigger: str, automatic: Automatic, why: str | None = None) -> None:
+        """Take the row that the work's outcome, or the clock, asks for."""
+        attempt = self._attempt(trigger, automatic=automatic)
+        moved = self.flow.fire(attempt)
         if isinstance(moved, Refusal):
-            # A hole in the table: nothing is lost, the workflow task fails loudly until the code is mended.
-            raise HoleInTable(f"{outcome.trigger} came out of {state.name}: {moved.why}")
-        self._make_move(moved, by=Automatic.SYSTEM, why=outcome.why)
+            # Nothing is lost: the workflow task fails loudly until the code is mended.
+            raise HoleInTable(f"{trigger} by the {automatic} in {self.case.state}: {moved.why}")
+        await self._make_move(moved, attempt, by=automatic, why=why)
 
     async def _wait_in(self, state: State) -> None:
         """Wait for the next accepted message or the deadline."""
@@ -358,54 +373,56 @@ class CaseWorkflow(Generic[CaseT]):
             return
         here = case.version
         self._publish()
-        alarm: asyncio.Task[None] | None = None
+        alarm = self._set_alarm(state)
         try:
             while case.version == here:
                 if self._inbox:
                     await self._answer_one()
-                    continue
-                if workflow.info().is_continue_as_new_suggested() and workflow.all_handlers_finished():
+                elif workflow.info().is_continue_as_new_suggested() and workflow.all_handlers_finished():
                     workflow.continue_as_new(args=[{"carried": case.model_dump(mode="json")}])
-                if case.remind_at is not None and case.remind_at <= workflow.now():
+                elif not alarm.done():
+                    await self._message_or(alarm)
+                elif case.remind_at is not None:
                     case.remind_at = None
                     await self._post(self._tasks("reminder", state.expects, "reminder"))
-                    continue
-                due = cast("datetime", case.due)
-                if due <= workflow.now():
-                    await self._fire_clock(state)
-                    return
-                if alarm is None or alarm.done():
-                    until = min(due, case.remind_at or due)
-                    what = f"{state.name}: " + ("reminder" if until != due else _deadline_of(state))
-                    alarm = asyncio.create_task(workflow.sleep(until - workflow.now(), summary=what))
-                await self._message_or(alarm)
+                    alarm = self._set_alarm(state)
+                else:
+                    await self._move_by_itself(_deadline_of(state), Automatic.CLOCK)
         finally:
-            if alarm is not None:
-                alarm.cancel()
+            alarm.cancel()
+
+    def _set_alarm(self, state: State) -> asyncio.Task[None]:
+        """A timer for the reminder, or for the deadline where no reminder is to come.
+
+        What has passed already rings at once, through a timer all the same: whether one is started must never hang on
+        the time of day. Temporal tells a replay another one where a workflow task was prolonged by a slow step.
+        """
+        case = self.case
+        until = cast("datetime", case.remind_at or case.due)
+        what = "reminder" if case.remind_at else _deadline_of(state)
+        return asyncio.create_task(
+            workflow.sleep(max(until - workflow.now(), SHORTEST_WAIT), summary=f"{state.name}: {what}")
+        )
 
     async def _message_or(self, alarm: asyncio.Task[None]) -> None:
         await workflow.wait_condition(lambda: bool(self._inbox) or alarm.done())
 
     async def _enter(self, state: State) -> None:
-        """A move into a state sets its deadline anew, and says to whom it falls now."""
-        case, now = self.case, workflow.now()
-        stays = case.alarms > 0
+        """A move into a state says to whom it falls now, and sets the state's deadline anew."""
+        case = self.case
         deadline = cast("Deadline", state.deadline)
-        case.entered_at = now
-        case.due = due_at(self.flow, case, state, now)
-        case.remind_at = None if stays else remind_at(self.flow, case, state, now)
-        if stays:
+        case.due = due_at(self.flow, case, state, workflow.now())
+        if case.alarms > 0:
             await self._post(self._tasks("alarm", deadline.alarms or state.expects, "alarm"))
-            return
-        say = cast("Callable[[], list[Post]]", getattr(self, state.name))
-        await self._post([*self._tasks("asked_to_act", state.expects, "asked"), *say()])
-
-    async def _fire_clock(self, state: State) -> None:
-        trigger = _deadline_of(state)
-        moved = self.flow.fire(self._attempt(trigger, automatic=Automatic.CLOCK))
-        if isinstance(moved, Refusal):
-            raise HoleInTable(f"{trigger} in {state.name}: {moved.why}")
-        self._make_move(moved, by=Automatic.CLOCK)
+        else:
+            say = cast("Callable[[], list[Post]]", getattr(self, state.name))
+            said = say()
+            others = [role for role in state.expects if role not in {post.role for post in said}]
+            await self._post([*self._tasks("asked_to_act", others, "asked"), *said])
+        # counted from here: after a step on the shop a replay is told the same time
+        now = workflow.now()
+        case.entered_at, case.due = now, due_at(self.flow, case, state, now)
+        case.remind_at = None if case.alarms > 0 else remind_at(self.flow, case, state, now)
 
     async def _take_cancel(self) -> bool:
         """Between two pieces of work: call the case off if that was asked while one was under way."""
@@ -457,13 +474,15 @@ class CaseWorkflow(Generic[CaseT]):
         if message.by == Automatic.SYSTEM:
             if not self.flow.triggers[received.trigger].from_shop:
                 raise Refused("by is system, which may only bring news from the shop")
+            if message.note is not None:
+                # nobody has looked whether it holds personal data
+                received.message = message.model_copy(update={"note": None})
+                raise Refused("by is system, which leaves no note")
             return self._attempt(received.trigger, automatic=Automatic.SYSTEM, message=message)
-        considered = await workflow.execute_local_activity_method(
+        considered = await self.in_shop(
             StaffActivities.consider,
             Consider(staff_id=message.by, order_id=self.case.order_id, texts=_texts(message)),
-            start_to_close_timeout=SHOP_TIMEOUT,
-            retry_policy=SHOP_RETRIES,
-            summary=f"who is {message.by}",
+            f"who is {message.by}",
         )
         if considered.actor is None:
             raise Refused(considered.why or f"{message.by} may not act")
@@ -495,6 +514,8 @@ class CaseWorkflow(Generic[CaseT]):
         if attempt.automatic and any(kept.trigger == received.trigger for kept in self.case.kept):
             # the shop's news says only "look again": once is enough
             return self._settle_answer(received, accepted=True)
+        if len(self.case.kept) >= MOST_KEPT:
+            raise Refused(f"{MOST_KEPT} facts are kept already that no state has used")
         self.case.kept.append(
             KeptFact(
                 at=received.at,
@@ -545,13 +566,11 @@ class CaseWorkflow(Generic[CaseT]):
         self._note_involvement(attempt)
         if attempt.actor and attempt.role and attempt.trigger == "approve":
             self.case.approvals.append(Approval(role=attempt.role, by=attempt.actor.staff_id))
-        self.accepted(moved, attempt)
-        note = attempt.message.note if attempt.message else None
-        self._make_move(moved, by=received.claimed_by, role=attempt.role, note=note)
+        await self._make_move(moved, attempt, by=received.claimed_by)
         return self._settle_answer(received, accepted=True)
 
-    def accepted(self, moved: Move[CaseT], attempt: Attempt[CaseT]) -> None:
-        """What the flow remembers of an accepted message (a flow's own fields)."""
+    def remember(self, moved: Move[CaseT], attempt: Attempt[CaseT]) -> None:
+        """What the flow remembers of a move (a flow's own fields)."""
 
     def _note_involvement(self, attempt: Attempt[CaseT]) -> None:
         trigger = self.flow.triggers[attempt.trigger]
@@ -568,25 +587,18 @@ class CaseWorkflow(Generic[CaseT]):
     ) -> Attempt[CaseT]:
         return Attempt(self.case, trigger, workflow.now(), actor, automatic, message)
 
-    def _make_move(
-        self,
-        moved: Move[CaseT],
-        *,
-        by: str,
-        role: str | None = None,
-        note: str | None = None,
-        why: str | None = None,
-    ) -> None:
+    async def _make_move(self, moved: Move[CaseT], attempt: Attempt[CaseT], *, by: str, why: str | None = None) -> None:
         case = self.case
+        self.remember(moved, attempt)
         case.trail.append(
             TrailLine(
                 at=workflow.now(),
                 by=by,
-                role=role,
+                role=attempt.role,
                 trigger=moved.trigger,
                 source=moved.source,
                 dest=moved.dest,
-                note=note,
+                note=attempt.message.note if attempt.message else None,
                 accepted=True,
                 why=why,
             )
@@ -604,12 +616,15 @@ class CaseWorkflow(Generic[CaseT]):
                 source=moved.source,
                 dest=moved.dest,
                 by=by,
-                role=role,
+                role=attempt.role,
             )
+        after = getattr(self, f"after_{moved.trigger}", None)
+        if after is not None:
+            await after()
 
     def _refuse(self, received: _Received, why: str) -> None:
         # the note of a refused message is not repeated: nobody has looked whether it holds personal data
-        self.case.trail.append(
+        self.case.note_refused(
             TrailLine(
                 at=workflow.now(),
                 by=received.claimed_by,
@@ -631,7 +646,7 @@ class CaseWorkflow(Generic[CaseT]):
         )
         received.answer = answer
         if received.key is not None and received.problem is None:
-            self.case.answers[received.key] = answer
+            self.case.remember_answer(received.key, answer)
             self._waiting_for_answer.pop(received.key, None)
 
     # --- out ---
@@ -644,7 +659,7 @@ class CaseWorkflow(Generic[CaseT]):
             "state_zh": state.label.zh,
             "state_en": state.label.en,
             "amount": yuan(case.amount_fen),
-            "due": case.due.isoformat(timespec="minutes") if case.due else "",
+            "due": local_time(case, case.due) if case.due else "",
         }
         return [
             Post(
@@ -657,8 +672,16 @@ class CaseWorkflow(Generic[CaseT]):
             for role in roles
         ]
 
+    async def in_shop(
+        self, step: Callable[[ActivitiesT, RequestT], AnswerT], request: RequestT, summary: str
+    ) -> AnswerT:
+        """One step on the shop's own database: short, idempotent, one transaction, tried until it is done."""
+        return await workflow.execute_local_activity_method(
+            step, request, start_to_close_timeout=SHOP_TIMEOUT, retry_policy=SHOP_RETRIES, summary=summary
+        )
+
     async def _post(self, posts: list[Post]) -> None:
-        await workflow.execute_local_activity_method(
+        await self.in_shop(
             MessageActivities.post_messages,
             PostMessages(
                 case_id=self.case.case_id,
@@ -667,9 +690,7 @@ class CaseWorkflow(Generic[CaseT]):
                 posts=posts,
                 at=workflow.now(),
             ),
-            start_to_close_timeout=SHOP_TIMEOUT,
-            retry_policy=SHOP_RETRIES,
-            summary="tell " + ", ".join(dict.fromkeys(post.role or post.to for post in posts)),
+            "tell " + ", ".join(dict.fromkeys(post.role or post.to for post in posts)),
         )
 
     def _publish(self) -> None:
@@ -690,7 +711,7 @@ class CaseWorkflow(Generic[CaseT]):
         while True:
             self._answer_late()
             for kept in self.case.kept:
-                self.case.trail.append(
+                self.case.note_refused(
                     TrailLine(
                         at=workflow.now(),
                         by=kept.by,
@@ -702,12 +723,10 @@ class CaseWorkflow(Generic[CaseT]):
                 )
             self.case.kept.clear()
             view = self.view()
-            await workflow.execute_local_activity_method(
+            await self.in_shop(
                 CaseActivities.close_case,
                 CloseCase(case_id=self.case.case_id, run_id=self.case.run_id, view=view, at=workflow.now()),
-                start_to_close_timeout=SHOP_TIMEOUT,
-                retry_policy=SHOP_RETRIES,
-                summary=f"close the record: {self.case.outcome}",
+                f"close the record: {self.case.outcome}",
             )
             await workflow.wait_condition(lambda: bool(self._inbox) or workflow.all_handlers_finished())
             if not self._inbox:

@@ -13,17 +13,20 @@ from temporalio.common import RetryPolicy
 from temporalio.exceptions import ActivityError, ApplicationError
 
 from activities.courier import CourierActivities
-from activities.orders import HoldStep, OrderActivities, OrderStep, SettleStep
+from activities.orders import HoldStep, OrderActivities, OrderStep, ParcelBackStep, SettleStep
 from activities.payments import REFUSED_FOR_GOOD, HandPayment, Payment, PaymentActivities
+from casework.details import local_time
 from casework.money import LineQuantity
 from casework.templates import Post, yuan
 from state_machines.common import PaidByHand
-from state_machines.refund_before_shipping import REFUND_BEFORE_SHIPPING, GiveReason, RefundCase
+from state_machines.refund_before_shipping import REFUND_BEFORE_SHIPPING, GiveReason, ParcelBack, RefundCase
 from state_machines.roles import Role
 from state_machines.table import Attempt, Move
-from workflows.case import SHOP_RETRIES, SHOP_TIMEOUT, CaseWorkflow, Outcome, Refused, case_workflow
+from workflows.case import CaseWorkflow, Outcome, Refused, case_workflow
 
 OUTSIDE_TIMEOUT = timedelta(seconds=30)
+UNLIMITED = 10**12
+"""More fen than any order: the finance manager has no limit."""
 OUTSIDE_RETRIES = RetryPolicy(initial_interval=timedelta(seconds=1), maximum_interval=timedelta(minutes=5))
 
 
@@ -52,12 +55,10 @@ class RefundBeforeShipping(CaseWorkflow[RefundCase]):
     async def checking(self) -> Outcome:
         """How does the order stand? Claim its lines, so that nobody else refunds them meanwhile."""
         case = self.case
-        case.standing = await workflow.execute_local_activity_method(
+        case.standing = await self.in_shop(
             OrderActivities.check_and_claim,
             self._step(),
-            start_to_close_timeout=SHOP_TIMEOUT,
-            retry_policy=SHOP_RETRIES,
-            summary="check the order, claim its lines",
+            "check the order, claim its lines",
         )
         case.amount_fen = case.standing.refundable_fen
         case.asked_before_left = not case.standing.shipped
@@ -66,15 +67,10 @@ class RefundBeforeShipping(CaseWorkflow[RefundCase]):
     async def holding(self) -> Outcome:
         """Hold the shipment and mark the order; if it left while we asked, the parcel must be stopped."""
         case = self.case
-        held = await workflow.execute_local_activity_method(
+        held = await self.in_shop(
             OrderActivities.hold,
-            HoldStep(
-                **self._step(self._to_buyer("refund_requested")).model_dump(),
-                handed_over_profile=case.figures.shop.flag_profile == "handed_over",
-            ),
-            start_to_close_timeout=SHOP_TIMEOUT,
-            retry_policy=SHOP_RETRIES,
-            summary="hold the shipment",
+            self._hold_step(self._to_buyer("refund_requested")),
+            "hold the shipment",
         )
         case.flag_found = held.flag_found
         return Outcome("hold") if held.held else Outcome("find_shipped")
@@ -100,12 +96,16 @@ class RefundBeforeShipping(CaseWorkflow[RefundCase]):
         return []
 
     async def refunding(self) -> Outcome:
-        """Pay, once: the order is read again and the payment written in one transaction."""
+        """Pay, once: the order is read again and the payment written in one transaction.
+
+        Where the amount due is another one by now (the platform paid a part, or the postage falls to this case), the
+        new one is paid if whoever decided may decide on it too.
+        """
         case = self.case
         try:
             paid = await workflow.execute_activity_method(
                 PaymentActivities.pay,
-                Payment(**self._step().model_dump(), amount_fen=case.amount_fen, goods_back=case.goods_back),
+                Payment(**self._step().model_dump(), amount_fen=case.amount_fen),
                 start_to_close_timeout=OUTSIDE_TIMEOUT,
                 retry_policy=OUTSIDE_RETRIES,
                 summary=f"refund {yuan(case.amount_fen)}",
@@ -120,9 +120,13 @@ class RefundBeforeShipping(CaseWorkflow[RefundCase]):
             case "left":
                 return Outcome("find_shipped", "it left and is not back: nothing is paid")
             case "changed":
-                return Outcome("fail_payment", "the amount due has changed since it was asked for")
+                before, case.amount_fen = case.amount_fen, paid.due_fen
+                if before < case.amount_fen > case.decided_fen:
+                    return Outcome("find_amount_risen", f"{yuan(case.amount_fen)} are due by now, not {yuan(before)}")
+                return await self.refunding()
             case _:
                 case.money_sent = True
+                case.paid_fen = paid.paid_fen
                 return Outcome("pay", "found already paid" if paid.status == "already_paid" else None)
 
     def repairing_payment(self) -> list[Post]:
@@ -132,35 +136,41 @@ class RefundBeforeShipping(CaseWorkflow[RefundCase]):
     async def settling(self) -> Outcome:
         """Strike the lines from shipping, let hold and claim go, write the memo, tell the buyer."""
         case = self.case
-        case.money_sent = True
-        await workflow.execute_local_activity_method(
+        if case.money_sent:
+            posts = self._to_buyer("refunded", amount=yuan(case.paid_fen))
+            memo = f"已退款 {yuan(case.paid_fen)}"
+        else:
+            posts, memo = self._to_buyer("refunded_by_platform"), "平台已退款"
+        if case.parcel_stopped:
+            posts.append(self._to_staff("take_parcel_in", Role.RETURNS_CLERK))
+        await self.in_shop(
             OrderActivities.settle,
             SettleStep(
-                **self._step(self._to_buyer("refunded", amount=yuan(case.amount_fen))).model_dump(),
-                goods_back=case.goods_back,
-                memo=f"[{workflow.now():%m-%d} 已退款 {yuan(case.amount_fen)}]",
+                **self._step(posts).model_dump(),
+                memo=self._memo(memo),
             ),
-            start_to_close_timeout=SHOP_TIMEOUT,
-            retry_policy=SHOP_RETRIES,
-            summary="settle the refund",
+            "settle the refund",
         )
         return Outcome("settle")
 
     async def releasing(self) -> Outcome:
         """The buyer keeps the order: it goes on as it was."""
-        await self._restore("kept", "买家保留订单")
+        await self._restore("kept_on_its_way" if self.case.parcel_stopped else "kept", "买家保留订单")
         return Outcome("release")
 
     async def intercepting(self) -> Outcome:
         """It has left: the courier stops the parcel, or cannot."""
-        stopped = await workflow.execute_activity_method(
+        case = self.case
+        case.parcel_stopped = await workflow.execute_activity_method(
             CourierActivities.intercept,
             self._step(),
             start_to_close_timeout=OUTSIDE_TIMEOUT,
             retry_policy=OUTSIDE_RETRIES,
             summary="stop the parcel",
         )
-        return Outcome("intercept") if stopped else Outcome("fail_intercept", "the courier could not stop the parcel")
+        if case.parcel_stopped:
+            return Outcome("intercept")
+        return Outcome("fail_intercept", "the courier could not stop the parcel")
 
     def awaiting_parcel_back(self) -> list[Post]:
         """The stopped parcel is on its way back."""
@@ -194,55 +204,89 @@ class RefundBeforeShipping(CaseWorkflow[RefundCase]):
     async def consult_order_gone(self, _: Attempt[RefundCase]) -> None:
         """The news counts only if the shop, read again, agrees."""
         case = self.case
-        case.standing = await workflow.execute_local_activity_method(
+        case.standing = await self.in_shop(
             OrderActivities.read_standing,
             self._step(),
-            start_to_close_timeout=SHOP_TIMEOUT,
-            retry_policy=SHOP_RETRIES,
-            summary="read the order again",
+            "read the order again",
         )
-        if not (case.standing.refunded or case.standing.shipped):
-            raise Refused("the shop does not show the lines refunded or shipped")
+        if case.standing.refunded or case.standing.shipped:
+            return
+        case.amount_fen = case.standing.refundable_fen
+        raise Refused("the shop does not show the lines refunded or shipped")
 
-    async def effect_parcel_back(self, _: Attempt[RefundCase]) -> None:
-        """The goods are here again: payment may go on, and stock follows with the settlement."""
-        await workflow.execute_local_activity_method(
-            OrderActivities.mark_goods_back,
+    async def effect_confirm_left(self, _: Attempt[RefundCase]) -> None:
+        """The warehouse's word that the lines have left is the shop's from now on."""
+        await self.in_shop(
+            OrderActivities.mark_left,
             self._step(),
-            start_to_close_timeout=SHOP_TIMEOUT,
-            retry_policy=SHOP_RETRIES,
-            summary="the parcel is back",
+            "the lines have left",
         )
-        self.case.goods_back = True
+
+    async def after_confirm_not_left(self) -> None:
+        """The warehouse has been asked: now the order is marked."""
+        await self._mark_order()
+
+    async def after_warehouse_silent(self) -> None:
+        """The warehouse was asked and is silent: the order is marked, the hold stands."""
+        await self._mark_order()
+
+    async def effect_parcel_back(self, attempt: Attempt[RefundCase]) -> None:
+        """The goods are here again, all of them: payment may go on, and stock follows with the settlement."""
+        message = cast("ParcelBack", attempt.message)
+        back = await self.in_shop(
+            OrderActivities.mark_goods_back,
+            ParcelBackStep(**self._step().model_dump(), waybill=message.waybill),
+            "the parcel is back",
+        )
+        if back.refused is not None:
+            raise Refused(back.refused)
+        if not back.all_back:
+            raise Refused(f"it is noted as back; of the same lines {', '.join(back.still_out)} is still out")
+        self.case.parcel_stopped = False
 
     async def effect_confirm_paid_by_hand(self, attempt: Attempt[RefundCase]) -> None:
         """Write the payment down before the move: a used reference or a wrong amount is refused."""
         message = cast("PaidByHand", attempt.message)
-        recorded = await workflow.execute_local_activity_method(
+        recorded = await self.in_shop(
             PaymentActivities.record_paid_by_hand,
             HandPayment(
                 **self._step().model_dump(),
                 amount_fen=message.amount_fen,
-                goods_back=self.case.goods_back,
                 payment_reference=message.payment_reference,
             ),
-            start_to_close_timeout=SHOP_TIMEOUT,
-            retry_policy=SHOP_RETRIES,
-            summary="record the payment by hand",
+            "record the payment by hand",
         )
         if recorded.refused is not None:
+            self.case.amount_fen = recorded.due_fen or self.case.amount_fen
             raise Refused(recorded.refused)
         self.case.money_sent = True
+        self.case.amount_fen = self.case.paid_fen = message.amount_fen
 
-    def accepted(self, moved: Move[RefundCase], attempt: Attempt[RefundCase]) -> None:
-        """What the case remembers of an accepted message."""
+    def remember(self, moved: Move[RefundCase], attempt: Attempt[RefundCase]) -> None:
+        """What the case remembers of a move."""
         case = self.case
         if isinstance(attempt.message, GiveReason):
             case.reason = attempt.message.reason
         if moved.trigger == "send_back":
             case.send_backs += 1
-        if moved.trigger == "approve" and moved.dest == "refunding":
-            case.approved = True
+        if moved.dest == "refunding" and moved.trigger != "retry_payment":
+            case.approved = case.approved or moved.trigger == "approve"
+            case.decided_fen = max(case.amount_fen, self._may_decide(moved, attempt))
+
+    def _may_decide(self, moved: Move[RefundCase], attempt: Attempt[RefundCase]) -> int:
+        """Up to which amount whoever decides to pay may decide; the clock decides on no more than what was asked."""
+        case, figures = self.case, self.case.figures.flow
+        match moved.trigger, moved.source:
+            case "approve", "awaiting_finance":
+                return UNLIMITED
+            case "approve", "awaiting_supervisor":
+                return attempt.limit(figures.supervisor_limit_fen)
+            case "buyer_insists" | "persuasion_over", _:
+                return attempt.limit(figures.agent_limit_fen)
+            case "parcel_back", _:
+                return case.decided_fen if case.approved else figures.agent_limit_fen
+            case _:
+                return case.amount_fen
 
     # --- shared by the states above ---
 
@@ -255,24 +299,33 @@ class RefundBeforeShipping(CaseWorkflow[RefundCase]):
             lines=case.lines,
             at=workflow.now(),
             posts=list(posts),
+            round=case.version,
+        )
+
+    def _hold_step(self, posts: Sequence[Post] = ()) -> HoldStep:
+        handed_over = self.case.figures.shop.flag_profile == "handed_over"
+        return HoldStep(**self._step(posts).model_dump(), handed_over_profile=handed_over)
+
+    async def _mark_order(self) -> None:
+        await self.in_shop(
+            OrderActivities.mark_order,
+            self._hold_step(),
+            "mark the order",
         )
 
     async def _restore(self, template: str, memo: str) -> None:
         case = self.case
         posts = self._to_buyer(template)
-        if case.state == "releasing" and case.trail[-1].source == "awaiting_parcel_back":
+        if case.parcel_stopped:
             posts.append(self._to_staff("let_parcel_go", Role.PARCEL_SPECIALIST))
-        await workflow.execute_local_activity_method(
+        await self.in_shop(
             OrderActivities.restore,
-            SettleStep(
-                **self._step(posts).model_dump(),
-                goods_back=case.goods_back,
-                memo=f"[{workflow.now():%m-%d} {memo}]",
-            ),
-            start_to_close_timeout=SHOP_TIMEOUT,
-            retry_policy=SHOP_RETRIES,
-            summary="restore the order",
+            SettleStep(**self._step(posts).model_dump(), memo=self._memo(memo)),
+            "restore the order",
         )
+
+    def _memo(self, text: str) -> str:
+        return f"[{local_time(self.case, workflow.now())[5:10]} {text}]"
 
     def _to_buyer(self, template: str, **parameters: str) -> list[Post]:
         given = {"order_id": self.case.order_id, **parameters}

@@ -33,16 +33,18 @@ from casework.client import (
     prepare_start,
 )
 from casework.connection import NoServer, configured_cluster
-from casework.diagram import mermaid, svg
+from casework.diagram import mermaid
 from casework.money import format_yuan
 from casework.names import NAMESPACE
-from casework.server import read_running
+from casework.server_running import read_running
 from casework.shop.errors import UnknownOrder
 from casework.shop.orders import read_order
+from casework.shop.outbox import Letter, letters
 from casework.shop.records import resolve_case
 from casework.show import (
     clock_time,
     inbox_table,
+    letters_of,
     show_case,
     silence,
     state_label,
@@ -51,6 +53,7 @@ from casework.show import (
     time_with_distance,
     word,
 )
+from casework.svg import svg
 from state_machines.common import CANCEL
 from state_machines.flows import FLOWS, flow_named
 from state_machines.roles import Role
@@ -260,13 +263,23 @@ def show_one(case: str, *, as_json: bool) -> None:
     with sentences():
         desk = Desk()
     view = run_async(_look(desk, read_id(case)))
+    with sentences(), desk.shop.reading() as session:
+        posted = letters_of(view, letters(session, case_id=view.case_id))
     if as_json:
-        print_json(view)
+        tasks = [{"role": one.recipient, **_json_letter(one)} for one in posted if one.to == "staff"]
+        told = [_json_letter(one) for one in posted if one.to == "buyer"]
+        print_json({**view.model_dump(mode="json"), "tasks": tasks, "told_the_buyer": told})
         return
     typed = read_id(case)
     address = typed if len(typed) < len(view.case_id) else view.case_id
     page = _page(desk, view.case_id)
-    print(show_case(view, language=desk.language, zone=desk.zone, now=desk.now, address=address, see=page))
+    print(
+        show_case(view, language=desk.language, zone=desk.zone, now=desk.now, address=address, see=page, posted=posted)
+    )
+
+
+def _json_letter(one: Letter) -> dict[str, Any]:
+    return {"at": one.at, "template": one.template, "zh": one.text_zh, "en": one.text_en}
 
 
 async def _look(desk: Desk, case: str) -> CaseView:

@@ -21,7 +21,7 @@ from casework.cli.errors import FAILED, Stop
 from casework.cli.running import Desk, print_json, run_async
 from casework.connection import InvalidTemporalSettings, NoServer, configured_cluster, connect
 from casework.policy import PolicyError
-from casework.server import read_running
+from casework.server_running import read_running
 from casework.settings import SettingsError
 from casework.shop.database import Database
 from casework.show import table

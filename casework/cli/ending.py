@@ -15,6 +15,7 @@ from typer.main import get_command
 
 from casework.cli.app import app
 from casework.cli.errors import BAD_INPUT, DONE, FAILED, Stop
+from casework.sentences import full_stop
 
 
 def main() -> NoReturn:
@@ -42,7 +43,7 @@ def run(arguments: Sequence[str]) -> int:
         _say(str(stop))
         return stop.code
     except typer.TyperException as wrong:
-        _say(f"{_sentence(wrong.format_message())} See casework {_command(arguments)}--help.")
+        _say(f"{full_stop(_in_plain_words(wrong.format_message()))} See casework {_command(arguments)}--help.")
         return BAD_INPUT
     except (KeyboardInterrupt, typer.Abort):
         _say("Interrupted.")
@@ -61,14 +62,19 @@ def run(arguments: Sequence[str]) -> int:
 
 
 def _command(arguments: Sequence[str]) -> str:
-    """The name of the command, if it is one."""
-    first = next(iter(arguments), "")
-    return f"{first} " if first in getattr(get_command(app), "commands", {}) else ""
+    """The name of the command and of its subcommand, as far as there are such."""
+    named, known = "", getattr(get_command(app), "commands", {})
+    for word in arguments:
+        if word not in known:
+            break
+        named, known = f"{named}{word} ", getattr(known[word], "commands", {})
+    return named
 
 
-def _sentence(text: str) -> str:
-    text = " ".join(text.split())
-    return text if text.endswith((".", "?", "!")) else f"{text}."
+def _in_plain_words(text: str) -> str:
+    """Typer's sentence without what its own checks say in their own language."""
+    text = text.replace("Value error, ", "")
+    return text.replace("Input should be a valid integer, unable to parse string as an integer", "a number is wanted")
 
 
 def _say(sentence: str) -> None:

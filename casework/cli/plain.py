@@ -11,7 +11,8 @@ from typing import Any, Final
 from casework import names
 from casework.client import PreparedStart
 from casework.connection import configured_cluster
-from casework.server import DEFAULT_PORT, read_running
+from casework.server import DEFAULT_PORT
+from casework.server_running import read_running
 
 _DEFAULT_ADDRESS: Final = f"127.0.0.1:{DEFAULT_PORT}"
 

@@ -25,11 +25,12 @@ from casework.client import BadInput, CaseRefused, CaseworkClient, NoAnswer
 from casework.connection import InvalidTemporalSettings, NoServer, connect
 from casework.converter import DATA_CONVERTER
 from casework.policy import Policy, PolicyError, load_policy
-from casework.server import ServerFailed, ServerNotFound
-from casework.settings import Settings, SettingsError
+from casework.sentences import full_stop
+from casework.server import ServerFailed
+from casework.server_program import ServerNotFound
+from casework.settings import Language, Settings, SettingsError
 from casework.shop.database import Database
 from casework.shop.errors import SchemaNotReady
-from casework.show import Language
 
 ResultT = TypeVar("ResultT")
 
@@ -95,7 +96,7 @@ def sentence(error: Exception | str) -> str:
     text = str(error)
     if text.split(maxsplit=1)[0].isalpha():
         text = f"{text[0].upper()}{text[1:]}"
-    return text if text.endswith((".", "?", "!")) else f"{text}."
+    return full_stop(text)
 
 
 @contextmanager

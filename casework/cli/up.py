@@ -21,7 +21,8 @@ from casework.connection import Cluster, NoServer, configured_cluster, connect
 from casework.converter import DATA_CONVERTER
 from casework.logs import configure_logs
 from casework.names import SEARCH_ATTRIBUTES
-from casework.server import DEFAULT_PORT, DEFAULT_UI_PORT, EmbeddedServer, find_server_program
+from casework.server import DEFAULT_PORT, DEFAULT_UI_PORT, EmbeddedServer
+from casework.server_program import find_server_program, put_on_path
 from casework.shop.database import Database
 
 LOGGER = structlog.stdlib.get_logger("casework.up")
@@ -40,6 +41,7 @@ def run_desk(*, port: int | None, ui_port: int | None) -> None:
         if cluster is None:
             given = desk.settings.temporal_cli
             found = find_server_program(_report, given=str(given) if given else None)
+            put_on_path(found.path)
             print(f"✓ {found}", flush=True)
             program = found.path
         elif port is not None or ui_port is not None:

@@ -26,11 +26,25 @@ class LedgerLine:
 
 @dataclass(frozen=True, slots=True)
 class Accounts:
-    """What has been refunded of an order: pieces and fen by line, and fen in all."""
+    """What has been refunded of an order: pieces and fen by line, fen in all, and fen that no line is known for."""
 
     pieces: Mapping[int, int]
     fen: Mapping[int, int]
     total_fen: int
+    loose_fen: int
+
+
+@dataclass(frozen=True, slots=True)
+class Reckoning:
+    """What is due for some lines, and which part of them the platform's loose sums have paid for already."""
+
+    owed: list[LedgerLine]
+    from_loose: list[LedgerLine]
+
+    @property
+    def total_fen(self) -> int:
+        """What is due in all, in fen."""
+        return sum(entry.amount_fen for entry in self.owed)
 
 
 def line_rows(session: Session, order_id: str) -> list[LineRow]:
@@ -51,7 +65,7 @@ def accounts(session: Session, order_id: str) -> Accounts:
         total += int(amount)
         if line is not None:
             pieces[line], fen[line] = int(quantity), int(amount)
-    return Accounts(pieces, fen, total)
+    return Accounts(pieces, fen, total, total - sum(fen.values()))
 
 
 def pieces_left(line: LineRow, done: Accounts) -> int:
@@ -77,25 +91,31 @@ def paid_shares(order: OrderRow, lines: Sequence[LineRow]) -> dict[int, int]:
 def due(
     session: Session, order: OrderRow, asked: Sequence[LineQuantity], *, case_id: str | None = None
 ) -> list[LedgerLine]:
+    """What is due for these lines now, with the postage under line 0 where it goes with them; see `reckon`."""
+    return reckon(session, order, asked, case_id=case_id).owed
+
+
+def reckon(
+    session: Session, order: OrderRow, asked: Sequence[LineQuantity], *, case_id: str | None = None
+) -> Reckoning:
     """What is due for these lines now, with the postage under line 0 where it goes with them.
 
     Nothing is due of an order that is unpaid, or closed by the platform. No account is
     overdrawn: neither a line's, nor the postage's, nor the order's. Pieces that were refunded since the case claimed
     the line, by whomever, count as the ones it asks for. Postage goes with the last pieces of the order that are left,
     unless a line had left when the case claimed it (or has now, where nothing is claimed).
+
+    A sum that the platform paid without naming a line counts against the order as a whole if it came before the case
+    claimed its lines. One that came since then counts in full against what this case pays: it is most likely the same
+    refund, and money that was not paid can still be paid, while money paid twice is gone.
     """
     if order.state in {"unpaid", "closed"}:
-        return []
+        return Reckoning([], [])
     lines = line_rows(session, order.id)
     done = accounts(session, order.id)
     paid = paid_shares(order, lines)
-    claims = {
-        claim.line: claim
-        for claim in session.scalars(select(ClaimRow).where(ClaimRow.order_id == order.id))
-        if claim.case_id == case_id
-    }
+    claims = claims_of(session, order.id, case_id)
     wanted = {one.line: one.quantity for one in asked}
-    left_in_order = order.paid_fen - done.total_fen
     found: list[LedgerLine] = []
     remaining, had_left = 0, False
     for line in lines:
@@ -111,11 +131,34 @@ def due(
         amount = min(
             part_of_line(paid[line.number], line.quantity, already=refunded, taken=taken),
             paid[line.number] - done.fen.get(line.number, 0),
-            left_in_order,
         )
-        left_in_order -= max(0, amount)
         found.append(LedgerLine(line.number, taken, max(0, amount)))
-    postage = min(paid[POSTAGE] - done.fen.get(POSTAGE, 0), left_in_order)
+    postage = paid[POSTAGE] - done.fen.get(POSTAGE, 0)
     if found and not remaining and not had_left and postage > 0:
         found.append(LedgerLine(POSTAGE, 1, postage))
-    return found
+    loose_since = max(0, done.loose_fen - min((claim.loose_before_fen for claim in claims.values()), default=0))
+    return _share_out(found, left_fen=order.paid_fen - done.total_fen, loose_fen=loose_since if claims else 0)
+
+
+def claims_of(session: Session, order_id: str, case_id: str | None) -> dict[int, ClaimRow]:
+    """What a case has claimed of an order, by line."""
+    rows = session.scalars(select(ClaimRow).where(ClaimRow.order_id == order_id, ClaimRow.case_id == case_id))
+    return {row.line: row for row in rows}
+
+
+def _share_out(found: Sequence[LedgerLine], *, left_fen: int, loose_fen: int) -> Reckoning:
+    """Pay the entries in their order from what may still be paid; what is short, the loose sum has paid for."""
+    full = sum(entry.amount_fen for entry in found)
+    covered = min(full, loose_fen)
+    room = max(0, min(full - covered, left_fen))
+    owed: list[LedgerLine] = []
+    from_loose: list[LedgerLine] = []
+    for entry in found:
+        amount = min(entry.amount_fen, room)
+        short = min(entry.amount_fen - amount, covered)
+        room, covered = room - amount, covered - short
+        if amount or entry.line != POSTAGE:
+            owed.append(LedgerLine(entry.line, entry.quantity, amount))
+        if short:
+            from_loose.append(LedgerLine(entry.line, 0, short))
+    return Reckoning(owed, from_loose)

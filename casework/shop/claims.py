@@ -43,6 +43,7 @@ def claim_lines(session: Session, case_id: str, order_id: str, lines: Sequence[L
                     case_id=case_id,
                     refunded_before=done.pieces.get(row.number, 0),
                     shipped_before=row.place == "shipped",
+                    loose_before_fen=done.loose_fen,
                 )
             )
     session.flush()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal
@@ -13,7 +13,7 @@ from sqlalchemy.orm import Session
 from casework.money import LineQuantity
 from casework.shop.faults import fault_of, forget_fault
 from casework.shop.orders import lock_order
-from casework.shop.tables import InterceptRow, ScanRow, ShipmentLineRow, ShipmentRow
+from casework.shop.tables import ClaimRow, InterceptRow, LineRow, ScanRow, ShipmentLineRow, ShipmentRow
 
 ParcelState = Literal[
     "moving",
@@ -112,7 +112,8 @@ def intercept(
     """Ask the courier to stop the parcels of these lines and bring them back; the same answer for the same key.
 
     False if a parcel was signed for, or left with an agent or in a locker, by the scans shown, or if a fault is set
-    for the order or a waybill. Goods that left without a waybill are stopped where they are handed over.
+    for the order or a waybill. Goods that left without a waybill are stopped where they are handed over: their parcel
+    is marked as soon as the shop knows it.
 
     Raises:
         UnknownOrder: the shop has no such order.
@@ -122,14 +123,8 @@ def intercept(
     known = session.get(InterceptRow, key)
     if known is not None:
         return known.stopped
-    parcels = parcels_of(session, order_id, lines)
-    stopped = all(parcel_state(session, parcel.waybill, at) not in {"signed", "left_with_agent"} for parcel in parcels)
-    for subject in (order_id, case_id, *(parcel.waybill for parcel in parcels)):
-        how = fault_of(session, "intercept", subject)
-        if how is not None:
-            stopped = False
-        if how == "once":
-            forget_fault(session, "intercept", subject)
+    parcels = parcels_of(session, order_id, {one.line for one in lines})
+    stopped = _can_stop(session, order_id, case_id, [parcel.waybill for parcel in parcels], at)
     if stopped:
         for parcel in parcels:
             parcel.intercepted_at = at
@@ -138,16 +133,64 @@ def intercept(
     return stopped
 
 
-def parcels_of(session: Session, order_id: str, lines: Sequence[LineQuantity]) -> list[ShipmentRow]:
-    """The parcels under way that hold one of these lines."""
+def stop_late_parcel(session: Session, parcel: ShipmentRow, numbers: Collection[int], *, at: datetime) -> None:
+    """Stop a parcel that the shop hears of only now, if an open case asked for that and the courier agreed."""
+    for case_id in cases_stopping(session, parcel.order_id, numbers):
+        if parcel.intercepted_at is None and _can_stop(session, parcel.order_id, case_id, [parcel.waybill], at):
+            parcel.intercepted_at = at
+    session.flush()
+
+
+def cases_stopping(session: Session, order_id: str, numbers: Collection[int]) -> list[str]:
+    """The open cases that have had one of these lines stopped; an ended one has let go of its claims and requests."""
+    query = (
+        select(InterceptRow.case_id)
+        .join(ClaimRow, (ClaimRow.case_id == InterceptRow.case_id) & (ClaimRow.order_id == InterceptRow.order_id))
+        .where(InterceptRow.order_id == order_id, InterceptRow.stopped, ClaimRow.line.in_(numbers))
+    )
+    return sorted(set(session.scalars(query)))
+
+
+def out_without_parcel(session: Session, order_id: str) -> list[LineRow]:
+    """The lines that have left in a parcel whose waybill the shop does not know."""
+    query = (
+        select(LineRow)
+        .where(
+            LineRow.order_id == order_id,
+            LineRow.place == "shipped",
+            LineRow.number.not_in(
+                select(ShipmentLineRow.line)
+                .join(ShipmentRow, ShipmentLineRow.shipment_id == ShipmentRow.id)
+                .where(ShipmentRow.order_id == order_id, ShipmentRow.back_at.is_(None))
+            ),
+        )
+        .order_by(LineRow.number)
+    )
+    return list(session.scalars(query))
+
+
+def parcels_of(
+    session: Session, order_id: str, numbers: Collection[int], *, back_too: bool = False
+) -> list[ShipmentRow]:
+    """The parcels that hold one of these lines: those under way, or also those that came back."""
     query = (
         select(ShipmentRow)
         .join(ShipmentLineRow, ShipmentLineRow.shipment_id == ShipmentRow.id)
         .where(
             ShipmentRow.order_id == order_id,
-            ShipmentRow.back_at.is_(None),
-            ShipmentLineRow.line.in_({one.line for one in lines}),
+            ShipmentLineRow.line.in_(numbers),
         )
         .order_by(ShipmentRow.id)
     )
-    return list(session.scalars(query).unique())
+    return [parcel for parcel in session.scalars(query).unique() if back_too or parcel.back_at is None]
+
+
+def _can_stop(session: Session, order_id: str, case_id: str, waybills: Sequence[str], at: datetime) -> bool:
+    stopped = all(parcel_state(session, waybill, at) not in {"signed", "left_with_agent"} for waybill in waybills)
+    for subject in (order_id, case_id, *waybills):
+        how = fault_of(session, "intercept", subject)
+        if how is not None:
+            stopped = False
+        if how == "once":
+            forget_fault(session, "intercept", subject)
+    return stopped

@@ -9,13 +9,15 @@ from typing import Any, Literal
 
 from sqlalchemy import Connection, create_engine, event, inspect, make_url, text
 from sqlalchemy.orm import Session
+from sqlalchemy.pool import NullPool
 
 from casework.shop.errors import SchemaNotReady
 
-REVISIONS = ("0001",)
+REVISIONS = ("0001", "0002")
 """The migrations that there are, oldest first; a test holds that they are those of `migrations/versions`."""
-BUSY_TIMEOUT_MS = 30_000
-"""How long one transaction waits for another, in milliseconds."""
+BUSY_TIMEOUT_MS = 10_000
+"""How long one transaction waits for another, in milliseconds: less than Temporal waits for a step on the shop, so that
+a step that was given up is not done after all."""
 
 _AFTER_ROLLBACK = "casework_after_rollback"
 
@@ -35,9 +37,13 @@ class Database:
         """Open nothing yet: the first transaction connects."""
         self._url = make_url(url)
         self.is_sqlite = self._url.get_backend_name() == "sqlite"
-        options: dict[str, Any] = {}
+        # an error's text goes to logs and to Temporal: it must not quote what was to be written
+        options: dict[str, Any] = {"hide_parameters": True}
         if self.is_sqlite:
             options["connect_args"] = {"timeout": BUSY_TIMEOUT_MS / 1000}
+            if self._url.database and self._url.database != ":memory:":
+                # a file that was moved away and put back is found again by the next transaction
+                options["poolclass"] = NullPool
         self._engine = create_engine(self._url, **options)
         if self.is_sqlite:
             event.listen(self._engine, "connect", _prepare_sqlite)

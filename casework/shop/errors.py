@@ -49,3 +49,10 @@ class BadFile(Exception):
         self.name = name
         self.sentence = sentence
         super().__init__(f"{name}: {sentence}")
+
+
+class CaseOver(Exception):
+    """A step of a case that has ended in the shop: it does nothing any more."""
+
+    def __init__(self, case_id: str) -> None:
+        super().__init__(f"{case_id} is over: this step comes too late")

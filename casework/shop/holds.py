@@ -11,14 +11,14 @@ from sqlalchemy.orm import Session
 
 from casework.money import LineQuantity
 from casework.shop.amounts import line_rows
-from casework.shop.flags import drop_wish, shown_flag, wish_flag
+from casework.shop.flags import drop_wish, wish_flag
 from casework.shop.orders import lock_order, lock_orders
-from casework.shop.tables import CaseRow, ClaimRow, FlagWishRow, HoldRow
+from casework.shop.tables import CaseRow, ClaimRow, FlagWishRow, HoldRow, InterceptRow
 
 
 @dataclass(frozen=True, slots=True)
 class HoldResult:
-    """Whether the lines are held now, and the flag that was shown before the case set its own."""
+    """Whether the lines are held now, and the order's own flag, whatever cases wish it to show."""
 
     held: bool
     flag_found: str
@@ -35,25 +35,40 @@ def hold_lines(
 ) -> HoldResult:
     """Hold the lines and mark the order as one whose refund was asked; nothing at all where one of them has left.
 
+    Where the order's own flag says that it was handed to the warehouse (profile handed_over, green), the lines are held
+    and nothing is marked: the warehouse is asked before any change, and `mark_order` follows.
+
     Doing it again changes nothing and gives the same answer, unless a line has left since: then it is not held.
 
     Raises:
         UnknownOrder: the shop has no such order.
 
     """
-    lock_order(session, order_id)
+    order = lock_order(session, order_id)
     wanted = {one.line for one in lines}
     rows = [row for row in line_rows(session, order_id) if row.number in wanted]
     if len(rows) < len(wanted) or any(row.place == "shipped" for row in rows):
-        wish = session.get(FlagWishRow, case_id)
-        return HoldResult(held=False, flag_found=wish.found if wish else shown_flag(session, order_id))
+        return HoldResult(held=False, flag_found=order.own_flag)
     held = set(session.scalars(select(HoldRow.line).where(HoldRow.order_id == order_id, HoldRow.case_id == case_id)))
     for row in rows:
         if row.number not in held:
             session.add(HoldRow(order_id=order_id, line=row.number, case_id=case_id, at=at))
+    session.flush()
+    # policy.md, shop.flag_profile: in handed_over, green = handed to the warehouse system
+    if not (handed_over_profile and order.own_flag == "green"):
+        mark_order(session, case_id, order_id, handed_over_profile=handed_over_profile, at=at)
+    return HoldResult(held=True, flag_found=order.own_flag)
+
+
+def mark_order(session: Session, case_id: str, order_id: str, *, handed_over_profile: bool, at: datetime) -> None:
+    """Mark the order as one whose refund was asked: the case's flag wish, and nothing else.
+
+    Raises:
+        UnknownOrder: the shop has no such order.
+
+    """
     # policy.md, shop.flag_profile: what "refund asked" looks like
-    colour = "red" if handed_over_profile else "green"
-    return HoldResult(held=True, flag_found=wish_flag(session, case_id, order_id, colour, at=at))
+    wish_flag(session, case_id, order_id, "red" if handed_over_profile else "green", at=at)
 
 
 def cases_holding(session: Session, order_id: str, line: int | None = None) -> list[str]:
@@ -65,7 +80,8 @@ def cases_holding(session: Session, order_id: str, line: int | None = None) -> l
 
 
 def release_case(session: Session, case_id: str, *, flag_kept: str | None, at: datetime) -> None:
-    """Let everything go that a case has: holds, claims, and its flag wish, or leave a lasting flag in its place.
+    """Let everything go that a case has: holds, claims, requests to the courier, and its flag wish, or leave a lasting
+    flag in its place.
 
     A flag that was left before stays: releasing again changes nothing.
     """
@@ -74,6 +90,7 @@ def release_case(session: Session, case_id: str, *, flag_kept: str | None, at: d
         select(HoldRow.order_id).where(HoldRow.case_id == case_id),
         select(ClaimRow.order_id).where(ClaimRow.case_id == case_id),
         select(FlagWishRow.order_id).where(FlagWishRow.case_id == case_id),
+        select(InterceptRow.order_id).where(InterceptRow.case_id == case_id),
     ):
         orders.update(session.scalars(column))
     if flag_kept is not None:
@@ -81,5 +98,6 @@ def release_case(session: Session, case_id: str, *, flag_kept: str | None, at: d
     lock_orders(session, orders)
     session.execute(delete(HoldRow).where(HoldRow.case_id == case_id))
     session.execute(delete(ClaimRow).where(ClaimRow.case_id == case_id))
+    session.execute(delete(InterceptRow).where(InterceptRow.case_id == case_id))
     for order_id in sorted(orders):
         drop_wish(session, case_id, order_id, lasting=flag_kept, at=at)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Literal
 
-from sqlalchemy import select
+from sqlalchemy import select, update
 from sqlalchemy.orm import Session
 
 from casework.shop.records import open_cases_of_order
@@ -27,16 +27,19 @@ class Notice:
 
 
 def tell_cases(session: Session, order_id: str, trigger: News, *, at: datetime) -> None:
-    """Note the news for each open case of the order; what waits to be told already is not noted twice."""
+    """Note the news for each open case of the order.
+
+    It takes the place of the same news that waits to be told already: whoever is telling the old one right now marks
+    only that one as told, and the case, which may have read the order before this change, hears of it again.
+    """
     for case_id in open_cases_of_order(session, order_id):
-        waiting = session.scalar(
-            select(NoticeRow.id).where(
-                NoticeRow.case_id == case_id, NoticeRow.trigger == trigger, NoticeRow.delivered_at.is_(None)
-            )
+        session.execute(
+            update(NoticeRow)
+            .where(NoticeRow.case_id == case_id, NoticeRow.trigger == trigger, NoticeRow.delivered_at.is_(None))
+            .values(delivered_at=at)
         )
-        if waiting is None:
-            session.add(NoticeRow(case_id=case_id, order_id=order_id, trigger=trigger, at=at))
-            session.flush()
+        session.add(NoticeRow(case_id=case_id, order_id=order_id, trigger=trigger, at=at))
+        session.flush()
 
 
 def pending(session: Session) -> list[Notice]:

@@ -12,6 +12,7 @@ from sqlalchemy.orm import Session
 from casework.money import LineQuantity
 from casework.shop import flags, platform
 from casework.shop.amounts import LedgerLine, accounts, due, left_to_ship, line_rows, pieces_left
+from casework.shop.courier import out_without_parcel, stop_late_parcel
 from casework.shop.errors import BadRequest, Held
 from casework.shop.faults import HOW, KINDS, set_fault
 from casework.shop.holds import cases_holding
@@ -34,7 +35,8 @@ def ship(
 ) -> str:
     """Ship lines of an order, by default all that are left to ship: all of them or none. Answers with the waybill.
 
-    `force` is the platform's own word, which wins over a hold. Without a waybill one is made up.
+    `force` is the platform's own word, which wins over a hold. Without a waybill one is made up. Lines that left
+    without a waybill do not ship again; by `force` or a waybill they get their parcel.
 
     Raises:
         UnknownOrder: the shop has no such order.
@@ -45,24 +47,29 @@ def ship(
     order = lock_order(session, order_id)
     if order.state in {"unpaid", "closed"}:
         raise BadRequest("order", f"order {order_id} is {order.state} and does not ship")
-    there = {row.number: row for row in left_to_ship(session, order_id)}
-    chosen = sorted(set(lines)) if lines is not None else sorted(there)
+    leaving = {row.number: row for row in left_to_ship(session, order_id)}
+    told = force or waybill is not None
+    out = {row.number: row for row in out_without_parcel(session, order_id)} if told else {}
+    there = leaving | out
+    chosen = sorted(set(lines)) if lines is not None else sorted(leaving or out)
     if not chosen:
         raise BadRequest("lines", f"nothing of order {order_id} is left to ship")
     for number in chosen:
         if number not in there:
             raise BadRequest("lines", f"line {number} of order {order_id} is not there to be shipped")
-    holding = sorted({case for number in chosen for case in cases_holding(session, order_id, number)})
+    holding = sorted({case for number in leaving.keys() & chosen for case in cases_holding(session, order_id, number)})
     if holding and not force:
         raise Held(order_id, holding)
     known = set(session.scalars(select(ShipmentRow.waybill).where(ShipmentRow.order_id == order_id)))
     waybill = waybill or _made_up_waybill(order_id, len(known))
     if waybill in known:
         raise BadRequest("waybill", f"{waybill} is a parcel of this order already")
-    send_off(session, order, [there[number] for number in chosen], waybill=waybill, company=company, at=at)
+    rows = [there[number] for number in chosen]
+    send_off(session, order, rows, waybill=waybill, company=company, shipped_at=at, at=at)
     order.shipped_at = order.shipped_at or at
     _follow_lines(session, order)
-    tell_cases(session, order_id, "order_gone", at=at)
+    if leaving.keys() & chosen:
+        tell_cases(session, order_id, "order_gone", at=at)
     return waybill
 
 
@@ -73,13 +80,17 @@ def send_off(
     *,
     waybill: str,
     company: str,
-    at: datetime | None,
+    shipped_at: datetime | None,
+    at: datetime,
 ) -> None:
-    """Put what is left of these lines into a parcel. The order is locked by the caller."""
+    """Put what is left of these lines into a parcel, of which the shop hears at `at`. The caller locks the order.
+
+    Where an open case has had these lines stopped before their waybill was known, the parcel is stopped too.
+    """
     done = accounts(session, order.id)
     parcel = session.scalar(select(ShipmentRow).where(ShipmentRow.order_id == order.id, ShipmentRow.waybill == waybill))
     if parcel is None:
-        parcel = ShipmentRow(order_id=order.id, waybill=waybill, company=company, shipped_at=at)
+        parcel = ShipmentRow(order_id=order.id, waybill=waybill, company=company, shipped_at=shipped_at)
         session.add(parcel)
         session.flush()
     for row in rows:
@@ -88,6 +99,7 @@ def send_off(
             ShipmentLineRow(shipment_id=parcel.id, line=row.number, quantity=pieces_left(row, done) or row.quantity)
         )
     session.flush()
+    stop_late_parcel(session, parcel, [row.number for row in rows], at=at)
 
 
 def close(session: Session, order_id: str, *, at: datetime) -> None:

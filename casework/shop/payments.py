@@ -9,21 +9,33 @@ from __future__ import annotations
 import hashlib
 import unicodedata
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal
 
-from sqlalchemy import func, select
+from sqlalchemy import func, or_, select
 from sqlalchemy.orm import Session
 
-from casework.money import LineQuantity, format_yuan
-from casework.shop.amounts import POSTAGE, LedgerLine, accounts, due, line_rows, paid_shares
+from casework.money import LineQuantity, format_yuan, part_of_line
+from casework.shop.amounts import (
+    POSTAGE,
+    LedgerLine,
+    Reckoning,
+    accounts,
+    claims_of,
+    due,
+    line_rows,
+    paid_shares,
+    pieces_left,
+    reckon,
+)
 from casework.shop.database import after_rollback
 from casework.shop.errors import BadRequest, PaymentRefused, PaymentUnavailable
 from casework.shop.faults import fault_of, forget_fault
 from casework.shop.orders import find_order, lock_order
-from casework.shop.tables import LedgerRow, OrderRow, PaymentReferenceRow, PaymentRow
+from casework.shop.platform import PLATFORM, credit_loose
+from casework.shop.tables import ClaimRow, LedgerRow, OrderRow, PaymentReferenceRow, PaymentRow
 
 __all__ = [
     "LedgerEntry",
@@ -41,11 +53,16 @@ __all__ = [
 
 @dataclass(frozen=True, slots=True)
 class PayResult:
-    """What came of a payment; `paid_fen` is what the buyer has for these lines, by this payment or another."""
+    """What came of a payment.
+
+    `paid_fen` is what the buyer has for these lines, by this payment or another; `due_fen` is what is still due for
+    them: where the amount has changed, the new one.
+    """
 
     status: Literal["paid", "already_paid", "left", "changed"]
     reference: str | None
     paid_fen: int
+    due_fen: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,13 +101,13 @@ def pay_refund(
     lines: Sequence[LineQuantity],
     amount_fen: int,
     at: datetime,
-    goods_back: bool,
 ) -> PayResult:
     """Pay for the lines, once a key, if the order, read again, still says that this amount is due.
 
     `already_paid`: under this key, or by the platform meanwhile. `left`: a line has shipped and is not back, so nothing
-    is paid, whatever `goods_back` says: the shop's own word on where the goods are counts. `changed`: another amount is
-    due now, so nothing is paid.
+    is paid. `changed`: another amount is due now, so nothing is paid. A sum that the platform paid since the case
+    claimed the lines, without naming one, changes the amount too (see `amounts.reckon`); what is then paid less is
+    attributed to these lines, so that it does not lessen another payment as well.
 
     Raises:
         UnknownOrder: the shop has no such order.
@@ -98,25 +115,22 @@ def pay_refund(
         PaymentRefused: for good.
 
     """
-    del goods_back  # the lines themselves say whether they are back
     order = lock_order(session, order_id)
     known = session.get(PaymentRow, key)
+    owed = reckon(session, order, lines, case_id=case_id)
+    total = owed.total_fen
     if known is not None:
-        return PayResult("already_paid", known.reference, known.amount_fen)
-    owed = due(session, order, lines, case_id=case_id)
-    total = sum(entry.amount_fen for entry in owed)
-    numbers = {one.line for one in lines}
+        return PayResult("already_paid", known.reference, known.amount_fen, total)
     if total == 0:
-        done = accounts(session, order_id)
-        return PayResult("already_paid", None, sum(done.fen.get(number, 0) for number in numbers) or done.total_fen)
-    if any(row.place == "shipped" for row in line_rows(session, order_id) if row.number in numbers):
-        return PayResult("left", None, 0)
+        return PayResult("already_paid", None, _sent_for(session, order, lines, owed, case_id), 0)
+    if _have_left(session, order_id, lines):
+        return PayResult("left", None, 0, total)
     if total != amount_fen:
-        return PayResult("changed", None, 0)
+        return PayResult("changed", None, 0, total)
     _meet_fault(session, order_id, case_id)
     reference = "CW" + hashlib.sha256(key.encode()).hexdigest()[:20].upper()
     _write(session, order, owed, key=key, case_id=case_id, reference=reference, at=at, by_hand=False)
-    return PayResult("paid", reference, total)
+    return PayResult("paid", reference, total, 0)
 
 
 def record_paid_by_hand(
@@ -134,7 +148,8 @@ def record_paid_by_hand(
 
     Raises:
         UnknownOrder: the shop has no such order.
-        BadRequest: the reference was used before, the amount is not the one due, or the lines are refunded already.
+        BadRequest: the reference was used before, the amount is not the one due, or the lines are refunded already, or
+            have left and are not back.
 
     """
     order = lock_order(session, order_id)
@@ -146,10 +161,12 @@ def record_paid_by_hand(
         return
     if session.get(PaymentReferenceRow, reference) is not None:
         raise BadRequest("payment_reference", "was used before")
-    owed = due(session, order, lines, case_id=case_id)
-    total = sum(entry.amount_fen for entry in owed)
+    owed = reckon(session, order, lines, case_id=case_id)
+    total = owed.total_fen
     if known is not None or total == 0:
         raise BadRequest("lines", "are refunded already")
+    if _have_left(session, order_id, lines):
+        raise BadRequest("lines", "have left and are not back: they are not paid for before they are")
     if amount_fen != total:
         raise BadRequest("amount_fen", f"must be the amount due, {total} ({format_yuan(total)} yuan)")
     _write(session, order, owed, key=key, case_id=case_id, reference=reference, at=at, by_hand=True)
@@ -237,7 +254,7 @@ def _meet_fault(session: Session, order_id: str, case_id: str) -> None:
 def _write(
     session: Session,
     order: OrderRow,
-    owed: Iterable[LedgerLine],
+    owed: Reckoning,
     *,
     key: str,
     case_id: str,
@@ -245,7 +262,6 @@ def _write(
     at: datetime,
     by_hand: bool,
 ) -> None:
-    entries = list(owed)
     session.add(PaymentReferenceRow(reference=reference, at=at))
     session.flush()
     session.add(
@@ -253,14 +269,14 @@ def _write(
             key=key,
             case_id=case_id,
             order_id=order.id,
-            amount_fen=sum(entry.amount_fen for entry in entries),
+            amount_fen=owed.total_fen,
             reference=reference,
             by_hand=by_hand,
             at=at,
         )
     )
     session.flush()
-    for entry in entries:
+    for entry in owed.owed:
         session.add(
             LedgerRow(
                 order_id=order.id,
@@ -274,6 +290,39 @@ def _write(
             )
         )
     session.flush()
+    credit_loose(session, order, owed.from_loose)
+
+
+def _have_left(session: Session, order_id: str, lines: Sequence[LineQuantity]) -> bool:
+    numbers = {one.line for one in lines}
+    return any(row.place == "shipped" for row in line_rows(session, order_id) if row.number in numbers)
+
+
+def _sent_for(session: Session, order: OrderRow, lines: Sequence[LineQuantity], owed: Reckoning, case_id: str) -> int:
+    """What the buyer has for these lines since the case claimed them, by whomever, in fen.
+
+    The postage is in it where it went with them: nothing of the order is left, and no other case has a part of it.
+    """
+    rows = line_rows(session, order.id)
+    done = accounts(session, order.id)
+    shares = paid_shares(order, rows)
+    claims = claims_of(session, order.id, case_id)
+    asked = {one.line for one in lines}
+    sent = sum(entry.amount_fen for entry in owed.from_loose)
+    for row in rows:
+        if row.number in asked:
+            before = claims[row.number].refunded_before if row.number in claims else 0
+            earlier = part_of_line(shares[row.number], row.quantity, already=0, taken=min(before, row.quantity))
+            sent += max(0, done.fen.get(row.number, 0) - earlier)
+    others = select(ClaimRow.line).where(ClaimRow.order_id == order.id, ClaimRow.case_id != case_id).limit(1)
+    if not any(pieces_left(row, done) for row in rows) and session.scalar(others) is None:
+        postage = select(func.coalesce(func.sum(LedgerRow.amount_fen), 0)).where(
+            LedgerRow.order_id == order.id,
+            LedgerRow.line == POSTAGE,
+            or_(LedgerRow.source == PLATFORM, LedgerRow.case_id == case_id),
+        )
+        sent += int(session.scalar(postage) or 0)
+    return sent
 
 
 def _one_spelling(reference: str) -> str:

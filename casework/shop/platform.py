@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import datetime
 
-from sqlalchemy import select
+from sqlalchemy import select, update
 from sqlalchemy.orm import Session
 
 from casework.money import LineQuantity
 from casework.shop.amounts import POSTAGE, LedgerLine, accounts, due, line_rows, paid_shares, pieces_left
-from casework.shop.tables import LedgerRow, OrderRow
+from casework.shop.tables import ClaimRow, LedgerRow, OrderRow
 
 PLATFORM = "platform"
 
@@ -29,6 +29,13 @@ def enter(session: Session, order: OrderRow, entries: Sequence[LedgerLine], *, a
             )
         )
     session.flush()
+    # where loose sums have found their lines, less of them was there before a claim: what comes later is news
+    loose = accounts(session, order.id).loose_fen
+    session.execute(
+        update(ClaimRow)
+        .where(ClaimRow.order_id == order.id, ClaimRow.loose_before_fen > loose)
+        .values(loose_before_fen=loose)
+    )
     return sum(entry.amount_fen for entry in entries)
 
 
@@ -102,6 +109,16 @@ def attribute_to_lines(
     if amount:
         entries.append(LedgerLine(None, 0, amount))
     enter(session, order, entries, at=paid_at)
+
+
+def credit_loose(session: Session, order: OrderRow, parts: Sequence[LedgerLine]) -> None:
+    """Attribute so much of the platform's loose sums to lines that a payment took it off from: it counts once."""
+    loose = _take_loose(session, order) if parts else None
+    if loose is None:
+        return
+    amount, at = loose
+    rest = amount - sum(part.amount_fen for part in parts)
+    enter(session, order, [*parts, *([LedgerLine(None, 0, rest)] if rest else [])], at=at)
 
 
 def _take_loose(session: Session, order: OrderRow) -> tuple[int, datetime] | None:

@@ -11,6 +11,7 @@ from sqlalchemy import or_, select
 from sqlalchemy.orm import Session
 
 from casework.money import LineQuantity
+from casework.shop.errors import CaseOver
 from casework.shop.tables import CaseRow, ShipmentRow
 
 MIN_DIGITS = 4
@@ -81,7 +82,7 @@ def open_record(
 def close_record(
     session: Session, *, case_id: str, run_id: str, view: Mapping[str, Any], outcome: str, at: datetime
 ) -> None:
-    """Record a case's end and its last view; the first end counts.
+    """Record a case's end and its last view; a later word of the same run (a late refusal, a reset) replaces it.
 
     Raises:
         LookupError: the case was never opened here.
@@ -90,8 +91,6 @@ def close_record(
     row = session.get(CaseRow, (case_id, run_id), with_for_update=True)
     if row is None:
         raise LookupError(f"case {case_id} was never opened in this shop")
-    if row.closed_at is not None and row.outcome != SUPERSEDED:
-        return
     row.closed_at, row.outcome, row.view = at, outcome, dict(view)
     row.amount_fen = int(view.get("amount_fen", row.amount_fen))
     session.flush()
@@ -140,6 +139,18 @@ def find_records(
         )
         for row in session.scalars(query)
     ]
+
+
+def require_open(session: Session, case_id: str, run_id: str) -> None:
+    """Refuse a step of a case that is over: an attempt that Temporal gave up may still arrive late.
+
+    Raises:
+        CaseOver: the case has ended in the shop, or another run of it has begun.
+
+    """
+    row = session.get(CaseRow, (case_id, run_id), with_for_update=True)
+    if row is None or row.closed_at is not None:
+        raise CaseOver(case_id)
 
 
 def open_cases_of_order(session: Session, order_id: str) -> list[str]:

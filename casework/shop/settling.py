@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 
 from sqlalchemy import select
@@ -11,14 +12,26 @@ from sqlalchemy.orm import Session
 from casework.money import LineQuantity
 from casework.shop import outbox
 from casework.shop.amounts import accounts, left_to_ship, line_rows, pieces_left
-from casework.shop.courier import parcels_of
+from casework.shop.courier import cases_stopping, out_without_parcel, parcels_of
 from casework.shop.flags import append_memo, wish_flag
 from casework.shop.holds import release_case
 from casework.shop.orders import lock_order
 from casework.shop.platform import attribute_to_lines
-from casework.shop.tables import OrderRow, ShipmentLineRow, StepRow, StockMovementRow
+from casework.shop.tables import ClaimRow, OrderRow, ShipmentLineRow, StepRow, StockMovementRow
 
 WAREHOUSE = "warehouse"
+
+
+@dataclass(frozen=True, slots=True)
+class GoodsBack:
+    """Whether all the lines are back, what is still out, and why a parcel was not marked (None if it was).
+
+    Still out are waybills, and `line 2` for a line that left without one.
+    """
+
+    all_back: bool
+    still_out: list[str]
+    refused: str | None
 
 
 def settle_refund(
@@ -28,14 +41,13 @@ def settle_refund(
     case_id: str,
     order_id: str,
     lines: Sequence[LineQuantity],
-    goods_back: bool,
     memo: str,
     at: datetime,
 ) -> None:
     """Strike the refunded lines from shipping, then let hold and claim go.
 
-    A red flag stays only if no line of the order is left to ship. Goods that came back go into stock, the memo grows,
-    and the warehouse's task is cancelled.
+    A red flag stays only if no line of the order is left to ship. Goods that came back, as the lines themselves say,
+    go into stock, the memo grows, and the warehouse's task is cancelled.
 
     Raises:
         UnknownOrder: the shop has no such order.
@@ -47,10 +59,9 @@ def settle_refund(
     # what is refunded has no pieces left, and so does not ship: the ledger is the list that lines are struck from
     attribute_to_lines(session, order, lines, case_id=case_id, at=at)
     outbox.cancel_tasks(session, case_id, WAREHOUSE, at=at)
-    if goods_back:
-        _take_into_stock(session, case_id, order, lines, at)
-        rest = _back_to_the_shelf(session, order_id, {one.line for one in lines})
-        _ask_to_ship(session, key, case_id, order_id, rest, at)
+    _take_into_stock(session, case_id, order, lines, at)
+    rest = _back_to_the_shelf(session, order_id, {one.line for one in lines})
+    _ask_to_ship(session, key, case_id, order_id, rest, at)
     append_memo(session, order_id, memo, at=at, key=f"{key}/memo")
     release_case(session, case_id, flag_kept=None if left_to_ship(session, order_id) else "red", at=at)
 
@@ -62,13 +73,12 @@ def restore_order(
     case_id: str,
     order_id: str,
     lines: Sequence[LineQuantity],
-    goods_back: bool,
     at: datetime,
 ) -> None:
     """Put the order back as it was: flag wish gone, hold and claim let go.
 
-    Where the parcel had come back its lines ship again, and the warehouse gets a task. A parcel that was stopped and
-    has not come back goes on to the buyer.
+    Lines that had come back ship again, and the warehouse gets a task. A parcel that was stopped and has not come back
+    goes on to the buyer, unless another case has had it stopped too; its lines have left.
 
     Raises:
         UnknownOrder: the shop has no such order.
@@ -78,39 +88,95 @@ def restore_order(
     if not _first_time(session, key, at):
         return
     outbox.cancel_tasks(session, case_id, WAREHOUSE, at=at)
-    if goods_back:
-        again = _back_to_the_shelf(session, order_id, {one.line for one in lines})
-        _ask_to_ship(session, key, case_id, order_id, again, at)
-    for parcel in parcels_of(session, order_id, lines):
-        parcel.intercepted_at = None
+    own = {one.line for one in lines}
+    _ask_to_ship(session, key, case_id, order_id, _back_to_the_shelf(session, order_id, own), at)
+    for parcel in parcels_of(session, order_id, own):
+        if set(cases_stopping(session, order_id, _lines_in(session, parcel.id))) <= {case_id}:
+            parcel.intercepted_at = None
     release_case(session, case_id, flag_kept=None, at=at)
 
 
-def mark_goods_back(
-    session: Session, *, key: str, case_id: str, order_id: str, lines: Sequence[LineQuantity], at: datetime
-) -> None:
-    """The parcel of these lines has come back. Other lines in it can ship again; these wait for the case's end.
+def mark_left(session: Session, *, order_id: str, lines: Sequence[LineQuantity]) -> None:
+    """The warehouse says that these lines have left; the waybill, if there is one, comes later.
 
     Raises:
         UnknownOrder: the shop has no such order.
 
     """
     lock_order(session, order_id)
-    if not _first_time(session, key, at):
-        return
     own = {one.line for one in lines}
-    inside = set(own)
-    for parcel in parcels_of(session, order_id, lines):
-        parcel.back_at = at
-        inside |= _lines_in(session, parcel.id)
     for row in line_rows(session, order_id):
-        if row.number in inside and row.place == "shipped":
-            row.place = "back"
+        if row.number in own and row.place == "unshipped":
+            row.place = "shipped"
     session.flush()
-    others = _back_to_the_shelf(session, order_id, inside - own)
+
+
+def mark_goods_back(
+    session: Session,
+    *,
+    key: str,
+    case_id: str,
+    order_id: str,
+    lines: Sequence[LineQuantity],
+    at: datetime,
+    waybill: str | None = None,
+) -> GoodsBack:
+    """Parcels of these lines have come back: the one named, or all of them; once a key.
+
+    A waybill that is no parcel of these lines is refused, and nothing is changed. Other lines in a parcel can ship
+    again, unless another case has claimed them; these wait for the case's end.
+
+    Raises:
+        UnknownOrder: the shop has no such order.
+
+    """
+    lock_order(session, order_id)
+    own = {one.line for one in lines}
+    parcels = parcels_of(session, order_id, own, back_too=True)
+    if waybill is not None:
+        parcels = [parcel for parcel in parcels if _same_waybill(parcel.waybill, waybill)]
+        if not parcels:
+            return _how_far_back(session, order_id, own, refused="waybill: it is no parcel of these lines")
+    if _first_time(session, key, at):
+        inside: set[int] = set(own) if waybill is None else set()
+        for parcel in parcels:
+            if parcel.back_at is None:
+                parcel.back_at = at
+                inside |= _lines_in(session, parcel.id)
+        session.flush()
+        _take_back(session, key, case_id, order_id, inside, own, at)
+    return _how_far_back(session, order_id, own, refused=None)
+
+
+def _take_back(
+    session: Session, key: str, case_id: str, order_id: str, inside: set[int], own: set[int], at: datetime
+) -> None:
+    """What was inside is back, as far as no other parcel under way holds a part of it."""
+    for parcel in parcels_of(session, order_id, inside):
+        inside = inside - _lines_in(session, parcel.id)
+    came = [row for row in line_rows(session, order_id) if row.number in inside and row.place == "shipped"]
+    for row in came:
+        row.place = "back"
+    session.flush()
+    claimed = set(
+        session.scalars(select(ClaimRow.line).where(ClaimRow.order_id == order_id, ClaimRow.case_id != case_id))
+    )
+    others = _back_to_the_shelf(session, order_id, {row.number for row in came} - own - claimed)
     _ask_to_ship(session, key, case_id, order_id, others, at)
     # policy.md, shop.flag_profile: goods came back = purple
     wish_flag(session, case_id, order_id, "purple", at=at)
+
+
+def _how_far_back(session: Session, order_id: str, own: set[int], *, refused: str | None) -> GoodsBack:
+    out = {row.number for row in line_rows(session, order_id) if row.number in own and row.place == "shipped"}
+    unknown = [row.number for row in out_without_parcel(session, order_id) if row.number in out]
+    still_out = [parcel.waybill for parcel in parcels_of(session, order_id, out)]
+    return GoodsBack(not out, still_out + [f"line {number}" for number in unknown], refused)
+
+
+def _same_waybill(known: str, given: str) -> bool:
+    """Whether a person means this parcel: spaces and capitals say nothing."""
+    return known.upper() == "".join(given.split()).upper()
 
 
 def _first_time(session: Session, key: str, at: datetime) -> bool:

@@ -246,6 +246,8 @@ class ClaimRow(Base):
     """Pieces of the line refunded before the claim: what is refunded since then, by whomever, is this case's."""
     shipped_before: Mapped[bool]
     """Whether the line had left when it was claimed: then postage is not refunded with it."""
+    loose_before_fen: Mapped[int]
+    """What of the platform's sums no line was known for at the claim; what has come since is taken as this case's."""
 
     __table_args__ = (ForeignKeyConstraint(["order_id", "line"], ["order_lines.order_id", "order_lines.number"]),)
 

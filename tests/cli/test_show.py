@@ -7,7 +7,9 @@ import pytest
 from rich.cells import cell_len
 
 from casework.case import CaseView, IfSilent, TrailLine, WaitingFor
-from casework.show import Language, clock_time, distance, inbox_table, show_case, table, time_with_distance
+from casework.settings import Language
+from casework.shop.outbox import Letter
+from casework.show import clock_time, distance, inbox_table, letters_of, show_case, table, time_with_distance
 
 SHANGHAI = ZoneInfo("Asia/Shanghai")
 NOW = datetime(2026, 11, 20, 8, 0, tzinfo=UTC)  # 16:00 in the shop
@@ -51,6 +53,7 @@ def waiting_for_finance() -> CaseView:
         ],
         policy="1",
         links=[],
+        note=None,
         kept=[],
     )
 
@@ -123,6 +126,48 @@ def test_a_time_is_the_shops_with_the_day_where_it_is_another() -> None:
 def test_columns_are_aligned_also_with_chinese_in_them() -> None:
     first, second = table([("状态", "x"), ("state", "y")]).splitlines()
     assert cell_len(first.partition("x")[0]) == cell_len(second.partition("y")[0])
+
+
+def letter(to: str, at: datetime, **more: object) -> Letter:
+    return Letter(
+        **{
+            "key": "1",
+            "case_id": f"refund-before-shipping-{ORDER}",
+            "to": to,
+            "recipient": "aftersale_agent" if to == "staff" else None,
+            "template": "open_return_by_hand",
+            "text_zh": "请人工开立退货。",
+            "text_en": "Open a return by hand.",
+            "at": at,
+            "cancelled_at": None,
+            **more,
+        }  # pyright: ignore[reportArgumentType] - the fields are mixed here
+    )
+
+
+def test_open_tasks_of_the_staff_and_messages_to_the_buyer_stand_below_the_trail() -> None:
+    before, later = NOW - timedelta(hours=2), NOW - timedelta(hours=1)
+    posted = [
+        letter("staff", before, cancelled_at=later, text_en="Done already."),
+        letter("staff", later),
+        letter("buyer", later, text_en="Your refund goes on as a return."),
+        letter("buyer", NOW - timedelta(days=9), text_en="Of an earlier case of the same name."),
+    ]
+    view = waiting_for_finance()
+    text = show_case(view, language="en", zone=SHANGHAI, now=NOW, posted=letters_of(view, posted))
+    assert "task (aftersale_agent), 15:00: Open a return by hand.\n" in text
+    assert "to the buyer, 15:00: Your refund goes on as a return.\n" in text
+    assert "Done already." not in text
+    assert "earlier" not in text
+    assert "任务 (aftersale_agent),15:00:请人工开立退货。" in show_case(
+        view, language="zh", zone=SHANGHAI, now=NOW, posted=posted
+    )
+
+
+def test_what_was_said_at_the_opening_is_shown() -> None:
+    assert " 10:00 aftersale.1 opened “又买错了”\n" in shown(
+        "en", waiting_for_finance().model_copy(update={"note": "又买错了"})
+    )
 
 
 def test_the_inbox_shows_what_silence_would_do() -> None:

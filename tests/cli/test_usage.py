@@ -85,9 +85,12 @@ def test_help_imports_nothing_heavy() -> None:
         (["show"], "CASE"),
         (["show", "1208", "--colour"], "--colour"),
         (["diagram", "refund", "--format", "png"], "png"),
-        (["shop", "fail", "weather", "1", "once"], "weather"),
+        (
+            ["shop", "fail", "weather", "1", "once"],
+            "Invalid value for 'what': 'weather' is not one of 'payment', 'intercept'. See casework shop fail --help.",
+        ),
         (["batch", "cases.csv", "--again"], "not there yet"),
-        (["up", "--port", "many"], "--port"),
+        (["up", "--port", "many"], "Invalid value for '--port': a number is wanted."),
     ],
 )
 def test_wrong_usage_is_one_plain_sentence_and_exit_2(

@@ -73,11 +73,10 @@ def pay(
         lines=lines,
         amount_fen=fen,
         at=NOW,
-        goods_back=False,
     )
 
 
-def settle(session: Session, lines: Sequence[LineQuantity], *, goods_back: bool = False, key: str = "settle") -> None:
+def settle(session: Session, lines: Sequence[LineQuantity], *, key: str = "settle") -> None:
     """Settle the refund."""
     settling.settle_refund(
         session,
@@ -85,7 +84,6 @@ def settle(session: Session, lines: Sequence[LineQuantity], *, goods_back: bool 
         case_id=CASE,
         order_id=ORDER,
         lines=lines,
-        goods_back=goods_back,
         memo="[已退款]",
         at=NOW,
     )

@@ -7,12 +7,12 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from casework.shop import flags, holds, outside
+from casework.shop import courier, flags, holds, outside
 from casework.shop.claims import claimed_lines
 from casework.shop.database import Database
 from casework.shop.errors import BadRequest, Held
 from casework.shop.orders import read_order
-from casework.shop.tables import OrderRow
+from casework.shop.tables import InterceptRow, OrderRow
 from tests.shop.steps import CASE, NOW, ORDER, OTHER, an_order, claim, hold, open_case, parcels, pieces
 
 ROUNDS = 25
@@ -65,6 +65,30 @@ def test_a_refund_that_was_asked_shows_its_profiles_flag(shop: Database, *, hand
         an_order(session, flag="yellow")
         holds.hold_lines(session, CASE, ORDER, pieces((1, 1)), handed_over_profile=handed_over, at=NOW)
         assert flags.shown_flag(session, ORDER) == colour
+
+
+def test_what_was_handed_to_the_warehouse_is_held_and_marked_only_once_the_warehouse_was_asked(shop: Database) -> None:
+    def hold_it(case_id: str) -> holds.HoldResult:
+        return holds.hold_lines(session, case_id, ORDER, pieces((1, 1)), handed_over_profile=True, at=NOW)
+
+    with shop.writing() as session:
+        an_order(session, flag="green")
+        assert hold_it(CASE) == holds.HoldResult(held=True, flag_found="green")
+        assert (flags.shown_flag(session, ORDER), flags.flag_history(session, ORDER)) == ("green", [])
+        holds.mark_order(session, CASE, ORDER, handed_over_profile=True, at=NOW)
+        assert flags.shown_flag(session, ORDER) == "red"
+        assert hold_it(OTHER).flag_found == "green", "the first case's red does not hide the order's own flag"
+        holds.release_case(session, CASE, flag_kept=None, at=NOW)
+        assert flags.shown_flag(session, ORDER) == "green", "the second case has not marked it yet"
+
+
+def test_a_green_that_a_case_wished_is_not_the_orders_own(shop: Database) -> None:
+    with shop.writing() as session:
+        an_order(session, flag="yellow")
+        hold(session, pieces((1, 1)))
+        second = holds.hold_lines(session, OTHER, ORDER, pieces((2, 1)), handed_over_profile=True, at=NOW)
+        assert second == holds.HoldResult(held=True, flag_found="yellow")
+        assert flags.shown_flag(session, ORDER) == "red"
 
 
 def test_the_platform_wins_over_a_hold(shop: Database) -> None:
@@ -124,9 +148,12 @@ def test_releasing_lets_everything_go(shop: Database) -> None:
         an_order(session)
         claim(session, pieces((1, 1)))
         hold(session, pieces((1, 1)))
+        courier.intercept(session, key="stop", case_id=CASE, order_id=ORDER, lines=pieces((1, 1)), at=NOW)
+        assert courier.cases_stopping(session, ORDER, [1]) == [CASE]
         holds.release_case(session, CASE, flag_kept=None, at=NOW)
         assert holds.cases_holding(session, ORDER) == []
         assert claimed_lines(session, CASE) == []
+        assert session.query(InterceptRow).all() == []
         assert flags.shown_flag(session, ORDER) == "none"
 
 

@@ -15,7 +15,7 @@ from casework.shop.importing import FileReport, ImportReport, import_files
 from casework.shop.tables import ChatRow, GiftRow, LineRow, OrderRow
 from tests.shop import exports
 from tests.shop.exports import CLOSED, FINISHED, NEWER, ORDER_HEADINGS, PAID, PARTLY, SHIPPED, Line, Order, write
-from tests.shop.steps import CASE, hold, open_case, pay, pieces
+from tests.shop.steps import CASE, claim, hold, open_case, pay, pieces
 
 A, B = "3300014363431435699", "3300014168466863884"
 NOW = datetime(2026, 12, 1, 12, 0, tzinfo=UTC)
@@ -194,13 +194,37 @@ def test_goods_that_came_back_are_not_shipped_again_by_the_same_export(shop: Dat
     with shop.writing() as session:
         open_case(session, order_id=A)
         for step in (settling.mark_goods_back, settling.restore_order):
-            options = {"goods_back": True} if step is settling.restore_order else {}
-            step(session, key=step.__name__, case_id=CASE, order_id=A, lines=pieces((1, 1)), at=NOW, **options)
+            step(session, key=step.__name__, case_id=CASE, order_id=A, lines=pieces((1, 1)), at=NOW)
     report = import_orders(shop, tmp_path, shipped)
     assert [counts(file) for file in report.files] == [(0, 0, 1, 0), (0, 0, 1, 0)]
     assert read(shop).lines[0].place == "unshipped"
     import_orders(shop, tmp_path, shipped.but(waybill="YT2234567890"))
     assert read(shop).lines[0].place == "shipped"
+
+
+@pytest.mark.parametrize("said_by", ["the warehouse", "an export without a waybill"])
+def test_the_waybill_of_lines_that_left_before_comes_with_a_later_export_and_is_stopped(
+    shop: Database, tmp_path: Path, said_by: str
+) -> None:
+    order, lines = Order("3300010000000000001"), pieces((1, 1))
+    import_orders(shop, tmp_path, order)
+    with shop.writing() as session:
+        claim(session, lines)
+        if said_by == "the warehouse":
+            settling.mark_left(session, order_id=order.id, lines=lines)
+    if said_by != "the warehouse":
+        import_orders(shop, tmp_path, order.but(state=SHIPPED))
+    with shop.writing() as session:
+        for notice in notices.pending(session):
+            notices.delivered(session, notice.id)
+        assert courier.intercept(session, key="stop", case_id=CASE, order_id=order.id, lines=lines, at=NOW)
+    import_orders(shop, tmp_path, order.but(state=SHIPPED, waybill="YT1234567890"))
+    (parcel,) = read(shop, order.id).parcels
+    assert (parcel.waybill, parcel.lines) == ("YT1234567890", lines)
+    assert parcel.intercepted_at is not None
+    if said_by != "the warehouse":
+        with shop.reading() as session:
+            assert notices.pending(session) == [], "that it left is no news any more"
 
 
 def test_an_import_wins_over_a_hold_and_the_case_is_told(shop: Database, tmp_path: Path) -> None:

@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from sqlalchemy import update
+from sqlalchemy.orm import Session
 
 from casework.shop import orders, outside, payments, platform, settling
 from casework.shop.amounts import LedgerLine
 from casework.shop.database import Database
 from casework.shop.errors import BadRequest, PaymentRefused, PaymentUnavailable
-from casework.shop.tables import LedgerRow, OrderRow
-from tests.shop.steps import CASE, NOW, ORDER, an_order, claim, open_case, pay, pieces, settle
+from casework.shop.tables import LedgerRow, LineRow, OrderRow
+from tests.shop.steps import CASE, NOW, ORDER, OTHER, an_order, claim, open_case, pay, pieces, settle
 
 WHOLE = pieces((1, 2), (2, 1))
 
@@ -85,8 +87,9 @@ def test_a_payment_that_many_try_at_once_is_made_once(shop: Database) -> None:
 def test_another_amount_than_the_one_due_is_not_paid(shop: Database) -> None:
     with shop.writing() as session:
         an_order(session)
-        assert pay(session, WHOLE, 24_999).status == "changed"
-        assert pay(session, WHOLE, 25_001).status == "changed"
+        for asked in (24_999, 25_001):
+            result = pay(session, WHOLE, asked)
+            assert (result.status, result.paid_fen, result.due_fen) == ("changed", 0, 25_000)
     assert sent(shop) == 0
 
 
@@ -113,7 +116,7 @@ def test_what_the_platform_paid_meanwhile_is_found_with_its_sum(shop: Database) 
         claim(session, WHOLE)
         outside.refunded(session, ORDER, at=NOW)
         result = pay(session, WHOLE, 26_200)
-        assert (result.status, result.paid_fen) == ("already_paid", 25_000)
+        assert (result.status, result.paid_fen, result.due_fen) == ("already_paid", 26_200, 0)
         assert payments.audit(session) == []
     assert sent(shop) == 26_200
 
@@ -123,24 +126,110 @@ def test_a_piece_that_the_platform_refunded_since_the_claim_is_the_one_asked_for
         an_order(session)
         claim(session, pieces((1, 1)))
         outside.refunded(session, ORDER, pieces((1, 1)), at=NOW)
-        assert pay(session, pieces((1, 1)), 10_000).status == "already_paid"
+        result = pay(session, pieces((1, 1)), 10_000)
+        assert (result.status, result.paid_fen) == ("already_paid", 10_000)
         assert orders.standing(session, ORDER, pieces((1, 1)), at=NOW, case_id=CASE).refunded
         settle(session, pieces((1, 1)))
         assert orders.standing(session, ORDER, pieces((1, 1)), at=NOW, case_id="later").refundable_fen == 10_000
     assert sent(shop) == 10_000
 
 
+def platform_says_refunded(session: Session, fen: int) -> None:
+    """The platform's export says so much in all, and not for which line."""
+    order = session.get_one(OrderRow, ORDER)
+    order.platform_refund_fen = fen
+    platform.reconcile(session, order, at=NOW)
+
+
+def test_what_is_found_already_paid_is_what_came_since_the_claim(shop: Database) -> None:
+    with shop.writing() as session:
+        an_order(session, postage_fen=1_200)
+        outside.refunded(session, ORDER, pieces((1, 1)), at=NOW)
+        claim(session, pieces((1, 1)))
+        outside.refunded(session, ORDER, pieces((1, 1)), at=NOW)
+        assert pay(session, pieces((1, 1)), 10_000).paid_fen == 10_000
+
+
+def test_postage_that_the_platform_paid_for_several_cases_is_counted_by_none(shop: Database) -> None:
+    with shop.writing() as session:
+        an_order(session, postage_fen=1_200)
+        claim(session, pieces((1, 2)))
+        claim(session, pieces((2, 1)), OTHER)
+        outside.refunded(session, ORDER, at=NOW)
+        assert pay(session, pieces((1, 2)), 20_000).paid_fen == 20_000
+
+
 def test_a_part_that_the_platform_paid_changes_the_amount(shop: Database) -> None:
     with shop.writing() as session:
         an_order(session)
         claim(session, WHOLE)
-        order = session.get_one(OrderRow, ORDER)
-        order.platform_refund_fen = 7_000
-        platform.reconcile(session, order, at=NOW)
-        assert pay(session, WHOLE, 25_000).status == "changed"
+        platform_says_refunded(session, 7_000)
+        result = pay(session, WHOLE, 25_000)
+        assert (result.status, result.due_fen) == ("changed", 18_000)
         assert pay(session, WHOLE, 18_000).status == "paid"
         assert payments.audit(session) == []
     assert sent(shop) == 25_000
+
+
+def test_a_sum_of_no_line_that_came_since_the_claim_counts_against_what_the_case_pays(shop: Database) -> None:
+    with shop.writing() as session:
+        an_order(session)
+        claim(session, pieces((2, 1)))
+        platform_says_refunded(session, 2_000)
+        result = pay(session, pieces((2, 1)), 5_000)
+        assert (result.status, result.due_fen) == ("changed", 3_000)
+        assert orders.standing(session, ORDER, pieces((2, 1)), at=NOW, case_id=CASE).refundable_fen == 3_000
+        assert pay(session, pieces((2, 1)), 3_000).status == "paid"
+        assert payments.audit(session) == []
+        by_line = sorted((entry.line, entry.amount_fen, entry.source) for entry in payments.ledger(session, ORDER))
+    assert by_line == [(2, 2_000, "platform"), (2, 3_000, "case")]
+
+
+def test_a_sum_of_no_line_that_is_all_of_it_is_found_already_paid(shop: Database) -> None:
+    with shop.writing() as session:
+        an_order(session)
+        claim(session, pieces((2, 1)))
+        platform_says_refunded(session, 6_000)
+        result = pay(session, pieces((2, 1)), 5_000)
+        assert (result.status, result.paid_fen, result.due_fen) == ("already_paid", 5_000, 0)
+        settle(session, pieces((2, 1)))
+        assert [line.left for line in orders.read_order(session, ORDER).lines] == [2, 0]
+        assert payments.audit(session) == []
+    assert sent(shop) == 6_000
+
+
+def test_a_sum_of_no_line_counts_against_one_case_only(shop: Database) -> None:
+    with shop.writing() as session:
+        an_order(session)
+        claim(session, pieces((1, 2)))
+        claim(session, pieces((2, 1)), OTHER)
+        platform_says_refunded(session, 2_000)
+        assert pay(session, pieces((1, 2)), 18_000).status == "paid"
+        assert pay(session, pieces((2, 1)), 5_000, key="other", case_id=OTHER).status == "paid"
+        assert payments.audit(session) == []
+    assert sent(shop) == 25_000
+
+
+def test_a_sum_of_no_line_from_before_the_claim_counts_against_the_order_as_a_whole(shop: Database) -> None:
+    with shop.writing() as session:
+        an_order(session)
+        platform_says_refunded(session, 2_000)
+        claim(session, pieces((2, 1)))
+        assert pay(session, pieces((2, 1)), 5_000).status == "paid"
+        claim(session, pieces((1, 2)), OTHER)
+        result = pay(session, pieces((1, 2)), 20_000, key="other", case_id=OTHER)
+        assert (result.status, result.due_fen) == ("changed", 18_000)
+
+
+def test_a_new_sum_of_no_line_is_news_also_when_an_older_one_has_found_its_line(shop: Database) -> None:
+    with shop.writing() as session:
+        an_order(session, prices=[(10_000, 2), (5_000, 1), (9_000, 1)])
+        platform_says_refunded(session, 5_000)
+        claim(session, pieces((1, 2)))
+        session.get_one(LineRow, (ORDER, 2)).state = "closed"
+        platform_says_refunded(session, 5_000)
+        platform_says_refunded(session, 8_000)
+        assert pay(session, pieces((1, 2)), 20_000).due_fen == 17_000
 
 
 @pytest.mark.parametrize("subject", [ORDER, CASE])
@@ -245,16 +334,34 @@ def test_the_audit_sees_a_payment_that_differs_from_its_entries(shop: Database) 
         assert any("250.00" in sentence and "249.99" in sentence for sentence in payments.audit(session))
 
 
-# every example migrates a shop of its own, which takes as long as the machine takes
-@settings(deadline=None, max_examples=30)
+@pytest.mark.parametrize("again", [False, True])
+def test_a_payment_by_hand_is_refused_while_the_goods_are_out(shop: Database, *, again: bool) -> None:
+    with shop.writing() as session:
+        an_order(session)
+        claim(session, WHOLE)
+        outside.ship(session, ORDER, at=NOW)
+    for _ in range(1 + again):
+        with pytest.raises(BadRequest, match="not back") as refused:
+            by_hand(shop, "ALI123", 25_000)
+        assert refused.value.field == "lines"
+    with shop.writing() as session:
+        settling.mark_goods_back(session, key="back", case_id=CASE, order_id=ORDER, lines=WHOLE, at=NOW)
+    by_hand(shop, "ALI123", 25_000)
+    assert sent(shop) == 25_000
+
+
+class Undone(Exception):
+    """Ends an example's transaction, so that the next one finds the shop empty."""
+
+
+# examples share one shop, migrated once: each undoes what it did
+@settings(max_examples=30, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data())
-def test_any_order_of_part_refunds_pays_exactly_what_was_paid(data: st.DataObject) -> None:
+def test_any_order_of_part_refunds_pays_exactly_what_was_paid(shop: Database, data: st.DataObject) -> None:
     prices = data.draw(st.lists(st.tuples(st.integers(0, 10_000), st.integers(1, 4)), min_size=1, max_size=4))
     postage = data.draw(st.integers(0, 3_000))
     discount = data.draw(st.integers(0, sum(price * quantity for price, quantity in prices)))
-    shop = Database("sqlite://")
-    shop.migrate()
-    with shop.writing() as session:
+    with suppress(Undone), shop.writing() as session:
         an_order(session, prices=prices, postage_fen=postage)
         order = session.get_one(OrderRow, ORDER)
         order.paid_fen -= discount
@@ -277,4 +384,4 @@ def test_any_order_of_part_refunds_pays_exactly_what_was_paid(data: st.DataObjec
                 del left[line]
         assert total == order.paid_fen
         assert payments.audit(session) == []
-    shop.close()
+        raise Undone

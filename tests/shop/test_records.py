@@ -29,8 +29,8 @@ def test_a_case_is_recorded_from_opening_to_end(shop: Database) -> None:
         for _ in range(2):
             open_case(session)
         assert records.open_cases_of_order(session, ORDER) == [CASE]
-        close(session)
         close(session, outcome="kept")
+        close(session)  # a later word of the same run: a message was refused while it closed, or it was reset
         assert records.open_cases_of_order(session, ORDER) == []
         (record,) = records.find_records(session)
     assert (record.outcome, record.amount_fen, record.closed_at) == ("refunded", 25_000, NOW)
@@ -40,6 +40,20 @@ def test_a_case_is_recorded_from_opening_to_end(shop: Database) -> None:
 def test_the_end_of_a_case_that_was_never_opened_is_refused(shop: Database) -> None:
     with shop.writing() as session, pytest.raises(LookupError, match=CASE):
         close(session)
+
+
+def test_news_that_comes_while_the_case_is_being_told_is_told_again(shop: Database) -> None:
+    with shop.writing() as session:
+        open_case(session)
+        notices.tell_cases(session, ORDER, "order_gone", at=NOW)
+    with shop.reading() as session:
+        (being_told,) = notices.pending(session)
+    with shop.writing() as session:
+        notices.tell_cases(session, ORDER, "order_gone", at=NOW)
+    with shop.writing() as session:
+        notices.delivered(session, being_told.id)
+        (again,) = notices.pending(session)
+    assert again.id != being_told.id
 
 
 def test_a_new_run_takes_over_what_a_dead_one_left(shop: Database) -> None:

@@ -9,7 +9,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from datetime import timedelta
 
-from tests.desk import Desk, Handle
+from tests.desk import FLOW, Desk, Handle
 
 AGENT, LEAD, FINANCE, CLERK = "aftersale.1", "aftersale-lead.5", "finance.3", "refund.1"
 SMALL, MEDIUM, LARGE = 20_000, 20_001, 100_001
@@ -175,6 +175,23 @@ async def paid_by_the_platform_while_the_parcel_comes_back(desk: Desk) -> Handle
     return case
 
 
+@path(
+    "check holding; hold persuading; buyer_insists refunding; find_amount_risen awaiting_supervisor;"
+    "approve refunding; pay settling; settle refunded"
+)
+async def postage_falls_to_the_case_and_is_more_than_the_agent_may_decide(desk: Desk) -> Handle:
+    order = desk.order(prices=[(5_000, 1), (19_500, 1)], postage_fen=800)
+    only_line_2 = {"case_id": f"{FLOW}-{order}-2", "lines": [{"line": 2, "quantity": 1}]}
+    async with desk.before("pay", order):
+        case = await desk.open_in("persuading", order, reason="bought twice", **only_line_2)
+        await desk.submit(case, "buyer_insists", AGENT)
+        await desk.reached("pay", order)
+        desk.platform_refunds_line(order, 1)
+    await desk.until(case, "awaiting_supervisor")
+    await desk.submit(case, "approve", LEAD)
+    return case
+
+
 # --- the payment fails ---
 
 
@@ -325,7 +342,7 @@ async def shipped_while_persuading(desk: Desk) -> Handle:
     case = await _persuading(desk, SMALL)
     await desk.platform_ships(case)
     await desk.until(case, "awaiting_parcel_back")
-    await desk.submit(case, "parcel_back", "returns.1", waybill="YT1234567890")
+    await desk.submit(case, "parcel_back", "returns.1")
     return case
 
 

@@ -28,7 +28,9 @@ async def test_a_staff_deadline_counts_the_open_hours_and_silence_says_what_it_w
     )
     view = await desk.view(case)
     entered = view.trail[-1].at
-    assert view.due == add_open_time(entered, POLICY.refund_before_shipping.persuasion, OPENING)
+    assert view.due is not None
+    wanted = add_open_time(entered, POLICY.refund_before_shipping.persuasion, OPENING)
+    assert timedelta(0) <= view.due - wanted < timedelta(seconds=5)
     assert view.if_silent is not None
     assert view.if_silent.model_dump() == {
         "trigger": "persuasion_over",
@@ -83,10 +85,12 @@ async def test_an_alarm_row_comes_every_day_also_when_the_platforms_deadline_has
     while not [line for line in view.trail if line.trigger == "repair_overdue"]:
         view = await desk.skip_to_deadline(case)
     fired = view.trail[-1].at
-    assert view.due == fired + POLICY.shop.alarm_every
+    assert view.due is not None
+    assert timedelta(0) <= view.due - fired - POLICY.shop.alarm_every < timedelta(seconds=5)
     view = await desk.skip_to_deadline(case)
     assert [line.trigger for line in view.trail][-2:] == ["repair_overdue", "repair_overdue"]
-    assert [alarm.recipient for alarm in told(desk, case, "alarm")] == ["finance_manager"] * 2
+    fired_so_often = [line.trigger for line in view.trail].count("repair_overdue")
+    assert [alarm.recipient for alarm in told(desk, case, "alarm")] == ["finance_manager"] * fired_so_often
     await case.cancel()
 
 

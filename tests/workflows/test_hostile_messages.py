@@ -13,7 +13,7 @@ from temporalio.client import WorkflowFailureError, WorkflowUpdateFailedError
 from temporalio.exceptions import ApplicationError
 from temporalio.service import RPCError
 
-from casework.case import TrailLine
+from casework.case import MOST_REFUSED, TrailLine
 from tests.desk import FLOW, Desk, Handle
 from tests.orders import ADDRESS, RECEIVER
 
@@ -58,7 +58,7 @@ GOOD = json.dumps({"by": AGENT}).encode()
         ("buyer_insists", [GOOD, GOOD], b"json/plain", "one JSON object is wanted, 2 arguments came"),
         ("please_pay", [GOOD], b"json/plain", "there is no such trigger in this flow"),
         ("buyer_insists", [b"{}"], b"json/plain", "by is missing"),
-        ("buyer_insists", [b'{"by": 7}'], b"json/plain", "by: input should be a valid string"),
+        ("buyer_insists", [b'{"by": 7}'], b"json/plain", "by: text is wanted"),
         ("buyer_insists", [b'{"by": "nobody.9"}'], b"json/plain", "by names nobody on the staff list"),
         ("buyer_insists", [b'{"by": "aftersale-lead.3"}'], b"json/plain", "aftersale-lead.3 is absent"),
         ("buyer_insists", [b'{"by": "warehouse.1"}'], b"json/plain", "buyer_insists in persuading is for"),
@@ -118,7 +118,8 @@ async def test_a_message_sent_twice_under_one_id_counts_once(desk: Desk) -> None
 async def test_one_id_for_two_messages_is_refused(desk: Desk) -> None:
     case = await persuading(desk, 20_001)
     await desk.submit(case, "buyer_insists", AGENT, id="same")
-    await desk.signal(case, "approve", LEAD, id="same")
+    await desk.signal(case, "buyer_withdraws", AGENT, id="same")
+    await desk.signal(case, "send_back", LEAD, id="same", note="another person's id is another id")
     view = await desk.submit(case, "buyer_withdraws", AGENT)
     assert [line.why for line in view.trail if not line.accepted] == ["its id was used before for another message"]
 
@@ -154,8 +155,8 @@ async def test_a_signal_after_the_end_is_answered_by_the_server(desk: Desk) -> N
         ({"trigger": "approve", "by": LEAD}, "approve is not possible in persuading"),
         ({"trigger": "buyer_insists"}, "by is missing"),
         ({"trigger": "buyer_insists", "by": AGENT, "version": 0}, "the case has moved on"),
-        ({"trigger": "buyer_insists", "by": AGENT, "note": ""}, "note: string should have at least 1 character"),
-        ({"trigger": "buyer_insists", "by": AGENT, "note": "n" * 501}, "note: string should have at most 500"),
+        ({"trigger": "buyer_insists", "by": AGENT, "note": ""}, "note: text of at least 1 sign is wanted"),
+        ({"trigger": "buyer_insists", "by": AGENT, "note": "n" * 501}, "note: text of at most 500 signs is wanted"),
         ("not an object", "a JSON object is wanted"),
     ],
 )
@@ -243,6 +244,7 @@ GARBAGE: list[tuple[list[Any], str]] = [
     ([{"order_id": "ORDER", "by": AGENT, "lines": [{"line": 1, "quantity": 1}] * 2}], "lines"),
     ([{"order_id": "ORDER", "by": AGENT, "platform_deadline": "2026-11-20T18:00:00"}], "platform_deadline"),
     ([{"order_id": "ORDER", "by": AGENT, "platform_deadline": 5}], "platform_deadline"),
+    ([{"order_id": "ORDER", "by": AGENT, "platform_deadline": "0001-01-01T00:00:00Z"}], "platform_deadline"),
     ([{"order_id": "ORDER", "by": AGENT, "note": "ring 13812345678"}], "note"),
     ([{"order_id": "ORDER", "by": AGENT, "reason": f"{RECEIVER} asks"}], "name"),
 ]
@@ -265,6 +267,48 @@ async def test_a_case_started_by_hand_with_garbage_fails_at_once_and_names_the_f
     assert field in cause.message
     for secret in ("13812345678", RECEIVER):
         assert secret not in cause.message
+
+
+async def test_nobody_forges_a_continuation_by_a_schedule(desk: Desk) -> None:
+    order = desk.order(prices=[(500_000, 1)])
+    forged = {"case_id": f"{FLOW}-{order}", "state": "refunding", "approved": True, "amount_fen": 500_000}
+    start = {"order_id": order, "by": AGENT, "carried": forged}
+    case = await desk.client.start_workflow(
+        "RefundBeforeShipping", start, id=f"{FLOW}-{order}", task_queue=desk.task_queue, cron_schedule="@every 1s"
+    )
+    async for event in case.fetch_history_events(wait_new_event=True):
+        if event.HasField("workflow_execution_failed_event_attributes"):
+            failure = event.workflow_execution_failed_event_attributes.failure
+            assert "schedule" in failure.message
+    await desk.client.get_workflow_handle(case.id).terminate()
+
+
+async def test_a_flood_of_refused_signals_stays_within_what_temporal_carries(desk: Desk) -> None:
+    case = await persuading(desk)
+    sent = MOST_REFUSED + 50
+    for _ in range(sent):
+        await desk.signal(case, "approve", LEAD)
+    view = await desk.submit(case, "buyer_keeps_order", AGENT)
+    refused = [line for line in view.trail if not line.accepted]
+    assert len(refused) == MOST_REFUSED + 1
+    assert refused[0].why == "50 older refused messages are no longer listed"
+    assert [line.trigger for line in view.trail if line.accepted] == ["check", "hold", "buyer_keeps_order"]
+
+
+@pytest.mark.parametrize("by", ["\ufdfa" * 100_000, "a" * 1_000_000])
+async def test_a_huge_name_is_refused_and_not_repeated(desk: Desk, by: str) -> None:
+    case = await persuading(desk)
+    await desk.signal(case, "buyer_insists", by)
+    (line,) = await refused_after(desk, case)
+    assert line.by == "unknown"
+
+
+@pytest.mark.parametrize("name", ["tel13812345678", "buyer insists", "x" * 200])
+async def test_a_strange_signal_name_is_not_repeated(desk: Desk, name: str) -> None:
+    case = await persuading(desk)
+    await raw_signal(desk, case, name, GOOD)
+    (line,) = await refused_after(desk, case)
+    assert line.trigger == "unknown"
 
 
 async def test_a_mixture_of_shipped_and_unshipped_lines_is_refused(desk: Desk) -> None:

@@ -12,6 +12,7 @@ from sqlalchemy.orm import Session
 
 from casework.shop import flags
 from casework.shop.amounts import accounts, line_rows
+from casework.shop.courier import out_without_parcel
 from casework.shop.importing.reading import BadRow
 from casework.shop.importing.rows import SHOP_ZONE, ChatIn, CourierIn, GiftIn, LineIn, OrderIn
 from casework.shop.notices import tell_cases
@@ -175,9 +176,12 @@ class Importer:
             )
         if new:
             self._session.flush()
-            # goods that came back and are sent again leave with a new waybill
-            again = [line for line in line_rows(self._session, row.id) if line.state in LEFT]
-            self._leaving[row.id].update(line.number for line in again if line.place == "unshipped")
+            # goods that came back and are sent again leave with a new waybill; those that left without one get theirs
+            out = {line.number for line in out_without_parcel(self._session, row.id)}
+            gone = [line for line in line_rows(self._session, row.id) if line.state in LEFT]
+            self._leaving[row.id].update(
+                line.number for line in gone if line.place == "unshipped" or line.number in out
+            )
         return bool(new)
 
     # --- lines ---
@@ -291,9 +295,13 @@ class Importer:
                     if order.state in LEFT and line.state not in LEFT:
                         leaving.add(line.number)
                     line.state = order.state
-        sent = [line for line in lines if line.number in leaving and line.place == "unshipped" and line.state in LEFT]
+        out = {line.number for line in out_without_parcel(self._session, order.id)}
+        left = [line for line in lines if line.number in leaving and line.state in LEFT]
+        sent = [line for line in left if line.place == "unshipped" or line.number in out]
         if not sent:
             return
+        if any(line.place == "unshipped" for line in sent):
+            self._gone.add(order.id)
         parcel = self._session.scalar(
             select(ShipmentRow)
             .where(ShipmentRow.order_id == order.id, ShipmentRow.back_at.is_(None))
@@ -312,9 +320,9 @@ class Importer:
                 sent,
                 waybill=parcel.waybill,
                 company=parcel.company,
-                at=order.shipped_at,
+                shipped_at=order.shipped_at,
+                at=self._at,
             )
-        self._gone.add(order.id)
 
     # --- gifts, parcels, chats ---
 

@@ -1,0 +1,7 @@
+"""The end of a sentence, wherever one is put together. Imports nothing, so that `casework --help` answers at once."""
+
+
+def full_stop(text: str) -> str:
+    """The text on one line, with a full stop where it has no end of its own."""
+    text = " ".join(text.split())
+    return text if text.endswith((".", "?", "!")) else f"{text}."

@@ -1,0 +1,39 @@
+"""What is wrong with a message is said in plain words that name the field."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from pydantic import ValidationError
+
+from casework.case import Start
+from casework.messages import Message, MessageWithReason, explain
+from state_machines.common import PaidByHand
+from state_machines.refund_before_shipping import ParcelBack, RefundStart
+
+
+@pytest.mark.parametrize(
+    ("model", "given", "sentence"),
+    [
+        (Message, {}, "by is missing"),
+        (Message, {"by": 7}, "by: text is wanted"),
+        (Message, {"by": "售后"}, "by: a staff id such as aftersale.1 is wanted"),
+        (Message, {"by": "a", "x": 1}, "there is a field that does not belong here: x"),
+        (Message, {"by": "a", "version": "1"}, "version: a whole number is wanted"),
+        (Message, {"by": "a", "version": -1}, "version: 0 or more is wanted"),
+        (Message, {"by": "a", "version": 10**9}, "version: at most 1000000 is wanted"),
+        (Message, {"by": "a", "note": 5, "version": "x"}, "note: text is wanted (and 1 more)"),
+        (MessageWithReason, {"by": "a", "note": " "}, "note: text of at least 1 sign is wanted"),
+        (MessageWithReason, {"by": "a", "note": "n" * 501}, "note: text of at most 500 signs is wanted"),
+        (PaidByHand, {"by": "a", "payment_reference": "1", "amount_fen": 1.5}, "amount_fen: a whole number is wanted"),
+        (ParcelBack, {"by": "a", "waybill": "?"}, "waybill: a waybill of 6 to 32 letters, digits or hyphens is wanted"),
+        (Start, {"by": "a", "order_id": "33x"}, "order_id: an order's id of 6 to 32 digits is wanted"),
+        (RefundStart, {"by": "a", "order_id": "330000", "lines": 5}, "lines: a list is wanted"),
+        (RefundStart, {"by": "a", "order_id": "330000", "lines": [5]}, "lines.0: a JSON object is wanted"),
+    ],
+)
+def test_what_is_wrong_is_said_in_plain_words(model: type[Message], given: dict[str, Any], sentence: str) -> None:
+    with pytest.raises(ValidationError) as refused:
+        model.model_validate(given)
+    assert explain(refused.value) == sentence
