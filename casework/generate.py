@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from casework.diagram import markdown_table, mermaid, moves_in_short, moves_markdown, triggers_markdown, waits_markdown
-from casework.policy import describe, load_policy
+from casework.policy import SHIPPED, describe, load_policy
 from casework.svg import svg
 from casework.templates import TEMPLATES
 from state_machines.flows import FLOWS
@@ -40,6 +40,7 @@ BUYER_MESSAGES: dict[str, tuple[str, ...]] = {
 """By flow, the templates that go to the buyer, in the order of a case's life."""
 
 _SECTION = re.compile(r"(<!-- generated: (?P<name>[^\n]+?) -->\n).*?(<!-- end generated -->)", re.DOTALL)
+_FIGURE = re.compile(r"(?P<key>\w+) = .+? # (?P<says>.+?)(; (open|always))?$")
 _MADE = "<!-- Made by `make generate` from the tables: change those. -->\n"
 
 
@@ -208,11 +209,25 @@ def _policy() -> str:
     def shown(value: object) -> str:
         return ", ".join(map(str, value)) if isinstance(value, tuple) else str(value)  # pyright: ignore[reportUnknownVariableType, reportUnknownArgumentType] - only shown
 
-    rows = describe(load_policy(None))
+    rows, meaning = describe(load_policy(None)), _meanings()
     return markdown_table(
-        ("key", "default", "unit", "clock"),
-        [(f"`{row.key}`", shown(row.default), row.unit, row.clock.value if row.clock else "") for row in rows],
+        ("key", "default", "unit", "clock", "meaning"),
+        [
+            (f"`{row.key}`", shown(row.default), row.unit, row.clock.value if row.clock else "", meaning[row.key])
+            for row in rows
+        ],
     )
+
+
+def _meanings() -> dict[str, str]:
+    """What the shipped file says behind each figure; the clock, which it says too, has a column of its own."""
+    meanings, section = dict[str, str](), ""
+    for line in SHIPPED.read_text(encoding="utf-8").splitlines():
+        if line.startswith("["):
+            section = line.strip("[]") + "."
+        elif found := _FIGURE.match(line):
+            meanings[section + found["key"]] = found["says"]
+    return meanings
 
 
 def _commands() -> str:

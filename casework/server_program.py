@@ -103,7 +103,7 @@ def find_server_program(
 
 
 def put_on_path(program: Path, *, prefix: Path | None = None) -> Path | None:
-    """Makes the program the `temporal` of this virtual environment, where PATH has none; gives the link, if it was made.
+    """Makes the program the `temporal` of this virtual environment where PATH has none; gives the link, if made.
 
     So the plain `temporal` commands work in every terminal where the environment is active. A link of an earlier run
     is brought up to date; anything else of that name is left alone. `prefix` is the environment (default: the running

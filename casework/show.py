@@ -23,6 +23,8 @@ from state_machines.table import Flow
 
 WIDTH: Final = 100
 """Columns that short lines of a trail are packed into."""
+_CALLS_TO_ACT: Final = ("asked_to_act", "reminder", "alarm")
+"""Templates of tasks that only call somebody to a waiting case."""
 SHORTHANDS: Final = ("approve", "reject")
 """Triggers that are commands of their own."""
 
@@ -206,8 +208,16 @@ def _expectation(view: CaseView, language: Language, zone: ZoneInfo, now: dateti
 
 
 def letters_of(view: CaseView, posted: Iterable[Letter]) -> list[Letter]:
-    """What stands in the outbox for this run of the case: open tasks of the staff, and all that went to the buyer."""
-    return [one for one in posted if one.at >= view.opened_at and (one.to == "buyer" or one.cancelled_at is None)]
+    """What stands in the outbox for this run of the case: open tasks of the staff, and all that went to the buyer.
+
+    That the case waits for somebody is no task of its own: its view says for whom, as of now.
+    """
+    of_this_run = [one for one in posted if one.at >= view.opened_at]
+    return [
+        one
+        for one in of_this_run
+        if one.to == "buyer" or (one.cancelled_at is None and one.template not in _CALLS_TO_ACT)
+    ]
 
 
 def _letter(one: Letter, zone: ZoneInfo, now: datetime, language: Language) -> str:

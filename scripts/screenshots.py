@@ -3,32 +3,50 @@
 from __future__ import annotations
 
 import asyncio
+import base64
+import fcntl
+import json
+import os
 import shutil
+import signal
 import sys
+import threading
+import time
+from contextlib import closing
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any
 
 from casework.connection import connect
 from casework.converter import DATA_CONVERTER
-from casework.demo import Stage, choose, refundable, run_command, running_desk
+from casework.demo import AGENT, FINANCE, LEAD, Stage, choose, refundable, run_command, running_desk
 from casework.policy import load_policy
 from casework.sample_shop import write_sample_shop
 from casework.shop.database import Database
 
 IMAGES = Path(__file__).parents[1] / "docs" / "images"
-WIDTH, HEIGHT = 1280, 1150
-SETTLES_AFTER_MILLISECONDS = 15_000
-"""How long the page may take to draw what it has loaded."""
+WIDTH, HEIGHT = 1280, 900
+DETAILS_TAB = "user-metadata"
+"""The UI's tab with a workflow's summary and current details."""
+SETTLES_SECONDS = 4.0
+"""How long the page may take to draw what it has loaded; the details are in a frame of their own."""
+KILLED_AFTER_SECONDS = 60
 
 
-async def take(url: str, file: Path) -> None:
-    """One page as a PNG."""
-    chromium = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-    if chromium is None:
-        sys.exit("There is no Chromium on this machine: install Debian's package chromium.")
-    with TemporaryDirectory() as profile:
-        process = await asyncio.create_subprocess_exec(
-            chromium,
+class Browser:
+    """A headless Chromium, spoken to over two pipes in its own DevTools protocol: one page, loaded and taken.
+
+    `--screenshot` alone takes the page before it has asked its server for anything.
+    """
+
+    def __init__(self, profile: Path) -> None:
+        """Start it."""
+        chromium = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+        if chromium is None:
+            sys.exit("There is no Chromium on this machine: install Debian's package chromium.")
+        its_in, my_out = os.pipe()
+        my_in, its_out = os.pipe()
+        options = [
             "--headless",
             "--no-sandbox",
             "--disable-gpu",
@@ -37,40 +55,106 @@ async def take(url: str, file: Path) -> None:
             "--disable-component-update",
             "--disable-sync",
             "--hide-scrollbars",
+            "--remote-debugging-pipe",
             f"--user-data-dir={profile}",
             f"--window-size={WIDTH},{HEIGHT}",
-            f"--timeout={SETTLES_AFTER_MILLISECONDS}",
-            f"--screenshot={file}",
-            url,
-            stdout=asyncio.subprocess.DEVNULL,
-            stderr=asyncio.subprocess.DEVNULL,
-        )
-        if await process.wait():
-            sys.exit(f"chromium could not take {file.name}")
+        ]
+        quiet = os.open(os.devnull, os.O_RDWR)
+        # the protocol's pipes are file descriptors 3 and 4 of Chromium; 0 to 2 are its terminal
+        wanted = {0: quiet, 1: quiet, 2: quiet, 3: its_in, 4: its_out}
+        # first out of the way, so that none is overwritten before it is copied
+        high = {number: fcntl.fcntl(ours, fcntl.F_DUPFD_CLOEXEC, 100) for number, ours in wanted.items()}
+        copied = [(os.POSIX_SPAWN_DUP2, ours, number) for number, ours in high.items()]
+        self.process = os.posix_spawn(chromium, [chromium, *options], os.environ, file_actions=copied)
+        for ours in (quiet, *high.values()):
+            os.close(ours)
+        os.close(its_in)
+        os.close(its_out)
+        self._out, self._in = os.fdopen(my_out, "wb", 0), os.fdopen(my_in, "rb")
+        self._sent = 0
+        self._session: str | None = None
+
+    def ask(self, method: str, **parameters: Any) -> Any:
+        """One command of the protocol, and its answer; events in between are passed over."""
+        self._sent += 1
+        message = {"id": self._sent, "method": method, "params": parameters}
+        if self._session:
+            message["sessionId"] = self._session
+        self._out.write(json.dumps(message).encode() + b"\0")
+        while True:
+            answer = json.loads(self._read())
+            if answer.get("id") == self._sent:
+                if "error" in answer:
+                    sys.exit(f"chromium refused {method}: {answer['error']['message']}")
+                return answer["result"]
+
+    def _read(self) -> bytes:
+        said = bytearray()
+        while (sign := self._in.read(1)) != b"\0":
+            if not sign:
+                sys.exit("chromium has ended")
+            said += sign
+        return bytes(said)
+
+    def open(self, url: str) -> None:
+        """Load a page."""
+        target = self.ask("Target.createTarget", url=url)["targetId"]
+        self._session = self.ask("Target.attachToTarget", targetId=target, flatten=True)["sessionId"]
+        size = {"width": WIDTH, "height": HEIGHT, "deviceScaleFactor": 1, "mobile": False}
+        self.ask("Emulation.setDeviceMetricsOverride", **size)
+
+    def run(self, script: str) -> Any:
+        """The value of an expression in the page."""
+        return self.ask("Runtime.evaluate", expression=script, returnByValue=True)["result"].get("value")
+
+    def take(self, file: Path) -> None:
+        """What is to be seen now, as a PNG."""
+        file.write_bytes(base64.b64decode(self.ask("Page.captureScreenshot", format="png")["data"]))
+
+
+def take(url: str, says: str, file: Path) -> None:
+    """The page as a PNG, once it says something."""
+    with TemporaryDirectory(ignore_cleanup_errors=True) as profile:
+        browser = Browser(Path(profile))
+        overdue = threading.Timer(KILLED_AFTER_SECONDS, os.kill, (browser.process, signal.SIGKILL))
+        overdue.start()
+        try:
+            browser.open(url)
+            while says not in (browser.run("document.body ? document.body.innerText : ''") or ""):
+                time.sleep(0.2)
+            time.sleep(SETTLES_SECONDS)
+            browser.take(file)
+        finally:
+            overdue.cancel()
+            os.kill(browser.process, signal.SIGKILL)
+            os.waitpid(browser.process, 0)
 
 
 async def main() -> None:
-    """Open a large refund, let it wait for finance, and take its page."""
+    """Open a large refund, let it wait for finance, and take its page; let finance approve, and take it again."""
     with TemporaryDirectory() as folder:
         home = Path(folder)
-        desk, _ = await start_desk(home)
-        try:
+        async with running_desk(home):
             files = write_sample_shop(home / "exports")
             await run_command(home, "import", "--as-of-now", *map(str, files))
-            database = Database(f"sqlite:///{home / 'shop.db'}")
-            stage = Stage(home, database, await connect(home, data_converter=DATA_CONVERTER))
-            limits = load_policy(None).refund_before_shipping
-            order = choose(refundable(database), [], limits.agent_limit_fen, limits.supervisor_limit_fen)[-1]
-            case = await stage.open(order.order_id, "找到更便宜的")
-            await stage.submit(case, "buyer_insists", "aftersale.1")
-            await stage.submit(case, "approve", "aftersale.1", expect=3)
-            await stage.submit(case, "approve", "aftersale-lead.5")
-            IMAGES.mkdir(parents=True, exist_ok=True)
-            _, page, _ = await run_command(home, "open", case, "--print")
-            await take(page.strip(), IMAGES / "temporal-ui-waiting.png")
-            database.close()
-        finally:
-            await stop_desk(desk)
+            with closing(Database(f"sqlite:///{home / 'shop.db'}")) as database:
+                client = await connect(home, data_converter=DATA_CONVERTER)
+                stage = Stage(home, database, client)
+                limits = load_policy(None).refund_before_shipping
+                order = choose(refundable(database), [], limits.agent_limit_fen, limits.supervisor_limit_fen)[-1]
+                case = await stage.open(order.order_id, "找到更便宜的")
+                await stage.submit(case, "buyer_insists", AGENT)
+                await stage.submit(case, "approve", AGENT, expect=3)
+                await stage.submit(case, "approve", LEAD)
+                IMAGES.mkdir(parents=True, exist_ok=True)
+                _, page, _ = await run_command(home, "open", case, "--print")
+                run_id = (await client.get_workflow_handle(case).describe()).run_id
+                details = f"{page.strip()}/{run_id}/{DETAILS_TAB}"
+                await asyncio.to_thread(take, details, "Current Details", IMAGES / "temporal-ui-waiting.png")
+                await stage.submit(case, "approve", FINANCE)
+                await asyncio.to_thread(
+                    take, f"{page.strip()}/{run_id}", "Completed", IMAGES / "temporal-ui-finished.png"
+                )
 
 
 if __name__ == "__main__":

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
@@ -20,6 +21,8 @@ from tests.desk import BulkOrderOfTheTests, Desk, Gates
 from worker import build_worker
 
 EVENTS_BEFORE_CONTINUING = 150
+CACHED_WORKFLOWS = int(os.environ.get("CASEWORK_TEST_CACHED_WORKFLOWS", "2000"))
+"""0 makes every workflow task replay from the beginning."""
 
 
 # two shared cores: how long an example takes says nothing about the code
@@ -80,6 +83,7 @@ async def desk(
             database,
             load_policy(None),
             interceptors=[gates],
+            max_cached_workflows=CACHED_WORKFLOWS,
             more_workflows=[BulkOrderOfTheTests],
         ),
         build_worker(
@@ -87,6 +91,7 @@ async def desk(
             database,
             load_policy(policy_file),
             interceptors=[gates],
+            max_cached_workflows=CACHED_WORKFLOWS,
             task_queue=queues["handed_over"],
         ),
     ):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 import threading
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Coroutine, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
@@ -250,6 +250,14 @@ class Desk:
         """Wait until the stopped activity is about to run."""
         reached, _ = self.gates.stopped[activity_type, order_id]
         assert await asyncio.to_thread(reached.wait, 20), f"{activity_type} was not reached"
+
+    async def reached_while(self, doing: Coroutine[Any, Any, None], activity_type: str, order_id: str) -> None:
+        """Wait until the stopped activity is about to run, while something else is under way that may not end."""
+        task = asyncio.ensure_future(doing)
+        try:
+            await self.reached(activity_type, order_id)
+        finally:
+            task.cancel()
 
     async def heard(self, handle: Handle, signal: str) -> None:
         """Wait until the workflow has been given the signal: a workflow task that came after it has completed."""

@@ -96,7 +96,7 @@ def test_the_policy_section_holds_every_key_with_default_and_clock(tree: Path) -
     text = (tree / "docs" / "policy.md").read_text(encoding="utf-8")
     for row in describe(load_policy(None)):
         assert f"| `{row.key}` |" in text
-    assert "| `refund_before_shipping.finance_hours` | 8 | hours | open |" in text
+    assert "| `refund_before_shipping.finance_hours` | 8 | hours | open | the finance manager decides |" in text
 
 
 def test_the_command_reference_tells_every_command(tmp_path: Path) -> None:

@@ -150,6 +150,7 @@ def test_open_tasks_of_the_staff_and_messages_to_the_buyer_stand_below_the_trail
     posted = [
         letter("staff", before, cancelled_at=later, text_en="Done already."),
         letter("staff", later),
+        letter("staff", later, template="reminder", text_en="Still waiting."),
         letter("buyer", later, text_en="Your refund goes on as a return."),
         letter("buyer", NOW - timedelta(days=9), text_en="Of an earlier case of the same name."),
     ]
@@ -158,6 +159,7 @@ def test_open_tasks_of_the_staff_and_messages_to_the_buyer_stand_below_the_trail
     assert "task (aftersale_agent), 15:00: Open a return by hand.\n" in text
     assert "to the buyer, 15:00: Your refund goes on as a return.\n" in text
     assert "Done already." not in text
+    assert "Still waiting." not in text
     assert "earlier" not in text
     assert "任务 (aftersale_agent),15:00:请人工开立退货。" in show_case(
         view, language="zh", zone=SHANGHAI, now=NOW, posted=posted

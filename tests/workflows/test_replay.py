@@ -1,0 +1,44 @@
+"""A worker that lost its cache replays the history and must come to the same place, whatever the clock says."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+
+from temporalio.api.enums.v1 import EventType
+from temporalio.worker import Replayer
+
+from casework.converter import DATA_CONVERTER
+from tests.desk import Desk, Handle
+from worker import WORKFLOWS, workflow_runner
+
+
+async def prolonged(case: Handle, tasks: int) -> None:
+    """Wait until a slow step on the shop has prolonged a workflow task so often."""
+    before = (await case.describe()).history_length
+    seen = 0
+    async for event in case.fetch_history_events(wait_new_event=True):
+        if event.event_id > before and event.event_type == EventType.EVENT_TYPE_WORKFLOW_TASK_COMPLETED:
+            seen += 1
+            if seen == tasks:
+                return
+
+
+async def test_a_slow_shop_does_not_make_a_replay_see_another_deadline(desk: Desk) -> None:
+    far = (datetime.now(UTC) + timedelta(days=9)).isoformat()
+    order = desk.order(prices=[(50_000, 1)])
+    case = await desk.open_in(
+        "persuading", order, reason="bought twice", platform_deadline=far, task_timeout=timedelta(seconds=1)
+    )
+    due = (await desk.view(case)).due
+    assert due is not None
+    await desk.skip(case, due - datetime.now(UTC) - timedelta(minutes=1))
+    async with desk.before("post_messages", order):
+        # the deadline passes, and the step on the shop that follows hangs: the workflow task is prolonged
+        await desk.reached_while(desk.skip(case, timedelta(minutes=2)), "post_messages", order)
+        await prolonged(case, 3)
+    await desk.until(case, "awaiting_supervisor")
+    for _ in range(2):
+        await desk.skip_to_deadline(case)
+    assert (await desk.end(case)).outcome == "refunded"
+    replayer = Replayer(workflows=WORKFLOWS, data_converter=DATA_CONVERTER, workflow_runner=workflow_runner())
+    await replayer.replay_workflow(await case.fetch_history())
