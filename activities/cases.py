@@ -15,6 +15,7 @@ from casework.opening import BadStart, open_in_shop
 from casework.policy import Policy
 from casework.shop import records
 from casework.shop.database import Database
+from casework.shop.errors import CaseOver
 from casework.shop.holds import release_case
 
 
@@ -74,7 +75,7 @@ class CaseActivities:
                     from_case=request.from_case,
                     at=request.at,
                 )
-        except BadStart as refused:
+        except (BadStart, CaseOver) as refused:
             raise ApplicationError(str(refused), type="BadStart", non_retryable=True) from None
         return Opened(figures=opened.figures, involved=opened.involved, resolved=opened.resolved)
 
@@ -82,7 +83,8 @@ class CaseActivities:
     def close_case(self, request: CloseCase) -> None:
         """Every ending lets holds, claims and flag wishes go, and leaves the record of the case in the shop."""
         with self._database.writing() as session:
-            release_case(session, request.case_id, flag_kept=None, at=request.at)
+            if not records.is_open_in_another_run(session, request.case_id, request.run_id):
+                release_case(session, request.case_id, flag_kept=None, at=request.at)
             records.close_record(
                 session,
                 case_id=request.case_id,

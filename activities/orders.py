@@ -19,6 +19,8 @@ from casework.shop.errors import CaseOver
 from casework.standing import Standing
 from casework.templates import Post
 
+CASE_OVER = "CaseOver"
+
 
 class OrderStep(BaseModel):
     """One step on some lines of an order, for one case, at the case's own time; `posts` go out with it."""
@@ -90,7 +92,7 @@ def writing_for(database: Database, step: OrderStep) -> Generator[Session]:
             records.require_open(session, step.case_id, step.run_id)
             yield session
     except CaseOver as late:
-        raise ApplicationError(str(late), type="CaseOver", non_retryable=True) from None
+        raise ApplicationError(str(late), type=CASE_OVER, non_retryable=True) from None
 
 
 class OrderActivities:

@@ -145,12 +145,12 @@ class Case(BaseModel, Generic[FiguresT]):
         """
         line.why = line.why and line.why[:LONGEST_WHY]
         self.trail.append(line)
-        refused = [one for one in self.trail if not one.accepted and one.trigger != FORGOTTEN]
+        counted = next((one for one in self.trail if (one.by, one.trigger) == ("system", FORGOTTEN)), None)
+        refused = [one for one in self.trail if not one.accepted and one is not counted]
         if len(refused) <= MOST_REFUSED:
             return
         self.trail.remove(refused[0])
         self.forgotten += 1
-        counted = next((one for one in self.trail if one.trigger == FORGOTTEN), None)
         if counted is None:
             counted = TrailLine(at=line.at, by="system", trigger=FORGOTTEN, accepted=False)
             self.trail.insert(0, counted)

@@ -486,7 +486,7 @@ class CaseworkClient:
             raise
         try:
             async with asyncio.timeout(self._answer_seconds):
-                return await self._answered_cancel(case_id, len(seen.trail))
+                return await self._answered_cancel(case_id, max([seen.opened_at, *(line.at for line in seen.trail)]))
         except TimeoutError:
             raise NoAnswer(
                 f"{case_id} has not answered within {self._answer_seconds:.0f} s, but the request was taken in: "
@@ -494,10 +494,10 @@ class CaseworkClient:
                 taken_in=True,
             ) from None
 
-    async def _answered_cancel(self, case_id: str, known: int) -> CaseView:
+    async def _answered_cancel(self, case_id: str, asked_after: datetime) -> CaseView:
         while True:
             view = await self.view(case_id)
-            answers = [line for line in view.trail[known:] if line.trigger == CANCEL]
+            answers = [line for line in view.trail if line.trigger == CANCEL and line.at > asked_after]
             if answers and not answers[0].accepted:
                 raise CaseRefused(full_stop(answers[0].why or "refused"))
             if view.final:

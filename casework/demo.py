@@ -10,6 +10,7 @@ import argparse
 import asyncio
 import json
 import os
+import re
 import shlex
 import shutil
 import signal
@@ -26,9 +27,9 @@ from temporalio.client import Client
 from temporalio.testing import TimeSkipper, TimeSkippingConfig
 
 from casework.case import CaseView
-from casework.connection import connect
 from casework.converter import DATA_CONVERTER
 from casework.money import format_yuan
+from casework.names import NAMESPACE
 from casework.policy import RefundBeforeShippingPolicy, load_policy
 from casework.sample_shop import write_sample_shop
 from casework.sentences import full_stop
@@ -227,10 +228,28 @@ async def run_command(home: Path, *arguments: str) -> tuple[int, str, str]:
 
 
 def surroundings(home: Path) -> dict[str, str]:
-    """The environment of the demo's commands: its own home, and no cluster of yours."""
+    """The environment of the demo's commands: its own home and shop, and no cluster of yours, whatever `.env` says."""
     mine = {name: value for name, value in os.environ.items() if not name.startswith("TEMPORAL_")}
-    mine.pop("CASEWORK_DATABASE_URL", None)
-    return {**mine, "CASEWORK_HOME": str(home), "TEMPORAL_CONFIG_FILE": os.devnull}
+    return {
+        **mine,
+        "CASEWORK_HOME": str(home),
+        "CASEWORK_DATABASE_URL": database_url(home),
+        "TEMPORAL_CONFIG_FILE": os.devnull,
+    }
+
+
+def database_url(home: Path) -> str:
+    """The demo's own shop."""
+    return f"sqlite:///{home.absolute() / 'shop.db'}"
+
+
+def exports(home: Path) -> str:
+    """What a terminal must be told to look at the demo's shop; more where a shop of yours is set in the environment."""
+    yours = Settings()
+    told = f"export CASEWORK_HOME={shlex.quote(str(home))}"
+    if yours.database_url != f"sqlite:///{yours.home / 'shop.db'}":
+        told += f" CASEWORK_DATABASE_URL={shlex.quote(database_url(home))}"
+    return told
 
 
 def choose(found: Sequence[Order], wanted: Sequence[Story], agent_fen: int, supervisor_fen: int) -> list[Order]:
@@ -367,7 +386,7 @@ async def perform(home: Path, shop: Path | None, server: RunningServer) -> None:
             raise DemoFailed(err or out)
     if err.strip():
         print(err.strip())
-    client = await connect(home, data_converter=DATA_CONVERTER)
+    client = await Client.connect(server.address, namespace=NAMESPACE, data_converter=DATA_CONVERTER)
     with closing(Database(f"sqlite:///{home / 'shop.db'}")) as database:
         await _tell(Stage(home, database, client), policy, server)
 
@@ -393,7 +412,7 @@ async def _tell(stage: Stage, policy: RefundBeforeShippingPolicy, server: Runnin
     print(f"Refused on the record: {refused}     Ledger: {paid} paid, {twice} twice")
     commands = await _leave_three(stage, chosen[len(wanted) :])
     print("Your turn: 3 cases wait. In another terminal, in this folder:")
-    print(f"  . .venv/bin/activate; export CASEWORK_HOME={shlex.quote(str(stage.home))}")
+    print(f"  . .venv/bin/activate; {exports(stage.home)}")
     for line in commands:
         print(f"  {line}")
     print(f"  casework inbox --by {FINANCE}     casework show {chosen[-1].order_id[-4:]}")
@@ -492,6 +511,10 @@ async def _free_port() -> int:
     return port
 
 
+_MADE_HERE = re.compile(rf"shop\.db.*|temporal\.db.*|server\..*|.*\.log|{re.escape(MARKER)}")
+"""What a demo leaves in its home."""
+
+
 def make_room(home: Path) -> None:
     """An empty home for the demo: what an earlier demo left there goes; nothing else is ever deleted.
 
@@ -504,6 +527,9 @@ def make_room(home: Path) -> None:
             raise DemoFailed(f"{home} is no folder")
         if any(home.iterdir()) and not (home / MARKER).exists():
             raise DemoFailed(f"{home} is not empty and was not made by a demo: name another folder with --home")
+        theirs = [one.name for one in home.iterdir() if not _MADE_HERE.match(one.name)]
+        if theirs:
+            raise DemoFailed(f"{home} holds {theirs[0]}, which no demo made: move it away, or name another --home")
         shutil.rmtree(home)
     home.mkdir(parents=True)
     (home / MARKER).touch()

@@ -174,7 +174,8 @@ def within_agent_limit(attempt: Attempt[RefundCase]) -> bool:
 def within_agent_limit_or_approved(attempt: Attempt[RefundCase]) -> bool:
     """The agent's limit here is the policy's: the returns clerk decides nothing about money."""
     case = attempt.case
-    return case.approved or case.amount_fen <= case.figures.flow.agent_limit_fen
+    approved = case.approved and case.amount_fen <= case.decided_fen
+    return approved or case.amount_fen <= case.figures.flow.agent_limit_fen
 
 
 @guard("金额在主管权限内", "the amount is within the supervisor's limit")

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from casework.demo import DemoFailed, make_room
+from casework.demo import DemoFailed, make_room, surroundings
 
 ROOT = Path(__file__).parents[1]
 
@@ -49,3 +49,23 @@ def test_a_shop_without_exports_is_one_sentence_and_nothing_is_started(tmp_path:
     code, said = demo("--shop", str(tmp_path / shop), "--home", str(tmp_path / "home"))
     assert (code, said.count("\n")) == (1, 1)
     assert not (tmp_path / "home").exists()
+
+
+def test_what_no_demo_made_is_never_deleted(tmp_path: Path) -> None:
+    make_room(tmp_path / "home")
+    (tmp_path / "home" / "shop.db").touch()
+    make_room(tmp_path / "home")
+    (tmp_path / "home" / "mine.txt").write_text("mine")
+    with pytest.raises(DemoFailed, match=r"mine\.txt"):
+        make_room(tmp_path / "home")
+    assert (tmp_path / "home" / "mine.txt").read_text() == "mine"
+
+
+def test_the_demo_plays_in_its_own_shop_whatever_the_settings_say(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CASEWORK_DATABASE_URL", "sqlite:////elsewhere/shop.db")
+    monkeypatch.setenv("TEMPORAL_ADDRESS", "cluster:7233")
+    around = surroundings(tmp_path)
+    assert around["CASEWORK_DATABASE_URL"] == f"sqlite:///{tmp_path / 'shop.db'}"
+    assert "TEMPORAL_ADDRESS" not in around

@@ -92,8 +92,13 @@ class _Received:
 
     @property
     def key(self) -> str | None:
-        """Its sender's own id for it; nobody can use up another person's."""
-        return f"{self.message.by} {self.message.id}" if self.message and self.message.id else None
+        """Its sender's own id for it; nobody can use up another person's.
+
+        None for the shop's news, which anybody may bring and which is read again each time.
+        """
+        if self.message is None or self.message.id is None or self.message.by == Automatic.SYSTEM:
+            return None
+        return f"{self.message.by} {self.message.id}"
 
 
 class CaseWorkflow(Generic[CaseT]):
@@ -455,7 +460,8 @@ class CaseWorkflow(Generic[CaseT]):
             if self.flow.triggers[received.trigger].kind is TriggerKind.FACT:
                 return await self._take_fact(received, attempt)
             self._refuse_untimely(received)
-            if received.seen != self.case.version and not waited_for_work:
+            # Temporal's own cancel (no message) is meant for the case, wherever it is: it comes only once
+            if received.message is not None and received.seen != self.case.version and not waited_for_work:
                 raise Refused("the case has moved on since")
             moved = self.flow.fire(attempt)
             if isinstance(moved, Refusal):
@@ -549,7 +555,8 @@ class CaseWorkflow(Generic[CaseT]):
                     await self._accept(received, attempt, moved)
                     return True
             except Refused as refused:
-                self.case.kept.remove(kept)
+                if kept in self.case.kept:
+                    self.case.kept.remove(kept)
                 self._refuse(received, str(refused))
         return False
 

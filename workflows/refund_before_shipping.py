@@ -13,7 +13,7 @@ from temporalio.common import RetryPolicy
 from temporalio.exceptions import ActivityError, ApplicationError
 
 from activities.courier import CourierActivities
-from activities.orders import HoldStep, OrderActivities, OrderStep, ParcelBackStep, SettleStep
+from activities.orders import CASE_OVER, HoldStep, OrderActivities, OrderStep, ParcelBackStep, SettleStep
 from activities.payments import REFUSED_FOR_GOOD, HandPayment, Payment, PaymentActivities
 from casework.details import local_time
 from casework.money import LineQuantity
@@ -102,6 +102,9 @@ class RefundBeforeShipping(CaseWorkflow[RefundCase]):
         new one is paid if whoever decided may decide on it too.
         """
         case = self.case
+        if case.amount_fen > case.decided_fen:
+            risen = f"{yuan(case.amount_fen)} are due by now, decided were up to {yuan(case.decided_fen)}"
+            return Outcome("find_amount_risen", risen)
         try:
             paid = await workflow.execute_activity_method(
                 PaymentActivities.pay,
@@ -112,7 +115,8 @@ class RefundBeforeShipping(CaseWorkflow[RefundCase]):
             )
         except ActivityError as error:
             cause = error.cause
-            if isinstance(cause, ApplicationError) and cause.non_retryable:
+            # a case that was reset after its end has paid already: nobody is asked to pay again
+            if isinstance(cause, ApplicationError) and cause.non_retryable and cause.type != CASE_OVER:
                 known = cause.type == REFUSED_FOR_GOOD
                 return Outcome("fail_payment", cause.message if known else f"the payment failed: {cause.type}")
             raise
@@ -120,9 +124,7 @@ class RefundBeforeShipping(CaseWorkflow[RefundCase]):
             case "left":
                 return Outcome("find_shipped", "it left and is not back: nothing is paid")
             case "changed":
-                before, case.amount_fen = case.amount_fen, paid.due_fen
-                if before < case.amount_fen > case.decided_fen:
-                    return Outcome("find_amount_risen", f"{yuan(case.amount_fen)} are due by now, not {yuan(before)}")
+                case.amount_fen = paid.due_fen
                 return await self.refunding()
             case _:
                 case.money_sent = True
@@ -271,7 +273,7 @@ class RefundBeforeShipping(CaseWorkflow[RefundCase]):
             case.send_backs += 1
         if moved.dest == "refunding" and moved.trigger != "retry_payment":
             case.approved = case.approved or moved.trigger == "approve"
-            case.decided_fen = max(case.amount_fen, self._may_decide(moved, attempt))
+            case.decided_fen = self._may_decide(moved, attempt)
 
     def _may_decide(self, moved: Move[RefundCase], attempt: Attempt[RefundCase]) -> int:
         """Up to which amount whoever decides to pay may decide; the clock decides on no more than what was asked."""
@@ -284,7 +286,7 @@ class RefundBeforeShipping(CaseWorkflow[RefundCase]):
             case "buyer_insists" | "persuasion_over", _:
                 return attempt.limit(figures.agent_limit_fen)
             case "parcel_back", _:
-                return case.decided_fen if case.approved else figures.agent_limit_fen
+                return max(case.decided_fen, figures.agent_limit_fen)
             case _:
                 return case.amount_fen
 

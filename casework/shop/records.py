@@ -56,12 +56,18 @@ def open_record(
 
     A new run of the same case id takes over what an earlier run left that died before its end: that run's record is
     closed as superseded, its claims and holds stay the case's.
+
+    Raises:
+        CaseOver: a newer run of the case id has begun already; this attempt comes too late.
+
     """
     if session.get(CaseRow, (case_id, run_id)) is not None:
         return
     for dead in session.scalars(
         select(CaseRow).where(CaseRow.case_id == case_id, CaseRow.closed_at.is_(None)).with_for_update()
     ):
+        if dead.opened_at > opened_at:
+            raise CaseOver(case_id)
         dead.closed_at, dead.outcome = opened_at, SUPERSEDED
     session.add(
         CaseRow(
@@ -82,7 +88,7 @@ def open_record(
 def close_record(
     session: Session, *, case_id: str, run_id: str, view: Mapping[str, Any], outcome: str, at: datetime
 ) -> None:
-    """Record a case's end and its last view; a later word of the same run (a late refusal, a reset) replaces it.
+    """Record a case's end and its last view; a later word of the same run (a late refusal) replaces it.
 
     Raises:
         LookupError: the case was never opened here.
@@ -151,6 +157,14 @@ def require_open(session: Session, case_id: str, run_id: str) -> None:
     row = session.get(CaseRow, (case_id, run_id), with_for_update=True)
     if row is None or row.closed_at is not None:
         raise CaseOver(case_id)
+
+
+def is_open_in_another_run(session: Session, case_id: str, run_id: str) -> bool:
+    """Whether the case id has been begun again: then what it holds is the newer run's."""
+    query = select(CaseRow.run_id).where(
+        CaseRow.case_id == case_id, CaseRow.run_id != run_id, CaseRow.closed_at.is_(None)
+    )
+    return session.scalars(query).first() is not None
 
 
 def open_cases_of_order(session: Session, order_id: str) -> list[str]:

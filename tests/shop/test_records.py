@@ -11,7 +11,7 @@ from sqlalchemy.orm import Session
 from casework.shop import notices, orders, outbox, outside, payments, records
 from casework.shop.claims import claimed_lines
 from casework.shop.database import Database
-from casework.shop.errors import BadRequest
+from casework.shop.errors import BadRequest, CaseOver
 from casework.shop.staff import all_staff, load_sample_if_empty, set_present
 from state_machines.roles import Role
 from tests.shop.steps import CASE, NOW, ORDER, OTHER, an_order, claim, hold, open_case, parcels, pieces
@@ -54,6 +54,20 @@ def test_news_that_comes_while_the_case_is_being_told_is_told_again(shop: Databa
         notices.delivered(session, being_told.id)
         (again,) = notices.pending(session)
     assert again.id != being_told.id
+
+
+def test_a_late_opening_does_not_take_a_newer_runs_place(shop: Database) -> None:
+    later = NOW + timedelta(minutes=1)
+    with shop.writing() as session:
+        records.open_record(
+            session, case_id=CASE, run_id="newer", flow="f", order_id=ORDER, opened_by="a", opened_at=later
+        )
+        assert records.is_open_in_another_run(session, CASE, "older")
+        with pytest.raises(CaseOver):
+            records.open_record(
+                session, case_id=CASE, run_id="older", flow="f", order_id=ORDER, opened_by="a", opened_at=NOW
+            )
+        assert not records.is_open_in_another_run(session, CASE, "newer")
 
 
 def test_a_new_run_takes_over_what_a_dead_one_left(shop: Database) -> None:

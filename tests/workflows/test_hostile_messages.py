@@ -13,7 +13,7 @@ from temporalio.client import WorkflowFailureError, WorkflowUpdateFailedError
 from temporalio.exceptions import ApplicationError
 from temporalio.service import RPCError
 
-from casework.case import MOST_REFUSED, TrailLine
+from casework.case import FORGOTTEN, MOST_REFUSED, TrailLine
 from tests.desk import FLOW, Desk, Handle
 from tests.orders import ADDRESS, RECEIVER
 
@@ -285,9 +285,11 @@ async def test_nobody_forges_a_continuation_by_a_schedule(desk: Desk) -> None:
 
 async def test_a_flood_of_refused_signals_stays_within_what_temporal_carries(desk: Desk) -> None:
     case = await persuading(desk)
-    sent = MOST_REFUSED + 50
-    for _ in range(sent):
-        await desk.signal(case, "approve", LEAD)
+    for number in range(MOST_REFUSED + 50):
+        if number % 2:
+            await desk.signal(case, "approve", LEAD)
+        else:
+            await raw_signal(desk, case, FORGOTTEN, GOOD)
     view = await desk.submit(case, "buyer_keeps_order", AGENT)
     refused = [line for line in view.trail if not line.accepted]
     assert len(refused) == MOST_REFUSED + 1

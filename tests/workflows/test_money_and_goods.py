@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
+
 import pytest
 from temporalio.client import WorkflowFailureError, WorkflowUpdateFailedError
 from temporalio.exceptions import ApplicationError
@@ -179,3 +181,87 @@ async def test_what_nobody_can_do_any_more_is_not_offered(desk: Desk) -> None:
     view = await desk.submit(case, "buyer_insists", AGENT)
     assert [one.trigger for one in view.waiting_for] == ["buyer_withdraws", "approve", "cancel_case"]
     await case.cancel()
+
+
+async def risen(desk: Desk, *, fail: bool) -> tuple[Handle, str]:
+    """A case of 196.00 that an agent may decide, to which 8.00 of postage fall before it is paid."""
+    order = desk.order(prices=[(5_000, 1), (19_600, 1)], postage_fen=800)
+    if fail:
+        desk.fail("payment", order, "always")
+    return await open_for_line(desk, order, 2), order
+
+
+async def test_what_rose_above_the_agents_limit_while_it_was_repaired_goes_to_the_supervisor(desk: Desk) -> None:
+    case, order = await risen(desk, fail=True)
+    await desk.submit(case, "buyer_insists", AGENT)
+    await desk.until(case, "repairing_payment")
+    desk.platform_refunds_line(order, 1)
+    desk.fail("payment", order, "never")
+    await desk.signal(case, "order_gone", "system")
+    await desk.submit(case, "retry_payment", CLERK)
+    view = await desk.until(case, "awaiting_supervisor")
+    assert view.amount_fen == 20_400
+    assert paid(desk, case) == 0
+    await case.cancel()
+
+
+async def test_what_rose_while_the_payment_was_out_goes_to_the_supervisor(desk: Desk) -> None:
+    case, order = await risen(desk, fail=False)
+    async with desk.before("pay", order):
+        await desk.submit(case, "buyer_insists", AGENT)
+        await desk.reached("pay", order)
+        desk.platform_refunds_line(order, 1)
+        await desk.signal(case, "order_gone", "system")
+        await desk.heard(case, "order_gone")
+    await desk.until(case, "awaiting_supervisor")
+    assert paid(desk, case) == 0
+    await case.cancel()
+
+
+async def test_an_approval_before_it_left_covers_no_more_than_was_approved(desk: Desk) -> None:
+    order = desk.order(prices=[(5_000, 1), (99_600, 1)], postage_fen=800)
+    case = await open_for_line(desk, order, 2)
+    await desk.submit(case, "buyer_insists", AGENT)
+    async with desk.before("pay", order):
+        await desk.submit(case, "approve", LEAD)
+        await desk.reached("pay", order)
+        desk.platform_refunds_line(order, 1)
+    await desk.until(case, "awaiting_supervisor")
+    await desk.platform_ships(case)
+    await desk.until(case, "awaiting_parcel_back")
+    assert (await desk.submit(case, "parcel_back", "returns.1")).state == "awaiting_supervisor"
+    assert paid(desk, case) == 0
+    await case.cancel()
+
+
+async def test_a_kept_fact_that_the_shop_then_refuses_is_on_the_record_and_wedges_nothing(desk: Desk) -> None:
+    case = await desk.open_in("persuading", desk.order(), reason="bought twice")
+    await desk.submit(case, "parcel_back", "returns.1", waybill="SF9999999999")
+    await desk.platform_ships(case)
+    view = await desk.until(case, "awaiting_parcel_back")
+    (line,) = [line for line in view.trail if not line.accepted]
+    assert (line.trigger, line.by) == ("parcel_back", "returns.1")
+    await case.cancel()
+    assert (await desk.end(case)).outcome == "cancelled"
+
+
+async def test_temporals_own_cancel_counts_also_behind_a_message_that_moves_the_case(desk: Desk) -> None:
+    order = desk.order()
+    case = await desk.open_in("asking_reason", order, task_timeout=timedelta(seconds=1))
+    async with desk.before("consider", order):
+        await desk.signal(case, "give_reason", AGENT, reason="too slow")
+        await desk.reached("consider", order)
+        await case.cancel()
+        async for event in case.fetch_history_events(wait_new_event=True):
+            if event.HasField("workflow_execution_cancel_requested_event_attributes"):
+                break
+    assert (await desk.end(case)).outcome == "cancelled"
+
+
+async def test_nobody_can_use_up_the_id_of_news_from_the_shop(desk: Desk) -> None:
+    case = await desk.open_in("persuading", desk.order(), reason="bought twice")
+    await desk.signal(case, "order_gone", "system", id="notice-77")
+    await desk.view(case)
+    desk.platform_refunds_line(desk.order_of(case), 1)
+    await desk.signal(case, "order_gone", "system", id="notice-77")
+    assert (await desk.end(case)).outcome == "refunded"
