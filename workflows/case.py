@@ -456,10 +456,12 @@ class CaseWorkflow(Generic[CaseT]):
     async def _answer(self, received: _Received, *, waited_for_work: bool = False) -> None:
         """Still this state? Who is it? May they? Does it move? Every way out of here gives an answer."""
         try:
+            if received.problem is not None:
+                raise Refused(received.problem)
+            self._refuse_untimely(received)
             attempt = await self._who_is_asking(received)
             if self.flow.triggers[received.trigger].kind is TriggerKind.FACT:
                 return await self._take_fact(received, attempt)
-            self._refuse_untimely(received)
             # Temporal's own cancel (no message) is meant for the case, wherever it is: it comes only once
             if received.message is not None and received.seen != self.case.version and not waited_for_work:
                 raise Refused("the case has moved on since")
@@ -472,8 +474,6 @@ class CaseWorkflow(Generic[CaseT]):
 
     async def _who_is_asking(self, received: _Received) -> Attempt[CaseT]:
         """The attempt that the message stands for; people are looked up now, never believed beyond their id."""
-        if received.problem is not None:
-            raise Refused(received.problem)
         message = received.message
         if message is None:  # Temporal's own cancel
             return self._attempt(received.trigger, automatic=Automatic.SYSTEM)

@@ -28,7 +28,9 @@ async def raw_signal(desk: Desk, case: Handle, name: str, *payloads: bytes, enco
             workflow_execution=WorkflowExecution(workflow_id=case.id),
             signal_name=name,
             input=Payloads(payloads=[Payload(metadata={"encoding": encoding}, data=data) for data in payloads]),
-        )
+        ),
+        # the server asks to come again where a case is just continuing as new
+        retry=True,
     )
 
 
