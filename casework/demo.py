@@ -282,17 +282,14 @@ def choose(found: Sequence[Order], wanted: Sequence[Story], agent_fen: int, supe
 
 
 def refundable(database: Database) -> list[Order]:
-    """Ask the shop: orders that are paid, unshipped, whole, and of which no other case wants anything."""
+    """Ask the shop: orders that are paid and whole, of which nothing has shipped and something is left to refund."""
     found: list[Order] = []
     now = datetime.now(UTC)
     with database.reading() as session:
-        for order in orders.all_orders(session):
-            if order.state != "paid" or not order.lines:
-                continue
-            lines = orders.resolve_lines(session, order.id, None)
-            standing = orders.standing(session, order.id, lines, at=now)
-            if standing.paid and not standing.refunded and not standing.shipped:
-                found.append(Order(order.id, standing.refundable_fen))
+        for order_id in orders.unshipped_order_ids(session):
+            standing = orders.standing(session, order_id, orders.resolve_lines(session, order_id, None), at=now)
+            if not standing.refunded:
+                found.append(Order(order_id, standing.refundable_fen))
     return found
 
 

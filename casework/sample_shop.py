@@ -16,16 +16,10 @@ from datetime import datetime, timedelta
 from pathlib import Path
 
 from casework.money import format_yuan
+from casework.shop.states import ORDER_STATES
 
 NEWEST = datetime(2026, 11, 20, 17, 0)  # noqa: DTZ001 - the exports' local time, which names no zone
-UNPAID, PAID, PARTLY, SHIPPED, FINISHED, CLOSED = (
-    "等待买家付款",
-    "买家已付款,等待卖家发货",
-    "卖家部分发货",
-    "卖家已发货,等待买家确认",
-    "交易成功",
-    "交易关闭",
-)
+UNPAID, PAID, PARTLY, SHIPPED, FINISHED, CLOSED = ORDER_STATES
 STATES = [PAID] * 32 + [SHIPPED] * 40 + [FINISHED] * 20 + [UNPAID] * 8 + [CLOSED] * 6 + [PARTLY] * 2
 GOODS = (
     ("全棉水洗纯色床笠", 12_900, "YJ-CL01-00"),
