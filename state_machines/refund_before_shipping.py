@@ -30,6 +30,7 @@ from state_machines.table import (
     Attempt,
     Deadline,
     Flow,
+    Move,
     clock,
     decision,
     end,
@@ -196,6 +197,45 @@ def buyer_asked(attempt: Attempt[RefundCase]) -> bool:
     return not attempt.case.order_terminated
 
 
+# --- what a case remembers of its moves ---
+
+UNLIMITED = 10**12
+"""More fen than any order: the finance manager has no limit."""
+
+
+def amount_risen(case: RefundCase) -> bool:
+    """Whether more is due by now than whoever decided to pay may decide."""
+    return case.amount_fen > case.decided_fen
+
+
+def remember(moved: Move[RefundCase], attempt: Attempt[RefundCase]) -> None:
+    """The reason, how often it was sent back, and up to which amount whoever decided to pay may decide."""
+    case = attempt.case
+    if isinstance(attempt.message, GiveReason):
+        case.reason = attempt.message.reason
+    if moved.trigger == "send_back":
+        case.send_backs += 1
+    if moved.dest == "refunding" and moved.trigger != "retry_payment":
+        case.approved = case.approved or moved.trigger == "approve"
+        case.decided_fen = _may_decide(moved, attempt)
+
+
+def _may_decide(moved: Move[RefundCase], attempt: Attempt[RefundCase]) -> int:
+    """Up to which amount whoever decides to pay may decide; the clock decides on no more than what was asked."""
+    case, figures = attempt.case, attempt.case.figures.flow
+    match moved.trigger, moved.source:
+        case "approve", "awaiting_finance":
+            return UNLIMITED
+        case "approve", "awaiting_supervisor":
+            return attempt.limit(figures.supervisor_limit_fen)
+        case "buyer_insists" | "persuasion_over", _:
+            return attempt.limit(figures.agent_limit_fen)
+        case "parcel_back", _:
+            return max(case.decided_fen, figures.agent_limit_fen)
+        case _:
+            return case.amount_fen
+
+
 # --- the table ---
 
 ASKED = ("asking_warehouse", "asking_reason", "persuading", "awaiting_supervisor", "awaiting_finance")
@@ -210,6 +250,7 @@ REFUND_BEFORE_SHIPPING: Flow[RefundCase] = Flow(
     figures_type=RefundFigures,
     opened_by=(AGENT, SUPERVISOR),
     outcomes_pay=("refunded",),
+    remember=remember,
     states=[
         work("checking", "核对订单", "checking the order"),
         work("holding", "拦下发货", "holding the shipment"),

@@ -18,7 +18,7 @@ from typing import Any, Generic, TypeVar, cast
 
 from transitions import EventData, Machine, MachineError
 
-from casework.case import Actor, Case, CaseFigures, Start
+from casework.case import Actor, Approval, Case, CaseFigures, Start
 from casework.messages import Message
 from state_machines.roles import Automatic, Label, Role
 
@@ -258,7 +258,7 @@ _NAME = re.compile(r"^[a-z][a-z_]*[a-z]$")
 class Flow(Generic[CaseT]):
     """One flow: its table, checked, and the machine that enforces it.
 
-    `fire` is pure: it answers which row an attempt would take, or why none. Whoever calls it makes the move.
+    `fire` is pure: it answers which row an attempt would take, or why none. `take` then makes the move on the case.
     """
 
     def __init__(
@@ -275,6 +275,7 @@ class Flow(Generic[CaseT]):
         triggers: Sequence[Trigger],
         moves: Sequence[Sequence[Move[CaseT]]],
         outcomes_pay: tuple[str, ...] = (),
+        remember: Callable[[Move[CaseT], Attempt[CaseT]], None] = lambda _moved, _attempt: None,
     ) -> None:
         """Build the flow.
 
@@ -290,6 +291,7 @@ class Flow(Generic[CaseT]):
             triggers: everything that can be fired.
             moves: the rows, in the order in which they are tried.
             outcomes_pay: the end states in which money was sent.
+            remember: writes down in the case what the flow remembers of a move (its own fields); pure otherwise.
 
         Raises:
             UnsoundFlow: with every fault of the table.
@@ -307,6 +309,7 @@ class Flow(Generic[CaseT]):
         self.moves: tuple[Move[CaseT], ...] = tuple(row for rows in moves for row in rows)
         self.initial = states[0].name
         self.outcomes_pay = outcomes_pay
+        self._remember = remember
         _reject_unsound(self, states, triggers)
         self.machine = self._build_machine()
 
@@ -339,6 +342,26 @@ class Flow(Generic[CaseT]):
             if attempt.move is not None:
                 return attempt.move
         return attempt.refusal or Refusal("not_possible", f"{attempt.trigger} is not possible in {attempt.case.state}")
+
+    def take(self, moved: Move[CaseT], attempt: Attempt[CaseT]) -> None:
+        """Make the move on the case: who has a part in it, who approved, what the flow remembers, the new state."""
+        case = attempt.case
+        self.note_involvement(attempt)
+        if attempt.actor and attempt.role and moved.trigger == "approve":
+            case.approvals.append(Approval(role=attempt.role, by=attempt.actor.staff_id))
+        self._remember(moved, attempt)
+        case.state = moved.dest
+        case.version += 1
+        case.alarms = case.alarms + 1 if moved.stays else 0
+        case.entered_at = case.due = case.remind_at = None
+        if self.is_final(case.state):
+            case.outcome = case.state
+
+    def note_involvement(self, attempt: Attempt[CaseT]) -> None:
+        """Whoever speaks for the buyer has a part in the case from then on, also with a fact that is only kept."""
+        actor, involved = attempt.actor, attempt.case.involved
+        if actor and self.triggers[attempt.trigger].speaks_for_buyer and actor.staff_id not in involved:
+            involved.append(actor.staff_id)
 
     def rows(self, state: str, trigger: str | None = None) -> list[Move[CaseT]]:
         """The rows from a state, in the order in which they are tried."""

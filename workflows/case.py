@@ -22,7 +22,7 @@ from temporalio.exceptions import ActivityError, ApplicationError
 from activities.cases import CaseActivities, CloseCase, OpenCase
 from activities.messages import MessageActivities, PostMessages
 from activities.staff import Consider, StaffActivities
-from casework.case import MOST_KEPT, Actor, Answer, Approval, Case, CaseView, KeptFact, TrailLine
+from casework.case import MOST_KEPT, Actor, Answer, Case, CaseView, KeptFact, TrailLine
 from casework.details import current_details, local_time, search_attributes, view_of
 from casework.diagram import mermaid
 from casework.logs import move_logged
@@ -516,7 +516,7 @@ class CaseWorkflow(Generic[CaseT]):
             if not isinstance(moved, Refusal):
                 return await self._accept(received, attempt, moved)
         message = cast("Message", received.message)
-        self._note_involvement(attempt)
+        self.flow.note_involvement(attempt)
         if attempt.automatic and any(kept.trigger == received.trigger for kept in self.case.kept):
             # the shop's news says only "look again": once is enough
             return self._settle_answer(received, accepted=True)
@@ -570,19 +570,8 @@ class CaseWorkflow(Generic[CaseT]):
         effect = getattr(self, f"effect_{attempt.trigger}", None)
         if effect is not None:
             await effect(attempt)
-        self._note_involvement(attempt)
-        if attempt.actor and attempt.role and attempt.trigger == "approve":
-            self.case.approvals.append(Approval(role=attempt.role, by=attempt.actor.staff_id))
         await self._make_move(moved, attempt, by=received.claimed_by)
         return self._settle_answer(received, accepted=True)
-
-    def remember(self, moved: Move[CaseT], attempt: Attempt[CaseT]) -> None:
-        """What the flow remembers of a move (a flow's own fields)."""
-
-    def _note_involvement(self, attempt: Attempt[CaseT]) -> None:
-        trigger = self.flow.triggers[attempt.trigger]
-        if attempt.actor and trigger.speaks_for_buyer and attempt.actor.staff_id not in self.case.involved:
-            self.case.involved.append(attempt.actor.staff_id)
 
     def _attempt(
         self,
@@ -596,7 +585,7 @@ class CaseWorkflow(Generic[CaseT]):
 
     async def _make_move(self, moved: Move[CaseT], attempt: Attempt[CaseT], *, by: str, why: str | None = None) -> None:
         case = self.case
-        self.remember(moved, attempt)
+        self.flow.take(moved, attempt)
         case.trail.append(
             TrailLine(
                 at=workflow.now(),
@@ -610,12 +599,6 @@ class CaseWorkflow(Generic[CaseT]):
                 why=why,
             )
         )
-        case.state = moved.dest
-        case.version += 1
-        case.alarms = case.alarms + 1 if moved.stays else 0
-        case.entered_at = case.due = case.remind_at = None
-        if self.flow.is_final(case.state):
-            case.outcome = case.state
         if not workflow.unsafe.is_replaying():
             move_logged(
                 case=case.case_id,

@@ -19,14 +19,12 @@ from casework.details import local_time
 from casework.money import LineQuantity
 from casework.templates import Post, yuan
 from state_machines.common import PaidByHand
-from state_machines.refund_before_shipping import REFUND_BEFORE_SHIPPING, GiveReason, ParcelBack, RefundCase
+from state_machines.refund_before_shipping import REFUND_BEFORE_SHIPPING, ParcelBack, RefundCase, amount_risen
 from state_machines.roles import Role
-from state_machines.table import Attempt, Move
+from state_machines.table import Attempt
 from workflows.case import CaseWorkflow, Outcome, Refused, case_workflow
 
 OUTSIDE_TIMEOUT = timedelta(seconds=30)
-UNLIMITED = 10**12
-"""More fen than any order: the finance manager has no limit."""
 OUTSIDE_RETRIES = RetryPolicy(initial_interval=timedelta(seconds=1), maximum_interval=timedelta(minutes=5))
 
 
@@ -102,7 +100,7 @@ class RefundBeforeShipping(CaseWorkflow[RefundCase]):
         new one is paid if whoever decided may decide on it too.
         """
         case = self.case
-        if case.amount_fen > case.decided_fen:
+        if amount_risen(case):
             risen = f"{yuan(case.amount_fen)} are due by now, decided were up to {yuan(case.decided_fen)}"
             return Outcome("find_amount_risen", risen)
         try:
@@ -263,32 +261,6 @@ class RefundBeforeShipping(CaseWorkflow[RefundCase]):
             raise Refused(recorded.refused)
         self.case.money_sent = True
         self.case.amount_fen = self.case.paid_fen = message.amount_fen
-
-    def remember(self, moved: Move[RefundCase], attempt: Attempt[RefundCase]) -> None:
-        """What the case remembers of a move."""
-        case = self.case
-        if isinstance(attempt.message, GiveReason):
-            case.reason = attempt.message.reason
-        if moved.trigger == "send_back":
-            case.send_backs += 1
-        if moved.dest == "refunding" and moved.trigger != "retry_payment":
-            case.approved = case.approved or moved.trigger == "approve"
-            case.decided_fen = self._may_decide(moved, attempt)
-
-    def _may_decide(self, moved: Move[RefundCase], attempt: Attempt[RefundCase]) -> int:
-        """Up to which amount whoever decides to pay may decide; the clock decides on no more than what was asked."""
-        case, figures = self.case, self.case.figures.flow
-        match moved.trigger, moved.source:
-            case "approve", "awaiting_finance":
-                return UNLIMITED
-            case "approve", "awaiting_supervisor":
-                return attempt.limit(figures.supervisor_limit_fen)
-            case "buyer_insists" | "persuasion_over", _:
-                return attempt.limit(figures.agent_limit_fen)
-            case "parcel_back", _:
-                return max(case.decided_fen, figures.agent_limit_fen)
-            case _:
-                return case.amount_fen
 
     # --- shared by the states above ---
 
