@@ -13,6 +13,7 @@ from state_machines.roles import Automatic, Role
 from state_machines.table import (
     Attempt,
     Deadline,
+    Guard,
     Move,
     State,
     Trigger,
@@ -89,13 +90,13 @@ def payment_triggers() -> list[Trigger]:
     ]
 
 
-def payment_moves(paying: str, paid: str) -> list[list[Move[Any]]]:
+def payment_moves(paying: str, paid: str, *, by_hand_only_if: tuple[Guard[Any], ...] = ()) -> list[list[Move[Any]]]:
     """The rows around a payment: `paying` is the state that pays, `paid` the one that follows."""
     return [
         move("pay", paying, paid, Automatic.SYSTEM),
         move("fail_payment", paying, "repairing_payment", Automatic.SYSTEM),
         move("retry_payment", "repairing_payment", paying, Role.REFUND_CLERK),
-        move("confirm_paid_by_hand", "repairing_payment", paid, Role.REFUND_CLERK),
+        move("confirm_paid_by_hand", "repairing_payment", paid, Role.REFUND_CLERK, by_hand_only_if),
         move("repair_overdue", "repairing_payment", "repairing_payment", Automatic.CLOCK),
     ]
 

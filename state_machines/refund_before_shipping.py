@@ -16,6 +16,7 @@ from casework.money import LineQuantity
 from casework.policy import RefundBeforeShippingPolicy
 from casework.standing import Standing
 from state_machines.common import (
+    PaidByHand,
     cancelling_moves,
     cancelling_states,
     cancelling_triggers,
@@ -197,6 +198,13 @@ def buyer_asked(attempt: Attempt[RefundCase]) -> bool:
     return not attempt.case.order_terminated
 
 
+@guard("金额未超过已批准的额度", "no more than was decided on; retry_payment asks a superior for more")
+def within_decision(attempt: Attempt[RefundCase]) -> bool:
+    """What was paid by hand is within what whoever decided to pay may decide."""
+    message, case = attempt.message, attempt.case
+    return (message.amount_fen if isinstance(message, PaidByHand) else case.amount_fen) <= case.decided_fen
+
+
 # --- what a case remembers of its moves ---
 
 UNLIMITED = 10**12
@@ -214,7 +222,8 @@ def remember(moved: Move[RefundCase], attempt: Attempt[RefundCase]) -> None:
     if isinstance(attempt.message, GiveReason):
         case.reason = attempt.message.reason
     if moved.trigger == "send_back":
-        case.send_backs += 1
+        # what was decided before, on another amount, is taken back with it
+        case.send_backs, case.approved, case.decided_fen = case.send_backs + 1, False, 0
     if moved.dest == "refunding" and moved.trigger != "retry_payment":
         case.approved = case.approved or moved.trigger == "approve"
         case.decided_fen = _may_decide(moved, attempt)
@@ -382,7 +391,15 @@ REFUND_BEFORE_SHIPPING: Flow[RefundCase] = Flow(
         move("persuasion_over", "persuading", "awaiting_supervisor", CLOCK),
         move("approve", "awaiting_supervisor", "refunding", SUPERVISOR, within_supervisor_limit),
         move("approve", "awaiting_supervisor", "awaiting_finance", SUPERVISOR),
-        move("send_back", "awaiting_supervisor", "persuading", SUPERVISOR, may_send_back),
+        # The manual's table sends a terminated bulk order's refund back too, to persuaders who must not persuade, and
+        # from there silence would pay what no buyer asked for.
+        move(
+            "send_back",
+            "awaiting_supervisor",
+            "persuading",
+            SUPERVISOR,
+            (not_order_terminated, may_send_back),
+        ),
         move("supervisor_silent", "awaiting_supervisor", "awaiting_finance", CLOCK),
         move("approve", "awaiting_finance", "refunding", Role.FINANCE_MANAGER),
         move(
@@ -398,7 +415,8 @@ REFUND_BEFORE_SHIPPING: Flow[RefundCase] = Flow(
         # Not in the manual's table: another line of the order was refunded meanwhile, so that the postage is due with
         # this case now. What rose above the authority of whoever decided goes to a superior, and is not paid unasked.
         move("find_amount_risen", "refunding", "awaiting_supervisor", SYSTEM),
-        *payment_moves("refunding", "settling"),
+        # The manual's table has no condition here: what is due may have risen above the authority of whoever decided.
+        *payment_moves("refunding", "settling", by_hand_only_if=(within_decision,)),
         move("settle", "settling", "refunded", SYSTEM),
         move("release", "releasing", "kept", SYSTEM),
         move("intercept", "intercepting", "awaiting_parcel_back", SYSTEM),

@@ -313,6 +313,28 @@ class Flow(Generic[CaseT]):
         _reject_unsound(self, states, triggers)
         self.machine = self._build_machine()
 
+    def with_moves(self, moves: Sequence[Move[CaseT]]) -> Flow[CaseT]:
+        """The same flow with another table.
+
+        Raises:
+            UnsoundFlow: with every fault of that table.
+
+        """
+        return Flow(
+            name=self.name,
+            workflow=self.workflow,
+            label=self.label,
+            case_type=self.case_type,
+            start_type=self.start_type,
+            figures_type=self.figures_type,
+            opened_by=self.opened_by,
+            states=list(self.states.values()),
+            triggers=list(self.triggers.values()),
+            moves=[moves],
+            outcomes_pay=self.outcomes_pay,
+            remember=self._remember,
+        )
+
     def _build_machine(self) -> Machine:
         return Machine(
             model=None,
@@ -366,6 +388,10 @@ class Flow(Generic[CaseT]):
     def rows(self, state: str, trigger: str | None = None) -> list[Move[CaseT]]:
         """The rows from a state, in the order in which they are tried."""
         return [row for row in self._rows_by_state.get(state, ()) if trigger is None or row.trigger == trigger]
+
+    def rows_of(self, trigger: str) -> list[Move[CaseT]]:
+        """The rows of a trigger, wherever it may be fired."""
+        return [row for row in self.moves if row.trigger == trigger]
 
     @cached_property
     def _rows_by_state(self) -> dict[str, list[Move[CaseT]]]:

@@ -1,0 +1,252 @@
+"""Goes everywhere that a case can go: every opening, every happening, every person, on the machine that really runs.
+
+Two situations count as one where neither a guard nor a law can tell them apart, so that "everywhere" has an end.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Hashable, Iterator, MutableMapping, Sequence, Set
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any, Generic, NamedTuple, TypeVar
+
+from casework.case import Actor, Case
+from state_machines.laws.world import Event, Happening, Known, Person, World
+from state_machines.roles import Automatic, Role
+from state_machines.table import Attempt, Flow, Move, Refusal, StateKind, TriggerKind
+
+CaseT = TypeVar("CaseT", bound=Case[Any])
+
+AT = datetime(2026, 11, 20, 10, 0, tzinfo=UTC)
+"""The time of everything here: no guard of any flow asks for it."""
+
+FOUR_EYES = frozenset(
+    {
+        "approve",
+        "reject",
+        "send_back",
+        "pass_legal_review",
+        "find_malicious",
+        "accept_loss",
+        "declare_lost",
+        "pass_inspection",
+        "fail_inspection",
+        "confirm_paid_by_hand",
+        "close_refunded",
+    }
+)
+"""What nobody with a part in the request may fire (flows.md, rules for all cases)."""
+
+
+def speaks_for_buyer(trigger: str) -> bool:
+    """Whether who fires it has a part in the request (flows.md, rules for all cases)."""
+    return trigger.startswith(("buyer_", "supplier_", "choose_")) or trigger in ("give_reason", "add_evidence")
+
+
+class Witnessed(NamedTuple):
+    """What an onlooker, who believes nothing that the case says of itself, has seen on the way to a situation."""
+
+    involved: frozenset[str]
+    """Who opened it, or spoke for the buyer."""
+    authorised_fen: int = 0
+    """Up to which amount somebody who may decide, or a clock row that may, has decided that money leaves."""
+    approvals: frozenset[tuple[str, Role]] = frozenset()
+    held: frozenset[str] = frozenset()
+    """What the case holds in the shop."""
+    payments: int = 0
+    """How often money has left."""
+    paid_by_platform: bool = False
+
+
+@dataclass(eq=False, slots=True)
+class Situation(Generic[CaseT]):
+    """A case as it stands, and what was seen on the way; `key` is all of it that can be told apart."""
+
+    key: Hashable
+    case: CaseT
+    seen: Witnessed
+    steps: list[Step[CaseT]] = field(default_factory=list["Step[CaseT]"])
+    came: Step[CaseT] | None = None
+    """The step by which it was reached first: a shortest way."""
+
+
+@dataclass(eq=False, slots=True)
+class Step(Generic[CaseT]):
+    """What one event does in a situation: the row it takes, or why none, and where that leads."""
+
+    start: Situation[CaseT]
+    event: Event[CaseT]
+    moved: Move[CaseT] | None
+    refused: str | None
+    to: Situation[CaseT]
+
+
+def way_to(situation: Situation[CaseT]) -> list[Step[CaseT]]:
+    """The steps of a shortest way from an opening."""
+    steps: list[Step[CaseT]] = []
+    while situation.came is not None:
+        steps.append(situation.came)
+        situation = situation.came.start
+    return steps[::-1]
+
+
+def _states_before(flow: Flow[Any], comes: Callable[[Move[Any]], bool]) -> set[str]:
+    """The states from which a row of this kind may still be tried."""
+    found = {row.source for row in flow.moves if comes(row)}
+    while more := {row.source for row in flow.moves if row.dest in found} - found:
+        found |= more
+    return found
+
+
+class Explorer(Generic[CaseT]):
+    """Explores a flow in its world."""
+
+    def __init__(
+        self,
+        world: World[CaseT],
+        people: Sequence[Person],
+        *,
+        flow: Flow[CaseT] | None = None,
+        one_role_each: bool = False,
+    ) -> None:
+        """Explore nothing yet.
+
+        Args:
+            world: what happens outside the table.
+            people: everybody who is tried for each trigger.
+            flow: another table, to be tried in the same world.
+            one_role_each: nobody here asks in two roles or has a part in the request, so who acted before is all one.
+
+        """
+        self.world = world
+        self.people = people
+        self.flow = flow or world.flow
+        self._happenings: dict[tuple[str, str | None], list[Happening[CaseT]]] = {}
+        for one in world.happenings:
+            # the world's own table says where: another table that is tried in it does not change the world
+            for state in one.states or dict.fromkeys(row.source for row in world.flow.rows_of(one.trigger)):
+                self._happenings.setdefault((state, None), []).append(one)
+                self._happenings.setdefault((state, one.trigger), []).append(one)
+        self.situations: MutableMapping[Hashable, Situation[CaseT]] = {}
+        people_count = set[str]() if one_role_each else _states_before(self.flow, lambda row: row.trigger in FOUR_EYES)
+        self._people_count = people_count
+        self._known_in = {
+            state: [known.read for known, states in self._where_known() if state in states]
+            for state in self.flow.states
+        }
+
+    def like(self, flow: Flow[CaseT]) -> Explorer[CaseT]:
+        """An explorer of another table in the same world, which tells situations apart as this one does."""
+        other = Explorer(self.world, self.people, flow=flow)
+        other._people_count, other._known_in = self._people_count, self._known_in
+        return other
+
+    def _where_known(self) -> list[tuple[Known[CaseT], Set[str]]]:
+        everywhere = set(self.flow.states)
+        return [
+            (known, _states_before(self.flow, lambda row, known=known: not set(known.guards).isdisjoint(row.only_if)))
+            if known.guards
+            else (known, everywhere)
+            for known in self.world.known
+        ]
+
+    def steps(self) -> Iterator[Step[CaseT]]:
+        """Every step from every situation that can be reached, nearest first."""
+        frontier = deque(dict.fromkeys(self._openings()))
+        while frontier:
+            here = frontier.popleft()
+            known = len(self.situations)
+            for step in self.steps_from(here):
+                here.steps.append(step)
+                if len(self.situations) > known:
+                    known = len(self.situations)
+                    step.to.came = step
+                    frontier.append(step.to)
+                yield step
+
+    def steps_from(self, here: Situation[CaseT], trigger: str | None = None) -> Iterator[Step[CaseT]]:
+        """What every event does in a situation; or only those that fire the trigger."""
+        for event in self._events(here, trigger):
+            yield self._take(here, event)
+
+    def _openings(self) -> Iterator[Situation[CaseT]]:
+        for opening in self.world.openings:
+            case = opening.case.model_copy(deep=True)
+            yield self.situation(case, Witnessed(frozenset(case.involved)))
+
+    def situation(self, case: CaseT, seen: Witnessed) -> Situation[CaseT]:
+        """The situation that this is: one that was come to before, where nothing can tell them apart."""
+        who: Hashable = None
+        if case.state in self._people_count:
+            who = frozenset(case.involved), frozenset((one.by, one.role) for one in case.approvals)
+        else:
+            seen = seen._replace(involved=frozenset(), approvals=frozenset())
+        key = (case.state, who, seen, *(read(case) for read in self._known_in[case.state]))
+        return self.situations.setdefault(key, Situation(key, case, seen))
+
+    # --- what can happen ---
+
+    def _events(self, here: Situation[CaseT], only: str | None) -> Iterator[Event[CaseT]]:
+        case, state = here.case, self.flow.states[here.case.state]
+        if state.kind is StateKind.END:
+            return
+        for happening in self._happenings.get((case.state, only), ()):
+            if happening.possible(case):
+                yield Event(happening.trigger, automatic=Automatic.SYSTEM, happening=happening)
+        if state.deadline is not None and only in (None, state.deadline.trigger):
+            yield Event(state.deadline.trigger, automatic=Automatic.CLOCK)
+        rows = self.flow.rows(case.state, only)
+        for trigger in dict.fromkeys(row.trigger for row in rows):
+            known = self.flow.triggers[trigger]
+            if known.kind in (TriggerKind.OUTCOME, TriggerKind.CLOCK):
+                continue
+            who = dict.fromkeys(who for row in rows if row.trigger == trigger for who in row.who)
+            if Automatic.SYSTEM in who and not known.from_shop:
+                yield Event(trigger, automatic=Automatic.SYSTEM)  # Temporal's own cancel
+            for person in self.people:
+                for role in who:
+                    if isinstance(role, Role) and (role in person.roles or not person.roles):
+                        for limit in person.limits_fen:
+                            yield self._ask(case, trigger, person, role, limit)
+
+    def _ask(self, case: CaseT, trigger: str, person: Person, role: Role, limit_fen: int | None) -> Event[CaseT]:
+        actor = Actor(staff_id=person.staff_id, grants={role: limit_fen}, deputises_for=list(person.stands_for))
+        return Event(trigger, actor=actor, message=self.world.message(case, trigger, person.staff_id))
+
+    # --- what comes of it ---
+
+    def _take(self, here: Situation[CaseT], event: Event[CaseT]) -> Step[CaseT]:
+        case = here.case.model_copy()
+        # the two lists that a move writes to; the rest is replaced, never changed
+        case.involved, case.approvals = list(case.involved), list(case.approvals)
+        happening = event.happening
+        if happening is not None:
+            happening.learn(case)
+        attempt = Attempt(case, event.trigger, AT, event.actor, event.automatic, event.message)
+        moved = self.flow.fire(attempt)
+        if isinstance(moved, Refusal):
+            return Step(here, event, None, moved.why, self.situation(case, here.seen))
+        if event.trigger in self.world.effects:
+            self.world.effects[event.trigger](case)
+        seen = self._watch(here.seen, moved, attempt, happening)
+        self.flow.take(moved, attempt)
+        return Step(here, event, moved, None, self.situation(case, seen))
+
+    def _watch(
+        self, seen: Witnessed, moved: Move[CaseT], attempt: Attempt[CaseT], happening: Happening[CaseT] | None
+    ) -> Witnessed:
+        involved, approvals, held, paid = seen.involved, seen.approvals, seen.held, seen.payments
+        if attempt.actor is not None and speaks_for_buyer(moved.trigger):
+            involved |= {attempt.actor.staff_id}
+        if attempt.actor is not None and attempt.role is not None and moved.trigger == "approve":
+            approvals |= {(attempt.actor.staff_id, attempt.role)}
+        decided = self.world.authority(moved, attempt)
+        authorised = 0 if moved.trigger in self.world.voids else max(seen.authorised_fen, decided or 0)
+        platform = seen.paid_by_platform
+        if happening is not None:
+            held = frozenset[str]() if happening.lets_go else held | set(happening.takes)
+            platform = platform or happening.paid_by_platform
+        if moved.trigger in self.world.pays_by_hand or (happening is not None and happening.pays):
+            paid += 1
+        return Witnessed(involved, authorised, approvals, held, paid, platform)

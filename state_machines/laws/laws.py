@@ -1,0 +1,95 @@
+"""The laws: what no table may allow. Each fault is one sentence with the shortest way to it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any, TypeVar
+
+from casework.case import Case
+from state_machines.laws.exploring import FOUR_EYES, Explorer, Situation, Step, way_to
+from state_machines.laws.world import Person
+from state_machines.roles import Automatic
+from state_machines.table import StateKind
+
+CaseT = TypeVar("CaseT", bound=Case[Any])
+
+OPENER, SPEAKER = "opener.1", "speaker.2"
+
+
+def cast_of(limits_fen: Sequence[int | None] = (None,)) -> list[Person]:
+    """Everybody whom four eyes can tell apart; the stranger also with limits of their own."""
+    return [
+        Person(OPENER),
+        Person(SPEAKER),
+        Person("stranger.3", limits_fen=tuple(limits_fen)),
+        Person("deputy-of-opener.4", stands_for=(OPENER,)),
+        Person("deputy-of-speaker.5", stands_for=(SPEAKER,)),
+    ]
+
+
+def faults(explorer: Explorer[Any]) -> Iterator[str]:
+    """Every breach of a law that the exploration comes to, as it finds them."""
+    for step in explorer.steps():
+        for fault in faults_of_step(explorer, step):
+            yield f"{fault} ({_told(step)})"
+    yield from _without_end(explorer)
+
+
+def faults_of_step(explorer: Explorer[CaseT], step: Step[CaseT]) -> Iterator[str]:
+    """Every law that this one step breaks."""
+    world, event, moved = explorer.world, step.event, step.moved
+    before, after = step.start, step.to
+    if moved is None:
+        # a happening in a wait is news, which may be refused; the work's outcome and the clock must lead on
+        working = explorer.flow.states[before.case.state].kind is StateKind.WORK
+        if event.automatic is Automatic.CLOCK or (event.happening is not None and working):
+            yield f"nothing leads on from {before.case.state}: {step.refused}"
+        return
+    if event.automatic is Automatic.CLOCK and explorer.flow.states[moved.dest].pays:
+        if (moved.trigger, moved.source) not in world.silent:
+            yield f"silence pays by {moved.trigger} in {moved.source}, which flows.md does not name"
+        elif not world.asked_for(before.case):
+            yield f"silence pays by {moved.trigger} what no buyer asked for"
+    if event.actor is not None and moved.trigger in FOUR_EYES:
+        person = event.actor
+        if not before.seen.involved.isdisjoint({person.staff_id, *person.deputises_for}):
+            yield f"{person.staff_id} has a part in the request and may {moved.trigger}"
+    if len({who for who, _ in after.seen.approvals}) < len(after.seen.approvals):
+        yield "one person approves at two levels"
+    if after.seen.payments > before.seen.payments:
+        if after.seen.payments > 1:
+            yield "money leaves twice"
+        if after.case.amount_fen > after.seen.authorised_fen:
+            yield f"{after.case.amount_fen} fen leave, {after.seen.authorised_fen} were decided on"
+    if explorer.flow.is_final(moved.dest):
+        if after.seen.held:
+            yield f"{moved.dest} keeps {' and '.join(sorted(after.seen.held))}"
+        has_money = after.seen.payments > 0 or after.seen.paid_by_platform
+        if has_money != (moved.dest in explorer.flow.outcomes_pay):
+            yield f"{moved.dest} is said of a buyer who has {'the' if has_money else 'no'} money"
+    wrong = world.wrong(after.case)
+    if wrong is not None:
+        yield wrong
+
+
+def _without_end(explorer: Explorer[CaseT]) -> Iterator[str]:
+    """Every situation from which no end can be reached; one sentence a state."""
+    into: dict[int, list[Situation[CaseT]]] = {}
+    can_end: list[Situation[CaseT]] = []
+    for situation in explorer.situations.values():
+        for step in situation.steps:
+            into.setdefault(id(step.to), []).append(situation)
+        if explorer.flow.is_final(situation.case.state):
+            can_end.append(situation)
+    reached = {id(one) for one in can_end}
+    while can_end:
+        for before in into.get(id(can_end.pop()), ()):
+            if id(before) not in reached:
+                reached.add(id(before))
+                can_end.append(before)
+    stuck = {one.case.state for one in explorer.situations.values() if id(one) not in reached}
+    yield from (f"{state} can come to no end" for state in sorted(stuck))
+
+
+def _told(step: Step[Any]) -> str:
+    return "; ".join(str(one.event) for one in [*way_to(step.start), step])

@@ -1,0 +1,148 @@
+"""Every single-row mutation of a table, and whether a law, or the table's own checks, catch it."""
+
+from __future__ import annotations
+
+from collections import ChainMap, deque
+from collections.abc import Hashable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from state_machines.laws.exploring import Explorer, Situation, Step
+from state_machines.laws.laws import faults, faults_of_step
+from state_machines.roles import Automatic, Role
+from state_machines.table import Flow, Move, UnsoundFlow
+
+
+@dataclass(frozen=True, slots=True)
+class Mutation:
+    """One row of a table changed in one way: `row` is its place, `now` what stands there instead (None: nothing)."""
+
+    kind: str
+    row: int
+    now: Move[Any] | None
+    before: Move[Any]
+
+    def __str__(self) -> str:
+        before, now = self.before, self.now
+        here = f"{self.kind}: {before.trigger} {before.source} → {before.dest}"
+        if now is None:
+            return here
+        if now.dest != before.dest:
+            return f"{here} becomes → {now.dest}"
+        if now.who != before.who:
+            return f"{here} for {', '.join(before.who)} becomes for {', '.join(now.who)}"
+        (dropped,) = set(before.only_if) - set(now.only_if)
+        return f"{here} without {dropped.name}"
+
+
+def mutations(flow: Flow[Any]) -> Iterator[Mutation]:
+    """Guard dropped, role swapped, row (so also clock) removed, target changed: each for every row."""
+    roles = dict.fromkeys(role for row in flow.moves for role in row.roles)
+    outsider = next(role for role in Role if role not in roles)
+    for place, row in enumerate(flow.moves):
+        for one in row.only_if:
+            rest = tuple(guard for guard in row.only_if if guard is not one)
+            yield Mutation("guard dropped", place, replace(row, only_if=rest), row)
+        for one in row.who:
+            for other in (*roles, outsider, *Automatic):
+                if other not in row.who:
+                    swapped = tuple(other if who is one else who for who in row.who)
+                    yield Mutation("role swapped", place, replace(row, who=swapped), row)
+        yield Mutation("clock removed" if Automatic.CLOCK in row.who else "row removed", place, None, row)
+        for state in flow.states:
+            if state != row.dest:
+                yield Mutation("target changed", place, replace(row, dest=state), row)
+
+
+def mutant(flow: Flow[Any], mutation: Mutation) -> Flow[Any]:
+    """The flow with the mutation.
+
+    Raises:
+        UnsoundFlow: where the table's own checks refuse it.
+
+    """
+    rows = list(flow.moves)
+    rows[mutation.row : mutation.row + 1] = [] if mutation.now is None else [mutation.now]
+    return flow.with_moves(rows)
+
+
+class SoundTable:
+    """The exploration of the sound table, kept so that a mutant is explored only where it can differ."""
+
+    def __init__(self, explorer: Explorer[Any]) -> None:
+        """Explore it all."""
+        self.explorer = explorer
+        self.faults = list(faults(explorer))
+        self._can_end: dict[str, set[int]] = {}
+
+    def situations_in(self, state: str) -> list[Situation[Any]]:
+        """Every situation of a case in the state."""
+        return [one for one in self.explorer.situations.values() if one.case.state == state]
+
+    def can_end_without(self, state: str) -> set[int]:
+        """The situations, by identity, that can come to an end and not pass through the state."""
+        if state not in self._can_end:
+            situations = [one for one in self.explorer.situations.values() if one.case.state != state]
+            into: dict[int, list[Situation[Any]]] = {}
+            for one in situations:
+                for step in one.steps:
+                    into.setdefault(id(step.to), []).append(one)
+            found = [one for one in situations if self.explorer.flow.is_final(one.case.state)]
+            reached = {id(one) for one in found}
+            while found:
+                for before in into.get(id(found.pop()), ()):
+                    if id(before) not in reached:
+                        reached.add(id(before))
+                        found.append(before)
+            self._can_end[state] = reached
+        return self._can_end[state]
+
+    def fault_of(self, mutated: Flow[Any], row: Move[Any]) -> str | None:
+        """The first law that a table breaks which differs from the sound one in this row alone; None: it breaks none.
+
+        Only what the row's trigger does in the row's state can differ, and what that leads to where the sound table
+        never went. A situation that the mutation itself made unreachable counts as reached all the same.
+        """
+        explorer = self.explorer.like(mutated)
+        fresh: dict[Hashable, Situation[Any]] = {}
+        explorer.situations = ChainMap(fresh, self.explorer.situations)
+        touched = self.situations_in(row.source)
+        steps: dict[int, list[Step[Any]]] = {}
+        frontier = deque(touched)
+        while frontier:
+            here = frontier.popleft()
+            old = here.key not in fresh
+            mine = [step for step in here.steps if step.event.trigger != row.trigger] if old else []
+            for step in explorer.steps_from(here, row.trigger if old else None):
+                fault = next(faults_of_step(explorer, step), None)
+                if fault is not None:
+                    return fault
+                mine.append(step)
+                if step.to.key in fresh and step.to.came is None:
+                    step.to.came = step
+                    frontier.append(step.to)
+            steps[id(here)] = mine
+        return self._without_end(row.source, [*touched, *fresh.values()], steps)
+
+    def _without_end(
+        self, state: str, situations: Sequence[Situation[Any]], steps: dict[int, list[Step[Any]]]
+    ) -> str | None:
+        reached = set(self.can_end_without(state))
+        reached.update(id(one) for one in situations if self.explorer.flow.is_final(one.case.state))
+        left = list(situations)
+        while True:
+            more = [one for one in left if id(one) in reached or any(id(s.to) in reached for s in steps[id(one)])]
+            if not more:
+                break
+            reached.update(map(id, more))
+            left = [one for one in left if id(one) not in reached]
+        return f"{left[0].case.state} can come to no end" if left else None
+
+
+def caught_by(flow: Flow[Any], mutation: Mutation, sound: Sequence[SoundTable]) -> str | None:
+    """The first law that the mutant breaks, or what the table's own checks say; None: it survives."""
+    try:
+        mutated = mutant(flow, mutation)
+    except UnsoundFlow as unsound:
+        return str(unsound)
+    return next(filter(None, (table.fault_of(mutated, mutation.before) for table in sound)), None)
