@@ -11,6 +11,7 @@ import argparse
 import re
 import sys
 from collections.abc import Callable, Sequence
+from functools import cache
 from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
@@ -21,6 +22,8 @@ from casework.policy import SHIPPED, describe, load_policy
 from casework.svg import svg
 from casework.templates import TEMPLATES
 from state_machines.flows import FLOWS
+from state_machines.laws.silence import Way, ways_on_which_silence_pays
+from state_machines.laws.worlds import WORLDS
 from state_machines.roles import Automatic, Label, Role
 from state_machines.table import Flow
 
@@ -61,6 +64,7 @@ def generated(root: Path = ROOT) -> dict[Path, str]:
         files[root / "diagrams" / f"{flow.name}.svg"] = svg(flow)
         files[root / "diagrams" / f"{flow.name}.zh.svg"] = svg(flow, language="zh")
         files[root / "docs" / "flows" / f"{flow.name}.md"] = _page(flow)
+        files[root / "docs" / "flows" / f"{flow.name}-silence.md"] = _silence(flow.name)
     files[root / "docs" / "glossary.md"] = _glossary()
     sections = _sections()
     for path in sorted([root / "README.md", *(root / "docs").glob("*.md")]):
@@ -127,6 +131,7 @@ def _page(flow: Flow[Any]) -> str:
                 "What is not here is refused. ● is an end.\n"
             ),
             moves_markdown(flow),
+            f"Money also leaves where nobody says anything: [every such way]({flow.name}-silence.md).\n",
             "## Waits\n",
             (
                 "When nobody acts by then, the clock fires the last column's trigger. *Open* counts the shop's open "
@@ -149,6 +154,33 @@ def _page(flow: Flow[Any]) -> str:
             moves_markdown(flow, "zh"),
         ]
     )
+
+
+@cache
+def _silence(flow_name: str) -> str:
+    world = WORLDS[flow_name]
+    flow, ways = world.flow, ways_on_which_silence_pays(world)
+    rows = [
+        (str(number), f"`{way[0].source}` " + " → ".join(f"{row.trigger} `{row.dest}`" for row in way), _clocks(way))
+        for number, way in enumerate(ways, start=1)
+    ]
+    return "\n".join(
+        [
+            f"# {flow.label.en[0].upper()}{flow.label.en[1:]}: where silence pays\n",
+            _MADE,
+            (
+                "Every way, found by going all of them on the machine itself, on which money leaves as nobody said "
+                "anything in time: the last row is a deadline's. Ways that come to a state twice go on as one of "
+                "these. A new way shows up here as a difference to be looked at. The conditions stand in [the table]"
+                f"({flow.name}.md).\n"
+            ),
+            markdown_table(("", "way to the payment", "deadlines on it"), rows),
+        ]
+    )
+
+
+def _clocks(way: Way) -> str:
+    return str(sum(Automatic.CLOCK in row.who for row in way))
 
 
 def _glossary() -> str:

@@ -313,11 +313,13 @@ class Flow(Generic[CaseT]):
         _reject_unsound(self, states, triggers)
         self.machine = self._build_machine()
 
-    def with_moves(self, moves: Sequence[Move[CaseT]]) -> Flow[CaseT]:
-        """The same flow with another table.
+    def changed(
+        self, *, moves: Sequence[Move[CaseT]] | None = None, triggers: Sequence[Trigger] | None = None
+    ) -> Flow[CaseT]:
+        """The same flow with another table, or with other triggers.
 
         Raises:
-            UnsoundFlow: with every fault of that table.
+            UnsoundFlow: with every fault that it then has.
 
         """
         return Flow(
@@ -329,8 +331,8 @@ class Flow(Generic[CaseT]):
             figures_type=self.figures_type,
             opened_by=self.opened_by,
             states=list(self.states.values()),
-            triggers=list(self.triggers.values()),
-            moves=[moves],
+            triggers=list(self.triggers.values() if triggers is None else triggers),
+            moves=[self.moves if moves is None else moves],
             outcomes_pay=self.outcomes_pay,
             remember=self._remember,
         )

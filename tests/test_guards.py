@@ -9,7 +9,7 @@ from casework.case import Actor
 from casework.policy import load_policy
 from casework.standing import Standing
 from state_machines import refund_before_shipping as flow
-from state_machines.common import nothing_paid
+from state_machines.common import PaidByHand, nothing_paid
 from state_machines.refund_before_shipping import RefundCase, RefundFigures
 from state_machines.roles import Role
 from state_machines.table import Attempt, Guard
@@ -91,6 +91,8 @@ CASES: list[tuple[Guard[Any], bool, dict[str, Any]]] = [
     (flow.within_supervisor_limit, True, {"amount_fen": 100_000}),
     (flow.within_supervisor_limit, False, {"amount_fen": 100_001}),
     (flow.within_supervisor_limit, False, {"amount_fen": 50_001, "own_limit": 50_000}),
+    (flow.within_decision, True, {"amount_fen": 20_000, "decided_fen": 20_000}),
+    (flow.within_decision, False, {"amount_fen": 20_001, "decided_fen": 20_000}),
     (flow.may_send_back, True, {"send_backs": 1}),
     (flow.may_send_back, False, {"send_backs": 2}),
     (flow.buyer_asked, True, {}),
@@ -105,6 +107,13 @@ CASES: list[tuple[Guard[Any], bool, dict[str, Any]]] = [
 )
 def test_a_guard_holds_exactly_when_its_words_are_true(guard: Guard[Any], holds: bool, known: dict[str, Any]) -> None:
     assert guard.holds(attempt(**known)) is holds
+
+
+@pytest.mark.parametrize(("sent_fen", "holds"), [(20_000, True), (20_001, False)])
+def test_what_was_paid_by_hand_is_judged_by_the_sum_that_the_clerk_names(sent_fen: int, holds: bool) -> None:
+    made = attempt(amount_fen=20_000, decided_fen=20_000)
+    made.message = PaidByHand(by="refund.1", payment_reference="bank-1", amount_fen=sent_fen)
+    assert flow.within_decision.holds(made) is holds
 
 
 def test_every_guard_of_the_flow_is_tested_true_and_false() -> None:

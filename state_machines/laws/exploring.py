@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Hashable, Iterator, MutableMapping, Sequence, Set
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any, Generic, NamedTuple, TypeVar
 
@@ -20,6 +20,16 @@ CaseT = TypeVar("CaseT", bound=Case[Any])
 
 AT = datetime(2026, 11, 20, 10, 0, tzinfo=UTC)
 """The time of everything here: no guard of any flow asks for it."""
+
+OPENER, SPEAKER = "opener.1", "speaker.2"
+CAST = (
+    Person(OPENER),
+    Person(SPEAKER),
+    Person("stranger.3"),
+    Person("deputy-of-opener.4", stands_for=(OPENER,)),
+    Person("deputy-of-speaker.5", stands_for=(SPEAKER,)),
+)
+"""Everybody whom four eyes can tell apart."""
 
 FOUR_EYES = frozenset(
     {
@@ -99,6 +109,19 @@ def _states_before(flow: Flow[Any], comes: Callable[[Move[Any]], bool]) -> set[s
     return found
 
 
+def by_amount(world: World[CaseT]) -> Explorer[CaseT]:
+    """Every amount and every limit, with somebody else in each role: what the laws about money are about."""
+    limits = (None, world.low_limit_fen)
+    return Explorer(world, [Person(role, roles=(role,), limits_fen=limits) for role in Role], one_role_each=True)
+
+
+def by_person(world: World[CaseT]) -> Explorer[CaseT]:
+    """Everybody in every role, where the amount stays as it was: what the law of four eyes is about."""
+    openings = [one for one in world.openings if one.for_people]
+    happenings = [one for one in world.happenings if not one.changes_amount]
+    return Explorer(replace(world, openings=openings, happenings=happenings), CAST)
+
+
 class Explorer(Generic[CaseT]):
     """Explores a flow in its world."""
 
@@ -129,6 +152,7 @@ class Explorer(Generic[CaseT]):
                 self._happenings.setdefault((state, None), []).append(one)
                 self._happenings.setdefault((state, one.trigger), []).append(one)
         self.situations: MutableMapping[Hashable, Situation[CaseT]] = {}
+        self._asked: dict[Hashable, Event[CaseT]] = {}
         people_count = set[str]() if one_role_each else _states_before(self.flow, lambda row: row.trigger in FOUR_EYES)
         self._people_count = people_count
         self._known_in = {
@@ -139,7 +163,7 @@ class Explorer(Generic[CaseT]):
     def like(self, flow: Flow[CaseT]) -> Explorer[CaseT]:
         """An explorer of another table in the same world, which tells situations apart as this one does."""
         other = Explorer(self.world, self.people, flow=flow)
-        other._people_count, other._known_in = self._people_count, self._known_in
+        other._people_count, other._known_in, other._asked = self._people_count, self._known_in, self._asked
         return other
 
     def _where_known(self) -> list[tuple[Known[CaseT], Set[str]]]:
@@ -211,8 +235,13 @@ class Explorer(Generic[CaseT]):
                             yield self._ask(case, trigger, person, role, limit)
 
     def _ask(self, case: CaseT, trigger: str, person: Person, role: Role, limit_fen: int | None) -> Event[CaseT]:
-        actor = Actor(staff_id=person.staff_id, grants={role: limit_fen}, deputises_for=list(person.stands_for))
-        return Event(trigger, actor=actor, message=self.world.message(case, trigger, person.staff_id))
+        # asked the same way thousands of times; of the case itself a message says at most its amount
+        key = (trigger, person.staff_id, role, limit_fen, case.amount_fen)
+        if key not in self._asked:
+            actor = Actor(staff_id=person.staff_id, grants={role: limit_fen}, deputises_for=list(person.stands_for))
+            message = self.world.message(case, trigger, person.staff_id)
+            self._asked[key] = Event(trigger, actor=actor, message=message)
+        return self._asked[key]
 
     # --- what comes of it ---
 

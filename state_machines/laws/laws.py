@@ -2,29 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from typing import Any, TypeVar
 
 from casework.case import Case
 from state_machines.laws.exploring import FOUR_EYES, Explorer, Situation, Step, way_to
-from state_machines.laws.world import Person
 from state_machines.roles import Automatic
 from state_machines.table import StateKind
 
 CaseT = TypeVar("CaseT", bound=Case[Any])
-
-OPENER, SPEAKER = "opener.1", "speaker.2"
-
-
-def cast_of(limits_fen: Sequence[int | None] = (None,)) -> list[Person]:
-    """Everybody whom four eyes can tell apart; the stranger also with limits of their own."""
-    return [
-        Person(OPENER),
-        Person(SPEAKER),
-        Person("stranger.3", limits_fen=tuple(limits_fen)),
-        Person("deputy-of-opener.4", stands_for=(OPENER,)),
-        Person("deputy-of-speaker.5", stands_for=(SPEAKER,)),
-    ]
 
 
 def faults(explorer: Explorer[Any]) -> Iterator[str]:

@@ -11,8 +11,7 @@ from casework.policy import load_policy
 from casework.standing import Standing
 from state_machines import refund_before_shipping as table
 from state_machines.common import PaidByHand, nothing_paid
-from state_machines.laws.exploring import AT
-from state_machines.laws.laws import OPENER
+from state_machines.laws.exploring import AT, OPENER
 from state_machines.laws.world import Happening, Known, Opening, World
 from state_machines.refund_before_shipping import (
     REFUND_BEFORE_SHIPPING,
@@ -30,8 +29,6 @@ AGENT_LIMIT = POLICY.refund_before_shipping.agent_limit_fen
 SUPERVISOR_LIMIT = POLICY.refund_before_shipping.supervisor_limit_fen
 AMOUNTS = (AGENT_LIMIT, AGENT_LIMIT + 1, SUPERVISOR_LIMIT, SUPERVISOR_LIMIT + 1)
 """Amounts in fen on both sides of every limit."""
-LOW_LIMIT = AGENT_LIMIT - 1
-"""Somebody's own limit in fen, below every amount."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +44,6 @@ class RefundOpening:
 
 def _openings() -> list[Opening[RefundCase]]:
     openings: list[Opening[RefundCase]] = []
-    # a green flag changes nothing for a terminated bulk order, whose row comes first: tried once all the same
     for amount, known, handed, terminated in itertools.product(AMOUNTS, (True, False), (False, True), (False, True)):
         figures = POLICY.for_flow(REFUND_BEFORE_SHIPPING.name)
         policy = RefundFigures.model_validate(figures)
@@ -68,7 +64,8 @@ def _openings() -> list[Opening[RefundCase]]:
             flag_found="green" if handed else "none",
             order_terminated=terminated,
         )
-        openings.append(Opening(case, RefundOpening(amount, known, handed, terminated)))
+        who_matters = amount in (AMOUNTS[0], AMOUNTS[-1]) and known and not handed and not terminated
+        openings.append(Opening(case, RefundOpening(amount, known, handed, terminated), for_people=who_matters))
     return openings
 
 
@@ -242,6 +239,7 @@ WORLD: World[RefundCase] = World(
     authority=_authority,
     voids=frozenset({"send_back"}),
     silent=frozenset({("persuasion_over", "persuading"), ("finance_silent", "awaiting_finance")}),
+    low_limit_fen=AMOUNTS[0] - 1,
     asked_for=lambda case: not case.order_terminated,
     effects={"parcel_back": _not_stopped, "confirm_paid_by_hand": _sent},
     pays_by_hand=frozenset({"confirm_paid_by_hand"}),

@@ -75,10 +75,14 @@ class Known(Generic[CaseT]):
 
 @dataclass(frozen=True, slots=True)
 class Opening(Generic[CaseT]):
-    """One way in which a case begins: the case before anything is done, and how to open it for real."""
+    """One way in which a case begins: the case before anything is done, and how to open it for real.
+
+    `for_people`: whether it is explored again with everybody whom four eyes can tell apart; one of each kind suffices.
+    """
 
     case: CaseT
     how: Any = None
+    for_people: bool = True
 
 
 @dataclass(frozen=True)
@@ -89,13 +93,15 @@ class World(Generic[CaseT]):
         flow: the flow.
         openings: every way in which a case begins.
         happenings: what work may come to, and news from the shop.
-        message: a message that fires the trigger with all fields it needs, from this person.
+        message: a message that fires the trigger with all fields it needs, from this person; of the case itself it
+            says at most the amount.
         effects: what the shop's answer to an accepted trigger writes into the case.
         pays_by_hand: triggers with which a person says that the money was sent outside.
         known: what a case knows that guards, or this world, can tell apart.
         authority: up to which amount in fen a move decides that money may leave; None: it decides nothing.
         voids: triggers that take back what was decided before them.
         silent: the clock rows, as (trigger, source), by which flows.md lets money leave.
+        low_limit_fen: an own limit of a person that is below every amount, in fen.
         asked_for: whether the buyer asked for the money.
         wrong: what must never be true of a case in its state, said in one sentence; None: nothing is wrong.
 
@@ -109,6 +115,7 @@ class World(Generic[CaseT]):
     authority: Callable[[Move[CaseT], Attempt[CaseT]], int | None]
     silent: frozenset[tuple[str, str]]
     asked_for: Callable[[CaseT], bool]
+    low_limit_fen: int
     voids: frozenset[str] = frozenset()
     effects: Mapping[str, Callable[[CaseT], None]] = field(default_factory=dict[str, Callable[[CaseT], None]])
     pays_by_hand: frozenset[str] = frozenset()

@@ -7,10 +7,14 @@ from collections.abc import Hashable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from state_machines.laws.exploring import Explorer, Situation, Step
+from state_machines.laws.exploring import Explorer, Situation, Step, by_amount
 from state_machines.laws.laws import faults, faults_of_step
+from state_machines.laws.world import World
 from state_machines.roles import Automatic, Role
-from state_machines.table import Flow, Move, UnsoundFlow
+from state_machines.table import Flow, Move, StateKind, UnsoundFlow, Who
+
+FARTHEST = 500
+"""How many situations that the sound table never came to are looked at before a mutant counts as surviving."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,23 +39,51 @@ class Mutation:
         return f"{here} without {dropped.name}"
 
 
-def mutations(flow: Flow[Any]) -> Iterator[Mutation]:
-    """Guard dropped, role swapped, row (so also clock) removed, target changed: each for every row."""
-    roles = dict.fromkeys(role for row in flow.moves for role in row.roles)
-    outsider = next(role for role in Role if role not in roles)
+def mutations(flow: Flow[Any], *, all_of_them: bool = False) -> Iterator[Mutation]:
+    """Guard dropped, role swapped, row (so also clock) removed, target changed: each for every row.
+
+    Roles and targets stand for their like, unless all are asked for: of roles one that acts in the state, one that acts
+    elsewhere and one that never does; of targets every paying state, an end with money, one without, and a wait.
+    """
     for place, row in enumerate(flow.moves):
         for one in row.only_if:
             rest = tuple(guard for guard in row.only_if if guard is not one)
             yield Mutation("guard dropped", place, replace(row, only_if=rest), row)
         for one in row.who:
-            for other in (*roles, outsider, *Automatic):
-                if other not in row.who:
-                    swapped = tuple(other if who is one else who for who in row.who)
-                    yield Mutation("role swapped", place, replace(row, who=swapped), row)
+            for other in _others(flow, row, all_of_them=all_of_them):
+                swapped = tuple(other if who is one else who for who in row.who)
+                yield Mutation("role swapped", place, replace(row, who=swapped), row)
         yield Mutation("clock removed" if Automatic.CLOCK in row.who else "row removed", place, None, row)
-        for state in flow.states:
-            if state != row.dest:
-                yield Mutation("target changed", place, replace(row, dest=state), row)
+        for target in _targets(flow, row, place, all_of_them=all_of_them):
+            yield Mutation("target changed", place, replace(row, dest=target), row)
+
+
+def _others(flow: Flow[Any], row: Move[Any], *, all_of_them: bool) -> list[Who]:
+    acting = [role for other in flow.moves for role in other.roles]
+    here = [role for other in flow.rows(row.source) for role in other.roles]
+    sorts = [here, [role for role in acting if role not in here], [role for role in Role if role not in acting]]
+    picked = list(Role) if all_of_them else [next(iter(_not_in(row, sort)), None) for sort in sorts]
+    return [who for who in (*picked, *Automatic) if who is not None and who not in row.who]
+
+
+def _not_in(row: Move[Any], roles: list[Role]) -> list[Role]:
+    return [role for role in dict.fromkeys(roles) if role not in row.who]
+
+
+def _targets(flow: Flow[Any], row: Move[Any], place: int, *, all_of_them: bool) -> list[str]:
+    others = [state for state in flow.states.values() if state.name != row.dest]
+    if all_of_them:
+        return [state.name for state in others]
+    waits = [state for state in others if state.kind is StateKind.WAIT]
+    ends = [state for state in others if state.kind is StateKind.END]
+    paid = [state for state in ends if state.name in flow.outcomes_pay]
+    picked = [
+        *(state for state in others if state.pays),
+        *paid[:1],
+        *[state for state in ends if state not in paid][:1],
+        waits[place % len(waits)],
+    ]
+    return [state.name for state in picked]
 
 
 def mutant(flow: Flow[Any], mutation: Mutation) -> Flow[Any]:
@@ -63,7 +95,17 @@ def mutant(flow: Flow[Any], mutation: Mutation) -> Flow[Any]:
     """
     rows = list(flow.moves)
     rows[mutation.row : mutation.row + 1] = [] if mutation.now is None else [mutation.now]
-    return flow.with_moves(rows)
+    return flow.changed(moves=rows)
+
+
+def mutants_without_four_eyes(flow: Flow[Any]) -> Iterator[tuple[str, Flow[Any]]]:
+    """The flow with one trigger that people with a part in the request may fire, or that gives nobody a part."""
+    for one in flow.signals:
+        for what in ("four_eyes", "speaks_for_buyer"):
+            if getattr(one, what):
+                without = replace(one, **{what: False})
+                triggers = [without if known is one else known for known in flow.triggers.values()]
+                yield f"{one.name} without {what}", flow.changed(triggers=triggers)
 
 
 class SoundTable:
@@ -111,6 +153,8 @@ class SoundTable:
         frontier = deque(touched)
         while frontier:
             here = frontier.popleft()
+            if len(steps) > len(touched) + FARTHEST:
+                return None
             old = here.key not in fresh
             mine = [step for step in here.steps if step.event.trigger != row.trigger] if old else []
             for step in explorer.steps_from(here, row.trigger if old else None):
@@ -139,10 +183,18 @@ class SoundTable:
         return f"{left[0].case.state} can come to no end" if left else None
 
 
-def caught_by(flow: Flow[Any], mutation: Mutation, sound: Sequence[SoundTable]) -> str | None:
-    """The first law that the mutant breaks, or what the table's own checks say; None: it survives."""
-    try:
-        mutated = mutant(flow, mutation)
-    except UnsoundFlow as unsound:
-        return str(unsound)
-    return next(filter(None, (table.fault_of(mutated, mutation.before) for table in sound)), None)
+class Judge:
+    """Says whether a mutant of a flow is caught, and by what."""
+
+    def __init__(self, world: World[Any]) -> None:
+        """Explore the sound table."""
+        self.flow = world.flow
+        self._sound = SoundTable(by_amount(world))
+
+    def caught_by(self, mutation: Mutation) -> str | None:
+        """The first law that the mutant breaks, or what the table's own checks say; None: it survives."""
+        try:
+            mutated = mutant(self.flow, mutation)
+        except UnsoundFlow as unsound:
+            return str(unsound)
+        return self._sound.fault_of(mutated, mutation.before)

@@ -80,6 +80,26 @@ async def test_a_payment_by_hand_must_be_the_amount_due_with_a_reference_never_u
     await other.cancel()
 
 
+async def test_what_is_paid_by_hand_is_never_more_than_was_decided_on(desk: Desk) -> None:
+    order = desk.order(prices=[(5_000, 1), (19_500, 1)], postage_fen=800)
+    desk.fail("payment", order, "always")
+    case = await open_for_line(desk, order, 2)
+    await desk.submit(case, "buyer_insists", AGENT)
+    await desk.until(case, "repairing_payment")
+    desk.platform_refunds_line(order, 1)  # the postage is due with line 2 from now on
+    by_hand = {"amount_fen": 20_300, "payment_reference": f"hand-{order}"}
+    with pytest.raises(WorkflowUpdateFailedError) as refused:
+        await desk.submit(case, "confirm_paid_by_hand", CLERK, **by_hand)
+    assert "no more than was decided on" in str(refused.value.cause)
+    await desk.submit(case, "retry_payment", CLERK)
+    await desk.until(case, "awaiting_supervisor")
+    await desk.submit(case, "approve", LEAD)
+    await desk.until(case, "repairing_payment")
+    await desk.submit(case, "confirm_paid_by_hand", CLERK, **by_hand)
+    assert (await desk.end(case)).outcome == "refunded"
+    assert paid(desk, case) == 20_300
+
+
 async def test_nothing_is_recorded_as_paid_by_hand_while_the_goods_are_out(desk: Desk) -> None:
     order = desk.order(prices=[(10_000, 1)])
     desk.fail("payment", order, "always")

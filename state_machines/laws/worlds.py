@@ -1,0 +1,10 @@
+"""The world of every flow, by the flow's name. A flow without one cannot be checked, and its tests say so."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from state_machines.laws.refund_before_shipping import WORLD as REFUND_BEFORE_SHIPPING
+from state_machines.laws.world import World
+
+WORLDS: dict[str, World[Any]] = {world.flow.name: world for world in (REFUND_BEFORE_SHIPPING,)}
