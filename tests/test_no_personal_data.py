@@ -126,10 +126,12 @@ def messages(trigger: str, texts: Iterable[str]) -> Iterator[tuple[str, dict[str
 
 
 async def kept_of(case: Handle) -> bytes:
-    """Whatever Temporal shows of a case beside its history: description, search attributes, view and diagram."""
+    """Whatever Temporal shows of a case beside its history: description, search attributes, details, view, diagram."""
     described = (await case.describe()).raw_description.SerializeToString()
     view, diagram = await case.query("case"), await case.query("diagram")
-    return described + json.dumps([view, diagram], ensure_ascii=False).encode()
+    details: str = (await case.query("__temporal_workflow_metadata")).current_details
+    assert "| 订单 order |" in details
+    return described + json.dumps([view, diagram, details], ensure_ascii=False).encode()
 
 
 def test_the_shops_free_texts_are_all_planted(desk: Desk) -> None:
