@@ -33,12 +33,13 @@ test: $(DEV) ## all tests, on a real Temporal server
 	@$(RUN) -m casework.server_program --own
 	@$(RUN) -m pytest $(ARGS)
 
-check: $(DEV) ## layout, lint, types, and that nothing generated is stale
+check: $(DEV) ## layout, lint, types, nothing generated stale, no recorded history changed
 	@echo "✓ Python environment"
 	$(RUN) -m ruff format --check .
 	$(RUN) -m ruff check .
 	PYRIGHT_PYTHON_IGNORE_WARNINGS=1 $(RUN) -m pyright --pythonpath $(RUN)
 	$(RUN) -m casework.generate --check
+	$(RUN) -m tests.history_register
 
 format: $(DEV) ## lay the code out and mend what the linter can
 	$(RUN) -m ruff format .

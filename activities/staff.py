@@ -9,7 +9,7 @@ from casework.authority import actor_named
 from casework.case import Actor
 from casework.privacy import personal_text
 from casework.shop.database import Database
-from casework.shop.orders import read_order
+from casework.shop.orders import personal_of
 from casework.shop.staff import all_staff
 
 
@@ -37,14 +37,11 @@ class StaffActivities:
 
     @activity.defn
     def consider(self, request: Consider) -> Considered:
-        """Who is it, in which roles may they act now, and does a text hold the order's own name or address?"""
+        """Who is it, in which roles may they act now, and does the message hold something of the buyer's?"""
         with self._database.reading() as session:
             actor, why = actor_named(all_staff(session), request.staff_id)
             if actor is None or not request.texts:
                 return Considered(actor=actor, why=why)
-            order = read_order(session, request.order_id)
-            for text in request.texts:
-                personal = personal_text(text, names=order.names, addresses=order.addresses)
-                if personal is not None:
-                    return Considered(actor=None, why=personal)
-        return Considered(actor=actor)
+            personal = personal_of(session, request.order_id)
+        problems = [problem for text in request.texts if (problem := personal_text(text, personal)) is not None]
+        return Considered(actor=None, why=problems[0]) if problems else Considered(actor=actor)

@@ -11,6 +11,8 @@ from typing import Protocol
 from casework.case import Actor
 from state_machines.roles import Role
 
+NOBODY = "by names nobody on the staff list"
+
 
 class Member(Protocol):
     """A staff member as the shop's list has them."""
@@ -46,7 +48,7 @@ def actor_named(staff: Iterable[Member], staff_id: str) -> tuple[Actor | None, s
     members = {member.id: member for member in staff}
     person = members.get(staff_id)
     if person is None:
-        return None, "by names nobody on the staff list"
+        return None, NOBODY
     if not person.present:
         return None, f"{staff_id} is absent" + (f"; {person.deputy} deputises" if person.deputy else "")
     grants: dict[Role, int | None] = {}

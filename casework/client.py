@@ -11,7 +11,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mappin
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import Any, Final, TypeVar, cast
+from typing import Any, Final, TypeVar
 from uuid import uuid4
 
 from pydantic import ValidationError
@@ -31,13 +31,13 @@ from temporalio.exceptions import ApplicationError, WorkflowAlreadyStartedError
 from temporalio.service import RPCError, RPCStatusCode
 
 from casework import names
-from casework.authority import actor_named
+from casework.authority import NOBODY, actor_named
 from casework.case import CaseView
 from casework.details import CASE_AMOUNT, CASE_DUE, CASE_OPENED_BY, CASE_STATE, CASE_WAITING_FOR, ORDER_ID
-from casework.messages import explain
+from casework.messages import explain, texts_of
 from casework.money import LineQuantity
 from casework.opening import BadStart, examine_start
-from casework.privacy import personal_text
+from casework.privacy import personal_id, personal_text
 from casework.sentences import full_stop
 from casework.shop import notices, orders, records
 from casework.shop.database import Database
@@ -219,30 +219,22 @@ def check_message(
         message = known[trigger].message.model_validate(dict(fields))
     except ValidationError as error:
         raise BadInput(f"{explain(error)}.") from None
-    given = message.model_dump(mode="json", exclude={"by", "id", "version"}, exclude_none=True)
-    texts = [text for name, value in given.items() for text in _texts(name, value)]
-    if order_id is None or not texts:
+    given = message.model_dump(exclude={"by", "id", "version"})
+    if order_id is None:
         return
     with database.reading() as session:
         try:
-            order = orders.read_order(session, order_id)
+            personal = orders.personal_of(session, order_id)
         except UnknownOrder:
             return
-    for name, text in texts:
-        problem = personal_text(text, names=order.names, addresses=order.addresses)
+        nobody = actor_named(all_staff(session), message.by) == (None, NOBODY)
+    for name, text in texts_of("", given):
+        problem = personal_text(text, personal)
         if problem is not None:
             raise BadInput(f"{name}: {problem}.")
-
-
-def _texts(name: str, value: Any) -> Iterable[tuple[str, str]]:
-    if isinstance(value, str):
-        yield name, value
-    elif isinstance(value, dict):
-        for part in cast("dict[str, Any]", value).values():
-            yield from _texts(name, part)
-    elif isinstance(value, list):
-        for part in cast("list[Any]", value):
-            yield from _texts(name, part)
+    for name, identifier in (("id", message.id), ("by", message.by if nobody else None)):
+        if identifier is not None and personal_id(identifier, personal):
+            raise BadInput(f"{name} holds the buyer's name or number; cases hold no personal data.")
 
 
 def closed_view(database: Database, case_id: str) -> CaseView | None:

@@ -1,7 +1,10 @@
-"""How payloads are decoded: as pydantic does, but what cannot be decoded is handed over instead of raising.
+"""What goes to Temporal and comes from there: payloads, and what is said of failures.
+
+Payloads are decoded as pydantic does, but what cannot be decoded is handed over instead of raising.
 
 A signal that cannot be decoded would otherwise be dropped without a trace, and an update would wedge the workflow task:
-a `RawValue` reaches the handler, which refuses it on the record.
+a `RawValue` reaches the handler, which refuses it on the record. Failures are stored by Temporal: an error of somebody
+else's says only its type there.
 """
 
 from __future__ import annotations
@@ -10,9 +13,13 @@ from collections.abc import Sequence
 from typing import Any
 
 from temporalio.api.common.v1 import Payload
+from temporalio.api.failure.v1 import Failure
 from temporalio.common import RawValue
 from temporalio.contrib.pydantic import PydanticPayloadConverter
-from temporalio.converter import DataConverter
+from temporalio.converter import DataConverter, DefaultFailureConverter, PayloadConverter
+from temporalio.exceptions import ApplicationError, FailureError
+
+from casework.privacy import said_by
 
 
 class LenientPayloadConverter(PydanticPayloadConverter):
@@ -32,5 +39,19 @@ class LenientPayloadConverter(PydanticPayloadConverter):
             return RawValue(payload)
 
 
-DATA_CONVERTER = DataConverter(payload_converter_class=LenientPayloadConverter)
+class DiscreetFailureConverter(DefaultFailureConverter):
+    """Keeps an error's type, its causes and where it was raised; its text only where that quotes nobody."""
+
+    def to_failure(self, exception: BaseException, payload_converter: PayloadConverter, failure: Failure) -> None:
+        """As the SDK's own, without the words of errors that are neither ours nor Temporal's."""
+        if not isinstance(exception, FailureError):
+            discreet = ApplicationError(said_by(exception), type=type(exception).__name__)
+            discreet.__traceback__, discreet.__cause__ = exception.__traceback__, exception.__cause__
+            exception = discreet
+        super().to_failure(exception, payload_converter, failure)
+
+
+DATA_CONVERTER = DataConverter(
+    payload_converter_class=LenientPayloadConverter, failure_converter_class=DiscreetFailureConverter
+)
 """The one data converter of worker, client and tests."""

@@ -10,11 +10,14 @@ import logging
 import os
 import re
 import sys
+import traceback
 from collections.abc import Mapping
 from typing import Any, TextIO, cast
 
 import structlog
-from structlog.typing import EventDict, Processor, WrappedLogger
+from structlog.typing import EventDict, ExcInfo, Processor, WrappedLogger
+
+from casework.privacy import said_by
 
 DROPPED = "[dropped]"
 PERSONAL_KEYS = frozenset(
@@ -88,8 +91,7 @@ def configure_logs(stream: TextIO | None = None, *, level: int = logging.INFO) -
             foreign_pre_chain=[*chain, structlog.stdlib.ExtraAdder()],
             processors=[
                 structlog.stdlib.ProcessorFormatter.remove_processors_meta,
-                # before personal data is dropped: an error's text may hold some
-                structlog.processors.format_exc_info,
+                structlog.processors.ExceptionRenderer(_traceback),
                 drop_personal_data,
                 _renderer(target),
             ],
@@ -124,6 +126,17 @@ def _is_personal(key: Any) -> bool:
     return isinstance(key, str) and any(
         key.lower() == personal or key.lower().endswith(f"_{personal}") for personal in PERSONAL_KEYS
     )
+
+
+def _traceback(exc_info: ExcInfo) -> str:
+    """Where an error and its causes were raised, oldest first, and what they say where that quotes nobody."""
+    told: list[str] = []
+    error: BaseException | None = exc_info[1]
+    while error is not None:
+        kind = f"{type(error).__module__}.{type(error).__qualname__}"
+        told.insert(0, "".join(traceback.format_tb(error.__traceback__)) + f"{kind}: {said_by(error)}")
+        error = error.__cause__ or (None if error.__suppress_context__ else error.__context__)
+    return "\n\n".join(told)
 
 
 class _Handler(logging.StreamHandler[TextIO]):

@@ -70,11 +70,17 @@ PaymentReference = Annotated[
     StringConstraints(strict=True, strip_whitespace=True, min_length=1, max_length=64),
     AfterValidator(_without_mobile_number),
 ]
-Waybill = Annotated[str, StringConstraints(strict=True, pattern=r"^[A-Za-z0-9-]{6,32}$")]
+Waybill = Annotated[
+    str, StringConstraints(strict=True, pattern=r"^[A-Za-z0-9-]{6,32}$"), AfterValidator(_no_bare_number)
+]
 Courier = Annotated[str, StringConstraints(strict=True, pattern=r"^[a-z0-9_]{1,64}$")]
 """A courier by its Kuaidi100 code."""
-StaffId = Annotated[str, StringConstraints(strict=True, pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")]
-OrderId = Annotated[str, StringConstraints(strict=True, pattern=r"^[0-9]{6,32}$")]
+StaffId = Annotated[
+    str,
+    StringConstraints(strict=True, pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$"),
+    AfterValidator(_without_mobile_number),
+]
+OrderId = Annotated[str, StringConstraints(strict=True, pattern=r"^[0-9]{6,32}$"), AfterValidator(_no_bare_number)]
 Fen = Annotated[StrictInt, Field(ge=0, le=10**12)]
 """An amount of money in whole fen (1/100 yuan)."""
 Time = Annotated[datetime, BeforeValidator(_with_zone)]
@@ -205,6 +211,18 @@ def json_object(arguments: tuple[Any, ...]) -> dict[str, Any]:
     return cast("dict[str, Any]", value)
 
 
+def texts_of(name: str, value: Any) -> list[tuple[str, str]]:
+    """Every text in a model's or a JSON value's own values, with the field that it stands in."""
+    if isinstance(value, str):
+        return [(name, value)] if value else []
+    parts: list[tuple[str, Any]] = []
+    if isinstance(value, dict):
+        parts = [(name or str(key), part) for key, part in cast("dict[str, Any]", value).items()]
+    elif isinstance(value, list | tuple):
+        parts = [(name, part) for part in cast("list[Any]", value)]
+    return [text for field, part in parts for text in texts_of(field, part)]
+
+
 _STAFF_ID = TypeAdapter[str](StaffId)
 
 
@@ -214,4 +232,4 @@ def is_staff_id(text: str) -> bool:
         _STAFF_ID.validate_python(text)
     except ValidationError:
         return False
-    return not find_mobile_number(text)
+    return True

@@ -12,7 +12,7 @@ from sqlalchemy.orm import Session
 
 from casework.authority import actor_named
 from casework.case import Start
-from casework.messages import explain
+from casework.messages import explain, texts_of
 from casework.money import LineQuantity
 from casework.policy import Policy
 from casework.privacy import personal_text
@@ -62,13 +62,14 @@ def examine_start(session: Session, *, flow_name: str, given: dict[str, Any], fr
         raise BadStart(explain(error)) from None
     try:
         order = orders.read_order(session, start.order_id)
+        personal = orders.personal_of(session, start.order_id)
     except UnknownOrder:
         raise BadStart(f"order_id: the shop has no order {start.order_id}") from None
     involved = _who_opens(session, flow, start, from_case)
-    for name, text in _texts(start).items():
-        personal = personal_text(text, names=order.names, addresses=order.addresses)
-        if personal is not None:
-            raise BadStart(f"{name}: {personal}")
+    for name, text in texts_of("", start.model_dump(exclude={"order_id", "by"})):
+        problem = personal_text(text, personal)
+        if problem is not None:
+            raise BadStart(f"{name}: {problem}")
     try:
         resolved = _resolve(session, start)
     except BadRequest as refused:
@@ -134,11 +135,6 @@ def _who_opens(session: Session, flow: Flow[Any], start: Start, from_case: str |
         wanted = " or ".join(flow.opened_by)
         raise BadStart(f"by: a {flow.label.en} is opened by {wanted}, which {start.by} is not")
     return [start.by, *(person for person in inherited if person != start.by)]
-
-
-def _texts(start: Start) -> dict[str, str]:
-    texts = {name: getattr(start, name, None) for name in ("note", "reason", "description")}
-    return {name: text for name, text in texts.items() if isinstance(text, str)}
 
 
 def _resolve(session: Session, start: Start) -> dict[str, Any]:

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, settings
+from sqlalchemy import select
 from temporalio.testing import TimeSkippingConfig, WorkflowEnvironment
 
+from casework.cli import run
 from casework.converter import DATA_CONVERTER
 from casework.names import TASK_QUEUE
 from casework.policy import load_policy
@@ -17,7 +20,10 @@ from casework.server import SEARCH_ATTRIBUTE_KEYS, SERVER_FLAGS
 from casework.server_program import find_server_program
 from casework.shop.database import Database
 from casework.shop.staff import load_sample_if_empty
+from casework.shop.tables import StaffRow
+from tests.cli.commands import Casework, Done, address, shop_url
 from tests.desk import BulkOrderOfTheTests, Desk, Gates
+from tests.planted import MARK, found_in
 from worker import build_worker
 
 EVENTS_BEFORE_CONTINUING = 150
@@ -37,12 +43,20 @@ def database(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Database]:
     database.migrate()
     with database.writing() as session:
         load_sample_if_empty(session)
+        for person in session.scalars(select(StaffRow)):
+            person.name = f"{MARK} {person.id}"
     yield database
     database.close()
 
 
 @pytest.fixture(scope="session")
-async def env() -> AsyncIterator[WorkflowEnvironment]:
+def kept_by_temporal(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The Temporal server's database file."""
+    return tmp_path_factory.mktemp("temporal") / "temporal.db"
+
+
+@pytest.fixture(scope="session")
+async def env(kept_by_temporal: Path) -> AsyncIterator[WorkflowEnvironment]:
     """The real Temporal server; time is skipped only where a test asks for it."""
     program = find_server_program(print)
     async with await WorkflowEnvironment.start_time_skipping_v2(
@@ -51,10 +65,13 @@ async def env() -> AsyncIterator[WorkflowEnvironment]:
         # a case continues as new after few events, so that a test can see it
         dev_server_extra_args=[
             *SERVER_FLAGS,
+            # in a file, so that it can be searched; nobody needs it after a power cut
+            *("--sqlite-pragma", "synchronous=off", "--sqlite-pragma", "journal_mode=memory"),
             "--dynamic-config-value",
             f"limit.historyCount.suggestContinueAsNew={EVENTS_BEFORE_CONTINUING}",
         ],
         dev_server_log_level="error",
+        dev_server_database_filename=str(kept_by_temporal),
         search_attributes=SEARCH_ATTRIBUTE_KEYS,
         data_converter=DATA_CONVERTER,
         identity="casework-tests",  # recorded histories name no machine
@@ -70,9 +87,12 @@ flag_profile = "handed_over"
 
 @pytest.fixture(scope="session")
 async def desk(
-    env: WorkflowEnvironment, database: Database, tmp_path_factory: pytest.TempPathFactory
+    env: WorkflowEnvironment, database: Database, kept_by_temporal: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> AsyncIterator[Desk]:
-    """The shop's desk with its workers: one under the shipped policy, one under the profile `handed_over`."""
+    """The shop's desk with its workers: one under the shipped policy, one under the profile `handed_over`.
+
+    At the end of the run, nothing that is planted in the shop may be in Temporal.
+    """
     gates = Gates()
     policy_file: Path = tmp_path_factory.mktemp("policy") / "handed_over.toml"
     policy_file.write_text(HANDED_OVER)  # noqa: ASYNC240 - a line, once a run
@@ -96,3 +116,27 @@ async def desk(
         ),
     ):
         yield Desk(env, env.client, database, gates, queues)
+    assert found_in(kept_by_temporal, [MARK]) == []
+
+
+@pytest.fixture
+def casework(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], tmp_path: Path
+) -> Casework:
+    """The `casework` command against the tests' server and shop, in English, as nobody in particular."""
+    for name in list(os.environ):
+        if name.startswith(("CASEWORK_", "TEMPORAL_")):
+            monkeypatch.delenv(name)
+    monkeypatch.setenv("CASEWORK_HOME", str(tmp_path / "home"))
+    monkeypatch.setenv("CASEWORK_LANG", "en")
+    monkeypatch.setenv("CASEWORK_DATABASE_URL", shop_url(desk))
+    monkeypatch.setenv("TEMPORAL_ADDRESS", address(desk))
+
+    async def command(*arguments: str) -> Done:
+        capfd.readouterr()
+        code = await asyncio.to_thread(run, arguments)
+        out, err = capfd.readouterr()
+        assert "Traceback" not in err
+        return Done(code, out, err)
+
+    return command

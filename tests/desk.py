@@ -23,6 +23,7 @@ from casework.names import TASK_QUEUE, WORKFLOW_TYPES
 from casework.shop import notices, outside
 from casework.shop.database import Database
 from tests.orders import add_order
+from tests.planted import plant
 
 Handle = WorkflowHandle[Any, Any]
 FLOW = "refund-before-shipping"
@@ -92,10 +93,14 @@ class Desk:
     # --- the shop ---
 
     def order(self, *, prices: Sequence[tuple[int, int]] = ((10_000, 1),), **options: Any) -> str:
-        """A new paid, unshipped order of lines (price in fen, quantity); the options are those of `add_order`."""
+        """A new paid, unshipped order of lines (price in fen, quantity); the options are those of `add_order`.
+
+        Its free texts are planted: at the end of the run, none of them may be in Temporal.
+        """
         order_id = f"33000199{next(_order_numbers):011d}"
         with self.database.writing() as session:
             add_order(session, order_id, prices=prices, **options)
+            plant(session, order_id)
         return order_id
 
     def fail(self, what: str, order_id: str, how: str) -> None:

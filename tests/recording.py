@@ -8,19 +8,23 @@ from pathlib import Path
 from typing import Any, cast
 
 from tests.desk import FLOW, Handle
+from tests.history_register import HISTORIES, register_new
 
-HISTORIES = Path(__file__).with_name("histories")
 WANTED = bool(os.environ.get("CASEWORK_RECORD_HISTORIES"))
 
 
 async def record(handle: Handle, ending: str, name: str) -> None:
-    """Keep the history of a case that has ended, as `<ending>.<what was played>.json`."""
-    if not WANTED:
-        return
-    folder = HISTORIES / FLOW
-    folder.mkdir(parents=True, exist_ok=True)
-    history = await handle.fetch_history()
-    (folder / f"{ending}.{name}.json").write_text(without_machine(history.to_json()), "utf-8")
+    """Keep the history of a case that has ended, as `<ending>.<what was played>.json`, where there is none yet."""
+    file = HISTORIES / FLOW / f"{ending}.{name}.json"
+    if WANTED and not file.exists():
+        keep(file, (await handle.fetch_history()).to_json())
+
+
+def keep(file: Path, history: str, folder: Path = HISTORIES) -> None:
+    """Write a new history and its line in the register."""
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_text(without_machine(history), "utf-8", newline="\n")
+    register_new(file, folder)
 
 
 def without_machine(history: str) -> str:

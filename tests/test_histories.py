@@ -1,7 +1,7 @@
 """Recorded runs replay with today's code: open cases survive a deployment.
 
-`make histories` records them anew, which is right only for a path that is new. A change that breaks an old one needs
-`workflow.patched`.
+`make histories` records new paths only. A change that breaks an old one needs `workflow.patched`; what happens to a
+file that is there is told in the register (`tests/history_register.py`).
 """
 
 from __future__ import annotations
@@ -16,7 +16,8 @@ from temporalio.worker import Replayer
 from casework.converter import DATA_CONVERTER
 from state_machines.flows import FLOWS
 from state_machines.table import StateKind
-from tests.recording import HISTORIES, without_machine
+from tests.history_register import HISTORIES
+from tests.recording import without_machine
 from worker import WORKFLOWS, workflow_runner
 
 RECORDED = sorted(HISTORIES.glob("*/*.json"))

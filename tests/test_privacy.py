@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from casework.privacy import find_mobile_number, personal_text
+from casework.privacy import Personal, find_mobile_number, personal_id, personal_text
 
 ADDRESS = "山东省 菏泽市 牡丹区 测试路1号(126681)"
 
@@ -88,24 +88,46 @@ def test_a_longer_number_is_no_mobile_number(digits: str) -> None:
     ],
 )
 def test_the_orders_own_address_is_found(text: str) -> None:
-    assert "address" in (personal_text(text, names=[], addresses=[ADDRESS]) or "")
+    assert "address" in (personal_text(text, Personal(names=[], addresses=[ADDRESS])) or "")
 
 
 @pytest.mark.parametrize("text", ["发往山东省菏泽市牡丹区", "测试路11号", "1号仓库", ""])
 def test_a_region_or_another_address_is_not_personal(text: str) -> None:
-    assert personal_text(text, names=["王小明"], addresses=[ADDRESS]) is None
+    assert personal_text(text, Personal(names=["王小明"], addresses=[ADDRESS])) is None
 
 
 @pytest.mark.parametrize("text", ["王小明要退款", "王 小明", "ask Tb-10000000 again"])
 def test_the_orders_own_name_is_found(text: str) -> None:
-    assert "name" in (personal_text(text, names=["王小明", "tb10000000"], addresses=[]) or "")
+    assert "name" in (personal_text(text, Personal(names=["王小明", "tb10000000"], addresses=[])) or "")
 
 
 def test_an_empty_or_very_short_name_accuses_nobody() -> None:
-    assert personal_text("王小明", names=["", " ", "王"], addresses=["", "()"]) is None
+    assert personal_text("王小明", Personal(names=["", " ", "王"], addresses=["", "()"])) is None
 
 
 def test_the_sentence_does_not_repeat_what_it_found() -> None:
-    sentence = personal_text("王小明住测试路1号", names=["王小明"], addresses=[ADDRESS])
+    sentence = personal_text("王小明住测试路1号", Personal(names=["王小明"], addresses=[ADDRESS]))
     assert sentence is not None
     assert "王小明" not in sentence
+
+
+@pytest.mark.parametrize("text", ["ask 0539-8312345", "0539 8312345", "pay Wen@Example.com", "to 134****3748"])
+def test_the_orders_own_account_and_telephone_are_found(text: str) -> None:
+    personal = Personal(accounts=["0539-8312345", "wen@example.com", "134****3748", ""])
+    assert "account" in (personal_text(text, personal) or "")
+    assert personal_text("8312345 example 3748", personal) is None
+
+
+def test_a_whole_message_of_the_buyers_is_found_and_a_short_one_is_anybodys_words() -> None:
+    personal = Personal(words=["家里老人住院了,想退掉这条毛毯", "不要了", ""])
+    assert "own words" in (personal_text("买家说:家里老人住院了 想退掉这条毛毯!", personal) or "")
+    assert personal_text("不要了", personal) is None
+
+
+def test_an_id_that_is_the_buyers_name_or_number_is_found_and_one_that_holds_it_by_chance_is_not() -> None:
+    personal = Personal(names=["tb_wen2077", "ab"], accounts=["0539-8312345"])
+    assert personal_id("tb_wen2077-1", personal)
+    assert personal_id("05398312345", personal)
+    assert personal_id("AB", personal)
+    assert not personal_id("3c1fabde-aftersale.1", personal)
+    assert not personal_id("m-1", Personal(names=["", " "]))

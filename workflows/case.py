@@ -26,7 +26,7 @@ from casework.case import MOST_KEPT, Actor, Answer, Case, CaseView, KeptFact, Tr
 from casework.details import current_details, local_time, search_attributes, view_of
 from casework.diagram import mermaid
 from casework.logs import move_logged
-from casework.messages import Message, explain, fields_of, is_staff_id, json_object
+from casework.messages import Message, explain, fields_of, is_staff_id, json_object, texts_of
 from casework.privacy import find_mobile_number
 from casework.templates import Post, yuan
 from casework.waits import due_at, remind_at
@@ -771,18 +771,8 @@ def _deadline_of(state: State) -> str:
 
 
 def _texts(message: Message) -> list[str]:
-    """Every text in a message: the shop looks whether one holds the order's own name or address."""
-    return [value for value in _leaves(message.model_dump(exclude={"by", "id", "version"})) if value]
-
-
-def _leaves(value: Any) -> list[str]:
-    if isinstance(value, str):
-        return [value]
-    if isinstance(value, dict):
-        return [leaf for part in cast("dict[str, Any]", value).values() for leaf in _leaves(part)]
-    if isinstance(value, list | tuple):
-        return [leaf for part in cast("list[Any]", value) for leaf in _leaves(part)]
-    return []
+    """Every text in a message: the shop looks whether one holds something of the buyer's."""
+    return [text for _, text in texts_of("", message.model_dump(exclude={"by", "id", "version"}))]
 
 
 async def _finished(work: Awaitable[Outcome]) -> Outcome:

@@ -12,10 +12,11 @@ from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from casework.money import LineQuantity
+from casework.privacy import Personal
 from casework.shop.amounts import accounts, due, line_rows, paid_shares, pieces_left
 from casework.shop.errors import BadRequest, UnknownOrder
 from casework.shop.states import OrderState
-from casework.shop.tables import ClaimRow, LineRow, OrderRow, ShipmentLineRow, ShipmentRow
+from casework.shop.tables import ChatRow, ClaimRow, LineRow, OrderRow, ShipmentLineRow, ShipmentRow
 from casework.standing import Standing
 
 Place = Literal["unshipped", "shipped", "back"]
@@ -56,7 +57,7 @@ class Parcel(BaseModel):
 
 
 class Order(BaseModel):
-    """An order, whole. It holds the buyer's name and address: never send it to Temporal."""
+    """An order, whole. What it holds of the buyer's is the memo: never send it to Temporal."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -76,10 +77,6 @@ class Order(BaseModel):
     lines: list[Line]
     lines_known: bool
     parcels: list[Parcel]
-    names: list[str]
-    """The buyer's names: personal."""
-    addresses: list[str]
-    """Where it goes: personal."""
 
     @property
     def paid(self) -> bool:
@@ -138,6 +135,23 @@ def read_order(session: Session, order_id: str, *, lock: bool = False) -> Order:
 
     """
     return _whole(session, find_order(session, order_id, lock=lock))
+
+
+def personal_of(session: Session, order_id: str) -> Personal:
+    """What the shop knows of the order's buyer, to keep it out of the cases.
+
+    Raises:
+        UnknownOrder: the shop has no such order.
+
+    """
+    row = find_order(session, order_id)
+    chats = session.scalars(select(ChatRow.messages).where(ChatRow.order_id == order_id))
+    return Personal(
+        names=(row.receiver_name, row.buyer_nick),
+        addresses=(row.address, row.changed_address),
+        accounts=(row.buyer_account, row.phone, row.mobile),
+        words=(row.buyer_message, *(one["text"] for said in chats for one in said if one["from"] == "buyer")),
+    )
 
 
 def all_orders(session: Session) -> list[Order]:
@@ -286,8 +300,6 @@ def _whole(session: Session, row: OrderRow) -> Order:
         ],
         lines_known=row.lines_known,
         parcels=_parcels(session, row.id),
-        names=[name for name in (row.receiver_name, row.buyer_nick) if name],
-        addresses=[address for address in (row.address, row.changed_address) if address],
     )
 
 

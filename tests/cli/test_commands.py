@@ -4,72 +4,21 @@ from __future__ import annotations
 
 import asyncio
 import csv
-import json
 import os
 import subprocess
 import sys
 import time
-from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from casework.cli import run
 from casework.cli.errors import BAD_INPUT, DONE, FAILED, REFUSED
 from casework.client import CaseworkClient
 from casework.server_program import find_server_program
+from tests.cli.commands import Casework
 from tests.desk import FLOW, Desk
 
 ROOT = Path(__file__).parents[2]
-
-
-@dataclass(frozen=True, slots=True)
-class Done:
-    """What came of a command."""
-
-    code: int
-    out: str
-    err: str
-
-    @property
-    def json(self) -> Any:
-        return json.loads(self.out)
-
-
-Casework = Callable[..., Awaitable[Done]]
-
-
-@pytest.fixture
-def casework(
-    desk: Desk, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], tmp_path: Path
-) -> Casework:
-    """The `casework` command against the tests' server and shop, in English, as nobody in particular."""
-    for name in list(os.environ):
-        if name.startswith(("CASEWORK_", "TEMPORAL_")):
-            monkeypatch.delenv(name)
-    monkeypatch.setenv("CASEWORK_HOME", str(tmp_path / "home"))
-    monkeypatch.setenv("CASEWORK_LANG", "en")
-    monkeypatch.setenv("CASEWORK_DATABASE_URL", shop_url(desk))
-    monkeypatch.setenv("TEMPORAL_ADDRESS", address(desk))
-
-    async def command(*arguments: str) -> Done:
-        capfd.readouterr()
-        code = await asyncio.to_thread(run, arguments)
-        out, err = capfd.readouterr()
-        assert "Traceback" not in err
-        return Done(code, out, err)
-
-    return command
-
-
-def shop_url(desk: Desk) -> str:
-    return desk.database._url.render_as_string(hide_password=False)  # pyright: ignore[reportPrivateUsage] - a test may look inside
-
-
-def address(desk: Desk) -> str:
-    return desk.client.service_client.config.target_host
 
 
 async def opened(casework: Casework, order: str, *more: str) -> str:
@@ -324,19 +273,6 @@ async def test_the_staff_and_the_policy_are_shown(casework: Casework, tmp_path: 
     refused = await casework("policy", "check", str(wrong))
     assert refused.code == BAD_INPUT
     assert "agent_limit_fen" in refused.err
-
-
-async def test_the_doctor_names_what_is_wrong(
-    casework: Casework, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
-    well = await casework("doctor")
-    assert (well.code, well.err) == (DONE, "")
-    monkeypatch.setenv("CASEWORK_DATABASE_URL", f"sqlite:///{tmp_path / 'none.db'}")
-    monkeypatch.delenv("TEMPORAL_ADDRESS")
-    ill = await casework("doctor")
-    assert ill.code == FAILED
-    assert "database" in ill.err
-    assert "server" in ill.err
 
 
 async def test_a_command_against_a_running_worker_takes_less_than_a_second(casework: Casework, desk: Desk) -> None:

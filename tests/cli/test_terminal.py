@@ -13,7 +13,7 @@ import pytest
 
 from casework.cli.errors import DONE, FAILED
 from casework.client import CaseworkClient
-from tests.cli.test_commands import address, shop_url
+from tests.cli.commands import address, shop_url
 from tests.desk import FLOW, Desk
 
 ROOT = Path(__file__).parents[2]

@@ -33,8 +33,6 @@ def test_an_order_is_read_whole(shop: Database) -> None:
         (5_000, 1, "shipped"),
     ]
     assert [parcel.lines for parcel in order.parcels] == [pieces((2, 1))]
-    assert order.names
-    assert order.addresses
 
 
 def test_by_default_all_unshipped_lines_are_meant(shop: Database) -> None:

@@ -173,7 +173,7 @@ def test_the_same_address_again_is_no_change(shop: Database) -> None:
     with shop.writing() as session:
         an_order(session)
         open_case(session)
-        address = orders.read_order(session, ORDER).addresses[0]
+        address = orders.personal_of(session, ORDER).addresses[0]
         outside.set_address(session, ORDER, address, at=NOW)
         assert notices.pending(session) == []
 
