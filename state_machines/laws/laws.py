@@ -6,9 +6,12 @@ from collections.abc import Iterator
 from typing import Any, TypeVar
 
 from casework.case import Case
+from state_machines.common import CANCEL
 from state_machines.laws.exploring import FOUR_EYES, Explorer, Situation, Step, way_to
 from state_machines.roles import Automatic
 from state_machines.table import StateKind
+
+CALLED_OFF = ("cancelling", "cancelled")
 
 CaseT = TypeVar("CaseT", bound=Case[Any])
 
@@ -47,6 +50,8 @@ def faults_of_step(explorer: Explorer[CaseT], step: Step[CaseT]) -> Iterator[str
             yield "money leaves twice"
         if after.case.amount_fen > after.seen.authorised_fen:
             yield f"{after.case.amount_fen} fen leave, {after.seen.authorised_fen} were decided on"
+    if moved.source not in CALLED_OFF and (moved.trigger == CANCEL) != (moved.dest in CALLED_OFF):
+        yield f"{moved.trigger} leads to {moved.dest}: a case is called off by {CANCEL} alone, and then it ends so"
     if explorer.flow.is_final(moved.dest):
         if after.seen.held:
             yield f"{moved.dest} keeps {' and '.join(sorted(after.seen.held))}"

@@ -64,7 +64,8 @@ def _openings() -> list[Opening[RefundCase]]:
             flag_found="green" if handed else "none",
             order_terminated=terminated,
         )
-        who_matters = amount in (AMOUNTS[0], AMOUNTS[-1]) and known and not handed and not terminated
+        plain = not handed and not terminated
+        who_matters = plain and (amount == AMOUNTS[-1] or (amount == AMOUNTS[0] and known))
         openings.append(Opening(case, RefundOpening(amount, known, handed, terminated), for_people=who_matters))
     return openings
 
@@ -75,6 +76,10 @@ def _openings() -> list[Opening[RefundCase]]:
 def _standing(case: RefundCase, **known: Any) -> None:
     usual = {"paid": True, "closed": False, "refundable_fen": case.amount_fen, "refunded": False, "shipped": False}
     case.standing = Standing.model_validate({**usual, **known})
+
+
+def _has_left(case: RefundCase) -> None:
+    _standing(case, shipped=True)
 
 
 def _stopped(case: RefundCase) -> None:
@@ -130,13 +135,13 @@ HAPPENINGS: list[Happening[RefundCase]] = [
     Happening("the order is closed", "check", learn=lambda case: _standing(case, closed=True)),
     Happening("nothing is left to refund", "check", learn=lambda case: _standing(case, refunded=True)),
     Happening("another case has the lines", "check", learn=lambda case: _standing(case, claimed_by="another")),
-    Happening("the lines have left", "check", learn=lambda case: _standing(case, shipped=True), takes=("claim",)),
+    Happening("the lines have left", "check", learn=_has_left, takes=("claim",)),
     Happening("the lines are here", "check", learn=_standing, takes=("claim",)),
     Happening("held", "hold", takes=("hold",)),
-    Happening("it left while we asked", "find_shipped", states=("holding",)),
+    Happening("it left while we asked", "find_shipped", states=("holding",), learn=_has_left),
     Happening("paid", "pay", learn=_sent, possible=_decided, pays=True),
     Happening("the platform has paid before us", "pay", learn=_sent, possible=_decided, paid_by_platform=True),
-    Happening("it left and is not back", "find_shipped", states=("refunding",), possible=_decided),
+    Happening("it left and is not back", "find_shipped", states=("refunding",), learn=_has_left, possible=_decided),
     Happening("the payment is refused for good", "fail_payment", possible=_decided),
     Happening(
         "the postage falls to this case, and that is paid",
@@ -166,7 +171,7 @@ HAPPENINGS: list[Happening[RefundCase]] = [
         learn=lambda case: _standing(case, refunded=True),
         paid_by_platform=True,
     ),
-    Happening("the platform ships", "order_gone", learn=lambda case: _standing(case, shipped=True)),
+    Happening("the platform ships", "order_gone", learn=_has_left),
     Happening(
         "the postage falls to this case", "order_gone", learn=_rise_and_stand, changes_amount=True, possible=_may_rise
     ),
@@ -215,7 +220,16 @@ def _authority(moved: Move[RefundCase], attempt: Attempt[RefundCase]) -> int | N
             return None
 
 
+def _stops_what_is_here(case: RefundCase) -> bool:
+    left = case.standing is not None and case.standing.shipped
+    return case.state == "intercepting" and not left
+
+
 def _wrong(case: RefundCase) -> str | None:
+    if _stops_what_is_here(case):
+        return "the courier is asked to stop what has not left"
+    if case.send_backs > case.figures.flow.max_send_backs:
+        return "it is sent back more often than the policy allows"
     if case.order_terminated and case.state in ("asking_reason", "persuading", "releasing"):
         return f"a terminated bulk order's refund is in {case.state}: nobody persuades, nothing is given back"
     return None
@@ -235,13 +249,14 @@ WORLD: World[RefundCase] = World(
         Known(lambda case: case.send_backs, (table.may_send_back,)),
         Known(lambda case: case.approved, (table.within_agent_limit_or_approved,)),
         Known(lambda case: case.money_sent, (nothing_paid,)),
+        Known(_stops_what_is_here),
     ],
     authority=_authority,
     voids=frozenset({"send_back"}),
     silent=frozenset({("persuasion_over", "persuading"), ("finance_silent", "awaiting_finance")}),
     low_limit_fen=AMOUNTS[0] - 1,
     asked_for=lambda case: not case.order_terminated,
-    effects={"parcel_back": _not_stopped, "confirm_paid_by_hand": _sent},
+    effects={"confirm_left": _has_left, "parcel_back": _not_stopped, "confirm_paid_by_hand": _sent},
     pays_by_hand=frozenset({"confirm_paid_by_hand"}),
     wrong=_wrong,
 )

@@ -13,7 +13,7 @@ from state_machines.laws.world import World
 from state_machines.roles import Automatic, Role
 from state_machines.table import Flow, Move, StateKind, UnsoundFlow, Who
 
-FARTHEST = 500
+FARTHEST = 1_500
 """How many situations that the sound table never came to are looked at before a mutant counts as surviving."""
 
 
