@@ -24,6 +24,7 @@ from casework.shop.tables import StaffRow
 from tests.cli.commands import Casework, Done, address, shop_url
 from tests.desk import BulkOrderOfTheTests, Desk, Gates
 from tests.planted import MARK, found_in
+from tests.telling import FIGURES
 from worker import build_worker
 
 EVENTS_BEFORE_CONTINUING = 150
@@ -140,3 +141,9 @@ def casework(
         return Done(code, out, err)
 
     return command
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """What was walked, refused and killed, and the seeds of what was left to chance."""
+    for figure in FIGURES:
+        terminalreporter.write_line(figure)

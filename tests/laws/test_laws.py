@@ -20,6 +20,7 @@ from state_machines.laws.worlds import WORLDS
 from state_machines.roles import Automatic
 from state_machines.table import Flow
 from tests.laws.mutations import Judge, mutants_without_four_eyes, mutations
+from tests.telling import tell
 
 SURVIVORS = tomllib.loads(Path(__file__).with_name("survivors.toml").read_text("utf-8"))
 
@@ -44,7 +45,7 @@ def test_no_way_through_the_table_breaks_a_law(world: World[Any], explore: Any) 
 
     steps = [step for one in explorer.situations.values() for step in one.steps]
     tried = {(step.start.case.state, step.event.trigger, _who(step.event), _what(step)) for step in steps}
-    print(
+    tell(
         f"{world.flow.name}, {explore.__name__}: {len(explorer.situations)} situations, {len(steps)} steps, "
         f"{len(tried)} kinds of step"
     )
@@ -108,8 +109,8 @@ def test_breaking_a_row_of_the_table_breaks_a_law_or_is_explained(world: World[A
             killed[mutation.kind] += 1
         else:
             survivors.append(str(mutation))
-    print(f"{world.flow.name}: killed {killed.total()}/{total.total()} mutations", end="")
-    print(" (" + ", ".join(f"{kind} {killed[kind]}/{total[kind]}" for kind in total) + ")")
+    by_kind = ", ".join(f"{kind} {killed[kind]}/{total[kind]}" for kind in total)
+    tell(f"{world.flow.name}: killed {killed.total()}/{total.total()} mutations ({by_kind})")
 
     unexplained = [one for one in survivors if _explained(one) is None]
     assert not unexplained, "survivors without an explanation in survivors.toml:\n" + "\n".join(unexplained)
