@@ -15,6 +15,7 @@ from casework.case import CaseView
 from casework.shop import notices, outside, payments
 from casework.shop.amounts import POSTAGE
 from casework.shop.errors import BadRequest
+from tests.cli.commands import shop_url
 from tests.desk import FLOW, Desk, Handle
 from tests.races.racing import Race, after, answer_of, called_off, ended
 from tests.races.shipper import ship
@@ -32,10 +33,8 @@ async def in_a_thread(desk: Desk) -> AsyncGenerator[Ship]:
 @asynccontextmanager
 async def in_another_process(desk: Desk) -> AsyncGenerator[Ship]:
     """The warehouse works in a process of its own, on the same database."""
-    with desk.database.reading() as session:
-        url = session.connection().engine.url.render_as_string(hide_password=False)
     process = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "tests.races.shipper", url, stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE
+        sys.executable, "-m", "tests.races.shipper", shop_url(desk), stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE
     )
     assert process.stdin is not None
     assert process.stdout is not None
