@@ -34,7 +34,12 @@ async def in_a_thread(desk: Desk) -> AsyncGenerator[Ship]:
 async def in_another_process(desk: Desk) -> AsyncGenerator[Ship]:
     """The warehouse works in a process of its own, on the same database."""
     process = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "tests.races.shipper", shop_url(desk), stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE
+        sys.executable,
+        "-m",
+        "tests.races.shipper",
+        shop_url(desk),
+        stdin=asyncio.subprocess.PIPE,
+        stdout=asyncio.subprocess.PIPE,
     )
     assert process.stdin is not None
     assert process.stdout is not None
