@@ -9,7 +9,7 @@ RUNTIME := $(VENV)/.runtime-ready
 DEV := $(VENV)/.dev-ready
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo run test check format generate histories screenshots requirements clean
+.PHONY: help setup demo run test replay check format generate histories screenshots requirements clean
 
 help: ## this list
 	@echo "Casework: make TARGET"
@@ -32,6 +32,12 @@ test: $(DEV) ## all tests, on a real Temporal server
 	@echo "✓ Python environment"
 	@$(RUN) -m casework.server_program --own
 	@$(RUN) -m pytest $(ARGS)
+
+# what runs on the tests' own worker: the other tests have no workflow to replay
+replay: $(DEV) ## the tests of workflows once more, where every workflow task replays from the beginning
+	@echo "✓ Python environment"
+	@$(RUN) -m casework.server_program --own
+	CASEWORK_TEST_CACHED_WORKFLOWS=0 $(RUN) -m pytest tests/workflows tests/races tests/cli $(ARGS)
 
 check: $(DEV) ## layout, lint, types, nothing generated stale, no recorded history changed
 	@echo "✓ Python environment"

@@ -17,6 +17,7 @@ from casework.shop import records
 from casework.shop.database import Database
 from casework.shop.errors import CaseOver
 from casework.shop.holds import release_case
+from casework.shop.records import Moment
 
 
 class OpenCase(BaseModel):
@@ -45,6 +46,7 @@ class CloseCase(BaseModel):
     run_id: str
     view: CaseView
     at: datetime
+    moment: Moment
 
 
 class CaseActivities:
@@ -92,4 +94,5 @@ class CaseActivities:
                 view=request.view.model_dump(mode="json"),
                 outcome=request.view.outcome or request.view.state,
                 at=request.at,
+                moment=request.moment,
             )

@@ -16,6 +16,7 @@ from casework.money import LineQuantity
 from casework.shop import claims, flags, holds, orders, records, settling
 from casework.shop.database import Database
 from casework.shop.errors import CaseOver
+from casework.shop.records import Moment
 from casework.standing import Standing
 from casework.templates import Post
 
@@ -31,6 +32,8 @@ class OrderStep(BaseModel):
     lines: list[LineQuantity]
     at: datetime
     posts: list[Post] = Field(default_factory=list[Post])
+    moment: Moment | None = None
+    """Where the case's execution is: a step of a case that is over is refused."""
     round: int = 0
     """Which time it is that the case does this, where it may do it again: goods can leave and come back twice."""
 
@@ -89,8 +92,10 @@ def writing_for(database: Database, step: OrderStep) -> Generator[Session]:
     """
     try:
         with database.writing() as session:
-            records.require_open(session, step.case_id, step.run_id)
+            keep = records.require_open(session, step.case_id, step.run_id, step.moment)
             yield session
+            if not keep:
+                session.rollback()
     except CaseOver as late:
         raise ApplicationError(str(late), type=CASE_OVER, non_retryable=True) from None
 

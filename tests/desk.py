@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import os
 import threading
+from collections import Counter
 from collections.abc import AsyncGenerator, Coroutine, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
@@ -20,13 +22,16 @@ from temporalio.worker import ActivityInboundInterceptor, ExecuteActivityInput, 
 from casework.case import CaseView
 from casework.money import LineQuantity
 from casework.names import TASK_QUEUE, WORKFLOW_TYPES
-from casework.shop import notices, outside
+from casework.shop import notices, outside, payments, records
 from casework.shop.database import Database
+from casework.shop.tables import ClaimRow, FlagWishRow, HoldRow, InterceptRow, OutboxRow, PaymentRow
 from tests.orders import add_order
 from tests.planted import plant
 
 Handle = WorkflowHandle[Any, Any]
 FLOW = "refund-before-shipping"
+CACHED_WORKFLOWS = int(os.environ.get("CASEWORK_TEST_CACHED_WORKFLOWS", "2000"))
+"""0 makes every workflow task replay from the beginning."""
 ENDED = (
     EventType.EVENT_TYPE_WORKFLOW_EXECUTION_COMPLETED,
     EventType.EVENT_TYPE_WORKFLOW_EXECUTION_FAILED,
@@ -271,3 +276,45 @@ class Desk:
             arrived = arrived or event.workflow_execution_signaled_event_attributes.signal_name == signal
             if arrived and event.event_type == EventType.EVENT_TYPE_WORKFLOW_TASK_COMPLETED:
                 return
+
+    async def prolonged(self, handle: Handle, tasks: int) -> None:
+        """Wait until a slow step on the shop has prolonged a workflow task so often."""
+        before = (await handle.describe()).history_length
+        seen = 0
+        async for event in handle.fetch_history_events(wait_new_event=True):
+            if event.event_id > before and event.event_type == EventType.EVENT_TYPE_WORKFLOW_TASK_COMPLETED:
+                seen += 1
+            if seen >= tasks:
+                return
+
+    async def until_it_takes(self, handle: Handle, trigger: str) -> CaseView:
+        """Wait until the case is in a state that takes the trigger from a person."""
+        async for event in handle.fetch_history_events(wait_new_event=True):
+            if event.event_type == EventType.EVENT_TYPE_WORKFLOW_TASK_COMPLETED or event.event_type in ENDED:
+                view = await self.view(handle)
+                if trigger in [one.trigger for one in view.waiting_for]:
+                    return view
+                if view.final:
+                    break
+        raise AssertionError(f"{handle.id} never waited for {trigger}")
+
+    def require_whole(self, view: CaseView) -> None:
+        """Whether the shop is whole after a case that has ended: nothing held, paid as its view says, said once."""
+        assert view.final
+        with self.database.reading() as session:
+            entries = payments.ledger(session, view.order_id)
+            paid = sum(entry.amount_fen for entry in entries if entry.case_id == view.case_id)
+            by_platform = sum(entry.amount_fen for entry in entries if entry.source == "platform")
+            if view.outcome == "refunded":
+                assert paid == view.amount_fen or (paid == 0 and by_platform)
+            else:
+                assert paid == 0
+            for table in (HoldRow, ClaimRow, FlagWishRow, InterceptRow):
+                left = session.query(table).filter_by(case_id=view.case_id).count()
+                assert left == 0, f"a row is left in {table.__name__}"
+            assert session.query(PaymentRow).filter_by(case_id=view.case_id).count() == (1 if paid else 0)
+            letters = session.query(OutboxRow).filter_by(case_id=view.case_id, to="buyer")
+            told = Counter((row.key.split("/")[1], row.template) for row in letters)
+            assert set(told.values()) <= {1}, f"the buyer was told twice: {told}"
+            (record,) = records.find_records(session, case_id=view.case_id)[:1]
+            assert (record.outcome, record.view) == (view.outcome, view.model_dump(mode="json"))

@@ -28,6 +28,7 @@ from casework.diagram import mermaid
 from casework.logs import move_logged
 from casework.messages import Message, explain, fields_of, is_staff_id, json_object, texts_of
 from casework.privacy import find_mobile_number
+from casework.shop.records import Moment
 from casework.templates import Post, yuan
 from casework.waits import due_at, remind_at
 from state_machines.common import CANCEL
@@ -670,6 +671,11 @@ class CaseWorkflow(Generic[CaseT]):
             step, request, start_to_close_timeout=SHOP_TIMEOUT, retry_policy=SHOP_RETRIES, summary=summary
         )
 
+    def moment(self) -> Moment:
+        """Where this execution is, for steps that must not be done once the case is over."""
+        info = workflow.info()
+        return Moment(info.run_id, info.get_current_history_length())
+
     async def _post(self, posts: list[Post]) -> None:
         await self.in_shop(
             MessageActivities.post_messages,
@@ -715,7 +721,13 @@ class CaseWorkflow(Generic[CaseT]):
             view = self.view()
             await self.in_shop(
                 CaseActivities.close_case,
-                CloseCase(case_id=self.case.case_id, run_id=self.case.run_id, view=view, at=workflow.now()),
+                CloseCase(
+                    case_id=self.case.case_id,
+                    run_id=self.case.run_id,
+                    view=view,
+                    at=workflow.now(),
+                    moment=self.moment(),
+                ),
                 f"close the record: {self.case.outcome}",
             )
             await workflow.wait_condition(lambda: bool(self._inbox) or workflow.all_handlers_finished())

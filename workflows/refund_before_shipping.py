@@ -273,6 +273,7 @@ class RefundBeforeShipping(CaseWorkflow[RefundCase]):
             lines=case.lines,
             at=workflow.now(),
             posts=list(posts),
+            moment=self.moment(),
             round=case.version,
         )
 

@@ -39,6 +39,19 @@ class CaseRecord:
     view: dict[str, Any] | None
 
 
+@dataclass(frozen=True, slots=True)
+class Moment:
+    """Where a case's execution is: Temporal's id of this very execution, and how many events it has so far.
+
+    Temporal may take back a workflow task that has closed the case in the shop already, because a message arrived in
+    that moment, and play it again with the message. What is new then is asked for at the moment of the closing or a
+    later one; what was asked for earlier was done before the closing.
+    """
+
+    execution: str
+    events: int
+
+
 def open_record(
     session: Session,
     *,
@@ -86,9 +99,18 @@ def open_record(
 
 
 def close_record(
-    session: Session, *, case_id: str, run_id: str, view: Mapping[str, Any], outcome: str, at: datetime
+    session: Session,
+    *,
+    case_id: str,
+    run_id: str,
+    view: Mapping[str, Any],
+    outcome: str,
+    at: datetime,
+    moment: Moment | None = None,
 ) -> None:
     """Record a case's end and its last view; a later word of the same run (a late refusal) replaces it.
+
+    `moment` is when it is closed: see `require_open`.
 
     Raises:
         LookupError: the case was never opened here.
@@ -98,6 +120,7 @@ def close_record(
     if row is None:
         raise LookupError(f"case {case_id} was never opened in this shop")
     row.closed_at, row.outcome, row.view = at, outcome, dict(view)
+    row.closing_execution, row.closing_events = (moment.execution, moment.events) if moment else (None, None)
     row.amount_fen = int(view.get("amount_fen", row.amount_fen))
     session.flush()
 
@@ -147,16 +170,29 @@ def find_records(
     ]
 
 
-def require_open(session: Session, case_id: str, run_id: str) -> None:
+def require_open(session: Session, case_id: str, run_id: str, moment: Moment | None = None) -> bool:
     """Refuse a step of a case that is over: an attempt that Temporal gave up may still arrive late.
+
+    Where the execution that closed the case goes on all the same (see `Moment`), the case is open again. Where a step
+    that was asked for before the closing is done again, its answer is needed, but nothing of it may be kept: answers
+    whether it may.
 
     Raises:
         CaseOver: the case has ended in the shop, or another run of it has begun.
 
     """
     row = session.get(CaseRow, (case_id, run_id), with_for_update=True)
-    if row is None or row.closed_at is not None:
+    if row is None:
         raise CaseOver(case_id)
+    if row.closed_at is None:
+        return True
+    if moment is None or row.closing_execution != moment.execution:
+        raise CaseOver(case_id)
+    if moment.events < (row.closing_events or 0):
+        return False
+    row.closed_at = row.outcome = row.view = row.closing_execution = row.closing_events = None
+    session.flush()
+    return True
 
 
 def is_open_in_another_run(session: Session, case_id: str, run_id: str) -> bool:

@@ -390,6 +390,9 @@ class CaseRow(Base):
     outcome: Mapped[str | None] = mapped_column(String(64))
     view: Mapped[dict[str, Any] | None]
     """The case view at its end."""
+    closing_execution: Mapped[str | None] = mapped_column(String(100))
+    closing_events: Mapped[int | None]
+    """In which execution of Temporal's it was closed, and how many events that had."""
 
 
 class NoticeRow(Base):

@@ -17,11 +17,17 @@ from state_machines.roles import Role
 from tests.shop.steps import CASE, NOW, ORDER, OTHER, an_order, claim, hold, open_case, parcels, pieces
 
 
-def close(session: Session, *, run_id: str = "run", outcome: str = "refunded", **view: Any) -> None:
+def close(
+    session: Session,
+    *,
+    run_id: str = "run",
+    outcome: str = "refunded",
+    moment: records.Moment | None = None,
+    **view: Any,
+) -> None:
     """The case ends."""
-    records.close_record(
-        session, case_id=CASE, run_id=run_id, view={"amount_fen": 25_000, **view}, outcome=outcome, at=NOW
-    )
+    view = {"amount_fen": 25_000, **view}
+    records.close_record(session, case_id=CASE, run_id=run_id, view=view, outcome=outcome, at=NOW, moment=moment)
 
 
 def test_a_case_is_recorded_from_opening_to_end(shop: Database) -> None:
@@ -54,6 +60,32 @@ def test_news_that_comes_while_the_case_is_being_told_is_told_again(shop: Databa
         notices.delivered(session, being_told.id)
         (again,) = notices.pending(session)
     assert again.id != being_told.id
+
+
+def test_only_the_execution_that_closed_a_case_opens_it_again_and_keeps_nothing_of_what_it_did_before(
+    shop: Database,
+) -> None:
+    moment = records.Moment("execution", 30)
+
+    def ask(moment: records.Moment | None) -> bool:
+        return records.require_open(session, CASE, "run", moment)
+
+    with shop.writing() as session:
+        open_case(session)
+        assert ask(None)
+        assert ask(moment)
+        for again in (moment, records.Moment("execution", 31)):
+            close(session, moment=moment)
+            for stranger in (None, records.Moment("a reset", 99)):
+                with pytest.raises(CaseOver):
+                    ask(stranger)
+            assert not ask(records.Moment("execution", 29))
+            assert records.open_cases_of_order(session, ORDER) == []
+            assert ask(again)
+            assert records.open_cases_of_order(session, ORDER) == [CASE]
+        close(session)
+        with pytest.raises(CaseOver):
+            ask(moment)
 
 
 def test_a_late_opening_does_not_take_a_newer_runs_place(shop: Database) -> None:

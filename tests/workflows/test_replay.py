@@ -4,23 +4,11 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 
-from temporalio.api.enums.v1 import EventType
 from temporalio.worker import Replayer
 
 from casework.converter import DATA_CONVERTER
-from tests.desk import Desk, Handle
+from tests.desk import Desk
 from worker import WORKFLOWS, workflow_runner
-
-
-async def prolonged(case: Handle, tasks: int) -> None:
-    """Wait until a slow step on the shop has prolonged a workflow task so often."""
-    before = (await case.describe()).history_length
-    seen = 0
-    async for event in case.fetch_history_events(wait_new_event=True):
-        if event.event_id > before and event.event_type == EventType.EVENT_TYPE_WORKFLOW_TASK_COMPLETED:
-            seen += 1
-            if seen == tasks:
-                return
 
 
 async def test_a_slow_shop_does_not_make_a_replay_see_another_deadline(desk: Desk) -> None:
@@ -35,7 +23,7 @@ async def test_a_slow_shop_does_not_make_a_replay_see_another_deadline(desk: Des
     async with desk.before("post_messages", order):
         # the deadline passes, and the step on the shop that follows hangs: the workflow task is prolonged
         await desk.reached_while(desk.skip(case, timedelta(minutes=2)), "post_messages", order)
-        await prolonged(case, 3)
+        await desk.prolonged(case, 3)
     await desk.until(case, "awaiting_supervisor")
     for _ in range(2):
         await desk.skip_to_deadline(case)
