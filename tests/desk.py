@@ -5,26 +5,29 @@ from __future__ import annotations
 import asyncio
 import itertools
 import os
-import threading
 from collections import Counter
-from collections.abc import AsyncGenerator, Coroutine, Sequence
+from collections.abc import AsyncGenerator, Callable, Coroutine, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from sqlalchemy.orm import Session
 from temporalio import activity, workflow
 from temporalio.api.enums.v1 import EventType
 from temporalio.client import Client, WorkflowHandle
 from temporalio.testing import WorkflowEnvironment
 from temporalio.worker import ActivityInboundInterceptor, ExecuteActivityInput, Interceptor
 
+from activities.cases import OpenCase
 from casework.case import CaseView
 from casework.money import LineQuantity
 from casework.names import TASK_QUEUE, WORKFLOW_TYPES
 from casework.shop import notices, outside, payments, records
 from casework.shop.database import Database
 from casework.shop.tables import ClaimRow, FlagWishRow, HoldRow, InterceptRow, OutboxRow, PaymentRow
+from casework.templates import Post
+from state_machines.common import CANCEL
 from tests.orders import add_order
 from tests.planted import plant
 
@@ -46,7 +49,7 @@ class Gates(Interceptor):
 
     def __init__(self) -> None:
         """Nothing is stopped at first."""
-        self.stopped: dict[tuple[str, str], tuple[threading.Event, threading.Event]] = {}
+        self.stopped: dict[tuple[str, str], tuple[asyncio.Event, asyncio.Event]] = {}
 
     def intercept_activity(self, next: ActivityInboundInterceptor) -> ActivityInboundInterceptor:  # noqa: A002 - the SDK's name
         """Put the gate in front of every activity."""
@@ -59,13 +62,26 @@ class _Gate(ActivityInboundInterceptor):
         self._gates = gates
 
     async def execute_activity(self, input: ExecuteActivityInput) -> Any:  # noqa: A002 - the SDK's name
-        order = getattr(input.args[0], "order_id", "") if input.args else ""
-        gate = self._gates.stopped.get((activity.info().activity_type, order))
-        if gate is not None:
-            reached, go_on = gate
-            reached.set()
-            await asyncio.to_thread(go_on.wait)
+        for name in (activity.info().activity_type, *_templates(input)):
+            gate = self._gates.stopped.get((name, _order_of(input)))
+            if gate is not None:
+                reached, go_on = gate
+                reached.set()
+                await go_on.wait()
         return await super().execute_activity(input)
+
+
+def _templates(given: ExecuteActivityInput) -> list[str]:
+    """What the activity posts: many states post messages, and each says something else."""
+    posts: Sequence[Post] = getattr(given.args[0], "posts", ()) if given.args else ()
+    return [post.template for post in posts]
+
+
+def _order_of(given: ExecuteActivityInput) -> str:
+    if not given.args:
+        return ""
+    request = given.args[0]
+    return request.start.get("order_id", "") if isinstance(request, OpenCase) else getattr(request, "order_id", "")
 
 
 @workflow.defn(name="BulkOrderOfTheTests")
@@ -73,13 +89,14 @@ class BulkOrderOfTheTests:
     """Opens a refund as a bulk order that was ended would: the real flow comes later."""
 
     @workflow.run
-    async def run(self, start: dict[str, Any]) -> None:
-        """Start the child and leave it behind."""
+    async def run(self, start: dict[str, Any], case_id: str, task_seconds: float | None) -> None:
+        """Start the child, with this workflow task timeout, and leave it behind."""
         await workflow.start_child_workflow(
             WORKFLOW_TYPES[FLOW],
             {**start, "from_case": workflow.info().workflow_id},
-            id=f"{FLOW}-{start['order_id']}",
+            id=case_id,
             parent_close_policy=workflow.ParentClosePolicy.ABANDON,
+            task_timeout=None if task_seconds is None else timedelta(seconds=task_seconds),
         )
 
 
@@ -113,12 +130,16 @@ class Desk:
         with self.database.writing() as session:
             outside.fail(session, what=what, id=order_id, how=how)
 
-    def ship_without_telling(self, order_id: str) -> None:
-        """The platform's word wins over a hold, and the case has not heard of it yet."""
+    def without_telling(self, happens: Callable[[Session], object]) -> None:
+        """Let something happen outside of which no case hears."""
         with self.database.writing() as session:
-            outside.ship(session, order_id, at=datetime.now(UTC), force=True)
+            happens(session)
             for notice in notices.pending(session):
                 notices.delivered(session, notice.id)
+
+    def ship_without_telling(self, order_id: str) -> None:
+        """The platform's word wins over a hold, and the case has not heard of it yet."""
+        self.without_telling(lambda session: outside.ship(session, order_id, at=datetime.now(UTC), force=True))
 
     def ship_line(self, order_id: str, line: int, waybill: str) -> None:
         """One line leaves in a parcel of its own."""
@@ -132,17 +153,16 @@ class Desk:
 
     def platform_refunds_line(self, order_id: str, line: int) -> None:
         """The platform pays the buyer for one line, and no case hears of it."""
-        with self.database.writing() as session:
-            outside.refunded(session, order_id, [LineQuantity(line=line, quantity=1)], at=datetime.now(UTC))
-            for notice in notices.pending(session):
-                notices.delivered(session, notice.id)
+        lines = [LineQuantity(line=line, quantity=1)]
+        self.without_telling(lambda session: outside.refunded(session, order_id, lines, at=datetime.now(UTC)))
+
+    def platform_refunds_order(self, order_id: str) -> None:
+        """The platform pays the buyer for all that is left, and no case hears of it."""
+        self.without_telling(lambda session: outside.refunded(session, order_id, at=datetime.now(UTC)))
 
     async def platform_refunds(self, handle: Handle) -> None:
         """The platform pays the buyer, and the case is told."""
-        with self.database.writing() as session:
-            outside.refunded(session, self.order_of(handle), at=datetime.now(UTC))
-            for notice in notices.pending(session):
-                notices.delivered(session, notice.id)
+        self.platform_refunds_order(self.order_of(handle))
         await handle.signal("order_gone", {"by": "system"})
 
     # --- the case ---
@@ -181,33 +201,41 @@ class Desk:
         await self.until(handle, state)
         return handle
 
-    async def start_from_bulk_order(self, order_id: str) -> Handle:
+    async def start_from_bulk_order(
+        self, order_id: str, *, case_id: str | None = None, task_timeout: timedelta | None = None, **fields: Any
+    ) -> Handle:
         """Open a refund as the child of a bulk order that was ended."""
+        start = {"order_id": order_id, "by": "system", "order_terminated": True, **fields}
+        case_id = case_id or f"{FLOW}-{order_id}"
         await self.client.execute_workflow(
             BulkOrderOfTheTests.run,
-            {"order_id": order_id, "by": "system", "order_terminated": True},
+            args=[start, case_id, None if task_timeout is None else task_timeout.total_seconds()],
             id=f"bulk-order-{order_id}",
             task_queue=self.task_queue,
         )
-        return self.client.get_workflow_handle(f"{FLOW}-{order_id}")
+        return self.client.get_workflow_handle(case_id)
 
     async def view(self, handle: Handle) -> CaseView:
         """What query `case` answers."""
         return CaseView.model_validate(await handle.query("case"))
 
     async def until(self, handle: Handle, *states: str) -> CaseView:
-        """Wait until the case is in one of the states; every new event of its history is a chance to look."""
+        """Wait until the case is in one of the states."""
+        return await self.until_shown(handle, lambda view: view.state in states, " or ".join(states))
+
+    async def until_shown(self, handle: Handle, holds: Callable[[CaseView], bool], what: str) -> CaseView:
+        """Wait until the view shows what is wanted; every new event of the case's history is a chance to look."""
         view = await self.view(handle)
-        if view.state in states:
+        if holds(view):
             return view
         async for event in handle.fetch_history_events(wait_new_event=True):
             if event.event_type == EventType.EVENT_TYPE_WORKFLOW_TASK_COMPLETED or event.event_type in ENDED:
                 view = await self.view(handle)
-                if view.state in states:
+                if holds(view):
                     return view
                 if view.final:
                     break
-        raise AssertionError(f"{handle.id} ended in {view.state}, not in {' or '.join(states)}")
+        raise AssertionError(f"{handle.id} ended in {view.state}: never {what}")
 
     async def end(self, handle: Handle) -> CaseView:
         """Wait for the case's end."""
@@ -247,8 +275,8 @@ class Desk:
 
     @asynccontextmanager
     async def before(self, activity_type: str, order_id: str) -> AsyncGenerator[None]:
-        """Stop the activity of the order before it runs, until the block is left."""
-        gate = (threading.Event(), threading.Event())
+        """Stop the activity of the order before it runs, until the block is left; a template stops what posts it."""
+        gate = (asyncio.Event(), asyncio.Event())
         self.gates.stopped[activity_type, order_id] = gate
         try:
             yield
@@ -259,7 +287,10 @@ class Desk:
     async def reached(self, activity_type: str, order_id: str) -> None:
         """Wait until the stopped activity is about to run."""
         reached, _ = self.gates.stopped[activity_type, order_id]
-        assert await asyncio.to_thread(reached.wait, 20), f"{activity_type} was not reached"
+        try:
+            await asyncio.wait_for(reached.wait(), 20)
+        except TimeoutError:
+            raise AssertionError(f"{activity_type} of {order_id} was not reached") from None
 
     async def reached_while(self, doing: Coroutine[Any, Any, None], activity_type: str, order_id: str) -> None:
         """Wait until the stopped activity is about to run, while something else is under way that may not end."""
@@ -270,9 +301,14 @@ class Desk:
             task.cancel()
 
     async def heard(self, handle: Handle, signal: str) -> None:
-        """Wait until the workflow has been given the signal: a workflow task that came after it has completed."""
+        """Wait until the workflow has been given the signal: a workflow task that came after it has completed.
+
+        Temporal's own cancel is heard as `cancel_case`, which it stands for.
+        """
         arrived = False
         async for event in handle.fetch_history_events(wait_new_event=True):
+            cancelled = event.HasField("workflow_execution_cancel_requested_event_attributes") and signal == CANCEL
+            arrived = arrived or cancelled
             arrived = arrived or event.workflow_execution_signaled_event_attributes.signal_name == signal
             if arrived and event.event_type == EventType.EVENT_TYPE_WORKFLOW_TASK_COMPLETED:
                 return

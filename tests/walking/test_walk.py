@@ -1,0 +1,83 @@
+"""Every row of every flow's table, taken by everybody it names, on the real server."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from casework.case import CaseView
+from casework.shop import payments
+from state_machines.flows import FLOWS
+from state_machines.table import StateKind
+from tests.desk import Desk
+from tests.recording import HISTORIES, record
+from tests.walking.conftest import planner_of
+from tests.walking.driver import Driver
+from tests.walking.flows import HANDS
+from tests.walking.planner import Goal, Plan
+
+AT_ONCE = 6
+"""How many plans are played at once."""
+PATIENCE = 30
+"""For how many seconds a plan may take."""
+
+
+def test_every_flow_has_hands_with_which_it_is_walked() -> None:
+    assert set(HANDS) == set(FLOWS)
+
+
+@pytest.mark.parametrize("flow", FLOWS)
+async def test_every_move_is_made_by_everybody_who_may_make_it_and_the_shop_is_whole(
+    staffed: Desk, flow: str, record_property: pytest.RecordProperty
+) -> None:
+    planner = planner_of(flow)
+    plans = planner.plans()
+    taken: set[Goal | None] = set()
+    failed: list[str] = []
+    turn = asyncio.Semaphore(AT_ONCE)
+
+    async def walk(plan: Plan) -> None:
+        async with turn:
+            try:
+                await walked(staffed, plan)
+            except Exception as error:  # noqa: BLE001 - every plan is played, and all that failed are told at once
+                failed.append(f"{plan}\n  {type(error).__name__}: {error}")
+            else:
+                taken.update(step.goal for step in plan.steps)
+
+    await asyncio.gather(*map(walk, plans))
+
+    rows = {goal.move for goal in taken if goal is not None}
+    said = f"{flow}: moves walked {len(rows)}/{len(planner.flow.moves)}, in {len(taken & planner.goals)}/{len(planner.goals)} ways, by {len(plans)} cases"
+    record_property("figure", said)
+    with staffed.database.reading() as session:
+        assert payments.audit(session) == []
+    assert not failed, said + "\n" + "\n".join(failed)
+    assert set(planner.flow.moves) == rows, said
+    assert planner.goals <= taken, f"{said}; not taken: {', '.join(map(str, planner.goals - taken))}"
+
+
+async def walked(desk: Desk, plan: Plan) -> CaseView:
+    """Play the plan, and hold its trail and the shop against it."""
+    hands = HANDS[plan.flow.name](desk, plan)
+    driver = Driver(hands)
+    try:
+        async with asyncio.timeout(PATIENCE):
+            view = await driver.play()
+    except BaseException:
+        await driver.give_up()
+        raise
+    moves = [one for one in plan.steps if one.move is not None]
+    assert [(line.trigger, line.source, line.dest) for line in view.trail if line.accepted] == [
+        (one.step.event.trigger, one.source, one.dest) for one in moves
+    ]
+    assert [line.trigger for line in view.trail if not line.accepted] == [
+        one.step.event.trigger for one in plan.steps if one.move is None
+    ]
+    assert view.final
+    assert view.outcome == view.state == plan.state
+    assert view.version == len(moves)
+    await hands.require_whole(view)
+    endings = [state.name for state in plan.flow.states.values() if state.kind is StateKind.END]
+    return view
