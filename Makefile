@@ -59,7 +59,7 @@ PIN := $(RUN) -m uv pip compile --quiet --universal --python-version 3.11 --gene
 
 histories: $(DEV) ## record the histories of new paths (a broken old one needs workflow.patched instead)
 	@$(RUN) -m casework.server_program --own
-	CASEWORK_RECORD_HISTORIES=1 $(RUN) -m pytest tests/workflows $(ARGS)
+	CASEWORK_RECORD_HISTORIES=1 $(RUN) -m pytest tests/walking/test_walk.py $(ARGS)
 
 screenshots: $(RUNTIME) ## take the documentation's pictures of the Temporal UI anew (needs chromium)
 	@$(RUN) -m casework.server_program --own

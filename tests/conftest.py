@@ -25,6 +25,7 @@ from tests.cli.commands import Casework, Done, address, shop_url
 from tests.desk import CACHED_WORKFLOWS, BulkOrderOfTheTests, Desk, Gates
 from tests.planted import MARK, found_in
 from tests.telling import FIGURES
+from tests.walking.driver import STAFF
 from worker import build_worker
 
 EVENTS_BEFORE_CONTINUING = 150
@@ -79,6 +80,9 @@ async def env(kept_by_temporal: Path) -> AsyncIterator[WorkflowEnvironment]:
             "--dynamic-config-value",
             f"limit.historyCount.suggestContinueAsNew={EVENTS_BEFORE_CONTINUING}",
             *(REPLAYING_FLAGS if CACHED_WORKFLOWS == 0 else ()),
+            # everybody asks at once, where a test sends a case all that it must refuse
+            "--dynamic-config-value",
+            "history.maxInFlightUpdates=200",
         ],
         dev_server_log_level="error",
         dev_server_database_filename=str(kept_by_temporal),
@@ -127,6 +131,15 @@ async def desk(
     ):
         yield Desk(env, env.client, database, gates, queues)
     assert found_in(kept_by_temporal, [MARK]) == []
+
+
+@pytest.fixture(scope="session")
+def staffed(desk: Desk) -> Desk:
+    """The shop, with one more member of the staff for each role, who has no other."""
+    with desk.database.writing() as session:
+        for position, (role, staff_id) in enumerate(STAFF.items(), start=1_000):
+            session.add(StaffRow(id=staff_id, position=position, name=role, roles=[role], present=True))
+    return desk
 
 
 @pytest.fixture

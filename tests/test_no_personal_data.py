@@ -36,7 +36,8 @@ from state_machines.flows import FLOWS
 from tests.cli.commands import Casework
 from tests.desk import FLOW, Desk, Handle
 from tests.planted import MARK, found_in, traces
-from tests.workflows.paths_refund_before_shipping import PATHS
+from tests.walking.driver import Driver
+from tests.walking.flows import HANDS, planner_of
 
 AGENT = "aftersale.1"
 BUYER = {
@@ -207,31 +208,18 @@ async def test_what_is_sent_through_client_and_commands_never_reaches_temporal(
     assert '"event": "move"' in logs.getvalue()
 
 
-ONE_FOR_EACH_END = [
-    next(path for path in PATHS if path.name == name)
-    for name in (
-        "medium_refund_approved_by_the_supervisor",
-        "kept_after_persuasion",
-        "shipped_in_the_moment_of_holding",
-        "called_off_by_temporal",
-        "not_paid",
-    )
-]
-
-
 async def test_cases_to_every_end_hold_nothing_of_the_buyers(
-    desk: Desk, monkeypatch: pytest.MonkeyPatch, kept_by_temporal: Path, logs: io.StringIO
+    staffed: Desk, monkeypatch: pytest.MonkeyPatch, kept_by_temporal: Path, logs: io.StringIO
 ) -> None:
     monkeypatch.setattr("tests.orders.RECEIVER", BUYER["receiver_name"])
     monkeypatch.setattr("tests.orders.ADDRESS", BUYER["address"])
     ends = {state.name for state in FLOWS[FLOW].states.values() if FLOWS[FLOW].is_final(state.name)}
-    for path in ONE_FOR_EACH_END:
-        case = await path.play(desk)
-        ends.discard((await desk.end(case)).state)
-        with desk.database.reading() as session:
-            assert session.get_one(OrderRow, desk.order_of(case)).receiver_name == BUYER["receiver_name"]
-        assert traces(await kept_of(case), (*SECRETS, MARK)) == []
-    assert ends == set()
+    for end in ends:
+        driver = Driver(HANDS[FLOW](staffed, planner_of(FLOW).way_into(end)))
+        assert (await driver.play()).state == end
+        with staffed.database.reading() as session:
+            assert session.get_one(OrderRow, driver.hands.order_id).receiver_name == BUYER["receiver_name"]
+        assert traces(await kept_of(driver.case), (*SECRETS, MARK)) == []
     assert found_in(kept_by_temporal, (*SECRETS, MARK)) == []
     assert traces(logs.getvalue().encode(), (*SECRETS, MARK)) == []
 

@@ -29,7 +29,7 @@ PEOPLE: Sequence[Person] = [Person(staff_id, roles=(role,)) for role, staff_id i
 
 OPENING, LOOKING = "open_case", "consider"
 """The steps on the shop in which a case is stopped that is being opened, or looks at who is asking."""
-PROLONGED_SOON = timedelta(seconds=1)
+PROLONGED_SOON = timedelta(milliseconds=1500)
 """With this workflow task timeout a case soon hears what is sent while a step on the shop is stopped."""
 
 Happen = Callable[[], Awaitable[Any] | None]
@@ -101,6 +101,10 @@ class Driver:
         """From the opening to the end; answers with the view of the case that has ended."""
         await self.go()
         return await self.finish()
+
+    async def let_go(self) -> None:
+        """Let the case go on from where it is stopped."""
+        await self._gate.aclose()
 
     async def finish(self) -> CaseView:
         """Let go, and wait for the case's end, and for the answers to everything that was sent."""

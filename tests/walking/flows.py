@@ -1,8 +1,18 @@
-"""Every flow's hands, by the flow's name. A new flow's are added here, and nowhere else."""
+"""Every flow's hands and planner, by the flow's name. A new flow's hands are added here, and nowhere else."""
 
 from __future__ import annotations
 
-from tests.walking.driver import Hands
+from functools import cache
+
+from tests.walking.driver import PEOPLE, Hands
+from tests.walking.planner import Planner
 from tests.walking.refund_before_shipping import RefundHands
 
 HANDS: dict[str, type[Hands]] = {hands.world.flow.name: hands for hands in (RefundHands,)}
+
+
+@cache
+def planner_of(flow: str) -> Planner:
+    """The flow's planner: exploring takes seconds."""
+    hands = HANDS[flow]
+    return Planner(hands.world, PEOPLE, hands.once)

@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 
 from state_machines.laws.exploring import Explorer, Situation, Step, Witnessed
 from state_machines.laws.world import Opening, Person, World
+from state_machines.roles import Role
 from state_machines.table import Flow, Move, StateKind
 
 LOOK_AHEAD = 4
@@ -54,11 +55,16 @@ class Taken(NamedTuple):
         return self.step.to.case.state
 
     @property
+    def role(self) -> Role | None:
+        """In which role a person takes it."""
+        return next(iter(self.step.event.actor.grants)) if self.step.event.actor is not None else None
+
+    @property
     def by(self) -> str:
         """Who or what takes it."""
         event = self.step.event
-        if event.actor is not None:
-            return next(iter(event.actor.grants))
+        if self.role is not None:
+            return self.role
         return event.happening.name if event.happening is not None else str(event.automatic)
 
     @property
@@ -141,19 +147,23 @@ class Planner:
         """Ways that together take every row by everybody: the shortest to one that is missing, and on to others."""
         missing: set[Goal | None] = set(self.goals)
         plans: list[Plan] = []
+
+        def lacks(taken: Taken) -> bool:
+            return taken.goal in missing
+
         while missing:
-            to_goal = self._nearest(list(self._openings.values()), lambda one: one.goal in missing)
+            to_goal = self._nearest(list(self._openings.values()), lacks)
             if to_goal is None:
                 break  # the walk says what it could not take
             sought, node = to_goal.steps[-1].goal, to_goal
             while to_goal is not None and len(to_goal.steps) <= LONGEST:
                 node = to_goal
-                missing -= {one.goal for one in node.steps}
-                to_goal = self._nearest([node], lambda one: one.goal in missing, LOOK_AHEAD)
+                missing.difference_update(one.goal for one in node.steps)
+                to_goal = self._nearest([node], lacks, LOOK_AHEAD)
             over = self.flow.is_final(node.here.case.state)
             ended = node if over else self._nearest([node], lambda one: self.flow.is_final(one.dest))
             assert ended is not None, f"no end is found after {sought}"
-            missing -= {one.goal for one in ended.steps}
+            missing.difference_update(one.goal for one in ended.steps)
             plans.append(Plan(self.flow, ended.opening, ended.steps, sought))
         return plans
 

@@ -1,0 +1,236 @@
+"""In every state of every flow, whatever its table does not allow is refused, from every role, on the real server.
+
+Each of the messages makes good sense in itself: only the state, or who sends it, is wrong.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from collections.abc import Coroutine, Iterator, Sequence
+from typing import Any, NamedTuple
+
+import pytest
+from temporalio.client import WorkflowUpdateFailedError, WorkflowUpdateStage
+from temporalio.exceptions import ApplicationError
+from temporalio.service import RPCError, RPCStatusCode
+
+from casework.case import CaseView
+from state_machines.common import CANCEL
+from state_machines.flows import FLOWS
+from state_machines.roles import Role
+from state_machines.table import Flow, StateKind, TriggerKind
+from tests.desk import Desk, Handle
+from tests.telling import tell
+from tests.walking.driver import STAFF, Driver, Hands, fields_of
+from tests.walking.flows import HANDS, planner_of
+from tests.walking.planner import Plan
+
+SHARES = 3
+"""A state's messages go to so many cases: a case lists the newest 200 refused messages, and only counts older ones."""
+CASES_AT_ONCE = 12
+PATIENCE = 60
+"""For how many seconds a case may take."""
+UNKNOWN = "please_pay"
+NO_SUCH_TRIGGER = "there is no such trigger in this flow"
+
+
+class Wrong(NamedTuple):
+    """A message that a case in this state does not take from this role."""
+
+    trigger: str
+    by: str
+    fields: dict[str, Any]
+    why: str | None
+    """How the reason begins; None: it is a fact, which is kept."""
+    on_record: bool
+    """Whether an update, too, leaves a line in the trail: it passes the validator."""
+
+    @property
+    def line(self) -> tuple[str, str]:
+        """The trigger and the sender, as the trail names them: what no flow knows is not looked into."""
+        return self.trigger, "unknown" if self.why == NO_SUCH_TRIGGER else self.by
+
+
+def wrongs(plan: Plan, hands: Hands, case: Handle) -> Iterator[Wrong]:
+    """Everything that is not for the state where the plan leads, from everybody."""
+    flow, state = plan.flow, plan.state
+    known_case = plan.steps[-1].step.to.case if plan.steps else plan.opening.case
+    for trigger in [*flow.triggers, UNKNOWN]:
+        rows = flow.rows(state, trigger)
+        for role, by in STAFF.items():
+            if any(role in row.roles for row in rows):
+                continue
+            fields: dict[str, Any] = {"by": by}
+            if trigger in flow.triggers:
+                fields = fields_of(case, hands.world.message(known_case, trigger, by))
+            why, on_record = _refusal(flow, state, trigger, role)
+            yield Wrong(trigger, by, fields, why, on_record)
+
+
+def _refusal(flow: Flow[Any], state: str, trigger: str, role: Role) -> tuple[str | None, bool]:
+    known = flow.triggers.get(trigger)
+    if known is None or known not in flow.signals:
+        return NO_SUCH_TRIGGER, False
+    if known.kind is TriggerKind.FACT:
+        return (None if role in flow.roles_of(trigger) else f"{trigger} is for "), True
+    if flow.rows(state, trigger):
+        return f"{trigger} in {state} is for ", True
+    return f"{trigger} is not possible in {state}", False
+
+
+class Prober:
+    """Sends a case everything that it must refuse where it is, and holds its answers and its trail against it."""
+
+    def __init__(self, desk: Desk, driver: Driver) -> None:
+        """Send nothing yet."""
+        self.desk = desk
+        self.driver = driver
+        self.case = driver.case
+        self.refused = 0
+        """How many messages were refused, each as it must be."""
+
+    async def probe(self, sent: Sequence[Wrong]) -> None:
+        """Each of them as a signal and as an update: nothing moves, and every one is answered, or on the record."""
+        # where a workflow task was given up, what it had done is done again: the state was come to only for a moment
+        before = await self.desk.until(self.case, self.driver.hands.plan.state)
+        on_record = [one for one in sent if one.on_record]
+        assert on_record, "nothing would say that the signals are answered"
+        await asyncio.gather(*[self.case.signal(one.trigger, one.fields) for one in sent])
+        # the case answers in the order in which it was asked: when the updates are answered, the signals are too
+        await asyncio.gather(*map(self._update, sent))
+        after = await self.desk.view(self.case)
+        assert (after.state, after.version, after.due) == (before.state, before.version, before.due)
+        self._require_on_record(after, [*sent, *on_record])
+        self.refused += sum(1 for one in sent if one.why is not None)
+
+    async def probe_and_let_go(self, held: Sequence[Wrong]) -> None:
+        """What a working case reads only once its work is done: each as a signal and as an update."""
+        await asyncio.gather(*[self.case.signal(one.trigger, one.fields) for one in held])
+        passed = [one for one in held if one.on_record]
+        await asyncio.gather(*[self._update(one) for one in held if not one.on_record])
+        answers = await asyncio.gather(
+            *[
+                self.case.start_update(  # pyright: ignore[reportUnknownMemberType] - the SDK's own
+                    "submit", as_update(one), wait_for_stage=WorkflowUpdateStage.ACCEPTED
+                )
+                for one in passed
+            ]
+        )
+        await self.driver.let_go()
+        for one, answer in zip(passed, answers, strict=True):
+            with pytest.raises(WorkflowUpdateFailedError) as refused:
+                await answer.result()
+            self._require_refusal(refused.value, one, held=True)
+        due = len(held) + len(passed)
+
+        def all_refused(view: CaseView) -> bool:
+            lines = [line for line in view.trail if line.trigger == CANCEL and not line.accepted]
+            return len(lines) == due and all(line.why for line in lines)
+
+        await self.desk.until_shown(self.case, all_refused, f"refused {due} times {CANCEL}")
+        self.refused += len(held)
+
+    async def probe_ended(self, sent: Sequence[Wrong]) -> None:
+        """A case that has ended: the server itself answers that there is none."""
+        await asyncio.gather(*[self._not_found(self.case.signal(one.trigger, one.fields)) for one in sent])
+        await asyncio.gather(*[self._not_found(self.desk.update(self.case, as_update(one))) for one in sent])
+
+    async def _not_found(self, sending: Coroutine[Any, Any, object]) -> None:
+        with pytest.raises(RPCError) as refused:
+            await sending
+        assert refused.value.status is RPCStatusCode.NOT_FOUND
+        self.refused += 1
+
+    async def _update(self, wrong: Wrong) -> None:
+        try:
+            view = await self._asked_again(as_update(wrong))
+        except WorkflowUpdateFailedError as refused:
+            self._require_refusal(refused, wrong)
+        else:
+            assert wrong.why is None, f"{wrong} was accepted"
+            assert wrong.trigger in view.kept
+
+    async def _asked_again(self, message: dict[str, Any]) -> CaseView:
+        """Asks again where the server says that the case was just continuing as new, and that nobody has heard."""
+        while True:
+            try:
+                return await self.desk.update(self.case, message)
+            except RPCError as error:
+                if "aborted" not in error.message:
+                    raise
+
+    def _require_refusal(self, refused: WorkflowUpdateFailedError, wrong: Wrong, *, held: bool = False) -> None:
+        cause = refused.cause
+        assert isinstance(cause, ApplicationError)
+        assert cause.type == "Refused"
+        assert held or (wrong.why is not None and cause.message.startswith(wrong.why)), cause.message
+        assert not held or cause.message
+        self.refused += 1
+
+    def _require_on_record(self, view: CaseView, sent: Sequence[Wrong]) -> None:
+        """All of it, and nothing else, is in the trail as refused, each with its reason; the facts are kept."""
+        reasons = {one.line: one.why for one in sent}
+        expected = Counter(one.line for one in sent if one.why is not None)
+        lines = [line for line in view.trail if not line.accepted]
+        assert Counter((line.trigger, line.by) for line in lines) == expected
+        for line in lines:
+            assert (line.why or "").startswith(reasons[line.trigger, line.by] or "?"), line
+        assert Counter(view.kept) == Counter(one.trigger for one in sent if one.why is None)
+
+
+def as_update(wrong: Wrong) -> dict[str, Any]:
+    return {"trigger": wrong.trigger, **wrong.fields}
+
+
+async def refused_in(desk: Desk, flow: str, state: str, share: int) -> tuple[int, int]:
+    """How many messages were refused in the state as they must be, and how many of this share must be."""
+    planner = planner_of(flow)
+    plan = planner.way_into(state)
+    hands = HANDS[flow](desk, plan)
+    works = planner.flow.states[state].kind is StateKind.WORK
+    driver = Driver(hands, stays_stopped=works)
+    try:
+        async with asyncio.timeout(PATIENCE):
+            await driver.go()
+            sent = list(wrongs(plan, hands, driver.case))[share::SHARES]
+            prober = Prober(desk, driver)
+            if planner.flow.is_final(state):
+                await desk.end(driver.case)
+                await prober.probe_ended(sent)
+                return prober.refused, 2 * len(sent)
+            held = [one for one in sent if works and one.trigger == CANCEL]
+            await prober.probe([one for one in sent if one not in held])
+            if held:
+                await prober.probe_and_let_go(held)
+            return prober.refused, 2 * sum(1 for one in sent if one.why is not None)
+    finally:
+        await driver.give_up()
+
+
+# a busy machine gives a stopped activity up, which the worker then looks for in vain
+@pytest.mark.filterwarnings("default:Cannot find activity to cancel")
+@pytest.mark.timeout(400)
+@pytest.mark.parametrize("flow", FLOWS)
+async def test_whatever_the_table_does_not_allow_is_refused_in_every_state_from_every_role(
+    staffed: Desk, flow: str
+) -> None:
+    turn = asyncio.Semaphore(CASES_AT_ONCE)
+    failed: list[str] = []
+
+    async def probed(state: str, share: int) -> tuple[int, int]:
+        async with turn:
+            try:
+                return await refused_in(staffed, flow, state, share)
+            except Exception as error:  # noqa: BLE001 - every state is tried, and all that failed are told at once
+                failed.append(f"{state}: {type(error).__name__}: {error}")
+                return 0, 0
+
+    # those that are stopped in a step on the shop wait most of the time: first
+    states = sorted(FLOWS[flow].states.values(), key=lambda state: state.kind is not StateKind.WORK)
+    counts = await asyncio.gather(*[probed(state.name, share) for state in states for share in range(SHARES)])
+    refused, sent = (sum(count) for count in zip(*counts, strict=True))
+    said = f"{flow}: refused {refused}/{sent}, in {len(states)} states"
+    tell(said)
+    assert not failed, said + "\n" + "\n".join(failed)
+    assert refused == sent, said
