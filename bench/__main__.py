@@ -14,20 +14,24 @@ from bench.results import BY_UPDATE, Results, about, table
 from casework.server_program import ServerProgram, find_server_program
 
 RESULTS = Path(__file__).with_name("results")
-LONG_HISTORY = 200
-"""Events of the history that is replayed."""
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Measure, and say where the results are; 130 after Ctrl-C."""
     parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
     parser.add_argument("flow", nargs="?", default=PATHS[0].flow, help="the flow to measure (%(default)s)")
-    parser.add_argument("--rounds", type=int, default=5, help="rounds, the sides taking turns (%(default)s)")
-    parser.add_argument("--cases", type=int, default=50, help="cases at once in a round (%(default)s)")
-    parser.add_argument("--alone", type=int, default=5, help="cases one after the other in a round (%(default)s)")
+    parser.add_argument("--path", help="only this path of it (all)")
+    parser.add_argument("--rounds", type=int, default=12, help="rounds, the sides taking turns (%(default)s)")
+    parser.add_argument("--cases", type=int, default=10, help="cases at once in a round (%(default)s)")
+    parser.add_argument("--alone", type=int, default=3, help="cases one after the other in a round (%(default)s)")
     parser.add_argument("--open-cases", type=int, default=2000, help="cases kept in a worker's memory (%(default)s)")
+    parser.add_argument("--events", type=int, default=200, help="events of the history that is replayed (%(default)s)")
     parser.add_argument("--results", type=Path, default=RESULTS, help="folder of the JSON files (bench/results)")
     given = parser.parse_args(arguments)
+    try:
+        paths_of(given.flow, given.path)
+    except ValueError as unknown:
+        parser.error(str(unknown))
     program = find_server_program(print)
     results = Results(about(program.version, given.flow, given.rounds, given.cases, given.alone))
     code = 0
@@ -43,7 +47,7 @@ def main(arguments: list[str] | None = None) -> int:
 
 async def measure(results: Results, program: ServerProgram, given: argparse.Namespace) -> None:
     """Fill the results, one measurement after the other."""
-    paths = paths_of(given.flow)
+    paths, longest = paths_of(given.flow, given.path), paths_of(given.flow)[0]
     with TemporaryDirectory(prefix="casework-bench-") as home:
         async with (
             rig(program.path, Path(home)) as here,
@@ -56,7 +60,7 @@ async def measure(results: Results, program: ServerProgram, given: argparse.Name
                     results.events.setdefault(path.name, {})[side] = await events_by_type(
                         here, path, side, workers[side]
                     )
-            histories = {side: await long_history(here, paths[0], side, workers[side], LONG_HISTORY) for side in SIDES}
+            histories = {side: await long_history(here, longest, side, workers[side], given.events) for side in SIDES}
             for number in range(given.rounds):
                 turn = SIDES if number % 2 == 0 else SIDES[::-1]
                 for path in paths:

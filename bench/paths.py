@@ -92,14 +92,15 @@ PATHS = (
 BARE_WORKFLOWS = list({path.bare: None for path in PATHS})
 
 
-def paths_of(flow: str) -> list[Path]:
-    """The paths of a flow; the first is its longest common one.
+def paths_of(flow: str, name: str | None = None) -> list[Path]:
+    """The paths of a flow, or the one of that name; the first is its longest common one.
 
     Raises:
-        ValueError: where nothing of the flow is measured.
+        ValueError: where nothing of the kind is measured.
 
     """
-    found = [path for path in PATHS if path.flow == flow]
+    found = [path for path in PATHS if path.flow == flow and name in (None, path.name)]
     if not found:
-        raise ValueError(f"there is no path of {flow!r} here; there is {', '.join({path.flow for path in PATHS})}")
+        there = ", ".join(f"{path.flow} {path.name}" for path in PATHS)
+        raise ValueError(f"there is no path {flow} {name or ''}here; there is {there}".replace("  ", " "))
     return found

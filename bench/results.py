@@ -102,8 +102,8 @@ def table(results: Results) -> str:
     rows: list[list[str]] = [["", "casework", "bare", "ratio", "target", ""]]
     for path in dict.fromkeys(one["path"] for one in results.batches):
         for key, what, target in _MEASURED:
-            sides = [_figures(results.batches, side, key, path=path) for side in SIDES]
-            rows.append([f"{path}: {what}", *_compared(*sides, target)])
+            casework, bare = (_figures(results.batches, side, key, path=path) for side in SIDES)
+            rows.append([f"{path}: {what}", *_compared(casework, bare, target)])
     for path, sides in results.events.items():
         casework, bare = (sum(sides.get(side, {}).values()) for side in SIDES)
         within = "met" if casework <= bare + MORE_EVENTS else "missed"
@@ -122,8 +122,8 @@ def table(results: Results) -> str:
             rows.append([what, _spread(taken), "", "", f"{MOVE_US:g}", met])
     if results.replays:
         events = "/".join(str(next(one["events"] for one in results.replays if one["side"] == side)) for side in SIDES)
-        sides = [_figures(results.replays, side, "ms") for side in SIDES]
-        rows.append([f"replay of {events} events, ms", *_compared(*sides, None)])
+        casework, bare = (_figures(results.replays, side, "ms") for side in SIDES)
+        rows.append([f"replay of {events} events, ms", *_compared(casework, bare, None)])
     if results.memory:
         cells = [f"{results.memory[side].kib_a_case:.0f}" if side in results.memory else "" for side in SIDES]
         cases = next(iter(results.memory.values())).cases
