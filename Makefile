@@ -9,7 +9,7 @@ RUNTIME := $(VENV)/.runtime-ready
 DEV := $(VENV)/.dev-ready
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo run test replay check format generate histories screenshots requirements clean
+.PHONY: help setup demo run test replay bench check format generate histories screenshots requirements clean
 
 help: ## this list
 	@echo "Casework: make TARGET"
@@ -38,6 +38,11 @@ replay: $(DEV) ## the tests of workflows once more, where every workflow task re
 	@echo "✓ Python environment"
 	@$(RUN) -m casework.server_program --own
 	CASEWORK_TEST_CACHED_WORKFLOWS=0 $(RUN) -m pytest tests/workflows tests/races tests/cli $(ARGS)
+
+bench: $(DEV) ## what a case costs against a bare Temporal workflow; takes 10 minutes, Ctrl-C keeps what there is
+	@echo "✓ Python environment"
+	@$(RUN) -m casework.server_program --own
+	@$(RUN) -m bench $(ARGS)
 
 check: $(DEV) ## layout, lint, types, nothing generated stale, no recorded history changed
 	@echo "✓ Python environment"

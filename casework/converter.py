@@ -16,14 +16,20 @@ from temporalio.api.common.v1 import Payload
 from temporalio.api.failure.v1 import Failure
 from temporalio.common import RawValue
 from temporalio.contrib.pydantic import PydanticPayloadConverter
-from temporalio.converter import DataConverter, DefaultFailureConverter, PayloadConverter
+from temporalio.converter import CompositePayloadConverter, DataConverter, DefaultFailureConverter, PayloadConverter
 from temporalio.exceptions import ApplicationError, FailureError
 
 from casework.privacy import said_by
 
+_BY_ENCODING = tuple(PydanticPayloadConverter().converters.values())
+
 
 class LenientPayloadConverter(PydanticPayloadConverter):
     """Decodes what it can; where a handler takes anything, what it cannot decode arrives as a `RawValue`."""
+
+    def __init__(self) -> None:
+        """Share the parts, which keep nothing: the worker makes a converter twice for every step of a workflow."""
+        CompositePayloadConverter.__init__(self, *_BY_ENCODING)
 
     def from_payloads(self, payloads: Sequence[Payload], type_hints: list[type] | None = None) -> list[Any]:
         """Decode one payload after the other; only where no type is asked for may one stay raw."""

@@ -46,6 +46,7 @@ PERSONAL_KEYS = frozenset(
     }
 )
 """What may hold a person's name, phone, address or words."""
+_PERSONAL_ENDINGS = tuple(f"_{personal}" for personal in sorted(PERSONAL_KEYS))
 NOISY = ("alembic", "transitions", "sqlalchemy", "temporalio")
 """Libraries of which only warnings and worse are logged."""
 
@@ -123,9 +124,7 @@ def _without_personal(value: Any) -> Any:
 
 
 def _is_personal(key: Any) -> bool:
-    return isinstance(key, str) and any(
-        key.lower() == personal or key.lower().endswith(f"_{personal}") for personal in PERSONAL_KEYS
-    )
+    return isinstance(key, str) and (key.lower() in PERSONAL_KEYS or key.lower().endswith(_PERSONAL_ENDINGS))
 
 
 def _traceback(exc_info: ExcInfo) -> str:

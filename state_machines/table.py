@@ -349,7 +349,7 @@ class Flow(Generic[CaseT]):
                     "trigger": row.trigger,
                     "source": row.source,
                     "dest": row.dest,
-                    "conditions": _conditions(row, self.triggers[row.trigger]),
+                    "conditions": _condition(row, self.triggers[row.trigger]),
                 }
                 for row in self.moves
             ],
@@ -416,47 +416,44 @@ class Flow(Generic[CaseT]):
         return self.states[state].kind is StateKind.END
 
 
-def _conditions(row: Move[Any], trigger: Trigger) -> list[Callable[[EventData], bool]]:
-    """The row's conditions as `transitions` calls them: may they, is it another pair of eyes, do the guards hold.
+_FURTHER = {"role": 0, "four_eyes": 1}
+"""How far a row came, by the code of its refusal; every other code is a guard's."""
 
-    Each writes why it refused, so that the answer comes from the enforcing code itself. A later condition's reason
-    replaces an earlier one's: the row that came furthest explains the refusal best.
+
+def _condition(row: Move[Any], trigger: Trigger) -> Callable[[EventData], bool]:
+    """The row's condition as `transitions` calls it: may they, is it another pair of eyes, do the guards hold.
+
+    It writes why it refused, so that the answer comes from the enforcing code itself. A later condition's reason
+    replaces an earlier one's: the row that came furthest explains the refusal best. One condition and not one for each
+    question: `transitions` spends more on calling a condition than most of them take.
     """
-
-    def attempt_of(event: EventData) -> Attempt[Any]:
-        return cast("Attempt[Any]", event.kwargs["attempt"])  # pyright: ignore[reportUnknownMemberType] - untyped there
+    roles, wanted = row.roles, " or ".join(row.roles) or "the case itself"
 
     def refuse(attempt: Attempt[Any], code: str, why: str) -> bool:
-        order = ("role", "four_eyes", "guard")
-        known = attempt.refusal.code if attempt.refusal else "role"
-        rank = {name: place for place, name in enumerate(order)}
-        if attempt.refusal is None or rank.get(code, 2) >= rank.get(known, 2):
+        known = attempt.refusal
+        if known is None or _FURTHER.get(code, 2) >= _FURTHER.get(known.code, 2):
             attempt.refusal = Refusal(code, why)
         return False
 
-    def may(event: EventData) -> bool:
-        attempt = attempt_of(event)
+    def may(attempt: Attempt[Any]) -> bool:
         attempt.role = None
         if attempt.automatic is not None:
             return attempt.automatic in row.who or refuse(
                 attempt, "role", f"{row.trigger} is not for the {attempt.automatic.value} to fire"
             )
-        grants = attempt.actor.grants if attempt.actor else {}
-        attempt.role = next((role for role in row.roles if role in grants), None)
-        if attempt.role is not None:
-            return True
-        wanted = " or ".join(row.roles) or "the case itself"
+        if attempt.actor is not None:
+            for role in roles:
+                if role in attempt.actor.grants:
+                    attempt.role = role
+                    return True
         return refuse(attempt, "role", f"{row.trigger} in {row.source} is for {wanted}")
 
-    def other_eyes(event: EventData) -> bool:
-        attempt = attempt_of(event)
-        if attempt.actor is None or not trigger.four_eyes:
-            return True
-        person, case = attempt.actor.staff_id, attempt.case
+    def other_eyes(attempt: Attempt[Any], actor: Actor) -> bool:
+        person, case = actor.staff_id, attempt.case
         if person in case.involved:
             what = "opened" if person == case.opened_by else "spoke for the buyer in"
             return refuse(attempt, "four_eyes", f"{person} {what} this case and may not {row.trigger} in it")
-        stands_for = [other for other in attempt.actor.deputises_for if other in case.involved]
+        stands_for = [other for other in actor.deputises_for if other in case.involved]
         if stands_for:
             return refuse(attempt, "four_eyes", f"{person} deputises for {stands_for[0]}, who has a part in this case")
         if row.trigger == "approve" and any(
@@ -469,21 +466,20 @@ def _conditions(row: Move[Any], trigger: Trigger) -> list[Callable[[EventData], 
             )
         return True
 
-    def checked(condition: Guard[Any]) -> Callable[[EventData], bool]:
-        def holds(event: EventData) -> bool:
-            attempt = attempt_of(event)
-            return condition.holds(attempt) or refuse(
-                attempt, condition.code, f"{row.trigger} is refused unless {condition.label.en}"
-            )
-
-        holds.__name__ = condition.name
-        return holds
-
     def taken(event: EventData) -> bool:
-        attempt_of(event).move = row
+        attempt = cast("Attempt[Any]", event.kwargs["attempt"])  # pyright: ignore[reportUnknownMemberType] - untyped there
+        if not may(attempt):
+            return False
+        if trigger.four_eyes and attempt.actor is not None and not other_eyes(attempt, attempt.actor):
+            return False
+        for condition in row.only_if:
+            if not condition.holds(attempt):
+                why = f"{row.trigger} is refused unless {condition.label.en}"
+                return refuse(attempt, condition.code, why)
+        attempt.move = row
         return True
 
-    return [may, other_eyes, *(checked(condition) for condition in row.only_if), taken]
+    return taken
 
 
 def _reject_unsound(flow: Flow[Any], states: Sequence[State], triggers: Sequence[Trigger]) -> None:

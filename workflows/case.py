@@ -11,6 +11,7 @@ from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import cache
 from hashlib import sha256
 from typing import Any, Generic, TypeVar, cast
 
@@ -766,7 +767,9 @@ def case_workflow(flow: Flow[Any]) -> Callable[[WorkflowT], WorkflowT]:
     return decorate
 
 
+@cache
 def _signal_handler(trigger: Trigger) -> Callable[..., None]:
+    """Made once: the sandbox builds the flow's class anew for every case, and this is a third of that."""
     fields = "; ".join(f"{name}: {what}" for name, what in fields_of(trigger.message).items())
     description = f"{trigger.label.zh} / {trigger.label.en}" + (f" ({fields})" if fields else "")
 

@@ -1,0 +1,335 @@
+"""The rig (one server, one shop, a worker process for each side), and what is measured on it."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import os
+import statistics
+import subprocess
+import sys
+import time
+from collections import Counter
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path as File
+from typing import Any
+
+from temporalio.api.enums.v1 import EventType
+from temporalio.client import Client, WorkflowHandle, WorkflowHistory
+from temporalio.worker import Replayer
+
+from bench.paths import BARE_WORKFLOWS, Path
+from bench.worker_process import CPU, OPEN_CASES
+from casework.case import Actor
+from casework.converter import DATA_CONVERTER
+from casework.policy import load_policy
+from casework.server import EmbeddedServer
+from casework.shop.database import Database
+from casework.shop.staff import load_sample_if_empty
+from state_machines.flows import FLOWS
+from state_machines.roles import Automatic, Role
+from state_machines.table import Attempt, Refusal
+from tests.orders import add_order
+from worker import WORKFLOWS, workflow_runner
+
+Handle = WorkflowHandle[Any, Any]
+AT_ONCE = 50
+"""Starts on their way at the same time, where many cases are opened."""
+CACHED = 2_100
+"""Cases that a worker keeps in memory: more than are ever open here."""
+
+
+@dataclass(slots=True)
+class WorkerProcess:
+    """A worker of its own: what it has used is asked of it, its memory of the system."""
+
+    process: asyncio.subprocess.Process
+    task_queue: str
+
+    async def ask(self, what: str) -> float:
+        """What it answers to a line."""
+        if self.process.stdin is None:
+            raise RuntimeError("the worker listens to nobody")
+        self.process.stdin.write(f"{what}\n".encode())
+        return float(await self.line())
+
+    async def line(self) -> str:
+        """The next line that it writes.
+
+        Raises:
+            RuntimeError: if it has ended instead.
+
+        """
+        line = await self.process.stdout.readline() if self.process.stdout else b""
+        if not line:
+            raise RuntimeError("a worker process has ended: its own words are above")
+        return line.decode().strip()
+
+    def memory_bytes(self) -> int:
+        """Its resident memory."""
+        command = ["ps", "-o", "rss=", "-p", str(self.process.pid)]
+        return int(subprocess.run(command, capture_output=True, text=True, check=True).stdout) * 1024
+
+
+@dataclass(slots=True)
+class Rig:
+    """A shop, a server and the hands to play cases; workers come and go."""
+
+    client: Client
+    address: str
+    database: Database
+    database_url: str
+    log: File
+    numbers: itertools.count[int] = field(default_factory=lambda: itertools.count(1))
+
+    @asynccontextmanager
+    async def worker(self, task_queue: str) -> AsyncGenerator[WorkerProcess]:
+        """A worker process, until the block is left."""
+        # Bytecode is kept, as it is by default: the sandbox imports a flow's class anew for every case.
+        environment = {**os.environ, "PYTHONPYCACHEPREFIX": str(File(sys.prefix) / "bench-bytecode")}
+        environment.pop("PYTHONDONTWRITEBYTECODE", None)
+        with self.log.open("ab") as log:
+            process = await asyncio.create_subprocess_exec(
+                *(sys.executable, "-m", "bench.worker_process"),
+                *(self.address, self.database_url, task_queue, str(CACHED)),
+                stdin=asyncio.subprocess.PIPE,
+                stdout=asyncio.subprocess.PIPE,
+                stderr=log,
+                env=environment,
+                start_new_session=True,  # Ctrl-C is for us: what was measured is written first
+            )
+        try:
+            worker = WorkerProcess(process, task_queue)
+            await worker.line()
+            yield worker
+        finally:
+            process.kill()
+            await process.wait()
+
+    def orders(self, path: Path, count: int) -> list[str]:
+        """So many new orders, as the path wants them."""
+        ids = [f"33000199{next(self.numbers):011d}" for _ in range(count)]
+        with self.database.writing() as session:
+            for order_id in ids:
+                add_order(session, order_id, prices=[(path.price_fen, 1)])
+        return ids
+
+    async def open(self, path: Path, side: str, worker: WorkerProcess, order_id: str) -> Handle:
+        """Start a case."""
+        return await self.client.start_workflow(
+            path.workflow_of(side),
+            path.start_of(order_id),
+            id=f"{path.flow}-{order_id}",
+            task_queue=worker.task_queue,
+        )
+
+    async def play(
+        self,
+        path: Path,
+        side: str,
+        worker: WorkerProcess,
+        order_id: str,
+        *,
+        by_update: bool = False,
+        untimely: int = 0,
+    ) -> Handle:
+        """Start a case and answer each of its waits, up to the end; nothing asks the worker how it stands meanwhile.
+
+        `untimely`: how often the first wait is told what it does not ask for.
+
+        Raises:
+            RuntimeError: if it ends otherwise than the path says.
+
+        """
+        handle = await self.open(path, side, worker, order_id)
+        events = handle.fetch_history_events(wait_new_event=True)
+        for number, answer in enumerate(path.answers):
+            await _next(events, EventType.EVENT_TYPE_TIMER_STARTED)
+            if number == 0 and path.untimely:
+                for _ in range(untimely):
+                    await handle.signal(path.untimely.trigger, path.untimely.message)
+                    await _next(events, EventType.EVENT_TYPE_WORKFLOW_TASK_COMPLETED)
+            if by_update:
+                await handle.execute_update("submit", {"trigger": answer.trigger, **answer.message})  # pyright: ignore[reportUnknownMemberType] - the SDK's own
+            else:
+                await handle.signal(answer.trigger, answer.message)
+        result = await handle.result()
+        if result["outcome"] != path.outcome:
+            raise RuntimeError(f"{handle.id} ended {result['outcome']} and not {path.outcome}")
+        return handle
+
+
+async def _next(events: AsyncIterator[Any], kind: EventType.ValueType) -> None:
+    async for event in events:
+        if event.event_type == kind:
+            return
+
+
+def new_shop(url: str) -> Database:
+    """A shop without orders, with the sample staff."""
+    database = Database(url)
+    database.migrate()
+    with database.writing() as session:
+        load_sample_if_empty(session)
+    return database
+
+
+@asynccontextmanager
+async def rig(program: File, home: File) -> AsyncGenerator[Rig]:
+    """A server in memory and a new shop in `home`, with the sample staff."""
+    url = f"sqlite:///{home / 'shop.db'}"
+    database = new_shop(url)
+    async with EmbeddedServer(program, None) as server:
+        client = await Client.connect(server.address, data_converter=DATA_CONVERTER)
+        yield Rig(client, server.address, database, url, home / "workers.log")
+    database.close()
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """What one side took for a batch of cases; milliseconds are a case's part."""
+
+    cpu_ms: float
+    """Of the worker process, all its threads."""
+    wall_ms: float
+    """The whole batch at once, from the first start to the last result."""
+    alone_ms: float
+    """From start to result, one case after the other."""
+    events: float
+
+
+async def batch(
+    rig: Rig, path: Path, side: str, worker: WorkerProcess, *, cases: int, alone: int, by_update: bool = False
+) -> Batch:
+    """Play `cases` at once, then `alone` one after the other."""
+    orders, single = rig.orders(path, cases), rig.orders(path, alone)
+    cpu, begun = await worker.ask(CPU), time.perf_counter()
+    handles = await asyncio.gather(*(rig.play(path, side, worker, order, by_update=by_update) for order in orders))
+    wall = time.perf_counter() - begun
+    cpu = await worker.ask(CPU) - cpu
+    took: list[float] = []
+    for order in single:
+        begun = time.perf_counter()
+        handles.append(await rig.play(path, side, worker, order, by_update=by_update))
+        took.append(time.perf_counter() - begun)
+    events = [(await handle.describe()).history_length for handle in handles]
+    return Batch(
+        cpu_ms=1000 * cpu / cases,
+        wall_ms=1000 * wall / cases,
+        alone_ms=1000 * statistics.median(took),
+        events=statistics.median(events),
+    )
+
+
+async def events_by_type(rig: Rig, path: Path, side: str, worker: WorkerProcess) -> dict[str, int]:
+    """What the events of one case are."""
+    handle = await rig.play(path, side, worker, rig.orders(path, 1)[0])
+    kinds = [
+        EventType.Name(event.event_type).removeprefix("EVENT_TYPE_") async for event in handle.fetch_history_events()
+    ]
+    return dict(Counter(kinds))
+
+
+@dataclass(frozen=True, slots=True)
+class Memory:
+    """A worker's resident memory before and with so many open cases in its cache."""
+
+    cases: int
+    before_bytes: int
+    with_cases_bytes: int
+
+    @property
+    def kib_a_case(self) -> float:
+        """What a case adds, in KiB."""
+        return (self.with_cases_bytes - self.before_bytes) / 1024 / self.cases
+
+
+async def memory(rig: Rig, path: Path, side: str, cases: int) -> Memory:
+    """Open so many cases on a new worker and leave them in their first wait.
+
+    Raises:
+        RuntimeError: if the worker did not keep all of them.
+
+    """
+    one_at_a_time = asyncio.Semaphore(AT_ONCE)
+    async with rig.worker(f"memory-{side}") as worker:
+
+        async def open_one(order: str) -> Handle:
+            async with one_at_a_time:
+                handle = await rig.open(path, side, worker, order)
+                await _next(handle.fetch_history_events(wait_new_event=True), EventType.EVENT_TYPE_TIMER_STARTED)
+                return handle
+
+        # what the first case loads is not a case's
+        await rig.play(path, side, worker, rig.orders(path, 1)[0])
+        await worker.ask(OPEN_CASES)  # what is garbage is collected
+        before = worker.memory_bytes()
+        handles = await asyncio.gather(*(open_one(order) for order in rig.orders(path, cases)))
+        kept, after = await worker.ask(OPEN_CASES), worker.memory_bytes()
+        for handle in handles:
+            await handle.terminate()
+    if kept < cases:
+        raise RuntimeError(f"the worker kept {kept:.0f} of {cases} cases")
+    return Memory(cases, before, after)
+
+
+async def long_history(rig: Rig, path: Path, side: str, worker: WorkerProcess, events: int) -> WorkflowHistory:
+    """The history of a case that was told so much that it has `events` events, or a few more."""
+    usual = (await (await rig.play(path, side, worker, rig.orders(path, 1)[0])).describe()).history_length
+    # a signal, and a workflow task of three events
+    untimely = max(0, -(-(events - usual) // 4))
+    handle = await rig.play(path, side, worker, rig.orders(path, 1)[0], untimely=untimely)
+    return await handle.fetch_history()
+
+
+async def replay_ms(history: WorkflowHistory, times: int = 10) -> float:
+    """How long a replay takes, in milliseconds, of so many in a row."""
+
+    async def histories() -> AsyncIterator[WorkflowHistory]:
+        for _ in range(times):
+            yield history
+
+    replayer = Replayer(
+        workflows=[*WORKFLOWS, *BARE_WORKFLOWS], data_converter=DATA_CONVERTER, workflow_runner=workflow_runner()
+    )
+    begun = time.perf_counter()
+    await replayer.replay_workflows(histories())
+    return 1000 * (time.perf_counter() - begun) / times
+
+
+def moves_us(path: Path, times: int = 50) -> dict[str, float]:
+    """How long the machine takes for a move, by row of the flow's table, in microseconds: the median of many tries.
+
+    Asked is what a running case asks: `fire`, which tries the rows in their order, and `take`, which makes the move.
+    Where the row's own guard does not hold for the path's order, it is the row that is taken instead, or the refusal.
+    """
+    flow = FLOWS[path.flow]
+    fresh = flow.case_type.initial(
+        flow.start_type.model_validate(path.start_of("330000000001")),
+        flow=flow.name,
+        state=flow.initial,
+        case_id=f"{flow.name}-330000000001",
+        run_id="run",
+        at=datetime.now(UTC),
+    )
+    fresh.policy = flow.figures_type.model_validate(load_policy(None).for_flow(flow.name))
+    fresh.amount_fen = path.price_fen
+    took: dict[str, float] = {}
+    for row in flow.moves:
+        for who in row.who:
+            person = Actor(staff_id="somebody.1", grants={who: None}) if isinstance(who, Role) else None
+            automatic = who if isinstance(who, Automatic) else None
+            tries: list[int] = []
+            for _ in range(times):
+                case = fresh.model_copy(deep=True, update={"state": row.source})
+                attempt = Attempt(case, row.trigger, case.opened_at, person, automatic)
+                begun = time.perf_counter_ns()
+                moved = flow.fire(attempt)
+                if not isinstance(moved, Refusal):
+                    flow.take(moved, attempt)
+                tries.append(time.perf_counter_ns() - begun)
+            took[f"{row.trigger}: {row.source} to {row.dest} by {who.value}"] = statistics.median(tries) / 1000
+    return took

@@ -1,0 +1,121 @@
+"""The bench's small parts, and the smallest round on the real server: figures may be anything, but must be there."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import json
+import signal
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from temporalio.testing import WorkflowEnvironment
+
+from bench.measure import Batch, Memory, Rig, memory, new_shop
+from bench.paths import BARE, CASEWORK, PATHS, SIDES, paths_of
+from bench.results import BY_UPDATE, Results, about, table
+from state_machines.flows import FLOWS
+
+ROOT = Path(__file__).parents[1]
+BARE_LINES = 80
+
+
+def measured(casework: float, bare: float, *, events: int = 4, move: float = 10.0) -> Results:
+    """Results of two rounds in which every figure of a side is the same."""
+    results = Results(about("1.32.0", PATHS[0].flow, 2, 1, 1))
+    for number in range(2):
+        for side, figure in ((CASEWORK, casework), (BARE, bare)):
+            results.batch("usual", side, number, Batch(figure, figure, figure, 0))
+    results.events["usual"] = {CASEWORK: {"MARKER_RECORDED": 10 + events}, BARE: {"MARKER_RECORDED": 10}}
+    results.moves.append({"a": move, "b": move})
+    return results
+
+
+def test_every_bare_workflow_is_a_file_of_under_80_lines() -> None:
+    files = [file for file in (ROOT / "bench" / "bare").glob("*.py") if file.name != "__init__.py"]
+    assert files
+    for file in files:
+        assert len(file.read_text("utf-8").splitlines()) < BARE_LINES, file.name
+
+
+def test_what_is_within_the_targets_is_met() -> None:
+    shown = table(measured(11.5, 10.0))
+    assert "missed" not in shown
+    assert shown.count("met") == 5
+
+
+@pytest.mark.parametrize(
+    "over", [measured(11.6, 10.0), measured(1, 1, events=5), measured(1, 1, move=25.1)], ids=["ratio", "events", "move"]
+)
+def test_what_is_over_a_target_is_missed(over: Results) -> None:
+    assert "missed" in table(over)
+
+
+def test_nothing_measured_is_an_empty_table_and_still_a_file(tmp_path: Path) -> None:
+    nothing = Results(about("1.32.0", PATHS[0].flow, 2, 1, 1))
+    assert len(table(nothing).splitlines()) == 1
+    assert json.loads(nothing.write(tmp_path).read_text("utf-8"))["batches"] == []
+
+
+def test_the_memory_of_a_case_is_what_the_cases_added() -> None:
+    assert Memory(cases=4, before_bytes=1024, with_cases_bytes=9 * 1024).kib_a_case == 2
+
+
+def test_a_flow_that_nobody_measures_is_refused_in_a_sentence() -> None:
+    with pytest.raises(ValueError, match="there is no path gifts here; there is refund-before-shipping supervisor"):
+        paths_of("gifts")
+
+
+def only_file(folder: Path) -> dict[str, Any]:
+    (file,) = folder.glob("*.json")
+    return json.loads(file.read_text("utf-8"))
+
+
+async def test_ctrl_c_leaves_what_was_measured_on_both_sides(tmp_path: Path) -> None:
+    few = ("--path", "short", "--cases", "1", "--alone", "1", "--events", "60", "--rounds", "1000")
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "bench", *few, "--results", str(tmp_path)),
+        cwd=ROOT,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+    )
+    assert process.stderr is not None
+    try:
+        said = b""
+        async for line in process.stderr:
+            said += line
+            if line.startswith(b"round 1 of 1000"):
+                break
+        else:
+            pytest.fail(said.decode())
+        process.send_signal(signal.SIGINT)
+        out, _ = await process.communicate()
+    finally:
+        if process.returncode is None:
+            process.kill()
+            await process.wait()
+    assert process.returncode == 130
+    assert "short: worker CPU" in out.decode()
+    found = only_file(tmp_path)
+    assert found["about"]["interrupted"]
+    first = [one for one in found["batches"] if one["round"] == 0]
+    assert {one["side"] for one in first} == {*SIDES, BY_UPDATE}
+    assert all(one["cpu_ms"] > 0 and one["wall_ms"] > 0 and one["alone_ms"] > 0 for one in first)
+    assert all(found["events"]["short"][side]["TIMER_STARTED"] == 1 for side in SIDES)
+    assert all(one["events"] >= 60 and one["ms"] > 0 for one in found["replays"])
+    assert len(found["moves"][0]) >= len(FLOWS[PATHS[0].flow].moves)
+    assert found["memory"] == {}
+
+
+async def test_open_cases_are_counted_in_the_worker_that_keeps_them(env: WorkflowEnvironment, tmp_path: Path) -> None:
+    shop = tmp_path / "shop.db"
+    database = new_shop(f"sqlite:///{shop}")
+    address = env.client.service_client.config.target_host
+    rig = Rig(env.client, address, database, f"sqlite:///{shop}", tmp_path / "workers.log", itertools.count(7_000_000))
+    found = await memory(rig, PATHS[0], CASEWORK, 2)
+    database.close()
+    assert found.cases == 2
+    assert found.before_bytes > 0
+    assert found.with_cases_bytes > 0
