@@ -17,7 +17,7 @@ from datetime import UTC, datetime
 from pathlib import Path as File
 from typing import Any
 
-from temporalio.api.enums.v1 import EventType
+from temporalio.api.enums.v1 import EventType, WorkflowTaskFailedCause
 from temporalio.client import Client, WorkflowHandle, WorkflowHistory
 from temporalio.worker import Replayer
 
@@ -156,6 +156,7 @@ class Rig:
                 await handle.execute_update("submit", {"trigger": answer.trigger, **answer.message})  # pyright: ignore[reportUnknownMemberType] - the SDK's own
             else:
                 await handle.signal(answer.trigger, answer.message)
+        await _next(events, EventType.EVENT_TYPE_WORKFLOW_EXECUTION_COMPLETED)
         result = await handle.result()
         if result["outcome"] != path.outcome:
             raise RuntimeError(f"{handle.id} ended {result['outcome']} and not {path.outcome}")
@@ -166,6 +167,10 @@ async def _next(events: AsyncIterator[Any], kind: EventType.ValueType) -> None:
     async for event in events:
         if event.event_type == kind:
             return
+        failed = event.workflow_task_failed_event_attributes
+        if failed.cause == WorkflowTaskFailedCause.WORKFLOW_TASK_FAILED_CAUSE_WORKFLOW_WORKER_UNHANDLED_FAILURE:
+            raise RuntimeError(f"a workflow task failed: {failed.failure.message}")
+    raise RuntimeError("a case ended too early")
 
 
 def new_shop(url: str) -> Database:

@@ -40,8 +40,8 @@ class BareRefundBeforeShipping:
         case: Any = {"case_id": workflow.info().workflow_id, "run_id": workflow.info().run_id, "from_case": None}
         case |= {"flow": "refund-before-shipping", "order_id": start["order_id"], "handed_over_profile": False}
         opened = await local(cases.CaseActivities.open_case, cases.OpenCase(**case, start=start, at=now()))
-        figures, begun = RefundFigures.model_validate(opened.figures), now()
-        flow, shop, case["lines"] = figures.flow, figures.shop, opened.resolved["lines"]
+        flow, shop, begun = (figures := RefundFigures.model_validate(opened.figures)).flow, figures.shop, now()
+        case |= {"lines": opened.resolved["lines"], "moment": {"execution": case["run_id"], "events": 1}}
         hours = OpenHours(shop.open_from, shop.open_until, shop.timezone)
         fen = (await local(orders.OrderActivities.check_and_claim, orders.OrderStep(**case, at=now()))).refundable_fen
         words = {"case_id": case["case_id"], "order_id": start["order_id"], "amount": yuan(fen)}
