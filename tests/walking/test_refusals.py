@@ -236,7 +236,7 @@ async def test_whatever_the_table_does_not_allow_is_refused_in_every_state_from_
     states = sorted(FLOWS[flow].states.values(), key=lambda state: state.kind is not StateKind.WORK)
     counts = await asyncio.gather(*[probed(state.name, share) for state in states for share in range(SHARES)])
     refused, sent = (sum(count) for count in zip(*counts, strict=True))
+    assert not failed, "\n".join(failed)
     said = f"{flow}: refused {refused}/{sent}, in {len(states)} states"
     tell(said)
-    assert not failed, said + "\n" + "\n".join(failed)
     assert refused == sent, said
