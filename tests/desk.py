@@ -323,6 +323,12 @@ class Desk:
             if seen >= tasks:
                 return
 
+    async def at_rest(self, handle: Handle) -> None:
+        """Wait until the case has done all that it was told: no workflow task is under way or to come."""
+        pending = True
+        while pending:
+            pending = (await handle.describe()).raw_description.HasField("pending_workflow_task")
+
     async def until_it_takes(self, handle: Handle, trigger: str) -> CaseView:
         """Wait until the case is in a state that takes the trigger from a person."""
         async for event in handle.fetch_history_events(wait_new_event=True):
