@@ -33,11 +33,12 @@ test: $(DEV) ## all tests, on a real Temporal server
 	@$(RUN) -m casework.server_program --own
 	@$(RUN) -m pytest $(ARGS)
 
-# what runs on the tests' own worker: the other tests have no workflow to replay
+# What runs on the tests' own worker, but for the refusals: so many messages at once outlast a task without a cache.
 replay: $(DEV) ## the tests of workflows once more, where every workflow task replays from the beginning
 	@echo "✓ Python environment"
 	@$(RUN) -m casework.server_program --own
-	CASEWORK_TEST_CACHED_WORKFLOWS=0 $(RUN) -m pytest tests/workflows tests/races tests/cli $(ARGS)
+	CASEWORK_TEST_CACHED_WORKFLOWS=0 $(RUN) -m pytest tests/workflows tests/races tests/cli tests/walking/test_walk.py \
+		tests/test_no_personal_data.py $(ARGS)
 
 bench: $(DEV) ## what a case costs against a bare Temporal workflow; takes 10 minutes, Ctrl-C keeps what there is
 	@echo "✓ Python environment"
@@ -62,7 +63,7 @@ generate: $(RUNTIME) ## diagrams and tables, from the state machines
 PIN := $(RUN) -m uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
 	--custom-compile-command "make requirements"
 
-histories: $(DEV) ## record the histories of new paths (a broken old one needs workflow.patched instead)
+histories: $(DEV) ## record a history of every ending that has none (a broken old one needs workflow.patched)
 	@$(RUN) -m casework.server_program --own
 	CASEWORK_RECORD_HISTORIES=1 $(RUN) -m pytest tests/walking/test_walk.py $(ARGS)
 

@@ -7,16 +7,16 @@ import os
 from pathlib import Path
 from typing import Any, cast
 
-from tests.desk import FLOW, Handle
+from tests.desk import Handle
 from tests.history_register import HISTORIES, register_new
 
 WANTED = bool(os.environ.get("CASEWORK_RECORD_HISTORIES"))
 
 
-async def record(handle: Handle, ending: str, name: str) -> None:
-    """Keep the history of a case that has ended, as `<ending>.<what was played>.json`, where there is none yet."""
-    file = HISTORIES / FLOW / f"{ending}.{name}.json"
-    if WANTED and not file.exists():
+async def record(flow: str, handle: Handle, ending: str, name: str) -> None:
+    """Keep the history of a case that has ended, as `<ending>.<what was played>.json`, of an ending that has none."""
+    file = HISTORIES / flow / f"{ending}.{name}.json"
+    if WANTED and not list(file.parent.glob(f"{ending}.*")):
         keep(file, (await handle.fetch_history()).to_json())
 
 

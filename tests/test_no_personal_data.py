@@ -36,6 +36,7 @@ from state_machines.flows import FLOWS
 from tests.cli.commands import Casework
 from tests.desk import FLOW, Desk, Handle
 from tests.planted import MARK, found_in, traces
+from tests.telling import tell
 from tests.walking.driver import Driver
 from tests.walking.flows import HANDS, planner_of
 
@@ -188,7 +189,7 @@ async def test_what_is_sent_through_client_and_commands_never_reaches_temporal(
             with pytest.raises(BadInput):
                 await client.submit(case, trigger.name, message, seen=seen)
             tried += 1
-    print(f"{tried} messages with personal data refused by the client")
+    tell(f"{tried} messages with personal data refused by the client")
 
     rows = tmp_path / "rows.jsonl"
     rows.write_text(json.dumps({"flow": FLOW, "order_id": order, "by": AGENT, "note": SENT[0]}), "utf-8")
@@ -275,7 +276,7 @@ async def test_a_mobile_number_in_an_update_leaves_nothing_in_the_history(desk: 
             with pytest.raises(WorkflowUpdateFailedError):
                 await desk.update(case, {**message, "trigger": trigger.name})
             tried += 1
-    print(f"{tried} updates with a mobile number refused by the validator")
+    tell(f"{tried} updates with a mobile number refused by the validator")
     kinds = {EventType.Name(event.event_type) async for event in case.fetch_history_events()}
     assert not [kind for kind in kinds if "UPDATE" in kind]
     assert found_in(kept_by_temporal, (*spellings, "77888990")) == []
@@ -316,7 +317,7 @@ async def test_what_a_stranger_sends_to_a_case_is_not_repeated_by_it(desk: Desk,
             sent += 2
     for name in ("澹台望舒", "no_such_trigger"):
         await case.signal(name, {"by": AGENT, "note": STRANGERS_WORDS[0]})
-    print(f"{sent} messages of strangers refused by the case")
+    tell(f"{sent} messages of strangers refused by the case")
     assert traces(await kept_of(case), STRANGERS_WORDS) == []
     await desk.submit(case, "buyer_keeps_order", AGENT)
     view = await desk.end(case)

@@ -255,7 +255,13 @@ class Explorer(Generic[CaseT]):
         attempt = Attempt(case, event.trigger, AT, event.actor, event.automatic, event.message)
         moved = self.flow.fire(attempt)
         if isinstance(moved, Refusal):
-            return Step(here, event, None, moved.why, self.situation(case, here.seen))
+            seen = here.seen
+            if event.actor is not None and self.flow.triggers[event.trigger].kind is TriggerKind.FACT:
+                # it is kept, and its sender has a part from now on
+                self.flow.note_involvement(attempt)
+                if speaks_for_buyer(event.trigger):
+                    seen = seen._replace(involved=seen.involved | {event.actor.staff_id})
+            return Step(here, event, None, moved.why, self.situation(case, seen))
         if event.trigger in self.world.effects:
             self.world.effects[event.trigger](case)
         seen = self._watch(here.seen, moved, attempt, happening)

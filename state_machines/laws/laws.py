@@ -39,6 +39,10 @@ def faults_of_step(explorer: Explorer[CaseT], step: Step[CaseT]) -> Iterator[str
             yield f"silence pays by {moved.trigger} in {moved.source}, which flows.md does not name"
         elif not world.asked_for(before.case):
             yield f"silence pays by {moved.trigger} what no buyer asked for"
+    if moved.trigger in world.pays_by_hand:
+        role = next(iter(event.actor.grants)) if event.actor is not None else event.automatic
+        if role is not world.pays_by_hand[moved.trigger]:
+            yield f"the {role} says that money was paid by hand"
     if event.actor is not None and moved.trigger in FOUR_EYES:
         person = event.actor
         if not before.seen.involved.isdisjoint({person.staff_id, *person.deputises_for}):

@@ -42,6 +42,17 @@ class RefundOpening:
     order_terminated: bool
 
 
+WHO_MATTERS = {
+    (AMOUNTS[0], True, False),
+    (AMOUNTS[-1], True, False),
+    (AMOUNTS[-1], False, False),
+    # keeps a buyer's withdrawal, and goes on
+    (AMOUNTS[-1], True, True),
+}
+"""Amount, whether the reason is known, whether a bulk order was terminated: one opening for each thing that can make a
+difference to who may act."""
+
+
 def _openings() -> list[Opening[RefundCase]]:
     openings: list[Opening[RefundCase]] = []
     for amount, known, handed, terminated in itertools.product(AMOUNTS, (True, False), (False, True), (False, True)):
@@ -64,8 +75,7 @@ def _openings() -> list[Opening[RefundCase]]:
             flag_found="green" if handed else "none",
             order_terminated=terminated,
         )
-        plain = not handed and not terminated
-        who_matters = plain and (amount == AMOUNTS[-1] or (amount == AMOUNTS[0] and known))
+        who_matters = not handed and (amount, known, terminated) in WHO_MATTERS
         openings.append(Opening(case, RefundOpening(amount, known, handed, terminated), for_people=who_matters))
     return openings
 
@@ -257,6 +267,6 @@ WORLD: World[RefundCase] = World(
     low_limit_fen=AMOUNTS[0] - 1,
     asked_for=lambda case: not case.order_terminated,
     effects={"confirm_left": _has_left, "parcel_back": _not_stopped, "confirm_paid_by_hand": _sent},
-    pays_by_hand=frozenset({"confirm_paid_by_hand"}),
+    pays_by_hand={"confirm_paid_by_hand": Role.REFUND_CLERK},
     wrong=_wrong,
 )

@@ -27,7 +27,7 @@ def ways_on_which_silence_pays(world: World[Any]) -> list[Way]:
                 continue
             if _pays_by_silence(world, step):
                 ways[*way, row] = None
-            elif row.dest not in been:
+            if row.dest not in been:
                 go_on(step.to, (*way, row))
 
     for situation in list(explorer.situations.values()):

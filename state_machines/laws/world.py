@@ -96,7 +96,7 @@ class World(Generic[CaseT]):
         message: a message that fires the trigger with all fields it needs, from this person; of the case itself it
             says at most the amount.
         effects: what the shop's answer to an accepted trigger writes into the case.
-        pays_by_hand: triggers with which a person says that the money was sent outside.
+        pays_by_hand: triggers with which a person says that the money was sent outside, and whose word that is.
         known: what a case knows that guards, or this world, can tell apart.
         authority: up to which amount in fen a move decides that money may leave; None: it decides nothing.
         voids: triggers that take back what was decided before them.
@@ -118,7 +118,7 @@ class World(Generic[CaseT]):
     low_limit_fen: int
     voids: frozenset[str] = frozenset()
     effects: Mapping[str, Callable[[CaseT], None]] = field(default_factory=dict[str, Callable[[CaseT], None]])
-    pays_by_hand: frozenset[str] = frozenset()
+    pays_by_hand: Mapping[str, Role] = field(default_factory=dict[str, Role])
     wrong: Callable[[CaseT], str | None] = lambda _: None
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import ChainMap, deque
 from collections.abc import Hashable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Literal
 
 from state_machines.laws.exploring import Explorer, Situation, Step, by_amount
 from state_machines.laws.laws import faults, faults_of_step
@@ -15,6 +15,10 @@ from state_machines.table import Flow, Move, StateKind, UnsoundFlow, Who
 
 FARTHEST = 1_500
 """How many situations that the sound table never came to are looked at before a mutant counts as surviving."""
+
+
+Verdict = Literal["lawless", "refused", "survives"]
+"""It breaks a law; the table's own checks refuse it at import; it breaks nothing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -191,10 +195,10 @@ class Judge:
         self.flow = world.flow
         self._sound = SoundTable(by_amount(world))
 
-    def caught_by(self, mutation: Mutation) -> str | None:
-        """The first law that the mutant breaks, or what the table's own checks say; None: it survives."""
+    def verdict(self, mutation: Mutation) -> Verdict:
+        """What becomes of the mutant."""
         try:
             mutated = mutant(self.flow, mutation)
-        except UnsoundFlow as unsound:
-            return str(unsound)
-        return self._sound.fault_of(mutated, mutation.before)
+        except UnsoundFlow:
+            return "refused"
+        return "survives" if self._sound.fault_of(mutated, mutation.before) is None else "lawless"

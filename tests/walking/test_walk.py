@@ -9,7 +9,7 @@ import pytest
 from casework.shop import payments
 from state_machines.flows import FLOWS
 from tests.desk import Desk
-from tests.recording import HISTORIES, record
+from tests.recording import record
 from tests.telling import tell
 from tests.walking.driver import Driver
 from tests.walking.flows import HANDS, planner_of
@@ -76,5 +76,4 @@ async def walked(desk: Desk, plan: Plan) -> None:
     assert view.outcome == view.state == plan.state
     assert view.version == len(moves)
     await hands.require_whole(view)
-    if not list((HISTORIES / plan.flow.name).glob(f"{view.state}.*")):
-        await record(driver.case, view.state, plan.name)
+    await record(plan.flow.name, driver.case, view.state, plan.name)
