@@ -73,7 +73,7 @@ async def measure(results: Results, program: ServerProgram, given: argparse.Name
                 results.batch(paths[0].name, BY_UPDATE, number, taken)
                 for side in turn:
                     results.replay(side, number, len(histories[side].events), await replay_ms(histories[side]))
-                results.moves.append(moves_us(paths[0]))
+                results.moves.append(moves_us(given.flow))
                 print(f"round {number + 1} of {given.rounds} is done", file=sys.stderr)
             for side in SIDES:
                 results.memory[side] = await memory(here, paths[0], side, given.open_cases)

@@ -13,7 +13,7 @@ from collections import Counter
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from functools import cache
 from pathlib import Path as File
 from typing import Any
 
@@ -23,15 +23,14 @@ from temporalio.worker import Replayer
 
 from bench.paths import BARE_WORKFLOWS, Path
 from bench.worker_process import CPU, OPEN_CASES
-from casework.case import Actor
 from casework.converter import DATA_CONVERTER
-from casework.policy import load_policy
 from casework.server import EmbeddedServer
 from casework.shop.database import Database
 from casework.shop.staff import load_sample_if_empty
 from state_machines.flows import FLOWS
-from state_machines.roles import Automatic, Role
-from state_machines.table import Attempt, Refusal
+from state_machines.laws.exploring import AT, Step, by_amount
+from state_machines.laws.worlds import WORLDS
+from state_machines.table import Attempt, Move, Refusal
 from tests.orders import add_order
 from worker import WORKFLOWS, workflow_runner
 
@@ -259,11 +258,11 @@ async def memory(rig: Rig, path: Path, side: str, cases: int) -> Memory:
         RuntimeError: if the worker did not keep all of them.
 
     """
-    one_at_a_time = asyncio.Semaphore(AT_ONCE)
+    starting = asyncio.Semaphore(AT_ONCE)
     async with rig.worker(f"memory-{side}") as worker:
 
         async def open_one(order: str) -> Handle:
-            async with one_at_a_time:
+            async with starting:
                 handle = await rig.open(path, side, worker, order)
                 await _next(handle.fetch_history_events(wait_new_event=True), EventType.EVENT_TYPE_TIMER_STARTED)
                 return handle
@@ -305,36 +304,38 @@ async def replay_ms(history: WorkflowHistory, times: int = 10) -> float:
     return 1000 * (time.perf_counter() - begun) / times
 
 
-def moves_us(path: Path, times: int = 50) -> dict[str, float]:
+def moves_us(flow: str, times: int = 50) -> dict[str, float]:
     """How long the machine takes for a move, by row of the flow's table, in microseconds: the median of many tries.
 
-    Asked is what a running case asks: `fire`, which tries the rows in their order, and `take`, which makes the move.
-    Where the row's own guard does not hold for the path's order, it is the row that is taken instead, or the refusal.
+    Asked is what a running case asks, in a situation in which the row is taken: `fire`, which tries the rows in their
+    order, and `take`, which makes the move.
     """
-    flow = FLOWS[path.flow]
-    fresh = flow.case_type.initial(
-        flow.start_type.model_validate(path.start_of("330000000001")),
-        flow=flow.name,
-        state=flow.initial,
-        case_id=f"{flow.name}-330000000001",
-        run_id="run",
-        at=datetime.now(UTC),
-    )
-    fresh.policy = flow.figures_type.model_validate(load_policy(None).for_flow(flow.name))
-    fresh.amount_fen = path.price_fen
+    machine = FLOWS[flow]
     took: dict[str, float] = {}
-    for row in flow.moves:
-        for who in row.who:
-            person = Actor(staff_id="somebody.1", grants={who: None}) if isinstance(who, Role) else None
-            automatic = who if isinstance(who, Automatic) else None
-            tries: list[int] = []
-            for _ in range(times):
-                case = fresh.model_copy(deep=True, update={"state": row.source})
-                attempt = Attempt(case, row.trigger, case.opened_at, person, automatic)
-                begun = time.perf_counter_ns()
-                moved = flow.fire(attempt)
-                if not isinstance(moved, Refusal):
-                    flow.take(moved, attempt)
-                tries.append(time.perf_counter_ns() - begun)
-            took[f"{row.trigger}: {row.source} to {row.dest} by {who.value}"] = statistics.median(tries) / 1000
+    for row, step in _steps_by_row(flow).items():
+        event = step.event
+        tries: list[int] = []
+        for _ in range(times):
+            case = step.start.case.model_copy(deep=True)
+            if event.happening is not None:
+                event.happening.learn(case)
+            attempt = Attempt(case, event.trigger, AT, event.actor, event.automatic, event.message)
+            begun = time.perf_counter_ns()
+            moved = machine.fire(attempt)
+            if not isinstance(moved, Refusal):
+                machine.take(moved, attempt)
+            tries.append(time.perf_counter_ns() - begun)
+            if moved is not row:
+                raise RuntimeError(f"{row.trigger} from {row.source} was not taken")
+        took[f"{row.trigger}: {row.source} to {row.dest}"] = statistics.median(tries) / 1000
     return took
+
+
+@cache
+def _steps_by_row(flow: str) -> dict[Move[Any], Step[Any]]:
+    """For each row a step that takes it, as the laws' explorer finds it."""
+    steps: dict[Move[Any], Step[Any]] = {}
+    for step in by_amount(WORLDS[flow]).steps():
+        if step.moved is not None:
+            steps.setdefault(step.moved, step)
+    return steps

@@ -12,7 +12,6 @@ from casework.case import CaseView
 from casework.money import LineQuantity
 from casework.shop import outside, payments
 from casework.shop.payments import LedgerEntry
-from casework.shop.tables import ClaimRow, FlagWishRow, HoldRow
 from state_machines.laws.refund_before_shipping import WORLD
 from state_machines.laws.world import World
 from state_machines.refund_before_shipping import RefundCase
@@ -155,10 +154,7 @@ class RefundHands(Hands):
             await self.desk.end(self._other_case)
         paid = sum(entry.amount_fen for entry in self._ledger())
         assert paid - self._paid_besides_fen == (view.amount_fen if view.outcome in self.plan.flow.outcomes_pay else 0)
-        with self.desk.database.reading() as session:
-            for table in (HoldRow, ClaimRow, FlagWishRow):
-                left = session.query(table).filter_by(order_id=self.order_id).count()
-                assert left == 0, f"a row is left in {table.__name__}"
+        self.desk.require_whole(view)
 
     def _ledger(self) -> list[LedgerEntry]:
         with self.desk.database.reading() as session:
