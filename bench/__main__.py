@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import signal
 import sys
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -35,6 +36,8 @@ def main(arguments: list[str] | None = None) -> int:
     program = find_server_program(print)
     results = Results(about(program.version, given.flow, given.rounds, given.cases, given.alone))
     code = 0
+    # a shell that starts it in the background has it ignore Ctrl-C, and so do some machines that run tests
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     try:
         asyncio.run(measure(results, program, given))
     except KeyboardInterrupt:
