@@ -27,10 +27,8 @@ from tests.planted import MARK, found_in
 from tests.telling import FIGURES
 from tests.walking.driver import STAFF
 from worker import build_worker
-from workflows import case
 
-# a case continues as new after few messages, so that a test can see it; without a cache each of them takes a second
-case.WEIGHT_A_RUN = 60 if CACHED_WORKFLOWS else 40
+EVENTS_BEFORE_CONTINUING = 150
 REPLAY_TASK_TIMEOUT = "2s"
 """Without a cache Temporal's SDK may drop a workflow task where two cases run at once: its local activities are torn,
 and the server gives the task out again after the timeout, which is 10 s by default."""
@@ -74,10 +72,13 @@ async def env(kept_by_temporal: Path) -> AsyncIterator[WorkflowEnvironment]:
     async with await WorkflowEnvironment.start_time_skipping_v2(
         ts_config=TimeSkippingConfig(enabled=False),
         dev_server_existing_path=str(program.path),
+        # a case continues as new after few events, so that a test can see it
         dev_server_extra_args=[
             *SERVER_FLAGS,
             # in a file, so that it can be searched; nobody needs it after a power cut
             *("--sqlite-pragma", "synchronous=off", "--sqlite-pragma", "journal_mode=memory"),
+            "--dynamic-config-value",
+            f"limit.historyCount.suggestContinueAsNew={EVENTS_BEFORE_CONTINUING}",
             *(REPLAYING_FLAGS if CACHED_WORKFLOWS == 0 else ()),
             # everybody asks at once, where a test sends a case all that it must refuse
             "--dynamic-config-value",

@@ -57,16 +57,6 @@ SHOP_RETRIES = RetryPolicy(initial_interval=timedelta(milliseconds=100), maximum
 """The shop's own database comes back: a step on it is tried until it is done."""
 SHOP_TIMEOUT = timedelta(seconds=20)
 SHORTEST_WAIT = timedelta(milliseconds=1)
-WEIGHT_A_RUN = 300
-"""How many messages and moves a case takes before it continues as new; a long message counts as several.
-
-Counted here, and not asked of Temporal: where a task was played again, a replay is told another length. A message
-comes with about eight events and is at most `WEIGHT_BYTES` long for each that it counts, so that a run stays far below
-the 51,200 events and 50 MB at which Temporal ends it.
-"""
-WEIGHT_BYTES = 10_000
-TRY_AGAIN_AFTER = 5
-"""So many messages later it is tried again to continue as new, where one came in that moment."""
 TEMPORAL = "temporal"
 """Who acts when the case is cancelled through Temporal itself."""
 
@@ -100,10 +90,6 @@ class _Received:
     claimed_by: str = "unknown"
     content: str = ""
     """A digest of what it says, to tell a resend from another message under the same id."""
-    size: int = 0
-    """About how long it was, in bytes."""
-    repeats: bool = False
-    """It says again, under its id, what was said before: it only counts."""
     answer: Answer | None = None
 
     @property
@@ -139,8 +125,6 @@ class CaseWorkflow(Generic[CaseT]):
         self._waiting_for_answer: dict[str, _Received] = {}
         self._bad_start: str | None = None
         self._cancel_heard = False
-        self._weight = 0
-        """Of the messages and moves of this run, and of tries to continue as new: see `WEIGHT_A_RUN`."""
         self._published: dict[str, Any] = {}
         try:
             self._read_start(tuple(start))
@@ -187,11 +171,9 @@ class CaseWorkflow(Generic[CaseT]):
         if key is not None:
             first = self._waiting_for_answer.get(key)
             if first is not None and first.content == received.content:
-                self._inbox.append(_Received(name, received.at, received.seen, repeats=True))
                 return first
             known = self._bad_start is None and self.case.answers.get(key)
             if known and known.content == received.content:
-                self._inbox.append(_Received(name, received.at, received.seen, repeats=True))
                 received.answer = known
                 return received
             if first is not None or known:
@@ -203,7 +185,7 @@ class CaseWorkflow(Generic[CaseT]):
 
     def _parse(self, name: str, arguments: Sequence[Any]) -> _Received:
         seen = 0 if self._bad_start else self.case.version
-        received = _Received(trigger=name, at=workflow.now(), seen=seen, size=_size_of(arguments))
+        received = _Received(trigger=name, at=workflow.now(), seen=seen)
         try:
             given = json_object(tuple(arguments))
             by = given.get("by")
@@ -228,7 +210,7 @@ class CaseWorkflow(Generic[CaseT]):
     # --- handlers ---
 
     @workflow.signal(dynamic=True)
-    def unknown_signal(self, name: str, arguments: Sequence[RawValue]) -> None:
+    def unknown_signal(self, name: str, arguments: Sequence[RawValue]) -> None:  # noqa: ARG002 - the SDK gives them
         """A signal that the flow does not know is recorded, never buffered for ever."""
         known = len(name) <= 64 and name.isascii() and name.isidentifier() and not find_mobile_number(name)
         self._inbox.append(
@@ -237,7 +219,6 @@ class CaseWorkflow(Generic[CaseT]):
                 at=workflow.now(),
                 seen=0,
                 problem="there is no such trigger in this flow",
-                size=_size_of(arguments),
             )
         )
 
@@ -402,10 +383,10 @@ class CaseWorkflow(Generic[CaseT]):
         alarm = self._set_alarm(state)
         try:
             while case.version == here:
-                if self._weight >= WEIGHT_A_RUN:
-                    await self._continue_if_quiet()
-                elif self._inbox:
+                if self._inbox:
                     await self._answer_one()
+                elif workflow.info().is_continue_as_new_suggested() and workflow.all_handlers_finished():
+                    workflow.continue_as_new(args=[{"carried": case.model_dump(mode="json")}])
                 elif not alarm.done():
                     await self._message_or(alarm)
                 elif case.remind_at is not None:
@@ -416,19 +397,6 @@ class CaseWorkflow(Generic[CaseT]):
                     await self._move_by_itself(_deadline_of(state), Automatic.CLOCK)
         finally:
             alarm.cancel()
-
-    async def _continue_if_quiet(self) -> None:
-        """Go on in a new run, unless a message came meanwhile; then it is tried again after some more.
-
-        Nothing is under way while the timer runs, and a message that came before it rang is told before it rings: so a
-        replay sees the same inbox, and none is left behind. After a step on the shop it might not: there a replay may
-        be told the end of the step before a message that the history holds already.
-        """
-        await workflow.sleep(SHORTEST_WAIT, summary="continue as new")
-        await asyncio.sleep(0)  # a cancel that came with the timer is put into the inbox first
-        if not self._inbox and workflow.all_handlers_finished():
-            workflow.continue_as_new(args=[{"carried": self.case.model_dump(mode="json")}])
-        self._weight -= TRY_AGAIN_AFTER
 
     def _set_alarm(self, state: State) -> asyncio.Task[None]:
         """A timer for the reminder, or for the deadline where no reminder is to come.
@@ -467,7 +435,7 @@ class CaseWorkflow(Generic[CaseT]):
         """Between two pieces of work: call the case off if that was asked while one was under way."""
         here = self.case.version
         if self._is_working():  # a wait takes its messages in the order in which they came
-            asked = [one for one in self._inbox if one.trigger == CANCEL and one.problem is None and not one.repeats]
+            asked = [one for one in self._inbox if one.trigger == CANCEL and one.problem is None]
             for received in asked:
                 self._inbox.remove(received)
             self._cancels.extend(asked)
@@ -479,9 +447,6 @@ class CaseWorkflow(Generic[CaseT]):
 
     async def _answer_one(self) -> None:
         received = self._inbox.popleft()
-        if received.repeats:
-            self._weight += 1
-            return
         if received.trigger == CANCEL and received.problem is None and self._is_working():
             self._cancels.append(received)
             return
@@ -492,7 +457,6 @@ class CaseWorkflow(Generic[CaseT]):
 
     async def _answer(self, received: _Received, *, waited_for_work: bool = False) -> None:
         """Still this state? Who is it? May they? Does it move? Every way out of here gives an answer."""
-        self._weight += 1 + received.size // WEIGHT_BYTES
         try:
             if received.problem is not None:
                 raise Refused(received.problem)
@@ -623,7 +587,6 @@ class CaseWorkflow(Generic[CaseT]):
 
     async def _make_move(self, moved: Move[CaseT], attempt: Attempt[CaseT], *, by: str, why: str | None = None) -> None:
         case = self.case
-        self._weight += 1
         self.flow.take(moved, attempt)
         case.trail.append(
             TrailLine(
@@ -777,8 +740,7 @@ class CaseWorkflow(Generic[CaseT]):
         self._cancels.clear()
         while self._inbox:
             received = self._inbox.popleft()
-            if not received.repeats:
-                self._refuse(received, received.problem or "the case has ended")
+            self._refuse(received, received.problem or "the case has ended")
 
 
 def case_workflow(flow: Flow[Any]) -> Callable[[WorkflowT], WorkflowT]:
@@ -817,10 +779,6 @@ def _signal_handler(trigger: Trigger) -> Callable[..., None]:
 
     handle.__name__ = f"signal_{trigger.name}"
     return workflow.signal(name=trigger.name, description=description)(handle)
-
-
-def _size_of(arguments: Sequence[Any]) -> int:
-    return sum(len(one.payload.data) if isinstance(one, RawValue) else len(str(one)) for one in arguments)
 
 
 def _deadline_of(state: State) -> str:
