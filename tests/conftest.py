@@ -168,4 +168,4 @@ def casework(
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     """What was walked, refused and killed, and the seeds of what was left to chance."""
     for figure in FIGURES:
-        terminalreporter.write_line(figure)
+        terminalreporter.write_line(str(figure))

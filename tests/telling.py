@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-FIGURES: list[str] = []
+FIGURES: list[object] = []
 
 
-def tell(figure: str) -> None:
-    """Have a line shown at the end of the run."""
+def tell(figure: object) -> None:
+    """Have a line shown at the end of the run: what `figure` says of itself then."""
     FIGURES.append(figure)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Hashable, Iterator, MutableMapping, Sequence, Set
+from copy import copy
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any, Generic, NamedTuple, TypeVar
@@ -91,6 +92,10 @@ class Step(Generic[CaseT]):
     refused: str | None
     to: Situation[CaseT]
 
+    def pays_by_silence(self, flow: Flow[CaseT]) -> bool:
+        """Whether the clock leads to where money leaves."""
+        return self.moved is not None and self.event.automatic is Automatic.CLOCK and flow.states[self.moved.dest].pays
+
 
 def way_to(situation: Situation[CaseT]) -> list[Step[CaseT]]:
     """The steps of a shortest way from an opening."""
@@ -99,6 +104,22 @@ def way_to(situation: Situation[CaseT]) -> list[Step[CaseT]]:
         steps.append(situation.came)
         situation = situation.came.start
     return steps[::-1]
+
+
+def that_can_end(situations: Sequence[Situation[CaseT]], flow: Flow[CaseT]) -> set[int]:
+    """Those of the situations, by identity, that can come to an end by way of these situations alone."""
+    into: dict[int, list[Situation[CaseT]]] = {}
+    for one in situations:
+        for step in one.steps:
+            into.setdefault(id(step.to), []).append(one)
+    frontier = [one for one in situations if flow.is_final(one.case.state)]
+    reached = {id(one) for one in frontier}
+    while frontier:
+        for before in into.get(id(frontier.pop()), ()):
+            if id(before) not in reached:
+                reached.add(id(before))
+                frontier.append(before)
+    return reached
 
 
 def _states_before(flow: Flow[Any], comes: Callable[[Move[Any]], bool]) -> set[str]:
@@ -130,7 +151,6 @@ class Explorer(Generic[CaseT]):
         world: World[CaseT],
         people: Sequence[Person],
         *,
-        flow: Flow[CaseT] | None = None,
         one_role_each: bool = False,
     ) -> None:
         """Explore nothing yet.
@@ -138,13 +158,12 @@ class Explorer(Generic[CaseT]):
         Args:
             world: what happens outside the table.
             people: everybody who is tried for each trigger.
-            flow: another table, to be tried in the same world.
             one_role_each: nobody here asks in two roles or has a part in the request, so who acted before is all one.
 
         """
         self.world = world
         self.people = people
-        self.flow = flow or world.flow
+        self.flow = world.flow
         self._happenings: dict[tuple[str, str | None], list[Happening[CaseT]]] = {}
         for one in world.happenings:
             # the world's own table says where: another table that is tried in it does not change the world
@@ -155,15 +174,15 @@ class Explorer(Generic[CaseT]):
         self._asked: dict[Hashable, Event[CaseT]] = {}
         people_count = set[str]() if one_role_each else _states_before(self.flow, lambda row: row.trigger in FOUR_EYES)
         self._people_count = people_count
+        where_known = self._where_known()
         self._known_in = {
-            state: [known.read for known, states in self._where_known() if state in states]
-            for state in self.flow.states
+            state: [known.read for known, states in where_known if state in states] for state in self.flow.states
         }
 
     def like(self, flow: Flow[CaseT]) -> Explorer[CaseT]:
         """An explorer of another table in the same world, which tells situations apart as this one does."""
-        other = Explorer(self.world, self.people, flow=flow)
-        other._people_count, other._known_in, other._asked = self._people_count, self._known_in, self._asked
+        other = copy(self)
+        other.flow, other.situations = flow, {}
         return other
 
     def _where_known(self) -> list[tuple[Known[CaseT], Set[str]]]:
@@ -174,6 +193,11 @@ class Explorer(Generic[CaseT]):
             else (known, everywhere)
             for known in self.world.known
         ]
+
+    def explore(self) -> None:
+        """Go everywhere."""
+        for _ in self.steps():
+            pass
 
     def steps(self) -> Iterator[Step[CaseT]]:
         """Every step from every situation that can be reached, nearest first."""

@@ -7,7 +7,7 @@ from typing import Any, TypeVar
 
 from casework.case import Case
 from state_machines.common import CANCEL
-from state_machines.laws.exploring import FOUR_EYES, Explorer, Situation, Step, way_to
+from state_machines.laws.exploring import FOUR_EYES, Explorer, Step, that_can_end, way_to
 from state_machines.roles import Automatic
 from state_machines.table import StateKind
 
@@ -34,7 +34,7 @@ def faults_of_step(explorer: Explorer[CaseT], step: Step[CaseT]) -> Iterator[str
         if event.automatic is Automatic.CLOCK or (event.happening is not None and working):
             yield f"nothing leads on from {before.case.state}: {step.refused}"
         return
-    if event.automatic is Automatic.CLOCK and explorer.flow.states[moved.dest].pays:
+    if step.pays_by_silence(explorer.flow):
         if (moved.trigger, moved.source) not in world.silent:
             yield f"silence pays by {moved.trigger} in {moved.source}, which flows.md does not name"
         elif not world.asked_for(before.case):
@@ -69,20 +69,9 @@ def faults_of_step(explorer: Explorer[CaseT], step: Step[CaseT]) -> Iterator[str
 
 def _without_end(explorer: Explorer[CaseT]) -> Iterator[str]:
     """Every situation from which no end can be reached; one sentence a state."""
-    into: dict[int, list[Situation[CaseT]]] = {}
-    can_end: list[Situation[CaseT]] = []
-    for situation in explorer.situations.values():
-        for step in situation.steps:
-            into.setdefault(id(step.to), []).append(situation)
-        if explorer.flow.is_final(situation.case.state):
-            can_end.append(situation)
-    reached = {id(one) for one in can_end}
-    while can_end:
-        for before in into.get(id(can_end.pop()), ()):
-            if id(before) not in reached:
-                reached.add(id(before))
-                can_end.append(before)
-    stuck = {one.case.state for one in explorer.situations.values() if id(one) not in reached}
+    situations = list(explorer.situations.values())
+    can_end = that_can_end(situations, explorer.flow)
+    stuck = {one.case.state for one in situations if id(one) not in can_end}
     yield from (f"{state} can come to no end" for state in sorted(stuck))
 
 

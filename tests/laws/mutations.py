@@ -7,8 +7,8 @@ from collections.abc import Hashable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
-from state_machines.laws.exploring import Explorer, Situation, Step, by_amount
-from state_machines.laws.laws import faults, faults_of_step
+from state_machines.laws.exploring import Situation, Step, by_amount, that_can_end
+from state_machines.laws.laws import faults_of_step
 from state_machines.laws.world import World
 from state_machines.roles import Automatic, Role
 from state_machines.table import Flow, Move, StateKind, UnsoundFlow, Who
@@ -115,11 +115,20 @@ def mutants_without_four_eyes(flow: Flow[Any]) -> Iterator[tuple[str, Flow[Any]]
 class SoundTable:
     """The exploration of the sound table, kept so that a mutant is explored only where it can differ."""
 
-    def __init__(self, explorer: Explorer[Any]) -> None:
+    def __init__(self, world: World[Any]) -> None:
         """Explore it all."""
-        self.explorer = explorer
-        self.faults = list(faults(explorer))
+        self.flow = world.flow
+        self.explorer = by_amount(world)
+        self.explorer.explore()
         self._can_end: dict[str, set[int]] = {}
+
+    def verdict(self, mutation: Mutation) -> Verdict:
+        """What becomes of the mutant."""
+        try:
+            mutated = mutant(self.flow, mutation)
+        except UnsoundFlow:
+            return "refused"
+        return "survives" if self.fault_of(mutated, mutation.before) is None else "lawless"
 
     def situations_in(self, state: str) -> list[Situation[Any]]:
         """Every situation of a case in the state."""
@@ -128,19 +137,8 @@ class SoundTable:
     def can_end_without(self, state: str) -> set[int]:
         """The situations, by identity, that can come to an end and not pass through the state."""
         if state not in self._can_end:
-            situations = [one for one in self.explorer.situations.values() if one.case.state != state]
-            into: dict[int, list[Situation[Any]]] = {}
-            for one in situations:
-                for step in one.steps:
-                    into.setdefault(id(step.to), []).append(one)
-            found = [one for one in situations if self.explorer.flow.is_final(one.case.state)]
-            reached = {id(one) for one in found}
-            while found:
-                for before in into.get(id(found.pop()), ()):
-                    if id(before) not in reached:
-                        reached.add(id(before))
-                        found.append(before)
-            self._can_end[state] = reached
+            others = [one for one in self.explorer.situations.values() if one.case.state != state]
+            self._can_end[state] = that_can_end(others, self.flow)
         return self._can_end[state]
 
     def fault_of(self, mutated: Flow[Any], row: Move[Any]) -> str | None:
@@ -176,7 +174,7 @@ class SoundTable:
         self, state: str, situations: Sequence[Situation[Any]], steps: dict[int, list[Step[Any]]]
     ) -> str | None:
         reached = set(self.can_end_without(state))
-        reached.update(id(one) for one in situations if self.explorer.flow.is_final(one.case.state))
+        reached.update(id(one) for one in situations if self.flow.is_final(one.case.state))
         left = list(situations)
         while True:
             more = [one for one in left if id(one) in reached or any(id(s.to) in reached for s in steps[id(one)])]
@@ -185,20 +183,3 @@ class SoundTable:
             reached.update(map(id, more))
             left = [one for one in left if id(one) not in reached]
         return f"{left[0].case.state} can come to no end" if left else None
-
-
-class Judge:
-    """Says whether a mutant of a flow is caught, and by what."""
-
-    def __init__(self, world: World[Any]) -> None:
-        """Explore the sound table."""
-        self.flow = world.flow
-        self._sound = SoundTable(by_amount(world))
-
-    def verdict(self, mutation: Mutation) -> Verdict:
-        """What becomes of the mutant."""
-        try:
-            mutated = mutant(self.flow, mutation)
-        except UnsoundFlow:
-            return "refused"
-        return "survives" if self._sound.fault_of(mutated, mutation.before) is None else "lawless"

@@ -17,6 +17,7 @@ from temporalio.service import RPCError, RPCStatusCode
 from casework.case import CaseView
 from casework.client import CaseworkClient
 from tests.desk import CACHED_WORKFLOWS, Desk, Handle
+from tests.telling import tell
 
 SEED = int(os.environ.get("CASEWORK_TEST_SEED") or secrets.randbelow(10**9))
 """Of the small differences in when the two sides start: the same seed repeats them, the machine's own it cannot."""
@@ -27,8 +28,6 @@ FIRST_STEP, SHORTEST_STEP, LONGEST_STEP = 0.016, 0.001, 0.5
 JITTER = 0.002
 
 AnswerT = TypeVar("AnswerT")
-RACES: list[Race] = []
-"""All that were run, for the report at the end."""
 
 
 class Race:
@@ -45,7 +44,12 @@ class Race:
         self._first, self._second = sides
         self._random = random.Random(f"{SEED} {name}")  # noqa: S311 - when a side starts is no secret
         self._lead, self._step, self._last = 0.0, FIRST_STEP, ""
-        RACES.append(self)
+        tell(self)
+
+    def __str__(self) -> str:
+        """Who won how often, and how to run it again."""
+        won = ", ".join(f"{side} {times}" for side, times in sorted(self.won.items()))
+        return f"race of {self.name}: {won} (CASEWORK_TEST_SEED={SEED})"
 
     def rounds(self) -> Iterator[tuple[float, float]]:
         """When each side starts, in seconds from now, round by round; afterwards both must have won.
