@@ -18,5 +18,14 @@ class RefundDue(BaseModel):
     lines: list[LineQuantity]
 
 
-Due = RefundDue
+class RebateDue(BaseModel):
+    """What brings the price of what is left of an order down to the approved one, in fen with postage."""
+
+    model_config = ConfigDict(frozen=True)
+
+    kind: Literal["rebate"] = "rebate"
+    price_fen: int
+
+
+Due = RefundDue | RebateDue
 """Any of them; a flow that pays for something else adds its kind here and to `casework.shop.dues.reckon_due`."""

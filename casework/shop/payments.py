@@ -17,7 +17,7 @@ from typing import Literal
 from sqlalchemy import func, or_, select
 from sqlalchemy.orm import Session
 
-from casework.dues import Due
+from casework.dues import Due, RebateDue, RefundDue
 from casework.money import LineQuantity, format_yuan, part_of_line
 from casework.shop.amounts import (
     POSTAGE,
@@ -121,7 +121,7 @@ def pay(
     if known is not None:
         return PayResult("already_paid", known.reference, known.amount_fen, total)
     if total == 0:
-        return PayResult("already_paid", None, _sent_for(session, order, _lines_of(what), owed, case_id), 0)
+        return PayResult("already_paid", None, _sent(session, order, what, owed, case_id), 0)
     if _goods_are_out(session, order_id, what):
         return PayResult("left", None, 0, total)
     if total != amount_fen:
@@ -220,7 +220,7 @@ def audit(session: Session) -> list[str]:
 def _audit_order(session: Session, order: OrderRow) -> list[str]:
     lines = line_rows(session, order.id)
     done = accounts(session, order.id)
-    paid = paid_shares(order, lines)
+    paid = paid_shares(order, lines, done)
     quantities = {POSTAGE: 1, **{line.number: line.quantity for line in lines}}
     found: list[str] = []
     if done.total_fen > order.paid_fen:
@@ -293,14 +293,20 @@ def _write(
     tell_of_refund(session, order.id, at=at, but=case_id)
 
 
-def _lines_of(what: Due) -> list[LineQuantity]:
-    return what.lines
-
-
 def _goods_are_out(session: Session, order_id: str, what: Due) -> bool:
     """Whether a line of a refund before shipping has left and is not back."""
-    numbers = {one.line for one in what.lines} if what.kind == "refund" else set[int]()
+    numbers = {one.line for one in what.lines} if isinstance(what, RefundDue) else set[int]()
     return any(row.place == "shipped" for row in line_rows(session, order_id) if row.number in numbers)
+
+
+def _sent(session: Session, order: OrderRow, what: Due, owed: Reckoning, case_id: str) -> int:
+    """What the buyer has of it already, in fen."""
+    match what:
+        case RefundDue():
+            return _sent_for(session, order, what.lines, owed, case_id)
+        case RebateDue():
+            of_case = select(func.coalesce(func.sum(LedgerRow.amount_fen), 0)).where(LedgerRow.case_id == case_id)
+            return int(session.scalar(of_case) or 0)
 
 
 def _sent_for(session: Session, order: OrderRow, lines: Sequence[LineQuantity], owed: Reckoning, case_id: str) -> int:
@@ -310,7 +316,7 @@ def _sent_for(session: Session, order: OrderRow, lines: Sequence[LineQuantity], 
     """
     rows = line_rows(session, order.id)
     done = accounts(session, order.id)
-    shares = paid_shares(order, rows)
+    shares = paid_shares(order, rows, done)
     claims = claims_of(session, order.id, case_id)
     asked = {one.line for one in lines}
     sent = sum(entry.amount_fen for entry in owed.from_loose)
