@@ -12,6 +12,7 @@ from temporalio.client import Client
 from temporalio.worker import Interceptor, Worker
 from temporalio.worker.workflow_sandbox import SandboxedWorkflowRunner, SandboxRestrictions
 
+from activities.bulk_orders import BulkOrderActivities
 from activities.cases import CaseActivities
 from activities.courier import CourierActivities
 from activities.messages import MessageActivities
@@ -25,9 +26,10 @@ from casework.names import TASK_QUEUE
 from casework.policy import Policy, load_policy
 from casework.settings import Settings
 from casework.shop.database import Database
+from workflows.bulk_order import BulkOrder
 from workflows.refund_before_shipping import RefundBeforeShipping
 
-WORKFLOWS = [RefundBeforeShipping]
+WORKFLOWS = [RefundBeforeShipping, BulkOrder]
 
 PASSED_THROUGH = (
     # one copy of what is pure, or only referred to: the workflow classes alone are loaded in the sandbox
@@ -70,6 +72,7 @@ def build_worker(
     staff = StaffActivities(database)
     orders = OrderActivities(database)
     payments = PaymentActivities(database)
+    bulk_orders = BulkOrderActivities(database)
     courier = CourierActivities(database)
     messages = MessageActivities(database)
     return Worker(
@@ -91,6 +94,18 @@ def build_worker(
             orders.restore,
             payments.pay,
             payments.record_paid_by_hand,
+            bulk_orders.screen_bulk,
+            bulk_orders.read_bulk,
+            bulk_orders.gather_talk,
+            bulk_orders.forget_review,
+            bulk_orders.note_reviewed,
+            bulk_orders.hold_bulk,
+            bulk_orders.let_bulk_go,
+            bulk_orders.approve_price,
+            bulk_orders.change_price,
+            bulk_orders.close_bulk,
+            bulk_orders.free_lines,
+            bulk_orders.leave_red,
             courier.intercept,
             messages.post_messages,
         ],

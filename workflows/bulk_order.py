@@ -165,7 +165,7 @@ class BulkOrder(PayingWorkflow[BulkCase]):
 
     def offering_list_price(self) -> list[Post]:
         """No discount is no loss of the sale: the buyer is asked whether the list price will do."""
-        return self._each_time(self.to_buyer("bulk.list_price"))
+        return self.to_buyer("bulk.list_price")
 
     async def begin_following(self) -> None:
         """Let the shipment go; what has changed since it was reviewed is not let go, but reviewed again."""
@@ -177,17 +177,15 @@ class BulkOrder(PayingWorkflow[BulkCase]):
     def following(self) -> list[Post]:
         """It ships, and the specialist follows it until the buyer has confirmed."""
         case = self.case
-        if case.approved_fen is None:
+        if case.approved_fen is None or case.standing is None:
             return []
-        if case.paid_fen:
-            return self._each_time(self.to_buyer("bulk.rebated", amount=yuan(case.paid_fen)), case.judged)
-        if case.standing is not None and not case.standing.paid:
-            return self._each_time(self.to_buyer("bulk.price_changed", amount=yuan(case.approved_fen)), case.judged)
-        return []
+        if not case.standing.paid:
+            return self._once_an_amount("bulk.price_changed", case.approved_fen)
+        return self._once_an_amount("bulk.rebated", case.paid_fen) if case.paid_fen else []
 
     def chasing(self) -> list[Post]:
         """The buyer has not confirmed in time: the specialist asks."""
-        return self._each_time(self.to_buyer("bulk.please_confirm"))
+        return self.to_buyer("bulk.please_confirm")
 
     def disputed(self) -> list[Post]:
         """The platform judges; the store manager says how it goes on."""
@@ -208,7 +206,7 @@ class BulkOrder(PayingWorkflow[BulkCase]):
         case = self.case
         case.ship_alarmed = True
         roles = dict.fromkeys([*self.flow.states[case.state].expects, Role.BULK_SPECIALIST])
-        await self.post([self._task("bulk.ship_alarm", role, **self._deadline()) for role in roles])
+        await self._post([self._task("bulk.ship_alarm", role, **self._deadline()) for role in roles])
 
     # --- what is checked with, or written to, the shop when a message is accepted ---
 
@@ -391,7 +389,9 @@ class BulkOrder(PayingWorkflow[BulkCase]):
         post = self.to_staff(template, role, **given)
         return post.model_copy(update={"purpose": f"{post.purpose}.{role}.{case.version}"})
 
-    def _each_time(self, posts: list[Post], time: int | None = None) -> list[Post]:
-        """What is said again, each time that it comes to it."""
-        number = self.case.version if time is None else time
-        return [post.model_copy(update={"purpose": f"{post.purpose}.{number}"}) for post in posts]
+    def _once_an_amount(self, template: str, fen: int) -> list[Post]:
+        """What is told again only with another amount: the same order may come to its price twice."""
+        return [
+            post.model_copy(update={"purpose": f"{post.purpose}.{fen}"})
+            for post in self.to_buyer(template, amount=yuan(fen))
+        ]
