@@ -6,16 +6,17 @@ order through to the buyer's confirmation, or end it at once. From the pre-sales
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 from decimal import Decimal
 from typing import Annotated, Literal, Self
+from zoneinfo import ZoneInfo
 
 from pydantic import BeforeValidator, Field, StrictInt, model_validator
 
 from casework.case import CaseFigures, PayingCase, Start
 from casework.messages import Day, Fen, Message, MessageWithReason, Reference
 from casework.policy import BulkOrderPolicy
-from casework.rules.bulk import Sign, confirmation_due, may_grant, parse_percent
+from casework.rules.bulk import Sign, confirmation_due, may_grant, parse_percent, record_signs
 from casework.standing import BulkStanding
 from state_machines.common import (
     CANCEL,
@@ -128,6 +129,22 @@ class BulkCase(PayingCase[BulkFigures]):
     def asks_discount(self) -> bool:
         """Whether a discount is asked."""
         return self.discount_percent > 0
+
+
+def risk_signs(case: BulkCase) -> list[Sign]:
+    """What speaks of a malicious claim, by what is known so far: it advises people, and never decides.
+
+    The dossier's word on the buyer's record counts before the shop's.
+    """
+    registered = case.buyer_registered_on or case.shop_registered_on
+    purchases = case.shop_purchases if case.buyer_purchases is None else case.buyer_purchases
+    signs = record_signs(
+        None if registered is None else date.fromisoformat(registered),
+        purchases,
+        on=case.opened_at.astimezone(ZoneInfo(case.figures.shop.timezone)).date(),
+        young_account_days=case.figures.flow.young_account_days,
+    )
+    return list(dict.fromkeys([*signs, *case.talk_signs]))
 
 
 # --- messages ---
@@ -454,9 +471,7 @@ BULK_ORDER: Flow[BulkCase] = Flow(
             "following",
             "跟进订单",
             "following the order",
-            deadline=Deadline(
-                "confirmation_overdue", "confirmation", counts_from=confirmation_counts_from, quiet=True
-            ),
+            deadline=Deadline("confirmation_overdue", "confirmation", counts_from=confirmation_counts_from, quiet=True),
             expects=(SPECIALIST,),
         ),
         wait(

@@ -6,7 +6,6 @@ from __future__ import annotations
 
 from datetime import date, datetime
 from typing import Any, cast
-from zoneinfo import ZoneInfo
 
 from temporalio import workflow
 
@@ -19,9 +18,9 @@ from activities.bulk_orders import (
     ScreenStep,
 )
 from activities.orders import OrderActivities, SettleStep
-from casework.details import local_time
+from casework.details import local_day, local_time
 from casework.dues import RebateDue
-from casework.rules.bulk import Sign, is_bulk, record_signs, ship_alarm_at
+from casework.rules.bulk import is_bulk, ship_alarm_at
 from casework.standing import BulkStanding
 from casework.templates import Post, yuan
 from state_machines.bulk_order import (
@@ -31,6 +30,7 @@ from state_machines.bulk_order import (
     ChangeAmount,
     PassLegalReview,
     SubmitDossier,
+    risk_signs,
 )
 from state_machines.roles import Automatic, Role
 from state_machines.table import Attempt
@@ -61,9 +61,7 @@ class BulkOrder(PayingWorkflow[BulkCase]):
         case = self.case
         screened = await self.in_shop(
             BulkOrderActivities.screen_bulk,
-            ScreenStep(
-                **self.step().model_dump(), chat_id=case.chat_id, risk_words=list(case.figures.flow.risk_words)
-            ),
+            ScreenStep(**self.step().model_dump(), chat_id=case.chat_id, risk_words=list(case.figures.flow.risk_words)),
             "hold the shipment, gather the buyer's record",
         )
         case.shop_registered_on, case.shop_purchases = screened.registered_on, screened.purchases
@@ -82,9 +80,7 @@ class BulkOrder(PayingWorkflow[BulkCase]):
     def compiling(self) -> list[Post]:
         """The specialist puts together what the review needs."""
         case, figures = self.case, self.case.figures.flow
-        size = is_bulk(
-            case.pieces, case.amount_fen, min_pieces=figures.min_pieces, min_total_fen=figures.min_total_fen
-        )
+        size = is_bulk(case.pieces, case.amount_fen, min_pieces=figures.min_pieces, min_total_fen=figures.min_total_fen)
         return [
             self._task(
                 "bulk.compile",
@@ -338,24 +334,12 @@ class BulkOrder(PayingWorkflow[BulkCase]):
         return await self.open_case("refund-before-shipping", fields)
 
     def _require_past(self, registered_on: date, at: datetime) -> None:
-        if registered_on > self._day(at):
+        if registered_on > local_day(self.case, at):
             raise Refused("buyer_registered_on is a day that is still to come")
-
-    def _day(self, at: datetime) -> date:
-        return at.astimezone(ZoneInfo(self.case.figures.shop.timezone)).date()
 
     def _signs(self) -> str:
         """The risk signs, as words for people; they advise, and never decide."""
-        case = self.case
-        registered = case.buyer_registered_on or case.shop_registered_on
-        purchases = case.shop_purchases if case.buyer_purchases is None else case.buyer_purchases
-        signs: list[Sign] = record_signs(
-            None if registered is None else date.fromisoformat(registered),
-            purchases,
-            on=self._day(case.opened_at),
-            young_account_days=case.figures.flow.young_account_days,
-        )
-        return ", ".join(dict.fromkeys([*signs, *case.talk_signs])) or "-"
+        return ", ".join(risk_signs(self.case)) or "-"
 
     def _deadline(self) -> dict[str, str]:
         case = self.case

@@ -62,9 +62,7 @@ def talk_signs(texts: Iterable[str], risk_words: Sequence[str]) -> list[Sign]:
     return signs
 
 
-def record_signs(
-    registered_on: date | None, purchases: int | None, *, on: date, young_account_days: int
-) -> list[Sign]:
+def record_signs(registered_on: date | None, purchases: int | None, *, on: date, young_account_days: int) -> list[Sign]:
     """What a buyer's record speaks of: a young account, no earlier purchases. What is not known is no sign.
 
     Source: flows.md 4, "young account, no purchases".

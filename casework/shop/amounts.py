@@ -101,9 +101,7 @@ def paid_shares(order: OrderRow, lines: Sequence[LineRow], done: Accounts) -> di
     by_line = shares(order.paid_fen - postage, [line.price_fen * line.quantity for line in lines])
     return {
         POSTAGE: postage,
-        **{
-            line.number: share - done.rebates.get(line.number, 0) for line, share in zip(lines, by_line, strict=True)
-        },
+        **{line.number: share - done.rebates.get(line.number, 0) for line, share in zip(lines, by_line, strict=True)},
     }
 
 

@@ -29,9 +29,7 @@ def _rebate(session: Session, order: OrderRow, due: RebateDue) -> Reckoning:
         return Reckoning([], [])
     rows, done = line_rows(session, order.id), accounts(session, order.id)
     paid = paid_shares(order, rows, done)
-    left = [
-        max(0, paid[row.number] - done.fen.get(row.number, 0)) if pieces_left(row, done) else 0 for row in rows
-    ]
+    left = [max(0, paid[row.number] - done.fen.get(row.number, 0)) if pieces_left(row, done) else 0 for row in rows]
     difference = min(max(0, order.paid_fen - done.total_fen - due.price_fen), sum(left))
     by_line = zip(rows, spread(difference, left), strict=True)
     return Reckoning([LedgerLine(row.number, 0, fen) for row, fen in by_line if fen], [])

@@ -176,6 +176,7 @@ HAPPENINGS: list[Happening[BulkCase]] = [
         states=("following",),
         learn=lambda case: _standing(case, differs=True, held=False, can_be_held=False),
         possible=_has_shipped,
+        for_people=False,
     ),
     Happening("the order is still there", "order_gone"),
     Happening("the order is closed or refunded", "order_gone", learn=lambda case: _standing(case, gone=True)),
@@ -185,6 +186,7 @@ HAPPENINGS: list[Happening[BulkCase]] = [
         states=("following",),
         learn=lambda case: _standing(case, held=False, can_be_held=False, all_shipped=True, last_shipped_at=AT),
         possible=_may_ship,
+        for_people=False,
     ),
     Happening(
         "all of it ships late",
@@ -192,6 +194,7 @@ HAPPENINGS: list[Happening[BulkCase]] = [
         states=("following",),
         learn=lambda case: _standing(case, held=False, can_be_held=False, all_shipped=True, last_shipped_at=CLOCK_AT),
         possible=_may_ship,
+        for_people=False,
     ),
     Happening(
         "the trade is finished",
@@ -199,6 +202,7 @@ HAPPENINGS: list[Happening[BulkCase]] = [
         states=WATCHED,
         learn=lambda case: _standing(case, finished=True),
         possible=_has_shipped,
+        for_people=False,
     ),
 ]
 

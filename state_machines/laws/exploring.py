@@ -141,7 +141,7 @@ def by_amount(world: World[CaseT]) -> Explorer[CaseT]:
 def by_person(world: World[CaseT]) -> Explorer[CaseT]:
     """Everybody in every role, where the amount stays as it was: what the law of four eyes is about."""
     openings = [one for one in world.openings if one.for_people]
-    happenings = [one for one in world.happenings if not one.changes_amount]
+    happenings = [one for one in world.happenings if one.for_people and not one.changes_amount]
     return Explorer(replace(world, openings=openings, happenings=happenings), CAST)
 
 

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from functools import cache
 
+from tests.walking.bulk_order import BulkHands
 from tests.walking.driver import PEOPLE, Hands
 from tests.walking.planner import Planner
 from tests.walking.refund_before_shipping import RefundHands
 
-HANDS: dict[str, type[Hands]] = {hands.world.flow.name: hands for hands in (RefundHands,)}
+HANDS: dict[str, type[Hands]] = {hands.world.flow.name: hands for hands in (RefundHands, BulkHands)}
 
 
 @cache
