@@ -49,7 +49,7 @@ class Gathered(BaseModel):
 
 
 class LetGo(BaseModel):
-    """Whether the shipment was let go (it is not, where the order is no longer what was reviewed), and how it stands."""
+    """Whether the shipment was let go (not where the order is no longer what was reviewed), and how it stands."""
 
     let_go: bool
     standing: BulkStanding

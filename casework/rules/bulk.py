@@ -1,5 +1,6 @@
-"""The rules of flow 4, bulk orders: what is bulk, what speaks of a malicious claim, which discount whom, what remains to
-be paid. Pure; money is whole fen, percents are decimals, never floats.
+"""The rules of flow 4, bulk orders: what is bulk, what speaks of a malicious claim, which discount, what price.
+
+Pure; money is whole fen, percents are decimals, never floats.
 
 Whether an order is bulk, and the risk signs, advise people; they never decide.
 """

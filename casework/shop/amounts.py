@@ -75,9 +75,11 @@ def accounts(session: Session, order_id: str) -> Accounts:
         if line == RETURN_POSTAGE:
             continue
         total += int(amount)
+        if line is None:
+            continue
         if rebate:
             rebates[line] = int(amount)
-        elif line is not None:
+        else:
             pieces[line], fen[line] = int(quantity), int(amount)
     return Accounts(pieces, fen, total, total - sum(fen.values()) - sum(rebates.values()), rebates)
 

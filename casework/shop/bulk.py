@@ -1,4 +1,4 @@
-"""Bulk orders in the shop: what the review is told, what was reviewed, holding all of it, and the price that is changed.
+"""Bulk orders in the shop: what the review is told, what was reviewed, holding all of it, and changing the price.
 
 What was reviewed is kept as a fingerprint, and never leaves the shop: an address can be guessed from one.
 """

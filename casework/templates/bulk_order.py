@@ -64,7 +64,8 @@ STAFF: dict[str, Label] = {
         "工单 {case_id} 待法务审核,金额 {amount} 元,截止 {due}。{dossier_zh};账号注册 {registered_on},"
         "以往订单 {purchases};资料 {documents};风险提示(仅供参考):{signs}。",
         "Case {case_id} waits for the legal review, {amount} yuan, until {due}. The dossier is {dossier_en}; account "
-        "registered {registered_on}, earlier orders {purchases}; documents {documents}; risk signs, as advice: {signs}.",
+        "registered {registered_on}, earlier orders {purchases}; documents {documents}. Risk signs, as advice: "
+        "{signs}.",
     ),
     "bulk.judge_price": Label(
         "工单 {case_id} 待定价:买家要求优惠 {percent}%,金额 {amount} 元,截止 {due}。",

@@ -16,7 +16,6 @@ from state_machines.bulk_order import (
     BULK_ORDER,
     CHANGING,
     JUDGED,
-    REVIEWING,
     WATCHED,
     ApproveDiscount,
     BulkCase,
