@@ -139,10 +139,10 @@ def promise(
     _lock_month(session, month)
     found = standing(session, order_id, present.kind, budget=budget, at=at)
     known = session.get(GiftPromiseRow, (order_id, present.kind))
-    if known is not None and known.case_id == case_id and known.granted_at is None and known.key == key:
+    if known is not None and (known.key == key or known.granted_at is not None):
         return Promised(found, promised=True)
     fits = present.cost_fen <= found.budget_left_fen or over_budget
-    if found.gone or found.shipped or found.granted or not fits:
+    if found.gone or found.shipped or not fits:
         return Promised(found, promised=False)
     if known is not None:
         session.delete(known)
