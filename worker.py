@@ -14,6 +14,7 @@ from temporalio.worker.workflow_sandbox import SandboxedWorkflowRunner, SandboxR
 
 from activities.cases import CaseActivities
 from activities.courier import CourierActivities
+from activities.gifts import GiftActivities
 from activities.messages import MessageActivities
 from activities.orders import OrderActivities
 from activities.payments import PaymentActivities
@@ -25,9 +26,10 @@ from casework.names import TASK_QUEUE
 from casework.policy import Policy, load_policy
 from casework.settings import Settings
 from casework.shop.database import Database
+from workflows.gift_approval import GiftApproval
 from workflows.refund_before_shipping import RefundBeforeShipping
 
-WORKFLOWS = [RefundBeforeShipping]
+WORKFLOWS = [RefundBeforeShipping, GiftApproval]
 
 PASSED_THROUGH = (
     # one copy of what is pure, or only referred to: the workflow classes alone are loaded in the sandbox
@@ -71,6 +73,7 @@ def build_worker(
     orders = OrderActivities(database)
     payments = PaymentActivities(database)
     courier = CourierActivities(database)
+    gifts = GiftActivities(database)
     messages = MessageActivities(database)
     return Worker(
         client,
@@ -92,6 +95,12 @@ def build_worker(
             payments.pay,
             payments.record_paid_by_hand,
             courier.intercept,
+            gifts.read_gift_standing,
+            gifts.price_gift,
+            gifts.promise_gift,
+            gifts.put_gift_on_order,
+            gifts.grant_credited_postage,
+            gifts.withdraw_gift,
             messages.post_messages,
         ],
         activity_executor=ThreadPoolExecutor(THREADS, thread_name_prefix="activity"),

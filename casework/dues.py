@@ -18,5 +18,14 @@ class RefundDue(BaseModel):
     lines: list[LineQuantity]
 
 
-Due = RefundDue
+class PostageDue(BaseModel):
+    """The order's postage, of which no more than so many fen: free shipping for an order that was paid already."""
+
+    model_config = ConfigDict(frozen=True)
+
+    kind: Literal["postage"] = "postage"
+    at_most_fen: int
+
+
+Due = RefundDue | PostageDue
 """Any of them; a flow that pays for something else adds its kind here and to `casework.shop.dues.reckon_due`."""

@@ -200,8 +200,6 @@ def remember(moved: Move[GiftCase], attempt: Attempt[GiftCase]) -> None:
     if isinstance(message, NamedGift) and message.gift_sku is not None:
         case.gift_sku, case.quantity = message.gift_sku, message.quantity
         case.amount_fen = case.amount_fen if case.named_cost_fen is None else case.named_cost_fen
-    if moved.trigger == "buyer_insists":
-        case.named_cost_fen = None
     if moved.trigger == "approve" and moved.source == "awaiting_finance":
         case.finance_approved = True
     if moved.trigger == "find_out_of_stock":

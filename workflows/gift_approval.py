@@ -58,7 +58,7 @@ class GiftApproval(PayingWorkflow[GiftCase]):
 
     async def checking(self) -> Outcome:
         """How does the order stand, and is the gift rule met?"""
-        standing = await self._look("check the order and the gift rule")
+        standing = await self._read_order("check the order and the gift rule")
         if standing.gone:
             return Outcome("check", "the order is closed")
         if standing.shipped:
@@ -113,7 +113,7 @@ class GiftApproval(PayingWorkflow[GiftCase]):
 
     async def cancelling(self) -> Outcome:
         """Called off: what was promised is taken back."""
-        await self._withdraw()
+        await self._take_back()
         return Outcome("undo")
 
     # --- what is checked with, or written to, the shop when a message is accepted ---
@@ -134,19 +134,19 @@ class GiftApproval(PayingWorkflow[GiftCase]):
         if priced.refused is not None:
             raise Refused(priced.refused)
         case.named_cost_fen = priced.cost_fen
-        await self._look("read the order again")
+        await self._read_order("read the order again")
 
     async def consult_approve(self, _: Attempt[GiftCase]) -> None:
         """What is left of the month's budget now?"""
-        await self._look("read the month's budget")
+        await self._read_order("read the month's budget")
 
     async def consult_add_gift(self, _: Attempt[GiftCase]) -> None:
         """Is the order paid by now?"""
-        await self._look("read the order again")
+        await self._read_order("read the order again")
 
     async def consult_order_gone(self, attempt: Attempt[GiftCase]) -> None:
         """The news counts only if the shop, read again, agrees."""
-        standing = await self._look("read the order again")
+        standing = await self._read_order("read the order again")
         if attempt.automatic is not None and not (standing.gone or standing.shipped):
             raise Refused("the shop does not show the order closed or shipped")
 
@@ -164,11 +164,11 @@ class GiftApproval(PayingWorkflow[GiftCase]):
 
     async def effect_find_out_of_stock(self, _: Attempt[GiftCase]) -> None:
         """It cannot be given: the budget has it again."""
-        await self._withdraw()
+        await self._take_back()
 
     async def effect_order_gone(self, _: Attempt[GiftCase]) -> None:
         """There is nothing any more that it could go with."""
-        await self._withdraw()
+        await self._take_back()
 
     async def after_pay(self) -> None:
         """The postage is credited."""
@@ -180,14 +180,13 @@ class GiftApproval(PayingWorkflow[GiftCase]):
 
     # --- shared by the states above ---
 
-    async def _look(self, why: str) -> GiftStanding:
+    async def _read_order(self, why: str) -> GiftStanding:
         self.case.standing = await self.in_shop(GiftActivities.read_gift_standing, self._gift_step(), why)
         return self.case.standing
 
-    async def _withdraw(self) -> None:
-        if self.case.promised:
-            await self.in_shop(GiftActivities.withdraw_gift, self._gift_step("%s,作废"), "take the promise back")
-            self.case.promised = False
+    async def _take_back(self) -> None:
+        await self.in_shop(GiftActivities.withdraw_gift, self._gift_step("%s,作废"), "take back what was promised")
+        self.case.promised = False
 
     async def _grant_credited(self) -> None:
         await self.in_shop(

@@ -142,7 +142,7 @@ def reckon(
     if found and not remaining and not had_left and postage > 0:
         found.append(LedgerLine(POSTAGE, 1, postage))
     loose_since = max(0, done.loose_fen - min((claim.loose_before_fen for claim in claims.values()), default=0))
-    return _share_out(found, left_fen=order.paid_fen - done.total_fen, loose_fen=loose_since if claims else 0)
+    return share_out(found, left_fen=order.paid_fen - done.total_fen, loose_fen=loose_since if claims else 0)
 
 
 def claims_of(session: Session, order_id: str, case_id: str | None) -> dict[int, ClaimRow]:
@@ -151,7 +151,7 @@ def claims_of(session: Session, order_id: str, case_id: str | None) -> dict[int,
     return {row.line: row for row in rows}
 
 
-def _share_out(found: Sequence[LedgerLine], *, left_fen: int, loose_fen: int) -> Reckoning:
+def share_out(found: Sequence[LedgerLine], *, left_fen: int, loose_fen: int) -> Reckoning:
     """Pay the entries in their order from what may still be paid; what is short, the loose sum has paid for."""
     full = sum(entry.amount_fen for entry in found)
     covered = min(full, loose_fen)

@@ -24,12 +24,11 @@ AMOUNTS = (LIMIT, LIMIT + 1)
 """Costs in fen on both sides of the supervisor's limit."""
 UNLIMITED = 10**12
 """More fen than any gift costs: finance has no limit."""
-SKU = "GP-WALK"
-CHEAP_FEN, DEAR_FEN = 100, 10**6
-"""What one piece of another gift costs: within the rule of an order that may have one, and beyond every order's."""
-RICH_FEN = 10_000_000
-"""An order of so many fen may have every gift here by the rule, and may have none where it is of 100 fen."""
-POOR_FEN = 100
+CHEAP_SKU, CHEAP_PIECES, CHEAP_FEN = "GP-CHEAP", 2, 200
+"""Another gift, that may be named instead: so many pieces of it, and what they cost in all, in fen."""
+RICH_FEN, MIDDLING_FEN, POOR_FEN = 10_000_000, 60_000, 100
+"""Totals of orders in fen: for the first every gift here meets the rule, for the second the cheap one, for the last
+none (and free shipping for the first alone)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,9 +44,11 @@ class GiftOpening:
 def _openings() -> list[Opening[GiftCase]]:
     openings: list[Opening[GiftCase]] = []
     kinds: tuple[Literal["gift", "free_shipping"], ...] = ("gift", "free_shipping")
-    for kind, cost, paid, total in itertools.product(kinds, AMOUNTS, (True, False), (POOR_FEN, RICH_FEN)):
-        if kind == "gift" and not paid:
-            continue  # whether it is paid makes no difference to a gift
+    totals = (POOR_FEN, MIDDLING_FEN, RICH_FEN)
+    for kind, cost, paid, total in itertools.product(kinds, AMOUNTS, (True, False), totals):
+        # whether it is paid makes no difference to a gift, nor how cheap another gift is to free shipping
+        if (not paid) if kind == "gift" else (total == MIDDLING_FEN):
+            continue
         case = GiftCase(
             case_id=f"gift-approval-330000001-{kind.replace('_', '-')}",
             run_id="run",
@@ -60,8 +61,10 @@ def _openings() -> list[Opening[GiftCase]]:
             policy=GiftFigures.model_validate(POLICY.for_flow(GIFT_APPROVAL.name)),
             amount_fen=cost,
             kind=kind,
-            gift_sku=SKU if kind == "gift" else None,
+            gift_sku=f"GP-{cost}" if kind == "gift" else None,
             quantity=1 if kind == "gift" else None,
+            # what the catalogue says whenever the other gift is named
+            named_cost_fen=CHEAP_FEN if kind == "gift" else None,
         )
         _stand(case, paid=paid, goods_total_fen=total)
         # who may act hangs on none of this
@@ -112,18 +115,22 @@ def _sent(case: GiftCase) -> None:
     case.paid_fen = case.amount_fen
 
 
+def _is_paid(case: GiftCase) -> bool:
+    return case.standing is not None and case.standing.paid
+
+
 def _rule_is_met(case: GiftCase) -> bool:
     return case.standing is not None and case.standing.goods_total_fen == RICH_FEN
 
 
 HAPPENINGS: list[Happening[GiftCase]] = [
     Happening("the order is closed", "check", learn=_closed),
-    Happening("the order has shipped", "check", learn=_shipped),
+    Happening("the order has shipped", "check", learn=_shipped, possible=_is_paid),
     Happening("this kind was granted before", "check", learn=lambda case: _stand(case, granted=True)),
     Happening("the gift rule is met", "check", learn=_stand, possible=_rule_is_met),
     Happening("the gift rule is not met", "check", learn=_stand, possible=lambda case: not _rule_is_met(case)),
     Happening("the order closed meanwhile", "write_memo", learn=_closed),
-    Happening("the order shipped meanwhile", "write_memo", learn=_shipped),
+    Happening("the order shipped meanwhile", "write_memo", learn=_shipped, possible=_is_paid),
     Happening(
         "the budget was used up meanwhile",
         "write_memo",
@@ -142,8 +149,8 @@ HAPPENINGS: list[Happening[GiftCase]] = [
     Happening("the platform has paid the postage back", "pay", learn=_sent, paid_by_platform=True),
     Happening("the payment is refused for good", "fail_payment"),
     Happening("everything is undone", "undo", lets_go=True),
-    Happening("the platform closes the order", "order_gone", learn=_closed, lets_go=True),
-    Happening("the warehouse ships without it", "order_gone", learn=_shipped, lets_go=True),
+    Happening("the platform closes the order", "order_gone", learn=_closed),
+    Happening("the warehouse ships without it", "order_gone", learn=_shipped, possible=_is_paid),
 ]
 
 
@@ -154,7 +161,7 @@ def _message(case: GiftCase, trigger: str, by: str) -> Message:
     if kind is MessageWithReason:
         return MessageWithReason(by=by, note="looked at again")
     if kind is NamedGift and case.kind == "gift":
-        return NamedGift(by=by, gift_sku=SKU, quantity=2)
+        return NamedGift(by=by, gift_sku=CHEAP_SKU, quantity=CHEAP_PIECES)
     return kind(by=by)
 
 
@@ -199,10 +206,12 @@ WORLD: World[GiftCase] = World(
     ],
     authority=_authority,
     voids=frozenset({"find_out_of_stock"}),
+    lets_go_by=frozenset({"find_out_of_stock", "order_gone"}),
+    keeps={"granted": frozenset({"budget"})},
     silent=frozenset(),
     low_limit_fen=AMOUNTS[0] - 1,
     asked_for=lambda _: True,
-    effects={"find_out_of_stock": _take_back, "confirm_paid_by_hand": _sent},
+    effects={"find_out_of_stock": _take_back, "order_gone": _take_back, "confirm_paid_by_hand": _sent},
     pays_by_hand={"confirm_paid_by_hand": Role.REFUND_CLERK},
     ends_either_way=frozenset({"granted", "revoked"}),
     wrong=_wrong,

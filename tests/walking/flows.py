@@ -5,10 +5,11 @@ from __future__ import annotations
 from functools import cache
 
 from tests.walking.driver import PEOPLE, Hands
+from tests.walking.gift_approval import GiftHands
 from tests.walking.planner import Planner
 from tests.walking.refund_before_shipping import RefundHands
 
-HANDS: dict[str, type[Hands]] = {hands.world.flow.name: hands for hands in (RefundHands,)}
+HANDS: dict[str, type[Hands]] = {hands.world.flow.name: hands for hands in (RefundHands, GiftHands)}
 
 
 @cache
