@@ -20,8 +20,8 @@ from state_machines.table import Attempt, Move
 POLICY = load_policy(None)
 FIGURES = POLICY.gift_approval
 LIMIT = FIGURES.supervisor_limit_fen
-AMOUNTS = (LIMIT, LIMIT + 1)
-"""Costs in fen on both sides of the supervisor's limit."""
+GIFT_COSTS, POSTAGES = (LIMIT, LIMIT + 1), (LIMIT - 1, LIMIT + 2)
+"""Costs in fen on both sides of the supervisor's limit; by its amount a message knows which kind of case it is for."""
 UNLIMITED = 10**12
 """More fen than any gift costs: finance has no limit."""
 CHEAP_SKU, CHEAP_PIECES, CHEAP_FEN = "GP-CHEAP", 2, 200
@@ -43,12 +43,15 @@ class GiftOpening:
 
 def _openings() -> list[Opening[GiftCase]]:
     openings: list[Opening[GiftCase]] = []
-    kinds: tuple[Literal["gift", "free_shipping"], ...] = ("gift", "free_shipping")
-    totals = (POOR_FEN, MIDDLING_FEN, RICH_FEN)
-    for kind, cost, paid, total in itertools.product(kinds, AMOUNTS, (True, False), totals):
-        # whether it is paid makes no difference to a gift, nor how cheap another gift is to free shipping
-        if (not paid) if kind == "gift" else (total == MIDDLING_FEN):
-            continue
+    # whether it is paid makes no difference to a gift, nor how cheap another gift is to free shipping
+    ways: list[tuple[Literal["gift", "free_shipping"], int, bool, int]] = [
+        *(("gift", cost, True, total) for cost in GIFT_COSTS for total in (POOR_FEN, MIDDLING_FEN, RICH_FEN)),
+        *(
+            ("free_shipping", cost, paid, total)
+            for cost, paid, total in itertools.product(POSTAGES, (True, False), (POOR_FEN, RICH_FEN))
+        ),
+    ]
+    for kind, cost, paid, total in ways:
         case = GiftCase(
             case_id=f"gift-approval-330000001-{kind.replace('_', '-')}",
             run_id="run",
@@ -68,7 +71,7 @@ def _openings() -> list[Opening[GiftCase]]:
         )
         _stand(case, paid=paid, goods_total_fen=total)
         # who may act hangs on none of this
-        who_matters = (kind, cost, paid, total) == ("free_shipping", AMOUNTS[-1], True, POOR_FEN)
+        who_matters = (kind, cost, paid, total) == ("free_shipping", POSTAGES[-1], True, POOR_FEN)
         openings.append(Opening(case, GiftOpening(kind, cost, paid, total), for_people=who_matters))
     return openings
 
@@ -209,7 +212,7 @@ WORLD: World[GiftCase] = World(
     lets_go_by=frozenset({"find_out_of_stock", "order_gone"}),
     keeps={"granted": frozenset({"budget"})},
     silent=frozenset(),
-    low_limit_fen=AMOUNTS[0] - 1,
+    low_limit_fen=CHEAP_FEN - 1,
     asked_for=lambda _: True,
     effects={"find_out_of_stock": _take_back, "order_gone": _take_back, "confirm_paid_by_hand": _sent},
     pays_by_hand={"confirm_paid_by_hand": Role.REFUND_CLERK},
