@@ -146,7 +146,15 @@ def standing(**known: Any) -> GiftStanding:
 def a_case(**known: Any) -> GiftCase:
     """A case about one towel of 9.00, but for what is given."""
     policy = load_policy(None)
-    given: dict[str, Any] = {"kind": "gift", "gift_sku": "GP-TW02", "quantity": 1, "amount_fen": 900, **known}
+    given: dict[str, Any] = {
+        "state": "negotiating",
+        "kind": "gift",
+        "gift_sku": "GP-TW02",
+        "quantity": 1,
+        "amount_fen": 900,
+        "standing": standing(),
+        **known,
+    }
     return GiftCase(
         case_id="gift-approval-330000001-gift",
         run_id="run",
@@ -155,7 +163,7 @@ def a_case(**known: Any) -> GiftCase:
         opened_by="opener.1",
         opened_at=NOW,
         policy=GiftFigures(version="1", shop=policy.shop, flow=policy.gift_approval),
-        **{"state": "negotiating", "standing": standing(), **given},
+        **given,
     )
 
 
