@@ -11,8 +11,11 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from sqlalchemy.orm import Session
 
+from casework.dues import PostageDue
 from casework.money import LineQuantity
-from casework.shop import flags, gifts, outside, records
+from casework.shop import flags, gifts, outside, payments, platform, records
+from casework.shop.amounts import POSTAGE as POSTAGE_LINE
+from casework.shop.amounts import LedgerLine, accounts
 from casework.shop.database import Database
 from casework.shop.errors import BadRequest
 from casework.shop.gifts import Budget, GiftKind, Present
@@ -268,6 +271,66 @@ def test_a_gift_that_the_catalogue_has_not_has_no_cost(sold: Database) -> None:
         assert gifts.cost_in_catalogue(session, "GP-TW02", 3) == 2_700
         with pytest.raises(BadRequest, match="gift_sku: the catalogue has no such gift"):
             gifts.cost_in_catalogue(session, "GP-NO", 1)
+
+
+# --- the postage of a paid order, credited ---
+
+
+def credit(session: Session, fen: int, *, at_most: int = 1_000, key: str = "credit") -> payments.PayResult:
+    return payments.pay(
+        session,
+        key=key,
+        case_id=OTHER,
+        order_id=ORDER,
+        what=PostageDue(at_most_fen=at_most),
+        amount_fen=fen,
+        at=NOW,
+    )
+
+
+def test_postage_is_credited_once_and_is_postage_in_the_ledger(sold: Database) -> None:
+    with sold.writing() as session:
+        promise(session, POSTAGE)
+        assert credit(session, 1_000).status == "paid"
+        assert credit(session, 1_000).status == "already_paid"
+        assert credit(session, 1_000, key="another").status == "already_paid"
+        (entry,) = payments.ledger(session, ORDER)
+        assert (entry.line, entry.amount_fen, entry.case_id) == (POSTAGE_LINE, 1_000, OTHER)
+        assert payments.audit(session) == []
+
+
+def test_no_more_is_credited_than_was_decided_on_or_than_is_left(sold: Database) -> None:
+    with sold.writing() as session:
+        promise(session, POSTAGE)
+        result = credit(session, 1_000, at_most=400)
+        assert (result.status, result.due_fen) == ("changed", 400)
+        assert credit(session, 400, at_most=400).status == "paid"
+        assert credit(session, 1_000, key="rest").due_fen == 600
+
+
+def test_nothing_is_credited_of_an_order_that_is_unpaid_or_closed(shop: Database) -> None:
+    with shop.writing() as session:
+        an_order(session, postage_fen=1_000, paid=False)
+        promise(session, POSTAGE)
+        assert (credit(session, 1_000).status, credit(session, 1_000).paid_fen) == ("already_paid", 0)
+
+
+def test_what_the_platform_paid_since_the_promise_without_naming_a_line_is_taken_for_the_postage(
+    sold: Database,
+) -> None:
+    with sold.writing() as session:
+        order = session.get_one(OrderRow, ORDER)
+        # before the promise: it counts against the order as a whole
+        platform.enter(session, order, [LedgerLine(None, 0, 300)], at=NOW)
+        promise(session, POSTAGE)
+        assert credit(session, 1, at_most=1_000).due_fen == 1_000
+        platform.enter(session, order, [LedgerLine(None, 0, 400)], at=NOW)
+        assert credit(session, 1_000).due_fen == 600
+        assert credit(session, 600).status == "paid"
+        # it is attributed, so that it lessens no other payment as well
+        assert accounts(session, ORDER).fen[POSTAGE_LINE] == 1_000
+        assert accounts(session, ORDER).loose_fen == 300
+        assert payments.audit(session) == []
 
 
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
