@@ -40,3 +40,20 @@ class ReturnStanding(BaseModel):
     signed_at: datetime | None = None
     finished_at: datetime | None = None
     free_shipping: bool = False
+
+
+class GiftStanding(BaseModel):
+    """How an order stands in the shop right now for a gift of one kind.
+
+    `gone`: closed, or wholly refunded; `shipped`: nothing of it is left to leave; `granted`: this kind is on the order
+    already (`granted_by`: by that case), or there is no postage to waive. `goods_total_fen` is the order's total
+    without postage, `budget_left_fen` what is left of the month's budget, both in fen.
+    """
+
+    paid: bool
+    gone: bool
+    shipped: bool
+    granted: bool
+    granted_by: str | None = None
+    goods_total_fen: int
+    budget_left_fen: int

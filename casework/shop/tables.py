@@ -479,3 +479,38 @@ class ReturnedLineRow(Base):
     received: Mapped[int]
     accepted: Mapped[int | None]
     at: Mapped[datetime]
+
+
+class GiftPromiseRow(Base):
+    """A gift, or free shipping, that the shop has promised for an order: its cost is kept from the month's budget.
+
+    One of a kind for an order. It goes with its case's end, unless it was granted by then.
+    """
+
+    __tablename__ = "gift_promises"
+
+    order_id: Mapped[str] = mapped_column(ORDER_ID, ForeignKey("orders.id"), primary_key=True)
+    kind: Mapped[str] = mapped_column(String(20), primary_key=True)
+    """`gift` or `free_shipping`."""
+    case_id: Mapped[str] = mapped_column(CASE_ID, index=True)
+    key: Mapped[str] = mapped_column(KEY)
+    """The step that made it: the same one again finds it made."""
+    sku: Mapped[str | None] = mapped_column(String(64))
+    quantity: Mapped[int]
+    cost_fen: Mapped[int]
+    value_fen: Mapped[int]
+    """What the buyer gets by it: the catalogue's value of all pieces, or the postage."""
+    month: Mapped[str] = mapped_column(String(7), index=True)
+    """The calendar month of the shop whose budget it is kept from, as `2026-11`."""
+    loose_before_fen: Mapped[int]
+    """What of the platform's sums no line was known for when it was promised; see `ClaimRow`."""
+    promised_at: Mapped[datetime]
+    granted_at: Mapped[datetime | None]
+
+
+class GiftMonthRow(Base):
+    """A month's budget for gifts: whoever promises one locks it, so that two never promise the last of it."""
+
+    __tablename__ = "gift_months"
+
+    month: Mapped[str] = mapped_column(String(7), primary_key=True)

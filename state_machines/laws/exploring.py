@@ -239,9 +239,11 @@ class Explorer(Generic[CaseT]):
         case, state = here.case, self.flow.states[here.case.state]
         if state.kind is StateKind.END:
             return
+        news: dict[str, list[Happening[CaseT]]] = {}
         for happening in self._happenings.get((case.state, only), ()):
             if happening.possible(case):
                 yield Event(happening.trigger, automatic=Automatic.SYSTEM, happening=happening)
+                news.setdefault(happening.trigger, []).append(happening)
         if state.deadline is not None and only in (None, state.deadline.trigger):
             yield Event(state.deadline.trigger, automatic=Automatic.CLOCK)
         rows = self.flow.rows(case.state, only)
@@ -256,7 +258,11 @@ class Explorer(Generic[CaseT]):
                 for role in who:
                     if isinstance(role, Role) and (role in person.roles or not person.roles):
                         for limit in person.limits_fen:
-                            yield self._ask(case, trigger, person, role, limit)
+                            asked = self._ask(case, trigger, person, role, limit)
+                            yield asked
+                            # who brings the shop's news has the case look at the shop, as the shop itself has
+                            for happening in news.get(trigger, ()):
+                                yield replace(asked, happening=happening)
 
     def _ask(self, case: CaseT, trigger: str, person: Person, role: Role, limit_fen: int | None) -> Event[CaseT]:
         # asked the same way thousands of times; of the case itself a message says at most its amount
@@ -303,6 +309,8 @@ class Explorer(Generic[CaseT]):
         decided = self.world.authority(moved, attempt)
         authorised = 0 if moved.trigger in self.world.voids else max(seen.authorised_fen, decided or 0)
         platform = seen.paid_by_platform
+        if moved.trigger in self.world.lets_go_by:
+            held = frozenset[str]()
         if happening is not None:
             held = frozenset[str]() if happening.lets_go else held | set(happening.takes)
             platform = platform or happening.paid_by_platform

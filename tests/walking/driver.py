@@ -69,6 +69,10 @@ class Hands(ABC):
     def happenings(self, case: Handle) -> Mapping[str, Happen]:
         """How to make each happening happen, by its name: in the work that comes to it, or in the wait that hears."""
 
+    def reports(self) -> Mapping[str, Happen]:
+        """How to make each happening happen that a person then brings as news, by its name: no case is told of it."""
+        return {}
+
     @abstractmethod
     async def require_whole(self, view: CaseView) -> None:
         """Fail unless the shop is whole after the case's end."""
@@ -201,7 +205,11 @@ class Driver:
 
     async def _take(self, step: Taken, *, only_signal: bool = False) -> None:
         event = step.step.event
-        if event.happening is not None:
+        if event.happening is not None and event.actor is not None:
+            happening = self.hands.reports()[event.happening.name]()
+            if happening is not None:
+                await happening
+        if event.happening is not None and event.actor is None:
             await self._happen(step)
         elif event.automatic is Automatic.CLOCK:
             await self.desk.skip_to_deadline(self.case)

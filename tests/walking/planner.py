@@ -200,7 +200,8 @@ class Planner:
         for step in node.here.steps:
             taken = Taken(step, early=working and step.event.happening is None)
             # news that only teaches the case something is refused, and leads on all the same
-            taught = step.event.happening is not None and step.to is not step.start
+            # (a person's is kept instead)
+            taught = step.event.happening is not None and step.event.actor is None and step.to is not step.start
             if (step.moved is None and not taught) or (taken.early and not node.stoppable):
                 continue
             used = {group for group, names in enumerate(self._once) if names & {taken.by, step.event.trigger}}
