@@ -17,6 +17,7 @@ from activities.courier import CourierActivities
 from activities.messages import MessageActivities
 from activities.orders import OrderActivities
 from activities.payments import PaymentActivities
+from activities.returns import ReturnActivities
 from activities.staff import StaffActivities
 from casework.connection import connect
 from casework.converter import DATA_CONVERTER
@@ -26,8 +27,9 @@ from casework.policy import Policy, load_policy
 from casework.settings import Settings
 from casework.shop.database import Database
 from workflows.refund_before_shipping import RefundBeforeShipping
+from workflows.return_after_shipping import ReturnAfterShipping
 
-WORKFLOWS = [RefundBeforeShipping]
+WORKFLOWS = [RefundBeforeShipping, ReturnAfterShipping]
 
 PASSED_THROUGH = (
     # one copy of what is pure, or only referred to: the workflow classes alone are loaded in the sandbox
@@ -72,6 +74,7 @@ def build_worker(
     payments = PaymentActivities(database)
     courier = CourierActivities(database)
     messages = MessageActivities(database)
+    returns = ReturnActivities(database)
     return Worker(
         client,
         task_queue=task_queue,
@@ -92,6 +95,19 @@ def build_worker(
             payments.pay,
             payments.record_paid_by_hand,
             courier.intercept,
+            returns.assess_return,
+            returns.read_return,
+            returns.is_waybill_of_another,
+            returns.note_way_back,
+            returns.is_signed_for_by_us,
+            returns.receive_return,
+            returns.read_gift_of_order,
+            returns.restock_return,
+            returns.take_return_out_of_stock,
+            returns.read_paid_parts,
+            returns.settle_return,
+            returns.finish_return,
+            returns.undo_return,
             messages.post_messages,
         ],
         activity_executor=ThreadPoolExecutor(THREADS, thread_name_prefix="activity"),

@@ -108,11 +108,16 @@ class ReturnFigures(CaseFigures):
     flow: ReturnAfterShippingPolicy
 
 
-class WayBack(BaseModel):
-    """How the buyer sent the goods back, and the postage advanced for it, in fen."""
+class Parcel(BaseModel):
+    """A parcel by its courier and waybill."""
 
     courier: str
     waybill: str
+
+
+class WayBack(Parcel):
+    """How the buyer sent the goods back, and the postage advanced for it, in fen."""
+
     postage_fen: int
 
 
@@ -156,6 +161,8 @@ class ReturnCase(PayingCase[ReturnFigures]):
     gift_deduction_fen: int = 0
     inspected_limit_fen: int | None = None
     """Up to which amount whoever passed the inspection may let the refund go out."""
+    sent_back: Parcel | None = None
+    """How the goods went back to the buyer."""
 
     @property
     def claims_fault(self) -> bool:
@@ -285,15 +292,18 @@ class GoodsSentBack(Message):
 class RaiseDispute(Message):
     """The buyer has called the platform in."""
 
-    platform_case: Annotated[str, StringConstraints(strict=True, strip_whitespace=True, min_length=1, max_length=64)] | None = (
-        Field(default=None, description="the platform's own number, text of 1 to 64 characters")
-    )
+    platform_case: (
+        Annotated[str, StringConstraints(strict=True, strip_whitespace=True, min_length=1, max_length=64)] | None
+    ) = Field(default=None, description="the platform's own number, text of 1 to 64 characters")
 
 
 # --- guards: pure, each tested by itself ---
 
 
-@guard("未发货、未付款、已关闭、无可退金额或商品行已被其他工单占用", "nothing was shipped, or there is nothing to refund, or another case has it")
+@guard(
+    "未发货、未付款、已关闭、无可退金额或商品行已被其他工单占用",
+    "nothing was shipped, or there is nothing to refund, or another case has it",
+)
 def not_applicable(attempt: Attempt[ReturnCase]) -> bool:
     """Not shipped, not paid, closed, nothing left to refund, or a line is claimed by another open case."""
     standing = attempt.case.standing
@@ -306,7 +316,10 @@ def not_applicable(attempt: Attempt[ReturnCase]) -> bool:
     )
 
 
-@guard("来自其他工单:货物已退回,或有人确认丢失", "opened by another case: the goods are back, or a person said that they are lost")
+@guard(
+    "来自其他工单:货物已退回,或有人确认丢失",
+    "opened by another case: the goods are back, or a person said that they are lost",
+)
 def back_or_said_lost(attempt: Attempt[ReturnCase]) -> bool:
     """A clock that presumes a loss is nobody's word."""
     return attempt.case.goods == "already_back" or (attempt.case.goods == "lost" and attempt.case.said_lost)
@@ -440,6 +453,8 @@ def remember(moved: Move[ReturnCase], attempt: Attempt[ReturnCase]) -> None:
         case.appraisal = message.appraisal or case.appraisal
     if isinstance(message, BuyerShips):
         case.way_back = WayBack(courier=message.courier, waybill=message.waybill, postage_fen=message.postage_fen)
+    if isinstance(message, GoodsSentBack):
+        case.sent_back = Parcel(courier=message.courier, waybill=message.waybill)
     if isinstance(message, ReceiveGoods):
         case.received = [LineQuantity(line=one.line, quantity=one.quantity) for one in message.lines or case.lines]
     _remember_inspection(moved, attempt)

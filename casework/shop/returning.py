@@ -98,9 +98,7 @@ def standing(
     )
 
 
-def record(
-    session: Session, case_id: str, run_id: str, order_id: str, *, requested_at: datetime, fault: bool
-) -> None:
+def record(session: Session, case_id: str, run_id: str, order_id: str, *, requested_at: datetime, fault: bool) -> None:
     """Remember when a return was first asked for, and whether for a fault; again, it changes nothing but the latter."""
     row = session.get(ReturnRow, (case_id, run_id))
     if row is None:
@@ -296,7 +294,7 @@ def settle(
     places = {row.number: row.place for row in line_rows(session, order_id)}
     _move_stock(session, case_id, order_id, [one for one in came_back_before if places[one.line] == "back"], at)
     row = session.get_one(ReturnRow, (case_id, run_id))
-    row.gift_deducted_fen, row.settled_at = due.gift_deduction_fen, at
+    row.fault, row.gift_deducted_fen, row.settled_at = due.fault, due.gift_deduction_fen, at
     append_memo(session, order_id, memo, at=at, key=f"{key}/memo")
 
 
@@ -376,9 +374,7 @@ def _move_stock(session: Session, case_id: str, order_id: str, pieces: Iterable[
     session.flush()
 
 
-def _count_what_a_gift_paid_for(
-    session: Session, order_id: str, due: ReturnDue, case_id: str, at: datetime
-) -> None:
+def _count_what_a_gift_paid_for(session: Session, order_id: str, due: ReturnDue, case_id: str, at: datetime) -> None:
     """A missing gift worth as much as the goods leaves nothing to pay: the pieces have gone back all the same."""
     order = orders.find_order(session, order_id)
     owed = reckon_due(session, order, due, case_id=case_id)

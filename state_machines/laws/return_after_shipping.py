@@ -7,10 +7,10 @@ from datetime import timedelta
 from typing import Any
 
 from casework.messages import Message, MessageWithReason
+from casework.money import LineQuantity
 from casework.policy import load_policy
 from casework.rules.returns import Cause
 from casework.standing import ReturnStanding
-from casework.money import LineQuantity
 from state_machines import return_after_shipping as table
 from state_machines.common import UNLIMITED, PaidByHand, nothing_paid, within_decision
 from state_machines.laws.exploring import AT, OPENER

@@ -33,9 +33,7 @@ def test_who_pays(fault: bool, free: bool, promised: bool, payer: PostagePayer) 
         (PostagePayer.BUYER, 1_500, 0),
     ],
 )
-def test_an_advance_comes_back_up_to_the_cap_if_the_seller_pays(
-    payer: PostagePayer, advanced: int, fen: int
-) -> None:
+def test_an_advance_comes_back_up_to_the_cap_if_the_seller_pays(payer: PostagePayer, advanced: int, fen: int) -> None:
     assert advance_due_fen(advanced, payer=payer, cap_fen=3_000) == fen
 
 
