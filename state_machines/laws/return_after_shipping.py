@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import timedelta
 from typing import Any
 
 from casework.messages import Message, MessageWithReason
@@ -35,7 +34,8 @@ FIGURES = POLICY.return_after_shipping
 AUTOMATIC, CLERK, SUPERVISOR = FIGURES.automatic_limit_fen, FIGURES.clerk_limit_fen, FIGURES.supervisor_limit_fen
 AMOUNTS = (AUTOMATIC, AUTOMATIC + 1, CLERK, CLERK + 1, SUPERVISOR, SUPERVISOR + 1)
 """Amounts in fen on both sides of every limit."""
-DAY = timedelta(days=1)
+LONG_AGO = AT - FIGURES.ship_back
+"""Signed for on the last day on which a return may be asked for, and as long ago as the goods may stay there."""
 LINES = [LineQuantity(line=1, quantity=1)]
 
 
@@ -91,19 +91,20 @@ def _case(how: ReturnOpening) -> ReturnCase:
     )
 
 
+def _who_matters(how: ReturnOpening) -> bool:
+    """One opening for each thing that can make a difference to who may act."""
+    return how.amount_fen == AMOUNTS[-1] or how == ReturnOpening(AMOUNTS[0], "quality")
+
+
 def _openings() -> list[Opening[ReturnCase]]:
-    return [
-        Opening(_case(how), how, for_people=amount in (AMOUNTS[0], AMOUNTS[-1]))
-        for amount in AMOUNTS
-        for how in _kinds(amount)
-    ]
+    return [Opening(_case(how), how, for_people=_who_matters(how)) for amount in AMOUNTS for how in _kinds(amount)]
 
 
 # --- what the case learns ---
 
 
 def _standing(case: ReturnCase, **known: Any) -> None:
-    signed = case.standing.signed_at if case.standing is not None else AT - DAY
+    signed = case.standing.signed_at if case.standing is not None else LONG_AGO
     usual = {
         "paid": True,
         "closed": False,
@@ -121,7 +122,7 @@ def _on_its_way(case: ReturnCase) -> None:
 
 
 def _is_signed(case: ReturnCase) -> None:
-    _standing(case, signed_at=AT - 30 * DAY)
+    _standing(case, signed_at=LONG_AGO)
 
 
 def _not_signed(case: ReturnCase) -> bool:
@@ -305,6 +306,7 @@ WORLD: World[ReturnCase] = World(
     ],
     authority=_authority,
     voids=frozenset({"send_back"}),
+    counts_kept=frozenset({"receive_goods"}),
     silent=frozenset({("finance_silent", "awaiting_finance")}),
     low_limit_fen=AMOUNTS[0] - 1,
     asked_for=lambda case: case.goods_came_in,

@@ -7,8 +7,9 @@ from functools import cache
 from tests.walking.driver import PEOPLE, Hands
 from tests.walking.planner import Planner
 from tests.walking.refund_before_shipping import RefundHands
+from tests.walking.return_after_shipping import ReturnHands
 
-HANDS: dict[str, type[Hands]] = {hands.world.flow.name: hands for hands in (RefundHands,)}
+HANDS: dict[str, type[Hands]] = {hands.world.flow.name: hands for hands in (RefundHands, ReturnHands)}
 
 
 @cache
