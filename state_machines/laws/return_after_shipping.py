@@ -233,7 +233,7 @@ def _message(case: ReturnCase, trigger: str, by: str) -> Message:
         return GoodsSentBack(by=by, courier="yuantong", waybill="YT9000000002")
     if kind is PassInspection:
         taken = [AcceptedLine(line=one.line, accepted_quantity=one.quantity) for one in LINES]
-        return PassInspection(by=by, lines=taken, gift_back=None, invoice_back=None)
+        return PassInspection(by=by, lines=taken, gift_back=True, invoice_back=True)
     if kind is FailInspection:
         return FailInspection(by=by, reason="worn", photos=["photo-2"])
     return kind(by=by)
