@@ -24,6 +24,7 @@ from casework.logs import configure_logs
 from casework.names import TASK_QUEUE
 from casework.policy import Policy, load_policy
 from casework.settings import Settings
+from casework.shop.courier import EmbeddedCourier
 from casework.shop.database import Database
 from workflows.refund_before_shipping import RefundBeforeShipping
 
@@ -69,7 +70,7 @@ def build_worker(
     staff = StaffActivities(database)
     orders = OrderActivities(database)
     payments = PaymentActivities(database)
-    courier = CourierActivities(database)
+    courier = CourierActivities(database, EmbeddedCourier(database))
     messages = MessageActivities(database)
     return Worker(
         client,
@@ -89,7 +90,11 @@ def build_worker(
             orders.restore,
             payments.pay,
             payments.record_paid_by_hand,
+            courier.ask_courier,
+            courier.claim,
+            courier.forward,
             courier.intercept,
+            courier.redeliver,
             messages.post_messages,
         ],
         activity_executor=ThreadPoolExecutor(THREADS, thread_name_prefix="activity"),
