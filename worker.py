@@ -40,6 +40,7 @@ PASSED_THROUGH = (
     "structlog",
     "transitions",
     "workflows.case",
+    "workflows.paying",
 )
 THREADS = 8
 """Activities are short and wait for one database."""
@@ -78,6 +79,7 @@ def build_worker(
         workflows=[*WORKFLOWS, *more_workflows],
         activities=[
             cases.open_case,
+            cases.hand_over,
             cases.close_case,
             staff.consider,
             orders.check_and_claim,

@@ -11,9 +11,16 @@ TASK_QUEUE: Final = "casework"
 NAMESPACE: Final = "default"
 """The embedded server's namespace; on a cluster Temporal's own settings name another."""
 
-REFUND_BEFORE_SHIPPING: Final = "RefundBeforeShipping"
-WORKFLOW_TYPES: Final[dict[str, str]] = {"refund-before-shipping": REFUND_BEFORE_SHIPPING}
+WORKFLOW_TYPES: Final[dict[str, str]] = {
+    "refund-before-shipping": "RefundBeforeShipping",
+    "return-after-shipping": "ReturnAfterShipping",
+    "gift-approval": "GiftApproval",
+    "bulk-order": "BulkOrder",
+    "problem-parcel": "ProblemParcel",
+}
 """Workflow type by flow, where a flow's name is the beginning of its case ids."""
+PARCEL_PATROL: Final = "ParcelPatrol"
+"""The workflow type of the patrol, which is no case."""
 
 SUBMIT: Final = "submit"
 """The update that acts on a case and answers with its view."""
