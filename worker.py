@@ -16,6 +16,7 @@ from activities.cases import CaseActivities
 from activities.courier import CourierActivities
 from activities.messages import MessageActivities
 from activities.orders import OrderActivities
+from activities.parcels import ParcelActivities
 from activities.payments import PaymentActivities
 from activities.staff import StaffActivities
 from casework.connection import connect
@@ -26,9 +27,10 @@ from casework.policy import Policy, load_policy
 from casework.settings import Settings
 from casework.shop.courier import EmbeddedCourier
 from casework.shop.database import Database
+from workflows.problem_parcel import ProblemParcel
 from workflows.refund_before_shipping import RefundBeforeShipping
 
-WORKFLOWS = [RefundBeforeShipping]
+WORKFLOWS = [RefundBeforeShipping, ProblemParcel]
 
 PASSED_THROUGH = (
     # one copy of what is pure, or only referred to: the workflow classes alone are loaded in the sandbox
@@ -73,6 +75,7 @@ def build_worker(
     payments = PaymentActivities(database)
     courier = CourierActivities(database, EmbeddedCourier(database))
     messages = MessageActivities(database)
+    parcels = ParcelActivities(database)
     return Worker(
         client,
         task_queue=task_queue,
@@ -98,6 +101,15 @@ def build_worker(
             courier.intercept,
             courier.redeliver,
             messages.post_messages,
+            parcels.call_off_reshipment,
+            parcels.follow_parcel,
+            parcels.give_up_parcel,
+            parcels.look_at_parcel,
+            parcels.register_parcel,
+            parcels.reserve_goods,
+            parcels.say_out_of_stock,
+            parcels.take_returned,
+            parcels.tell_return,
         ],
         activity_executor=ThreadPoolExecutor(THREADS, thread_name_prefix="activity"),
         workflow_runner=workflow_runner(),

@@ -82,7 +82,9 @@ class ParcelCase(Case[ParcelFigures]):
     following: Followed | None = None
     """The waybill under which the goods go now; None before the parcel is registered."""
     earlier: list[str] = Field(default_factory=list[str])
-    """The waybills that were followed before."""
+    """The waybills under which the same goods went before."""
+    shipment: str | None = None
+    """The shipment that took the place of the one that the case is about: the goods were sent again."""
     way_back: bool = False
     """It is a return on its way to us, which the case that opened this one awaits."""
     priority: Priority = "usual"
@@ -101,7 +103,9 @@ class ParcelCase(Case[ParcelFigures]):
     finding: Finding | None = None
     courier_ticket: str | None = None
     said_lost: bool = False
-    """A person, and not the clock, said that it is lost."""
+    """A person said that it is lost, or cannot show that it was delivered."""
+    presumed_lost: bool = False
+    """The clock took it as lost."""
     damaged: bool = False
     came_back: bool = False
     """The parcel is with us again."""
@@ -110,6 +114,8 @@ class ParcelCase(Case[ParcelFigures]):
     station: str | None = None
     claim_fen: int | None = None
     """What was claimed from the courier; None: nothing yet."""
+    proof: dict[str, str] = Field(default_factory=dict[str, str])
+    """What showed that the parcel was delivered: signer, place, photo."""
 
 
 class CourierAnswers(Message):
@@ -241,31 +247,31 @@ def is_forwarded(attempt: Attempt[ParcelCase]) -> bool:
 @guard("在途", "finding: moving")
 def found_moving(attempt: Attempt[ParcelCase]) -> bool:
     """The courier says that it moves."""
-    return _finding(attempt) == "moving"
+    return _finding(attempt) in (None, "moving")
 
 
 @guard("已签收", "finding: signed")
 def found_signed(attempt: Attempt[ParcelCase]) -> bool:
     """The courier says that it was signed for."""
-    return _finding(attempt) == "signed"
+    return _finding(attempt) in (None, "signed")
 
 
 @guard("丢失或破损", "finding: lost or damaged")
 def found_lost_or_damaged(attempt: Attempt[ParcelCase]) -> bool:
     """It will not arrive, or not whole."""
-    return _finding(attempt) in ("lost", "damaged")
+    return _finding(attempt) in (None, "lost", "damaged")
 
 
 @guard("退回", "finding: returning")
 def found_returning(attempt: Attempt[ParcelCase]) -> bool:
     """It is on its way back to its sender."""
-    return _finding(attempt) == "returning"
+    return _finding(attempt) in (None, "returning")
 
 
 @guard("网点撤销、超区、地址错误或联系不上", "finding: station withdrawn, out of area, wrong address or unreachable")
 def found_undeliverable(attempt: Attempt[ParcelCase]) -> bool:
     """It cannot be delivered as it is: the buyer chooses."""
-    return _finding(attempt) in ("station_withdrawn", "out_of_area", "wrong_address", "unreachable")
+    return _finding(attempt) in (None, "station_withdrawn", "out_of_area", "wrong_address", "unreachable")
 
 
 @guard("催问后有新扫描", "a scan came in since the courier was asked")
@@ -279,31 +285,31 @@ def scanned_since_asked(attempt: Attempt[ParcelCase]) -> bool:
 @guard("选择自提", "choice: pickup")
 def chose_pickup(attempt: Attempt[ParcelCase]) -> bool:
     """The buyer fetches it."""
-    return _choice(attempt) == "pickup"
+    return _choice(attempt) in (None, "pickup")
 
 
 @guard("选择转寄", "choice: forward")
 def chose_forward(attempt: Attempt[ParcelCase]) -> bool:
     """Another courier brings it."""
-    return _choice(attempt) == "forward"
+    return _choice(attempt) in (None, "forward")
 
 
 @guard("选择重派,已给更正地址", "choice: redeliver, with the corrected address")
 def chose_redeliver(attempt: Attempt[ParcelCase]) -> bool:
     """The courier tries again."""
-    return _choice(attempt) == "redeliver"
+    return _choice(attempt) in (None, "redeliver")
 
 
 @guard("选择退款", "choice: refund")
 def chose_refund(attempt: Attempt[ParcelCase]) -> bool:
     """The buyer wants the money back."""
-    return _choice(attempt) == "refund"
+    return _choice(attempt) in (None, "refund")
 
 
 @guard("选择补发", "choice: reship")
 def chose_reship(attempt: Attempt[ParcelCase]) -> bool:
     """The buyer wants the goods."""
-    return _choice(attempt) == "reship"
+    return _choice(attempt) in (None, "reship")
 
 
 @guard("有货", "in stock")
@@ -325,10 +331,12 @@ def within_supervisor_limit(attempt: Attempt[ParcelCase]) -> bool:
 
 
 def _finding(attempt: Attempt[ParcelCase]) -> Finding | None:
+    """None where it is only asked what may be sent: then every finding may."""
     return attempt.message.finding if isinstance(attempt.message, CourierAnswers) else None
 
 
 def _choice(attempt: Attempt[ParcelCase]) -> Choice | None:
+    """None where it is only asked what may be sent: then every choice may."""
     return attempt.message.choice if isinstance(attempt.message, BuyerChooses) else None
 
 
@@ -346,12 +354,14 @@ def remember(moved: Move[ParcelCase], attempt: Attempt[ParcelCase]) -> None:
         case CourierAnswers():
             case.finding, case.answered_at = message.finding, attempt.at
             case.courier_ticket = message.courier_ticket or case.courier_ticket
-            case.said_lost = message.finding == "lost"
+            case.said_lost, case.presumed_lost = message.finding == "lost", False
             case.damaged = message.finding == "damaged"
         case BuyerChooses():
             case.choice, case.address_id, case.station = message.choice, message.address_id, message.station
         case OnItsWay():
             follow_on(case, Followed(courier=message.courier, waybill=message.waybill, since=attempt.at))
+        case ProofFound():
+            case.proof = message.model_dump(include={"signer", "place", "photo"}, exclude_none=True)
         case ChooseRemedy():
             case.claim_fen = case.amount_fen if message.claim_fen is None else message.claim_fen
         case _:
@@ -359,16 +369,19 @@ def remember(moved: Move[ParcelCase], attempt: Attempt[ParcelCase]) -> None:
     match moved.trigger:
         case "find_forwarded" if case.report is not None and case.report.forwarding is not None:
             follow_on(case, case.report.forwarding)
-        case "declare_lost":
+        case "declare_lost" | "no_proof":
             case.said_lost = True
-        case "presume_lost":
-            case.said_lost = False
+        case "presume_lost" | "proof_overdue" if moved.dest == "choosing_remedy":
+            case.presumed_lost = True
         case "buyer_denies":
             case.denied_at, case.verdict = attempt.at, "unknown"
         case "parcel_returned":
             case.came_back = True
         case "parcel_reshipped":
-            case.came_back = case.said_lost = case.damaged = False
+            # other goods: nothing that was said of the first ones is true of these
+            case.shipment = case.following.waybill if case.following is not None else None
+            case.came_back = case.said_lost = case.presumed_lost = case.damaged = False
+            case.earlier = []
         case _:
             pass
 
@@ -426,7 +439,7 @@ PROBLEM_PARCEL: Flow[ParcelCase] = Flow(
             "asking_buyer",
             "待买家选择",
             "asking the buyer",
-            deadline=Deadline("buyer_silent", "choice", reminds_buyer="parcel.choose"),
+            deadline=Deadline("buyer_silent", "choice", reminds_buyer="parcel.choose_reminder"),
             expects=(AGENT, SPECIALIST),
             watch=POLL,
         ),

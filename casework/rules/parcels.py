@@ -275,9 +275,13 @@ def verdict(
     cycle: timedelta,
     grace: timedelta,
     no_scan: timedelta,
+    fresh: timedelta,
     at: datetime,
 ) -> Verdict:
-    """What a look at a parcel comes to; `unknown` where the courier has not answered and time says nothing either.
+    """What a look at a parcel comes to; `unknown` where the courier has not answered and nothing speaks for trouble.
+
+    A courier that does not answer means nothing: its last word stands for trouble or a signature that it told of, and
+    is never taken as normal. `fresh` is for how long an answer is one to this look.
 
     `begin` is from when delay is counted (`counted_from`); None where nobody knows when the parcel left: then it is
     overdue if its case was opened as such (`overdue_from_start`) and no answer has come since.
@@ -294,4 +298,4 @@ def verdict(
     unscanned = begin is not None and lacks_scans(last, begin, no_scan=no_scan)
     if has_exception(last, answered_at) or overdue or unscanned:
         return "problem"
-    return "unknown" if last is None else "moving"
+    return "moving" if last is not None and at - last.answered_at <= fresh else "unknown"

@@ -389,13 +389,14 @@ def call_off_reshipment(session: Session, *, case_id: str, at: datetime) -> bool
 def send_again(
     session: Session,
     *,
+    key: str,
     case_id: str,
     order_id: str,
     lines: Sequence[LineQuantity],
     parcel: Followed,
     at: datetime,
 ) -> None:
-    """The goods have left once more, under a waybill of their own: a parcel of the order like any other.
+    """The goods have left once more, under a waybill of their own: a parcel of the order like any other. Once a key.
 
     Raises:
         UnknownOrder: the shop has no such order.
@@ -403,6 +404,8 @@ def send_again(
 
     """
     order = lock_order(session, order_id)
+    if not settling.first_time(session, key, at):
+        return
     for row in session.scalars(
         select(ReshipmentRow).where(ReshipmentRow.case_id == case_id, ReshipmentRow.state == "asked")
     ):
