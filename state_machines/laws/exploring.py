@@ -256,7 +256,10 @@ class Explorer(Generic[CaseT]):
                 for role in who:
                     if isinstance(role, Role) and (role in person.roles or not person.roles):
                         for limit in person.limits_fen:
-                            yield self._ask(case, trigger, person, role, limit)
+                            asked = self._ask(case, trigger, person, role, limit)
+                            yield asked
+                            for message in self.world.more_messages(case, trigger, person.staff_id):
+                                yield replace(asked, message=message)
 
     def _ask(self, case: CaseT, trigger: str, person: Person, role: Role, limit_fen: int | None) -> Event[CaseT]:
         # asked the same way thousands of times; of the case itself a message says at most its amount
