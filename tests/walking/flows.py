@@ -6,9 +6,10 @@ from functools import cache
 
 from tests.walking.driver import PEOPLE, Hands
 from tests.walking.planner import Planner
+from tests.walking.problem_parcel import ParcelHands
 from tests.walking.refund_before_shipping import RefundHands
 
-HANDS: dict[str, type[Hands]] = {hands.world.flow.name: hands for hands in (RefundHands,)}
+HANDS: dict[str, type[Hands]] = {hands.world.flow.name: hands for hands in (RefundHands, ParcelHands)}
 
 
 @cache
