@@ -17,6 +17,7 @@ from activities.courier import CourierActivities
 from activities.gifts import GiftActivities
 from activities.messages import MessageActivities
 from activities.orders import OrderActivities
+from activities.parcels import ParcelActivities
 from activities.payments import PaymentActivities
 from activities.returns import ReturnActivities
 from activities.staff import StaffActivities
@@ -26,12 +27,14 @@ from casework.logs import configure_logs
 from casework.names import TASK_QUEUE
 from casework.policy import Policy, load_policy
 from casework.settings import Settings
+from casework.shop.courier import EmbeddedCourier
 from casework.shop.database import Database
 from workflows.gift_approval import GiftApproval
+from workflows.problem_parcel import ProblemParcel
 from workflows.refund_before_shipping import RefundBeforeShipping
 from workflows.return_after_shipping import ReturnAfterShipping
 
-WORKFLOWS = [RefundBeforeShipping, ReturnAfterShipping, GiftApproval]
+WORKFLOWS = [RefundBeforeShipping, ReturnAfterShipping, GiftApproval, ProblemParcel]
 
 PASSED_THROUGH = (
     # one copy of what is pure, or only referred to: the workflow classes alone are loaded in the sandbox
@@ -74,10 +77,11 @@ def build_worker(
     staff = StaffActivities(database)
     orders = OrderActivities(database)
     payments = PaymentActivities(database)
-    courier = CourierActivities(database)
     gifts = GiftActivities(database)
-    messages = MessageActivities(database)
     returns = ReturnActivities(database)
+    courier = CourierActivities(database, EmbeddedCourier(database))
+    messages = MessageActivities(database)
+    parcels = ParcelActivities(database)
     return Worker(
         client,
         task_queue=task_queue,
@@ -97,7 +101,11 @@ def build_worker(
             orders.restore,
             payments.pay,
             payments.record_paid_by_hand,
+            courier.ask_courier,
+            courier.claim,
+            courier.forward,
             courier.intercept,
+            courier.redeliver,
             gifts.read_gift_standing,
             gifts.price_gift,
             gifts.promise_gift,
@@ -118,6 +126,15 @@ def build_worker(
             returns.finish_return,
             returns.undo_return,
             messages.post_messages,
+            parcels.call_off_reshipment,
+            parcels.follow_parcel,
+            parcels.give_up_parcel,
+            parcels.look_at_parcel,
+            parcels.register_parcel,
+            parcels.reserve_goods,
+            parcels.say_out_of_stock,
+            parcels.take_returned,
+            parcels.tell_return,
         ],
         activity_executor=ThreadPoolExecutor(THREADS, thread_name_prefix="activity"),
         workflow_runner=workflow_runner(),

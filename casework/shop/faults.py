@@ -1,4 +1,4 @@
-"""Faults that somebody wants to try: of payments and intercepts, once or always."""
+"""Faults that somebody wants to try: of payments, intercepts and a courier's answers, once or always."""
 
 from __future__ import annotations
 
@@ -8,8 +8,9 @@ from sqlalchemy.orm import Session
 
 from casework.shop.tables import FaultRow
 
-FaultKind = Literal["payment", "intercept"]
+FaultKind = Literal["payment", "intercept", "answer"]
 KINDS: tuple[FaultKind, ...] = ("payment", "intercept")
+"""Those that the command line sets (contract.md); that a courier does not answer is for tests and demos."""
 HOW = ("once", "always", "never")
 
 

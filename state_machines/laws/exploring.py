@@ -279,6 +279,8 @@ class Explorer(Generic[CaseT]):
                             # who brings the shop's news has the case look at the shop, as the shop itself has
                             for happening in news.get(trigger, ()):
                                 yield replace(asked, happening=happening)
+                            for message in self.world.more_messages(case, trigger, person.staff_id):
+                                yield replace(asked, message=message)
 
     def _ask(self, case: CaseT, trigger: str, person: Person, role: Role, limit_fen: int | None) -> Event[CaseT]:
         actor = Actor(staff_id=person.staff_id, grants={role: limit_fen}, deputises_for=list(person.stands_for))

@@ -99,6 +99,7 @@ class World(Generic[CaseT]):
         keeps: what an ending may keep of what the case held, by the ending.
         counts_kept: facts that guards read while no state has used them; a case keeps them, and uses them as it enters
             a wait with a row for them.
+        more_messages: further messages of a trigger whose fields decide which row is taken.
         effects: what the shop's answer to an accepted trigger writes into the case.
         pays_by_hand: triggers with which a person says that the money was sent outside, and whose word that is.
         known: what a case knows that guards, or this world, can tell apart.
@@ -128,6 +129,7 @@ class World(Generic[CaseT]):
     effects: Mapping[str, Callable[[CaseT], None]] = field(default_factory=dict[str, Callable[[CaseT], None]])
     pays_by_hand: Mapping[str, Role] = field(default_factory=dict[str, Role])
     ends_either_way: frozenset[str] = frozenset()
+    more_messages: Callable[[CaseT, str, str], Sequence[Message]] = lambda _case, _trigger, _by: ()
     wrong: Callable[[CaseT], str | None] = lambda _: None
 
 

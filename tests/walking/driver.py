@@ -6,6 +6,7 @@ A case that works is stopped in its activity; there the driver arranges what the
 from __future__ import annotations
 
 import asyncio
+import itertools
 from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from contextlib import AsyncExitStack, suppress
@@ -18,6 +19,7 @@ from casework.case import CaseView
 from casework.messages import Message
 from state_machines.common import PaidByHand
 from state_machines.laws.world import Person, World
+from state_machines.problem_parcel import OnItsWay
 from state_machines.roles import Automatic, Role
 from state_machines.table import StateKind
 from tests.desk import Desk, Handle
@@ -31,6 +33,8 @@ OPENING, LOOKING = "open_case", "consider"
 """The steps on the shop in which a case is stopped that is being opened, or looks at who is asking."""
 PROLONGED_SOON = timedelta(milliseconds=1500)
 """With this workflow task timeout a case soon hears what is sent while a step on the shop is stopped."""
+
+_waybills = itertools.count(1)
 
 Happen = Callable[[], Awaitable[Any] | None]
 
@@ -237,7 +241,9 @@ def fields_of(case: Handle, message: Message) -> dict[str, Any]:
     """The message as it is sent for this case."""
     if isinstance(message, PaidByHand):
         message = message.model_copy(update={"payment_reference": f"bank-{case.id}"[-64:]})
-    if isinstance(getattr(message, "waybill", None), str):
-        # a parcel is of one order
+    # a parcel is of one order
+    if isinstance(message, OnItsWay):
+        message = message.model_copy(update={"waybill": f"EA{next(_waybills):010d}CN"})
+    elif isinstance(getattr(message, "waybill", None), str):
         message = message.model_copy(update={"waybill": waybill_of(case)})
     return message.model_dump(mode="json", exclude_none=True)

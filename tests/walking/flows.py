@@ -7,6 +7,7 @@ from functools import cache
 from tests.walking.driver import PEOPLE, Hands
 from tests.walking.gift_approval import GiftHands
 from tests.walking.planner import Planner
+from tests.walking.problem_parcel import ParcelHands
 from tests.walking.refund_before_shipping import RefundHands
 from tests.walking.return_after_shipping import ReturnHands
 
@@ -16,6 +17,7 @@ HANDS: dict[str, type[Hands]] = {
         RefundHands,
         ReturnHands,
         GiftHands,
+        ParcelHands,
     )
 }
 
