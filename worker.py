@@ -95,6 +95,7 @@ def build_worker(
             payments.pay,
             payments.record_paid_by_hand,
             courier.intercept,
+            gifts.check_gift,
             gifts.read_gift_standing,
             gifts.price_gift,
             gifts.promise_gift,
