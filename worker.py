@@ -18,6 +18,7 @@ from activities.gifts import GiftActivities
 from activities.messages import MessageActivities
 from activities.orders import OrderActivities
 from activities.payments import PaymentActivities
+from activities.returns import ReturnActivities
 from activities.staff import StaffActivities
 from casework.connection import connect
 from casework.converter import DATA_CONVERTER
@@ -28,8 +29,9 @@ from casework.settings import Settings
 from casework.shop.database import Database
 from workflows.gift_approval import GiftApproval
 from workflows.refund_before_shipping import RefundBeforeShipping
+from workflows.return_after_shipping import ReturnAfterShipping
 
-WORKFLOWS = [RefundBeforeShipping, GiftApproval]
+WORKFLOWS = [RefundBeforeShipping, ReturnAfterShipping, GiftApproval]
 
 PASSED_THROUGH = (
     # one copy of what is pure, or only referred to: the workflow classes alone are loaded in the sandbox
@@ -75,6 +77,7 @@ def build_worker(
     courier = CourierActivities(database)
     gifts = GiftActivities(database)
     messages = MessageActivities(database)
+    returns = ReturnActivities(database)
     return Worker(
         client,
         task_queue=task_queue,
@@ -102,6 +105,19 @@ def build_worker(
             gifts.put_gift_on_order,
             gifts.grant_credited_postage,
             gifts.withdraw_gift,
+            returns.assess_return,
+            returns.read_return,
+            returns.is_waybill_of_another,
+            returns.note_way_back,
+            returns.is_signed_for_by_us,
+            returns.receive_return,
+            returns.read_gift_of_order,
+            returns.restock_return,
+            returns.take_return_out_of_stock,
+            returns.read_paid_parts,
+            returns.settle_return,
+            returns.finish_return,
+            returns.undo_return,
             messages.post_messages,
         ],
         activity_executor=ThreadPoolExecutor(THREADS, thread_name_prefix="activity"),

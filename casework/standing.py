@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import datetime
+
 from pydantic import BaseModel
 
 
@@ -18,6 +20,26 @@ class Standing(BaseModel):
     refunded: bool
     shipped: bool
     claimed_by: str | None = None
+
+
+class ReturnStanding(BaseModel):
+    """How some lines of an order stand in the shop right now, for a return.
+
+    `refundable_fen` is all that would be paid now, in fen; `refunded`: nothing of the lines is left to refund;
+    `has_left`: every one of them has been shipped; `claimed_by`: another open case. `signed_at` and `finished_at` are
+    aware, None for not yet; of several lines the one counts that was signed first. `free_shipping`: the order went out
+    without postage.
+    """
+
+    paid: bool
+    closed: bool
+    refunded: bool
+    has_left: bool
+    claimed_by: str | None = None
+    refundable_fen: int
+    signed_at: datetime | None = None
+    finished_at: datetime | None = None
+    free_shipping: bool = False
 
 
 class GiftStanding(BaseModel):

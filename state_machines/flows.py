@@ -6,9 +6,12 @@ from typing import Any
 
 from state_machines.gift_approval import GIFT_APPROVAL
 from state_machines.refund_before_shipping import REFUND_BEFORE_SHIPPING
+from state_machines.return_after_shipping import RETURN_AFTER_SHIPPING
 from state_machines.table import Flow
 
-FLOWS: dict[str, Flow[Any]] = {flow.name: flow for flow in (REFUND_BEFORE_SHIPPING, GIFT_APPROVAL)}
+FLOWS: dict[str, Flow[Any]] = {
+    flow.name: flow for flow in (REFUND_BEFORE_SHIPPING, RETURN_AFTER_SHIPPING, GIFT_APPROVAL)
+}
 """The flows by name, which is the prefix of their case ids."""
 
 

@@ -448,6 +448,39 @@ class SettingRow(Base):
     value: Mapped[str] = mapped_column(Text)
 
 
+class ReturnRow(Base):
+    """A return: when it was first asked for, how the buyer sent the goods back, and what was deducted of its refund."""
+
+    __tablename__ = "returns"
+
+    case_id: Mapped[str] = mapped_column(CASE_ID, primary_key=True)
+    run_id: Mapped[str] = mapped_column(String(100), primary_key=True)
+    order_id: Mapped[str] = mapped_column(ORDER_ID, ForeignKey("orders.id"), index=True)
+    requested_at: Mapped[datetime]
+    """When the buyer first asked: of one that reopens another, the other's."""
+    fault: Mapped[bool]
+    """Whether it goes on as a return for a fault."""
+    courier: Mapped[str | None] = mapped_column(String(64))
+    waybill: Mapped[str | None] = mapped_column(String(64), index=True)
+    """The buyer's parcel, which is no shipment of the order."""
+    gift_deducted_fen: Mapped[int] = mapped_column(default=0)
+    settled_at: Mapped[datetime | None]
+
+
+class ReturnedLineRow(Base):
+    """What of a line has come in with a return, and what of it the inspection took (None: nobody has looked)."""
+
+    __tablename__ = "returned_lines"
+
+    case_id: Mapped[str] = mapped_column(CASE_ID, primary_key=True)
+    run_id: Mapped[str] = mapped_column(String(100), primary_key=True)
+    line: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    order_id: Mapped[str] = mapped_column(ORDER_ID, ForeignKey("orders.id"), index=True)
+    received: Mapped[int]
+    accepted: Mapped[int | None]
+    at: Mapped[datetime]
+
+
 class GiftPromiseRow(Base):
     """A gift, or free shipping, that the shop has promised for an order: its cost is kept from the month's budget.
 

@@ -11,7 +11,7 @@ from typing import Literal
 from pydantic import BaseModel, Field
 
 from casework.money import format_yuan
-from casework.templates import gift_approval, refund_before_shipping
+from casework.templates import gift_approval, refund_before_shipping, return_after_shipping
 from state_machines.roles import Label, Role
 
 _SHARED: dict[str, Label] = {
@@ -37,6 +37,7 @@ _SHARED: dict[str, Label] = {
 _FLOWS = {
     "refund-before-shipping": refund_before_shipping,
     "gift-approval": gift_approval,
+    "return-after-shipping": return_after_shipping,
 }
 
 BUYER_MESSAGES: Mapping[str, Mapping[str, Label]] = {name: flow.BUYER for name, flow in _FLOWS.items()}
