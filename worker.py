@@ -106,6 +106,7 @@ def build_worker(
             courier.forward,
             courier.intercept,
             courier.redeliver,
+            gifts.check_gift,
             gifts.read_gift_standing,
             gifts.price_gift,
             gifts.promise_gift,

@@ -88,6 +88,11 @@ class GiftActivities:
         self._database = database
 
     @activity.defn
+    def check_gift(self, step: GiftStep) -> GiftStanding:
+        """How the order stands for a gift of this kind when its case begins."""
+        return self.read_gift_standing(step)
+
+    @activity.defn
     def read_gift_standing(self, step: GiftStep) -> GiftStanding:
         """How the order stands for a gift of this kind now."""
         with self._database.reading() as session:

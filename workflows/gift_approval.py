@@ -58,7 +58,8 @@ class GiftApproval(PayingWorkflow[GiftCase]):
 
     async def checking(self) -> Outcome:
         """How does the order stand, and is the gift rule met?"""
-        standing = await self._read_order("check the order and the gift rule")
+        standing = await self.in_shop(GiftActivities.check_gift, self._gift_step(), "check the order and the gift rule")
+        self.case.standing = standing
         if standing.gone:
             return Outcome("check", "the order is closed")
         if standing.shipped:

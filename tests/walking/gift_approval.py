@@ -27,7 +27,7 @@ class GiftHands(Hands):
 
     world: ClassVar[World[GiftCase]] = WORLD
     stopped_in: ClassVar[Mapping[str, str]] = {
-        "checking": "read_gift_standing",
+        "checking": "check_gift",
         "writing_memo": "promise_gift",
         "crediting": "pay",
         "cancelling": "withdraw_gift",
