@@ -1,8 +1,8 @@
-"""Flow 2, return after shipping (退货退款·已发货): the buyer has the goods, or will have them, and wants the money back.
+"""Flow 2, return after shipping (退货退款·已发货): the buyer has the goods, or will, and wants the money back.
 
 Judge by the rules, evidence for a fault, the supplier's word, approval, who pays the postage told beforehand, goods
-back, inspection, restock, refund. From the after-sales manual, section 2, with the platform's rules and the law where it
-is silent.
+back, inspection, restock, refund. From the after-sales manual, section 2, with the platform's rules and the law where
+it is silent.
 """
 
 from __future__ import annotations

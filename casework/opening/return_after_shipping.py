@@ -15,8 +15,8 @@ def resolve(session: Session, start: ReturnStart) -> Resolved:
     One that reopens a lapsed return, or goes on with a refund, counts from when that was asked for.
 
     Raises:
-        BadRequest: the lines are unknown, more than is left, or both shipped and unshipped; or `reopens` names no lapsed
-            return of the same lines.
+        BadRequest: the lines are unknown, more than is left, or both shipped and unshipped; or `reopens` names no
+            lapsed return of the same lines.
 
     """
     lines = orders.resolve_shipped_lines(session, start.order_id, start.lines)

@@ -69,7 +69,7 @@ BUYER: dict[str, Label] = {
         "您好,订单 {order_id} 已退款 {amount} 元:商品 {goods} 元(已扣未退赠品 {gift} 元),发货运费 {postage} 元,"
         "退货运费 {return_postage} 元。请查收并确认。",
         "{amount} yuan are refunded for order {order_id}: {goods} for the goods (less {gift} for a gift that did not "
-        "come back), {postage} for the postage to you, {return_postage} for the postage back. Please check and confirm.",
+        "come back), {postage} for the postage to you, {return_postage} for the way back. Please check and confirm.",
     ),
     "return.refunded_by_platform": Label(
         "您好,订单 {order_id} 的退款已由平台退回原支付账户,请注意查收。",
@@ -93,8 +93,8 @@ BUYER: dict[str, Label] = {
     ),
     "return.lapsed": Label(
         "您好,订单 {order_id} 的退货申请因逾期已关闭,如仍需退货请联系客服重新提交。",
-        "Your return request for order {order_id} was closed because its time ran out; please ask us to reopen it if you "
-        "still want it.",
+        "Your return request for order {order_id} was closed because its time ran out; please ask us to reopen it if "
+        "you still want it.",
     ),
     "return.not_applicable": Label(
         "您好,订单 {order_id} 目前没有可办理的退货。如有疑问请联系客服。",
@@ -110,8 +110,8 @@ BUYER: dict[str, Label] = {
 STAFF: dict[str, Label] = {
     "return.look_at_goods": Label(
         "订单 {order_id} 的退货逾期未验货,已按全部通过处理:请验货后再入库({lines})。",
-        "Nobody inspected the goods of order {order_id} in time, and all of them count as accepted: look at them before "
-        "they go into stock ({lines}).",
+        "Nobody inspected the goods of order {order_id} in time, and all of them count as accepted: look at them "
+        "before they go into stock ({lines}).",
     ),
     "return.send_rest_back": Label(
         "订单 {order_id} 的退货部分未通过验货:请将以下商品寄回买家({lines})。",

@@ -1,4 +1,4 @@
-"""The world of flow 2: what is claimed and shown, where the goods are, what the courier, the platform and a payment do."""
+"""The world of flow 2: what is claimed and shown, where the goods are, what courier, platform and payment do."""
 
 from __future__ import annotations
 
