@@ -38,6 +38,7 @@ from state_machines.common import CANCEL
 from state_machines.flows import FLOWS
 from state_machines.roles import Automatic, Role
 from state_machines.table import (
+    ABOUT_THE_PERSON,
     Attempt,
     Flow,
     Move,
@@ -559,6 +560,9 @@ class CaseWorkflow(Generic[CaseT]):
             if received.message is not None and received.seen != self.case.version and not waited_for_work:
                 raise Refused("the case has moved on since")
             moved = self.flow.fire(attempt)
+            if not isinstance(moved, Refusal) or moved.code not in ABOUT_THE_PERSON:
+                await self._consult(attempt)
+                moved = self.flow.fire(attempt)
             if isinstance(moved, Refusal):
                 raise Refused(moved.why)
             await self._accept(received, attempt, moved)
