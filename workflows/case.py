@@ -879,7 +879,10 @@ class CaseWorkflow(Generic[CaseT]):
     async def _end(self) -> None:
         """Answer what is still in the inbox, name the facts that no state used, and close the shop's record."""
         if self._look is not None:
-            self._look.cancel()
+            # Temporal does not let a workflow end while it is being told of an activity: who waits would get an error
+            look = self._look
+            await workflow.wait_condition(look.done)
+            look.exception()
         self._publish()
         ending = ENDINGS[self.flow.name][cast("str", self.case.outcome)]
         farewell = self.to_buyer(ending, **self.told()) if ending is not None else []

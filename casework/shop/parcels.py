@@ -30,6 +30,7 @@ from casework.shop.tables import (
     OutOfStockRow,
     ParcelStatusRow,
     ReshipmentRow,
+    ReturnRow,
     ScanRow,
     ShipmentLineRow,
     ShipmentRow,
@@ -106,7 +107,8 @@ def later_waybills(session: Session, order_id: str, waybill: str) -> list[str]:
 def order_of_waybill(session: Session, waybill: str, order_id: str) -> str | None:
     """Whose parcel a waybill is, this order's if it is one of its several; None: the shop does not know it."""
     orders = set(session.scalars(select(ShipmentRow.order_id).where(ShipmentRow.waybill == waybill)))
-    orders |= set(session.scalars(select(FollowedParcelRow.order_id).where(FollowedParcelRow.waybill == waybill)))
+    for table in (FollowedParcelRow, ReturnRow):
+        orders |= set(session.scalars(select(table.order_id).where(table.waybill == waybill)))
     return order_id if order_id in orders else next(iter(sorted(orders)), None)
 
 
