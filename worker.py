@@ -12,6 +12,7 @@ from temporalio.client import Client
 from temporalio.worker import Interceptor, Worker
 from temporalio.worker.workflow_sandbox import SandboxedWorkflowRunner, SandboxRestrictions
 
+from activities.bulk_orders import BulkOrderActivities
 from activities.cases import CaseActivities
 from activities.courier import CourierActivities
 from activities.gifts import GiftActivities
@@ -29,12 +30,13 @@ from casework.policy import Policy, load_policy
 from casework.settings import Settings
 from casework.shop.courier import EmbeddedCourier
 from casework.shop.database import Database
+from workflows.bulk_order import BulkOrder
 from workflows.gift_approval import GiftApproval
 from workflows.problem_parcel import ProblemParcel
 from workflows.refund_before_shipping import RefundBeforeShipping
 from workflows.return_after_shipping import ReturnAfterShipping
 
-WORKFLOWS = [RefundBeforeShipping, ReturnAfterShipping, GiftApproval, ProblemParcel]
+WORKFLOWS = [RefundBeforeShipping, ReturnAfterShipping, GiftApproval, BulkOrder, ProblemParcel]
 
 PASSED_THROUGH = (
     # one copy of what is pure, or only referred to: the workflow classes alone are loaded in the sandbox
@@ -80,6 +82,7 @@ def build_worker(
     gifts = GiftActivities(database)
     returns = ReturnActivities(database)
     courier = CourierActivities(database, EmbeddedCourier(database))
+    bulk_orders = BulkOrderActivities(database)
     messages = MessageActivities(database)
     parcels = ParcelActivities(database)
     return Worker(
@@ -104,6 +107,18 @@ def build_worker(
             courier.ask_courier,
             courier.claim,
             courier.forward,
+            bulk_orders.screen_bulk,
+            bulk_orders.read_bulk,
+            bulk_orders.gather_talk,
+            bulk_orders.forget_review,
+            bulk_orders.note_reviewed,
+            bulk_orders.hold_bulk,
+            bulk_orders.let_bulk_go,
+            bulk_orders.approve_price,
+            bulk_orders.change_price,
+            bulk_orders.close_bulk,
+            bulk_orders.free_lines,
+            bulk_orders.leave_red,
             courier.intercept,
             courier.redeliver,
             gifts.check_gift,

@@ -143,6 +143,8 @@ class Case(BaseModel, Generic[FiguresT]):
     """How often those who may act were reminded in this stay."""
     watch_at: datetime | None = None
     """When the case looks at the world next; None: at once, where it watches."""
+    alarm_at: datetime | None = None
+    """When the case sounds an alarm of its own, wherever it waits then: it moves no deadline."""
     alarms: int = 0
     """How often the clock has already fired in the state without leaving it."""
 
@@ -220,6 +222,15 @@ class PayingCase(Case[FiguresT], Generic[FiguresT]):
     """Up to which amount, in fen, whoever last decided to pay may decide: a lower limit of their own counts."""
     paid_fen: int = 0
     """What was really sent, in fen, by us or by the platform."""
+
+    @property
+    def to_pay_fen(self) -> int:
+        """What is to be paid next, in fen: the case's amount, unless the flow says otherwise."""
+        return self.amount_fen
+
+    @to_pay_fen.setter
+    def to_pay_fen(self, fen: int) -> None:
+        self.amount_fen = fen
 
 
 class WaitingFor(BaseModel):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import date, datetime
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -114,6 +114,11 @@ def static_summary(flow: Flow[Any], order_id: str) -> str:
 def opening_attributes(order_id: str, by: str) -> TypedSearchAttributes:
     """What is known of a case before it has done anything."""
     return TypedSearchAttributes([SearchAttributePair(ORDER_ID, order_id), SearchAttributePair(CASE_OPENED_BY, by)])
+
+
+def local_day(case: Case[Any], at: datetime) -> date:
+    """The calendar day in the shop's zone."""
+    return at.astimezone(ZoneInfo(case.figures.shop.timezone)).date()
 
 
 def local_time(case: Case[Any], at: datetime) -> str:

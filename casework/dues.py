@@ -42,5 +42,14 @@ class ReturnDue(BaseModel):
     return_postage_fen: int = 0
 
 
-Due = Annotated[RefundDue | ReturnDue | PostageDue, Field(discriminator="kind")]
+class RebateDue(BaseModel):
+    """What brings the price of what is left of an order down to the approved one, in fen with postage."""
+
+    model_config = ConfigDict(frozen=True)
+
+    kind: Literal["rebate"] = "rebate"
+    price_fen: int
+
+
+Due = Annotated[RefundDue | ReturnDue | PostageDue | RebateDue, Field(discriminator="kind")]
 """Any of them; a flow that pays for something else adds its kind here and to `casework.shop.dues.reckon_due`."""

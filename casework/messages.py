@@ -7,7 +7,7 @@ refuse the same things with the same sentence.
 from __future__ import annotations
 
 import re
-from datetime import datetime
+from datetime import date, datetime
 from typing import Annotated, Any, cast
 
 from pydantic import (
@@ -51,6 +51,22 @@ def _with_zone(value: Any) -> Any:
     return parsed
 
 
+def _day(value: Any) -> Any:
+    if isinstance(value, date) and not isinstance(value, datetime):
+        return value
+    if not isinstance(value, str) or not _DAY.fullmatch(value):
+        raise ValueError("must be a day written as text, such as 2026-11-20")
+    try:
+        parsed = date.fromisoformat(value)
+    except ValueError:
+        raise ValueError("is a day that no calendar has") from None
+    if not 1990 <= parsed.year < 2100:
+        raise ValueError("must be a day from 1990 on")
+    return parsed
+
+
+_DAY = re.compile(r"\d{4}-\d{2}-\d{2}", re.ASCII)
+
 Text = Annotated[
     str,
     StringConstraints(strict=True, strip_whitespace=True, min_length=1, max_length=500),
@@ -77,6 +93,12 @@ Sku = Annotated[
     AfterValidator(_without_mobile_number),
 ]
 """A gift of the catalogue, by its own number."""
+PlatformCase = Annotated[
+    str,
+    StringConstraints(strict=True, strip_whitespace=True, min_length=1, max_length=64),
+    AfterValidator(_without_mobile_number),
+]
+"""The platform's own number of a dispute."""
 Waybill = Annotated[
     str, StringConstraints(strict=True, pattern=r"^[A-Za-z0-9-]{6,32}$"), AfterValidator(_no_bare_number)
 ]
@@ -92,6 +114,9 @@ Fen = Annotated[StrictInt, Field(ge=0, le=10**12)]
 """An amount of money in whole fen (1/100 yuan)."""
 Time = Annotated[datetime, BeforeValidator(_with_zone)]
 """An aware datetime; in JSON an ISO 8601 text that names its zone."""
+
+Day = Annotated[date, BeforeValidator(_day)]
+"""A calendar day; in JSON a text such as 2026-11-20."""
 
 
 class AskedLine(LineQuantity):

@@ -57,3 +57,34 @@ class GiftStanding(BaseModel):
     granted_by: str | None = None
     goods_total_fen: int
     budget_left_fen: int
+
+
+class BulkStanding(BaseModel):
+    """How a bulk order stands in the shop right now, for the case that reviews it.
+
+    Attributes:
+        paid: the buyer has paid.
+        gone: the trade is closed, or nothing of it is left to refund.
+        finished: the platform shows the trade finished.
+        total_fen: the order's total with postage, in fen.
+        price_fen: what the buyer pays for what is left of it, with postage, in fen.
+        paid_at: when the buyer paid.
+        all_shipped: everything that is left of the order has left the shop.
+        last_shipped_at: when the newest of its parcels left.
+        held: the case holds all that is left to ship, and something is.
+        can_be_held: something is left to ship.
+        differs: it is not what the case has reviewed; False where nothing was reviewed yet.
+
+    """
+
+    paid: bool
+    gone: bool
+    finished: bool = False
+    total_fen: int
+    price_fen: int = 0
+    paid_at: datetime | None = None
+    all_shipped: bool = False
+    last_shipped_at: datetime | None = None
+    held: bool = False
+    can_be_held: bool = False
+    differs: bool = False

@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 from pydantic import Field
 
 from casework.case import Case
-from casework.messages import Fen, Message, MessageWithReason, PaymentReference
+from casework.messages import Fen, Message, MessageWithReason, PaymentReference, PlatformCase
 from state_machines.roles import Automatic, Role
 from state_machines.table import (
     Attempt,
@@ -40,6 +40,12 @@ class PaidByHand(Message):
 
     payment_reference: PaymentReference = Field(description="text of 1 to 64 characters, never used before")
     amount_fen: Fen = Field(description="whole fen, the amount due")
+
+
+class RaiseDispute(Message):
+    """The buyer has gone to the platform; its number for the dispute, where it is known."""
+
+    platform_case: PlatformCase | None = Field(default=None, description="the platform's number, up to 64 characters")
 
 
 @guard("尚未付款", "nothing is paid", code="money_sent")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from state_machines.bulk_order import BULK_ORDER
 from state_machines.gift_approval import GIFT_APPROVAL
 from state_machines.problem_parcel import PROBLEM_PARCEL
 from state_machines.refund_before_shipping import REFUND_BEFORE_SHIPPING
@@ -16,6 +17,7 @@ FLOWS: dict[str, Flow[Any]] = {
         REFUND_BEFORE_SHIPPING,
         RETURN_AFTER_SHIPPING,
         GIFT_APPROVAL,
+        BULK_ORDER,
         PROBLEM_PARCEL,
     )
 }

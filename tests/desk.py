@@ -406,14 +406,19 @@ class Desk:
                     break
         raise AssertionError(f"{handle.id} never waited for {trigger}")
 
-    def require_whole(self, view: CaseView) -> None:
-        """Fail unless the shop is whole after a case that has ended: nothing held, paid as its view says, said once."""
+    def require_whole(self, view: CaseView, *, paid_fen: int | None = None) -> None:
+        """Fail unless the shop is whole after a case that has ended: nothing held, paid as its view says, said once.
+
+        `paid_fen`: what the case has paid, where its view does not say it.
+        """
         assert view.final
         with self.database.reading() as session:
             entries = payments.ledger(session, view.order_id)
             paid = sum(entry.amount_fen for entry in entries if entry.case_id == view.case_id)
             by_platform = sum(entry.amount_fen for entry in entries if entry.source == "platform")
-            if view.outcome in WORLDS[view.flow].ends_either_way:
+            if paid_fen is not None:
+                assert paid == paid_fen
+            elif view.outcome in WORLDS[view.flow].ends_either_way:
                 assert paid in (0, view.amount_fen)
             elif view.outcome in FLOWS[view.flow].outcomes_pay:
                 assert paid == view.amount_fen or (paid == 0 and by_platform)

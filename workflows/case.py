@@ -64,7 +64,7 @@ MOST_LOOKS = 100
 """After so many looks at the world a case continues as new: each is about a dozen events."""
 ASKED_AGAIN = timedelta(seconds=1)
 """After this a child is started again whose id a start that is about to be refused has for a moment."""
-REMINDER, WATCH = "reminder", "watch"
+REMINDER, WATCH, OWN_ALARM = "reminder", "watch", "alarm"
 """What a timer rings for, besides the deadline's trigger."""
 TEMPORAL = "temporal"
 """Who acts when the case is cancelled through Temporal itself."""
@@ -126,8 +126,8 @@ class CaseWorkflow(Generic[CaseT]):
     A method of a state that works is a coroutine and returns the `Outcome`; one of a state that waits returns what is
     to be posted on entry. `consult_<trigger>` reads the shop before the table is asked (also before the clock's rows),
     `effect_<trigger>` writes to it after the table has agreed and before the move is made; both may raise `Refused` of
-    somebody's message. `after_<trigger>` follows the move, whoever made it. `watch` looks at the world, where a state
-    watches.
+    somebody's message. `after_<trigger>` follows the move, whoever made it. `begin_<state>` is what is done first
+    where a wait is entered. `watch` looks at the world, where a state watches.
     """
 
     flow: Flow[CaseT]
@@ -429,7 +429,7 @@ class CaseWorkflow(Generic[CaseT]):
         the time of day. Temporal tells a replay another one where a workflow task was prolonged by a slow step.
         """
         case = self.case
-        times: list[tuple[datetime, str]] = []
+        times: list[tuple[datetime, str]] = [] if case.alarm_at is None else [(case.alarm_at, OWN_ALARM)]
         if case.due is not None:
             times.append((case.remind_at, REMINDER) if case.remind_at else (case.due, _deadline_of(state)))
         if state.watch is not None and case.watch_at is not None and self._look is None:
@@ -470,6 +470,9 @@ class CaseWorkflow(Generic[CaseT]):
             self._looks += 1
             self._look_again = getattr(case.figures.flow, cast("str", state.watch))
             self._look = asyncio.create_task(_seen(self.watch()))
+        elif rings_for == OWN_ALARM:
+            case.alarm_at = None
+            await self.sound_alarm()
         else:
             await self._move_by_itself(rings_for, Automatic.CLOCK)
 
@@ -481,6 +484,9 @@ class CaseWorkflow(Generic[CaseT]):
     def _continue_as_new(self) -> None:
         if workflow.all_handlers_finished():
             workflow.continue_as_new(args=[{"carried": self.case.model_dump(mode="json")}])
+
+    async def sound_alarm(self) -> None:
+        """What the case does when its own alarm is due (a flow's own, where it sets `alarm_at`)."""
 
     async def watch(self) -> Outcome | None:
         """Look at the world: what it shows may move the case (a flow's own, where a state watches)."""
@@ -500,6 +506,9 @@ class CaseWorkflow(Generic[CaseT]):
     async def _enter(self, state: State) -> None:
         """A move into a state says to whom it falls now, and sets the state's deadline anew."""
         case, deadline = self.case, state.deadline
+        begin = getattr(self, f"begin_{state.name}", None)
+        if begin is not None and case.alarms == 0:
+            await begin()
         if deadline is None:
             say = cast("Callable[[], list[Post]]", getattr(self, state.name))
             said = say()

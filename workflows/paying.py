@@ -29,8 +29,10 @@ OUTSIDE_RETRIES = RetryPolicy(initial_interval=timedelta(seconds=1), maximum_int
 class PayingWorkflow(CaseWorkflow[PayingCaseT]):
     """A case that pays the buyer in one of its states, by `pay`."""
 
-    purpose = "refund"
-    """With the case it makes the payment's idempotency key."""
+    @property
+    def purpose(self) -> str:
+        """With the case it makes the payment's idempotency key."""
+        return "refund"
 
     @abstractmethod
     def due(self) -> Due:
@@ -46,17 +48,17 @@ class PayingWorkflow(CaseWorkflow[PayingCaseT]):
         Where the amount due is another one by now, the new one is paid if whoever decided may decide on it too.
         """
         case = self.case
-        if case.amount_fen > case.decided_fen:
+        if case.to_pay_fen > case.decided_fen:
             return self.more_is_due(
-                f"{yuan(case.amount_fen)} are due by now, decided were up to {yuan(case.decided_fen)}"
+                f"{yuan(case.to_pay_fen)} are due by now, decided were up to {yuan(case.decided_fen)}"
             )
         try:
             paid = await workflow.execute_activity_method(
                 PaymentActivities.pay,
-                Payment(**self.step().model_dump(), due=self.due(), amount_fen=case.amount_fen, purpose=self.purpose),
+                Payment(**self.step().model_dump(), due=self.due(), amount_fen=case.to_pay_fen, purpose=self.purpose),
                 start_to_close_timeout=OUTSIDE_TIMEOUT,
                 retry_policy=OUTSIDE_RETRIES,
-                summary=f"{self.purpose} {yuan(case.amount_fen)}",
+                summary=f"{self.purpose} {yuan(case.to_pay_fen)}",
             )
         except ActivityError as error:
             cause = error.cause
@@ -69,7 +71,7 @@ class PayingWorkflow(CaseWorkflow[PayingCaseT]):
             case "left":
                 return Outcome("find_shipped", "it left and is not back: nothing is paid")
             case "changed":
-                case.amount_fen = paid.due_fen
+                case.to_pay_fen = paid.due_fen
                 return await self.pay()
             case _:
                 case.money_sent = True
@@ -95,7 +97,7 @@ class PayingWorkflow(CaseWorkflow[PayingCaseT]):
             "record the payment by hand",
         )
         if recorded.refused is not None:
-            self.case.amount_fen = recorded.due_fen or self.case.amount_fen
+            self.case.to_pay_fen = recorded.due_fen or self.case.to_pay_fen
             raise Refused(recorded.refused)
         self.case.money_sent = True
-        self.case.amount_fen = self.case.paid_fen = message.amount_fen
+        self.case.to_pay_fen = self.case.paid_fen = message.amount_fen

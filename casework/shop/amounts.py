@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from sqlalchemy import func, select
+from sqlalchemy import and_, func, select
 from sqlalchemy.orm import Session
 
 from casework.money import LineQuantity, part_of_line, shares
@@ -29,12 +29,16 @@ class LedgerLine:
 
 @dataclass(frozen=True, slots=True)
 class Accounts:
-    """What has been refunded of an order: pieces and fen by line, fen in all, and fen that no line is known for."""
+    """What has gone back of an order: pieces and fen by line, fen in all, and fen that no line is known for.
+
+    `rebates` are fen by line for which no pieces went back: they are in `total_fen`, and not in `fen`.
+    """
 
     pieces: Mapping[int, int]
     fen: Mapping[int, int]
     total_fen: int
     loose_fen: int
+    rebates: Mapping[int, int]
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,18 +63,25 @@ def accounts(session: Session, order_id: str) -> Accounts:
     """What has been refunded of an order, by whomever."""
     pieces: dict[int, int] = {}
     fen: dict[int, int] = {}
+    rebates: dict[int, int] = {}
     total = 0
-    for line, quantity, amount in session.execute(
-        select(LedgerRow.line, func.sum(LedgerRow.quantity), func.sum(LedgerRow.amount_fen))
+    # what a case of ours pays for no pieces of a line makes the line cheaper, and refunds nothing of it
+    is_rebate = and_(LedgerRow.quantity == 0, LedgerRow.line > POSTAGE, LedgerRow.case_id.is_not(None))
+    for line, rebate, quantity, amount in session.execute(
+        select(LedgerRow.line, is_rebate, func.sum(LedgerRow.quantity), func.sum(LedgerRow.amount_fen))
         .where(LedgerRow.order_id == order_id)
-        .group_by(LedgerRow.line)
+        .group_by(LedgerRow.line, is_rebate)
     ):
         if line == RETURN_POSTAGE:
             continue
         total += int(amount)
-        if line is not None:
+        if line is None:
+            continue
+        if rebate:
+            rebates[line] = int(amount)
+        else:
             pieces[line], fen[line] = int(quantity), int(amount)
-    return Accounts(pieces, fen, total, total - sum(fen.values()))
+    return Accounts(pieces, fen, total, total - sum(fen.values()) - sum(rebates.values()), rebates)
 
 
 def pieces_left(line: LineRow, done: Accounts) -> int:
@@ -84,13 +95,16 @@ def left_to_ship(session: Session, order_id: str) -> list[LineRow]:
     return [line for line in line_rows(session, order_id) if line.place == "unshipped" and pieces_left(line, done)]
 
 
-def paid_shares(order: OrderRow, lines: Sequence[LineRow]) -> dict[int, int]:
-    """What was paid for each line, in fen, and for the postage under 0."""
+def paid_shares(order: OrderRow, lines: Sequence[LineRow], done: Accounts) -> dict[int, int]:
+    """What was paid for each line, less its rebates, in fen, and for the postage under 0."""
     postage = min(order.postage_fen, order.paid_fen)
     if not lines:
         return {POSTAGE: postage}
     by_line = shares(order.paid_fen - postage, [line.price_fen * line.quantity for line in lines])
-    return {POSTAGE: postage, **dict(zip((line.number for line in lines), by_line, strict=True))}
+    return {
+        POSTAGE: postage,
+        **{line.number: share - done.rebates.get(line.number, 0) for line, share in zip(lines, by_line, strict=True)},
+    }
 
 
 def due(
@@ -124,7 +138,7 @@ def reckon(
         return Reckoning([], [])
     lines = line_rows(session, order.id)
     done = accounts(session, order.id)
-    paid = paid_shares(order, lines)
+    paid = paid_shares(order, lines, done)
     claims = claims_of(session, order.id, case_id)
     wanted = {one.line: one.quantity for one in asked}
     found: list[LedgerLine] = []

@@ -7,9 +7,21 @@ from collections.abc import Sequence
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from casework.dues import Due, PostageDue, ReturnDue
+from casework.dues import Due, PostageDue, RebateDue, ReturnDue
+from casework.rules.bulk import spread
 from casework.rules.postage import outbound_goes_back
-from casework.shop.amounts import POSTAGE, RETURN_POSTAGE, LedgerLine, Reckoning, accounts, reckon, share_out
+from casework.shop.amounts import (
+    POSTAGE,
+    RETURN_POSTAGE,
+    LedgerLine,
+    Reckoning,
+    accounts,
+    line_rows,
+    paid_shares,
+    pieces_left,
+    reckon,
+    share_out,
+)
 from casework.shop.tables import GiftPromiseRow, OrderRow, ReturnRow
 
 
@@ -20,6 +32,8 @@ def reckon_due(session: Session, order: OrderRow, due: Due, *, case_id: str | No
             return _reckon_return(session, order, due, case_id)
         case PostageDue():
             return _postage(session, order, due, case_id)
+        case RebateDue():
+            return _rebate(session, order, due)
         case _:
             return reckon(session, order, due.lines, case_id=case_id)
 
@@ -73,3 +87,19 @@ def _less_gift(entries: Sequence[LedgerLine], deduction_fen: int) -> list[Ledger
         if entry.amount_fen - taken or entry.line != POSTAGE:
             left.append(LedgerLine(entry.line, entry.quantity, entry.amount_fen - taken))
     return left[::-1]
+
+
+def _rebate(session: Session, order: OrderRow, due: RebateDue) -> Reckoning:
+    """The difference between what the buyer has paid and the approved price, spread over the lines that are left.
+
+    Source: flows.md 4, "paid: the difference is refunded"; flows.md, "Money". It is money for no pieces: what is left
+    of the lines was cheaper from then on.
+    """
+    if order.state in {"unpaid", "closed"}:
+        return Reckoning([], [])
+    rows, done = line_rows(session, order.id), accounts(session, order.id)
+    paid = paid_shares(order, rows, done)
+    left = [max(0, paid[row.number] - done.fen.get(row.number, 0)) if pieces_left(row, done) else 0 for row in rows]
+    difference = min(max(0, order.paid_fen - done.total_fen - due.price_fen), sum(left))
+    by_line = zip(rows, spread(difference, left), strict=True)
+    return Reckoning([LedgerLine(row.number, 0, fen) for row, fen in by_line if fen], [])

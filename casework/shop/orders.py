@@ -25,7 +25,7 @@ Place = Literal["unshipped", "shipped", "back"]
 class Line(BaseModel):
     """A line of an order.
 
-    `paid_fen` is its share of what was paid less postage; `left` counts the pieces that are not refunded.
+    `paid_fen` is its share of what was paid less postage and rebates; `left` counts the pieces that are not refunded.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -290,7 +290,7 @@ def standing(
 def _whole(session: Session, row: OrderRow) -> Order:
     lines = line_rows(session, row.id)
     done = accounts(session, row.id)
-    paid = paid_shares(row, lines)
+    paid = paid_shares(row, lines, done)
     return Order(
         id=row.id,
         state=cast("OrderState", row.state),

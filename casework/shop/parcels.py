@@ -218,7 +218,7 @@ def value_of(session: Session, order_id: str, lines: Sequence[LineQuantity]) -> 
     order = find_order(session, order_id)
     rows = {row.number: row for row in line_rows(session, order_id)}
     done = accounts(session, order_id)
-    paid = paid_shares(order, list(rows.values()))
+    paid = paid_shares(order, list(rows.values()), done)
     total = 0
     for one in lines:
         row = rows[one.line]

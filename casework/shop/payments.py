@@ -17,7 +17,7 @@ from typing import Literal
 from sqlalchemy import func, or_, select
 from sqlalchemy.orm import Session
 
-from casework.dues import Due
+from casework.dues import Due, RefundDue
 from casework.money import LineQuantity, format_yuan, part_of_line
 from casework.shop.amounts import (
     POSTAGE,
@@ -220,7 +220,7 @@ def audit(session: Session) -> list[str]:
 def _audit_order(session: Session, order: OrderRow) -> list[str]:
     lines = line_rows(session, order.id)
     done = accounts(session, order.id)
-    paid = paid_shares(order, lines)
+    paid = paid_shares(order, lines, done)
     quantities = {POSTAGE: 1, **{line.number: line.quantity for line in lines}}
     found: list[str] = []
     if done.total_fen > order.paid_fen:
@@ -295,7 +295,7 @@ def _write(
 
 def _goods_are_out(session: Session, order_id: str, what: Due) -> bool:
     """Whether a line of a refund before shipping has left and is not back."""
-    numbers = {one.line for one in what.lines} if what.kind == "refund" else set[int]()
+    numbers = {one.line for one in what.lines} if isinstance(what, RefundDue) else set[int]()
     return any(row.place == "shipped" for row in line_rows(session, order_id) if row.number in numbers)
 
 
@@ -304,6 +304,9 @@ def _sent_for(session: Session, order: OrderRow, what: Due, owed: Reckoning, cas
     sent = sum(entry.amount_fen for entry in owed.from_loose)
     if what.kind == "postage":
         return min(what.at_most_fen, sent + accounts(session, order.id).fen.get(POSTAGE, 0))
+    if what.kind == "rebate":
+        of_case = select(func.coalesce(func.sum(LedgerRow.amount_fen), 0)).where(LedgerRow.case_id == case_id)
+        return int(session.scalar(of_case) or 0)
     return sent + _sent_for_lines(session, order, what.lines, case_id)
 
 
@@ -314,7 +317,7 @@ def _sent_for_lines(session: Session, order: OrderRow, lines: Sequence[LineQuant
     """
     rows = line_rows(session, order.id)
     done = accounts(session, order.id)
-    shares = paid_shares(order, rows)
+    shares = paid_shares(order, rows, done)
     claims = claims_of(session, order.id, case_id)
     asked = {one.line for one in lines}
     sent = 0

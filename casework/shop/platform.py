@@ -63,7 +63,7 @@ def attribute(session: Session, order: OrderRow) -> None:
     amount, at = loose
     lines = line_rows(session, order.id)
     done = accounts(session, order.id)
-    paid = paid_shares(order, lines)
+    paid = paid_shares(order, lines, done)
     entries: list[LedgerLine] = []
     for line in lines:
         if order.state != "closed" and line.state != "closed":
@@ -99,7 +99,7 @@ def attribute_to_lines(
     loose = _take_loose(session, order)
     amount, paid_at = loose or (0, at)
     done = accounts(session, order.id)
-    paid = paid_shares(order, list(rows.values()))
+    paid = paid_shares(order, list(rows.values()), done)
     entries: list[LedgerLine] = []
     for entry in missing:
         line = entry.line or POSTAGE

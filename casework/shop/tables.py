@@ -104,6 +104,8 @@ class OrderRow(Base):
     """What an ended case left behind (the red of a refund with nothing left to ship)."""
     lines_known: Mapped[bool] = mapped_column(default=False)
     closed_reason: Mapped[str] = mapped_column(Text, default="")
+    list_fen: Mapped[int | None]
+    """What the total was before a bulk discount lowered it, with postage; None: it was not lowered."""
     buyer_message: Mapped[str] = mapped_column(Text, default="")
     buyer_nick: Mapped[str] = mapped_column(Text, default="")
     buyer_account: Mapped[str] = mapped_column(Text, default="")
@@ -601,4 +603,19 @@ class OutOfStockRow(Base):
     __tablename__ = "out_of_stock"
 
     sku: Mapped[str] = mapped_column(String(200), primary_key=True)
+
+
+class ReviewRow(Base):
+    """What a bulk order's case has reviewed: a later change of the order is a change against this."""
+
+    __tablename__ = "reviews"
+
+    case_id: Mapped[str] = mapped_column(CASE_ID, primary_key=True)
+    order_id: Mapped[str] = mapped_column(ORDER_ID, ForeignKey("orders.id"), index=True)
+    fingerprint: Mapped[str] = mapped_column(String(64))
+    """Of items, quantities and address."""
+    price_fen: Mapped[int]
+    """What the buyer was to pay then, with postage."""
+    approved_fen: Mapped[int | None]
+    """What the buyer is to pay under the approved discount."""
     at: Mapped[datetime]

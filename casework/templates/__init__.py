@@ -11,7 +11,7 @@ from typing import Literal
 from pydantic import BaseModel, Field
 
 from casework.money import format_yuan
-from casework.templates import gift_approval, problem_parcel, refund_before_shipping, return_after_shipping
+from casework.templates import bulk_order, gift_approval, problem_parcel, refund_before_shipping, return_after_shipping
 from state_machines.roles import Label, Role
 
 _SHARED: dict[str, Label] = {
@@ -38,6 +38,7 @@ _FLOWS = {
     "refund-before-shipping": refund_before_shipping,
     "return-after-shipping": return_after_shipping,
     "gift-approval": gift_approval,
+    "bulk-order": bulk_order,
     "problem-parcel": problem_parcel,
 }
 

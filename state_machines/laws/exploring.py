@@ -9,7 +9,7 @@ from collections import deque
 from collections.abc import Callable, Hashable, Iterator, MutableMapping, Sequence, Set
 from copy import copy
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any, Generic, NamedTuple, TypeVar
 
 from casework.case import Actor, Case, KeptFact
@@ -21,7 +21,9 @@ from state_machines.table import Attempt, Flow, Move, Refusal, StateKind, Trigge
 CaseT = TypeVar("CaseT", bound=Case[Any])
 
 AT = datetime(2026, 11, 20, 10, 0, tzinfo=UTC)
-"""The time of everything here: no guard of any flow asks for it."""
+"""The time of everything here but of the clock."""
+CLOCK_AT = AT + timedelta(days=100)
+"""The clock fires later than anything else happens, as far as any guard asks."""
 
 OPENER, SPEAKER = "opener.1", "speaker.2"
 CAST = (
@@ -140,7 +142,7 @@ def by_amount(world: World[CaseT]) -> Explorer[CaseT]:
 def by_person(world: World[CaseT]) -> Explorer[CaseT]:
     """Everybody in every role, where the amount stays as it was: what the law of four eyes is about."""
     openings = [one for one in world.openings if one.for_people]
-    happenings = [one for one in world.happenings if not one.changes_amount]
+    happenings = [one for one in world.happenings if one.for_people and not one.changes_amount]
     return Explorer(replace(world, openings=openings, happenings=happenings), CAST)
 
 
@@ -315,7 +317,8 @@ class Explorer(Generic[CaseT]):
         happening = event.happening
         if happening is not None:
             happening.learn(case)
-        attempt = Attempt(case, event.trigger, AT, event.actor, event.automatic, event.message)
+        at = CLOCK_AT if event.automatic is Automatic.CLOCK else AT
+        attempt = Attempt(case, event.trigger, at, event.actor, event.automatic, event.message)
         moved = self.flow.fire(attempt)
         if isinstance(moved, Refusal):
             seen = here.seen

@@ -39,6 +39,8 @@ class Happening(Generic[CaseT]):
         pays: whether money leaves the shop with it.
         paid_by_platform: whether the buyer has the money, from the platform.
         changes_amount: whether another amount is due with it.
+        for_people: whether it is explored again with everybody whom four eyes can tell apart; what leads to nothing
+            that four eyes are wanted for need not be.
 
     """
 
@@ -52,6 +54,7 @@ class Happening(Generic[CaseT]):
     pays: bool = False
     paid_by_platform: bool = False
     changes_amount: bool = False
+    for_people: bool = True
 
 
 class Person(NamedTuple):

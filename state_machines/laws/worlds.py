@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from state_machines.laws.bulk_order import WORLD as BULK_ORDER
 from state_machines.laws.gift_approval import WORLD as GIFT_APPROVAL
 from state_machines.laws.problem_parcel import WORLD as PROBLEM_PARCEL
 from state_machines.laws.refund_before_shipping import WORLD as REFUND_BEFORE_SHIPPING
@@ -16,6 +17,7 @@ WORLDS: dict[str, World[Any]] = {
         REFUND_BEFORE_SHIPPING,
         RETURN_AFTER_SHIPPING,
         GIFT_APPROVAL,
+        BULK_ORDER,
         PROBLEM_PARCEL,
     )
 }

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from functools import cache
 
+from tests.walking.bulk_order import BulkHands
 from tests.walking.driver import PEOPLE, Hands
 from tests.walking.gift_approval import GiftHands
 from tests.walking.planner import Planner
@@ -17,6 +18,7 @@ HANDS: dict[str, type[Hands]] = {
         RefundHands,
         ReturnHands,
         GiftHands,
+        BulkHands,
         ParcelHands,
     )
 }

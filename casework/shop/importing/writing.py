@@ -151,7 +151,18 @@ class Importer:
         different = {name for name, value in changes.items() if getattr(order, name) != value}
         if "state" in different and row.state in {"closed", "shipped", "finished", "partly_shipped"}:
             self._gone.add(order.id)
-        if different & {"address", "changed_address", "receiver_name", "paid_fen", "postage_fen", "state"}:
+        if "total_fen" in different:
+            # the platform has another price by now: what a bulk discount had lowered it from says nothing any more
+            order.list_fen = None
+        if different & {
+            "address",
+            "changed_address",
+            "receiver_name",
+            "paid_fen",
+            "postage_fen",
+            "total_fen",
+            "state",
+        }:
             self._changed.add(order.id)
         for name in different:
             setattr(order, name, changes[name])

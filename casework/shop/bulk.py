@@ -1,0 +1,317 @@
+"""Bulk orders in the shop: what the review is told, what was reviewed, holding all of it, and changing the price.
+
+What was reviewed is kept as a fingerprint, and never leaves the shop: an address can be guessed from one.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import date, datetime
+from decimal import Decimal
+from typing import Any, cast
+
+from sqlalchemy import delete, func, select
+from sqlalchemy.orm import Session
+
+from casework.money import LineQuantity, format_yuan
+from casework.rules.bulk import Sign, approved_price, talk_signs
+from casework.shop.amounts import POSTAGE, Accounts, accounts, left_to_ship, line_rows, paid_shares, pieces_left
+from casework.shop.errors import BadRequest
+from casework.shop.flags import drop_wish, wish_flag
+from casework.shop.holds import release_case
+from casework.shop.notices import tell_cases
+from casework.shop.orders import find_order, lock_order
+from casework.shop.tables import ChatRow, ClaimRow, HoldRow, LineRow, OrderRow, ReviewRow, ShipmentRow
+from casework.standing import BulkStanding
+
+DO_NOT_SHIP = "red"
+"""policy.md, shop.flag_profile: do not ship = red."""
+
+
+@dataclass(frozen=True, slots=True)
+class BuyerRecord:
+    """What the shop knows of a buyer and an order that a legal review asks for; None: it does not know.
+
+    `purchases` counts the buyer's earlier orders that were paid and not closed; `talk` says what their words speak of.
+    """
+
+    registered_on: date | None
+    purchases: int | None
+    talk: list[Sign]
+    pieces: int
+
+
+def standing(session: Session, case_id: str, order_id: str) -> BulkStanding:
+    """How the order stands for the case that reviews it.
+
+    Raises:
+        UnknownOrder: the shop has no such order.
+
+    """
+    order = find_order(session, order_id)
+    rows = line_rows(session, order_id)
+    done = accounts(session, order_id)
+    to_ship = {row.number for row in left_to_ship(session, order_id)}
+    held = set(session.scalars(select(HoldRow.line).where(HoldRow.order_id == order_id, HoldRow.case_id == case_id)))
+    wanted = [row for row in rows if pieces_left(row, done)]
+    last = session.scalar(select(func.max(ShipmentRow.shipped_at)).where(ShipmentRow.order_id == order_id))
+    return BulkStanding(
+        paid=_is_paid(order),
+        gone=order.state == "closed" or (_is_paid(order) and not (wanted and _price(order, done) > 0)),
+        finished=order.state == "finished",
+        total_fen=order.total_fen,
+        price_fen=_price(order, done),
+        paid_at=order.paid_at,
+        all_shipped=bool(wanted) and all(row.place == "shipped" for row in wanted),
+        last_shipped_at=last or order.shipped_at,
+        held=bool(to_ship) and to_ship <= held,
+        can_be_held=bool(to_ship),
+        differs=_differs(session, case_id, order, rows, done),
+    )
+
+
+def hold_all(session: Session, case_id: str, order_id: str, *, at: datetime) -> bool:
+    """Hold everything that is left to ship and mark the order "do not ship"; False where nothing is left to hold.
+
+    Doing it again changes nothing. Taking a hold and marking shipped are one race, which one side wins.
+
+    Raises:
+        UnknownOrder: the shop has no such order.
+
+    """
+    order = lock_order(session, order_id)
+    to_ship = left_to_ship(session, order_id)
+    if not to_ship or order.state == "closed":
+        return False
+    held = set(session.scalars(select(HoldRow.line).where(HoldRow.order_id == order_id, HoldRow.case_id == case_id)))
+    for row in to_ship:
+        if row.number not in held:
+            session.add(HoldRow(order_id=order_id, line=row.number, case_id=case_id, at=at))
+    session.flush()
+    wish_flag(session, case_id, order_id, DO_NOT_SHIP, at=at)
+    return True
+
+
+def let_ship(session: Session, case_id: str, order_id: str, *, at: datetime) -> bool:
+    """Let the shipment go, unless the order is no longer what was reviewed; answers whether it was let go.
+
+    What is let go now is what has been reviewed, price and all.
+
+    Raises:
+        UnknownOrder: the shop has no such order.
+
+    """
+    order = lock_order(session, order_id)
+    rows, done = line_rows(session, order_id), accounts(session, order_id)
+    if _differs(session, case_id, order, rows, done):
+        return False
+    session.execute(delete(HoldRow).where(HoldRow.order_id == order_id, HoldRow.case_id == case_id))
+    drop_wish(session, case_id, order_id, lasting=None, at=at)
+    reviewed = session.get(ReviewRow, case_id)
+    if reviewed is not None:
+        reviewed.price_fen, reviewed.approved_fen = _price(order, done), None
+    session.flush()
+    return True
+
+
+def gather_record(session: Session, order_id: str, chat_id: str | None, risk_words: Sequence[str]) -> BuyerRecord:
+    """What the shop knows of the buyer: it advises whoever reviews the order, and decides nothing.
+
+    Raises:
+        UnknownOrder: the shop has no such order.
+
+    """
+    order = find_order(session, order_id)
+    query = select(ChatRow).where(ChatRow.order_id == order_id)
+    chats = session.scalars(query if chat_id is None else query.where(ChatRow.id == chat_id)).all()
+    registered = min((chat.buyer_registered_on for chat in chats if chat.buyer_registered_on), default=None)
+    done = accounts(session, order_id)
+    return BuyerRecord(
+        registered_on=registered,
+        purchases=_purchases_before(session, order),
+        talk=talk_signs(_said_by_buyer(chats), risk_words),
+        pieces=sum(pieces_left(row, done) for row in line_rows(session, order_id)),
+    )
+
+
+def require_chat(session: Session, order_id: str, chat_id: str) -> None:
+    """A conversation that a case names is kept in the shop, and is about this order.
+
+    Raises:
+        BadRequest: it is not.
+
+    """
+    chat = session.get(ChatRow, chat_id)
+    if chat is None:
+        raise BadRequest("chat_id", f"the shop keeps no conversation {chat_id}: import it first")
+    if chat.order_id != order_id:
+        raise BadRequest("chat_id", f"conversation {chat_id} is about another order")
+
+
+def forget_review(session: Session, case_id: str) -> None:
+    """What an earlier run of the case reviewed does not count."""
+    session.execute(delete(ReviewRow).where(ReviewRow.case_id == case_id))
+
+
+def note_reviewed(session: Session, case_id: str, order_id: str, *, at: datetime) -> None:
+    """What the order is now is what is reviewed from here on.
+
+    Raises:
+        UnknownOrder: the shop has no such order.
+
+    """
+    order = lock_order(session, order_id)
+    rows, done = line_rows(session, order_id), accounts(session, order_id)
+    session.merge(
+        ReviewRow(
+            case_id=case_id,
+            order_id=order_id,
+            fingerprint=_fingerprint(order, rows, done),
+            price_fen=_price(order, done),
+            approved_fen=None,
+            at=at,
+        )
+    )
+    session.flush()
+
+
+def approve_price(session: Session, case_id: str, order_id: str, percent: Decimal) -> int:
+    """The order's new total with postage under a discount, in fen: from now on it is no change of the order.
+
+    The discount is on the list price: what an earlier discount has taken off does not count.
+
+    Raises:
+        UnknownOrder: the shop has no such order.
+
+    """
+    order = lock_order(session, order_id)
+    goods_fen, postage_fen = _list_price(session, order)
+    approved_fen = approved_price(goods_fen, postage_fen, percent)
+    reviewed = session.get(ReviewRow, case_id)
+    if reviewed is not None:
+        reviewed.approved_fen = approved_fen
+        session.flush()
+    return approved_fen
+
+
+def change_price(session: Session, case_id: str, order_id: str, amount_fen: int, *, at: datetime) -> None:
+    """Change the total of an order that is not paid yet, with postage, in fen; the same again changes nothing.
+
+    Raises:
+        UnknownOrder: the shop has no such order.
+        BadRequest: it is paid or closed by now, or no longer what was reviewed.
+
+    """
+    order = lock_order(session, order_id)
+    rows, done = line_rows(session, order_id), accounts(session, order_id)
+    if order.state != "unpaid":
+        raise BadRequest("amount_fen", f"the order is {order.state} by now: look at it again")
+    if _differs(session, case_id, order, rows, done):
+        raise BadRequest("amount_fen", "the order is no longer what was reviewed")
+    if order.total_fen == amount_fen:
+        return
+    order.list_fen = order.list_fen or order.total_fen
+    order.goods_fen, order.total_fen = amount_fen - order.postage_fen, amount_fen
+    session.flush()
+    tell_cases(session, order_id, "order_changed", at=at, but=case_id)
+
+
+def close_unpaid(session: Session, case_id: str, order_id: str, *, at: datetime) -> bool:
+    """Close a trade that nobody has paid for; answers whether it is closed: False where it is paid.
+
+    Raises:
+        UnknownOrder: the shop has no such order.
+
+    """
+    order = lock_order(session, order_id)
+    if order.state == "unpaid":
+        order.state = "closed"
+        for row in line_rows(session, order_id):
+            row.state = "closed"
+        session.flush()
+        tell_cases(session, order_id, "order_gone", at=at, but=case_id)
+    return not _is_paid(order)
+
+
+def free_lines(session: Session, case_id: str, order_id: str) -> tuple[list[LineQuantity], bool]:
+    """What is left to ship and has not been claimed by a refund or return, and whether anything has."""
+    claimed = set(
+        session.scalars(select(ClaimRow.line).where(ClaimRow.order_id == order_id, ClaimRow.case_id != case_id))
+    )
+    done = accounts(session, order_id)
+    free = [
+        LineQuantity(line=row.number, quantity=pieces_left(row, done))
+        for row in left_to_ship(session, order_id)
+        if row.number not in claimed
+    ]
+    return free, bool(claimed)
+
+
+def leave_red(session: Session, case_id: str, *, at: datetime) -> None:
+    """Let everything go that the case has, but for a red flag that stays."""
+    release_case(session, case_id, flag_kept=DO_NOT_SHIP, at=at)
+
+
+def price_memo(percent: Decimal, approved_fen: int) -> str:
+    """What the order's memo says of a discount."""
+    return f"大宗批准优惠 {percent.normalize():f}%,应付 {format_yuan(approved_fen)} 元"
+
+
+def _is_paid(order: OrderRow) -> bool:
+    if order.state == "closed":
+        return order.paid_fen > 0 or order.paid_at is not None
+    return order.state != "unpaid"
+
+
+def _price(order: OrderRow, done: Accounts) -> int:
+    """What the buyer pays for what is left of the order, with postage, in fen."""
+    return order.paid_fen - done.total_fen if _is_paid(order) else order.total_fen
+
+
+def _list_price(session: Session, order: OrderRow) -> tuple[int, int]:
+    """Goods and postage of what is left of the order, in fen, before any bulk discount."""
+    if not _is_paid(order):
+        return (order.list_fen or order.total_fen) - order.postage_fen, order.postage_fen
+    rows, done = line_rows(session, order.id), accounts(session, order.id)
+    postage_fen = paid_shares(order, rows, done)[POSTAGE] - done.fen.get(POSTAGE, 0)
+    goods_fen = _price(order, done) + sum(done.rebates.values()) - postage_fen
+    sold_fen = order.total_fen - order.postage_fen
+    if order.list_fen is not None and sold_fen > 0:
+        # it was lowered before it was paid
+        goods_fen = goods_fen * (order.list_fen - order.postage_fen) // sold_fen
+    return max(0, goods_fen), postage_fen
+
+
+def _differs(session: Session, case_id: str, order: OrderRow, rows: Sequence[LineRow], done: Accounts) -> bool:
+    """Whether the order is another one than was reviewed: items, quantity, address, or a price that nobody approved."""
+    reviewed = session.get(ReviewRow, case_id)
+    if reviewed is None:
+        return False
+    prices = {reviewed.price_fen, reviewed.approved_fen}
+    return reviewed.fingerprint != _fingerprint(order, rows, done) or _price(order, done) not in prices
+
+
+def _fingerprint(order: OrderRow, rows: Sequence[LineRow], done: Accounts) -> str:
+    items = [[row.number, row.sku, row.properties, pieces_left(row, done)] for row in rows]
+    whole = [items, order.receiver_name, order.changed_address or order.address]
+    return hashlib.sha256(json.dumps(whole, ensure_ascii=False).encode()).hexdigest()
+
+
+def _purchases_before(session: Session, order: OrderRow) -> int | None:
+    if not order.buyer_nick:
+        return None
+    query = select(func.count()).where(
+        OrderRow.buyer_nick == order.buyer_nick,
+        OrderRow.id != order.id,
+        OrderRow.created_at < order.created_at,
+        OrderRow.state.not_in(("unpaid", "closed")),
+    )
+    return int(session.scalar(query) or 0)
+
+
+def _said_by_buyer(chats: Iterable[ChatRow]) -> list[str]:
+    messages = [cast("dict[str, Any]", one) for chat in chats for one in chat.messages]
+    return [str(one["text"]) for one in messages if one["from"] == "buyer"]
