@@ -16,6 +16,7 @@ from activities.cases import CaseActivities
 from activities.courier import CourierActivities
 from activities.messages import MessageActivities
 from activities.orders import OrderActivities
+from activities.patrol import PatrolActivities
 from activities.payments import PaymentActivities
 from activities.staff import StaffActivities
 from casework.connection import connect
@@ -25,9 +26,10 @@ from casework.names import TASK_QUEUE
 from casework.policy import Policy, load_policy
 from casework.settings import Settings
 from casework.shop.database import Database
+from workflows.parcel_patrol import ParcelPatrol
 from workflows.refund_before_shipping import RefundBeforeShipping
 
-WORKFLOWS = [RefundBeforeShipping]
+WORKFLOWS = [RefundBeforeShipping, ParcelPatrol]
 
 PASSED_THROUGH = (
     # one copy of what is pure, or only referred to: the workflow classes alone are loaded in the sandbox
@@ -71,6 +73,7 @@ def build_worker(
     payments = PaymentActivities(database)
     courier = CourierActivities(database)
     messages = MessageActivities(database)
+    patrol = PatrolActivities(database, current_policy)
     return Worker(
         client,
         task_queue=task_queue,
@@ -91,6 +94,7 @@ def build_worker(
             payments.record_paid_by_hand,
             courier.intercept,
             messages.post_messages,
+            patrol.look_further,
         ],
         activity_executor=ThreadPoolExecutor(THREADS, thread_name_prefix="activity"),
         workflow_runner=workflow_runner(),

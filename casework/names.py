@@ -11,9 +11,16 @@ TASK_QUEUE: Final = "casework"
 NAMESPACE: Final = "default"
 """The embedded server's namespace; on a cluster Temporal's own settings name another."""
 
-REFUND_BEFORE_SHIPPING: Final = "RefundBeforeShipping"
-WORKFLOW_TYPES: Final[dict[str, str]] = {"refund-before-shipping": REFUND_BEFORE_SHIPPING}
+WORKFLOW_TYPES: Final[dict[str, str]] = {
+    "refund-before-shipping": "RefundBeforeShipping",
+    "return-after-shipping": "ReturnAfterShipping",
+    "gift-approval": "GiftApproval",
+    "bulk-order": "BulkOrder",
+    "problem-parcel": "ProblemParcel",
+}
 """Workflow type by flow, where a flow's name is the beginning of its case ids."""
+PARCEL_PATROL: Final = "ParcelPatrol"
+"""The workflow type of the patrol, which is no case."""
 
 SUBMIT: Final = "submit"
 """The update that acts on a case and answers with its view."""
@@ -40,3 +47,7 @@ SEARCH_ATTRIBUTES: Final[dict[str, SearchAttributeType]] = {
 }
 """Search attributes of every case by name; the development server has room for 10 Keyword and 3 of each other
 type. They hold no personal data: the server does not encrypt them."""
+
+PATROL_ID: Final = "parcel-patrol"
+"""The patrol's workflow id and its Schedule's; to the runs that the Schedule starts Temporal adds the time."""
+PATROL_QUERY: Final = "patrol"
