@@ -374,7 +374,7 @@ class CaseworkClient:
         except WorkflowQueryFailedError as error:
             raise CaseRefused(f"The case {handle.id} cannot be shown: {error}.") from None
         except (RPCError, TimeoutError) as error:
-            if isinstance(error, RPCError) and error.status not in _NO_WORKER:
+            if isinstance(error, RPCError) and error.status not in NO_WORKER:
                 raise
             raise NoAnswer(
                 f"No worker answered for {handle.id} within {self._answer_seconds:.0f} s, and nothing was sent: "
@@ -425,7 +425,7 @@ class CaseworkClient:
         except (WorkflowUpdateRPCTimeoutOrCancelledError, TimeoutError):
             raise await self._not_answered(handle, update_id, str(message["id"])) from None
         except RPCError as error:
-            if error.status in _NO_WORKER:
+            if error.status in NO_WORKER:
                 raise await self._not_answered(handle, update_id, str(message["id"])) from None
             if error.status is RPCStatusCode.NOT_FOUND:
                 await self._refuse_if_ended(case_id)
@@ -640,11 +640,12 @@ class CaseworkClient:
             return await answer
 
 
-_NO_WORKER: Final = (
+NO_WORKER: Final = (
     RPCStatusCode.DEADLINE_EXCEEDED,
     RPCStatusCode.CANCELLED,
     RPCStatusCode.FAILED_PRECONDITION,  # "no poller seen for task queue recently"
 )
+"""What Temporal says where no worker answers."""
 
 
 def _makes_sense(notice: notices.Notice) -> bool:

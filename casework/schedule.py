@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import Callable
 from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
+from datetime import timedelta
 from typing import Any, Final
 
 from temporalio.client import (
@@ -18,29 +20,35 @@ from temporalio.client import (
     ScheduleSpec,
     ScheduleUpdate,
     ScheduleUpdateInput,
+    WorkflowFailureError,
     WorkflowHandle,
+    WorkflowQueryFailedError,
 )
 from temporalio.common import WorkflowIDConflictPolicy
-from temporalio.exceptions import WorkflowAlreadyStartedError
+from temporalio.exceptions import ApplicationError, WorkflowAlreadyStartedError
 from temporalio.service import RPCError, RPCStatusCode
 
 from casework import names
+from casework.client import ANSWER_SECONDS, NO_WORKER, NoAnswer
 from casework.patrol import Patrolled
 
 CATCH_UP: Final = timedelta(minutes=1)
 """What was missed for longer is not made up for: the next patrol looks at everything anyway."""
 SUMMARY: Final = "巡检在途包裹 / parcel patrol"
 
+Patrol = WorkflowHandle[Any, Any]
+
+
+class PatrolFailed(Exception):
+    """A patrol failed, or somebody called it off: one plain sentence."""
+
 
 @dataclass(frozen=True, slots=True)
 class KnownSchedule:
-    """The Schedule as Temporal has it: how often it patrols (None: not at an interval), whether it is paused, and when
-    it is next.
-    """
+    """The Schedule as Temporal has it: how often it patrols (None: not at one interval), and whether it is paused."""
 
     every: timedelta | None
     paused: bool
-    next_at: datetime | None
 
 
 async def keep_schedule(client: Client, interval: timedelta, *, task_queue: str = names.TASK_QUEUE) -> None:
@@ -74,31 +82,48 @@ async def known_schedule(client: Client) -> KnownSchedule | None:
     return KnownSchedule(
         every=intervals[0].every if len(intervals) == 1 else None,
         paused=described.schedule.state.paused,
-        next_at=next(iter(described.info.next_action_times), None),
     )
 
 
-async def join_or_start(
-    client: Client, *, task_queue: str = names.TASK_QUEUE
-) -> tuple[WorkflowHandle[Any, dict[str, Any]], bool]:
-    """The patrol that is under way, started by the Schedule or by hand, or else a new one; and whether it is new."""
-    scheduled = await _running_by_schedule(client)
-    if scheduled is not None:
-        return client.get_workflow_handle(scheduled), False
+async def patrol_by_hand(
+    client: Client,
+    *,
+    task_queue: str = names.TASK_QUEUE,
+    answer_seconds: float = ANSWER_SECONDS,
+    joins: Callable[[str], None] = lambda _: None,
+) -> Patrolled:
+    """Patrol now, and wait for what comes of it. `joins` hears the id of one that is under way already.
+
+    Raises:
+        NoAnswer: no worker answers; the patrol begins as soon as one runs.
+        PatrolFailed: it did not come to its end.
+
+    """
+    patrol = await _under_way(client)
+    if patrol is None:
+        try:
+            await client.start_workflow(
+                names.PARCEL_PATROL,
+                id=names.PATROL_ID,
+                task_queue=task_queue,
+                id_conflict_policy=WorkflowIDConflictPolicy.FAIL,
+                static_summary=SUMMARY,
+            )
+        except WorkflowAlreadyStartedError:
+            joins(names.PATROL_ID)
+        patrol = client.get_workflow_handle(names.PATROL_ID)
+    else:
+        joins(patrol.id)
+    await _require_worker(patrol, answer_seconds)
     try:
-        await client.start_workflow(
-            names.PARCEL_PATROL,
-            id=names.PATROL_ID,
-            task_queue=task_queue,
-            id_conflict_policy=WorkflowIDConflictPolicy.FAIL,
-            static_summary=SUMMARY,
-        )
-    except WorkflowAlreadyStartedError:
-        return client.get_workflow_handle(names.PATROL_ID), False
-    return client.get_workflow_handle(names.PATROL_ID), True
+        return Patrolled.model_validate(await patrol.result())
+    except WorkflowFailureError as error:
+        why = error.cause.message if isinstance(error.cause, ApplicationError) else "it was called off"
+        raise PatrolFailed(f"The patrol {patrol.id} did not come to its end: {why}.") from None
 
 
-async def _running_by_schedule(client: Client) -> str | None:
+async def _under_way(client: Client) -> Patrol | None:
+    """The patrol that the Schedule has started and that has not ended, if any."""
     try:
         described = await client.get_schedule_handle(names.PATROL_ID).describe()
     except RPCError as error:
@@ -106,14 +131,21 @@ async def _running_by_schedule(client: Client) -> str | None:
             return None
         raise
     running = [one for one in described.info.running_actions if isinstance(one, ScheduleActionExecutionStartWorkflow)]
-    return running[0].workflow_id if running else None
+    return client.get_workflow_handle(running[0].workflow_id) if running else None
 
 
-async def result_of(handle: WorkflowHandle[Any, dict[str, Any]]) -> Patrolled:
-    """Wait for the patrol's end, also over its continuations.
-
-    Raises:
-        WorkflowFailureError: where it failed, or somebody cancelled or ended it.
-
-    """
-    return Patrolled.model_validate(await handle.result())
+async def _require_worker(patrol: Patrol, answer_seconds: float) -> None:
+    timeout = timedelta(seconds=answer_seconds)
+    try:
+        async with asyncio.timeout(answer_seconds):
+            await patrol.query(names.PATROL_QUERY, rpc_timeout=timeout)
+    except WorkflowQueryFailedError:
+        return  # it answers, and says by its end what is wrong
+    except (RPCError, TimeoutError) as error:
+        if isinstance(error, RPCError) and error.status not in NO_WORKER:
+            raise
+        raise NoAnswer(
+            f"The patrol {patrol.id} was taken in, but no worker answered within {answer_seconds:.0f} s: "
+            "it begins as soon as casework up runs.",
+            taken_in=True,
+        ) from None

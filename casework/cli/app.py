@@ -353,6 +353,17 @@ def staff(by: By = None, json: Json = False) -> None:
     show_staff(as_json=json)
 
 
+@app.command(epilog=examples("casework patrol", "casework patrol --json"))
+def patrol(by: By = None, json: Json = False) -> None:
+    """Look at every open shipment now, and open a case for each parcel that is overdue, in trouble or unconfirmed.
+
+    casework up does so by itself, as often as the policy says. While a patrol is under way, this one joins it.
+    """
+    from casework.cli.patrol import patrol_now
+
+    patrol_now(as_json=json)
+
+
 @app.command(epilog=examples("casework doctor"))
 def doctor(by: By = None, json: Json = False) -> None:
     """What Casework would run with: server, versions, database, search attributes, worker, policy.

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import itertools
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncGenerator, Iterator
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -14,17 +16,20 @@ import pytest
 from sqlalchemy import insert
 from sqlalchemy.orm import Session
 from temporalio import workflow
-from temporalio.client import Client
+from temporalio.client import Client, WorkflowFailureError
+from temporalio.exceptions import ApplicationError
 from temporalio.testing import WorkflowEnvironment
 
 from casework import names
 from casework.patrol import Patrolled
 from casework.policy import load_policy
 from casework.shop.database import Database
+from casework.shop.patrol import MOST_FOUND
 from casework.shop.staff import load_sample_if_empty
 from casework.shop.tables import LineRow, OrderRow, ParcelRow, ScanRow, ShipmentLineRow, ShipmentRow
 from tests.telling import tell
 from worker import build_worker
+from workflows.parcel_patrol import MOST_OPENED_A_RUN
 
 _numbers = itertools.count(1)
 
@@ -40,7 +45,7 @@ def shop(tmp_path: Path) -> Iterator[Database]:
     database.close()
 
 
-@workflow.defn(name="ProblemParcel")
+@workflow.defn(name="ProblemParcel", sandboxed=False)
 class ProblemParcelOfTheTests:
     @workflow.run
     async def run(self, start: dict[str, Any]) -> dict[str, Any]:
@@ -49,7 +54,7 @@ class ProblemParcelOfTheTests:
 
 
 @asynccontextmanager
-async def patrolling(env: WorkflowEnvironment, shop: Database, policy_file: Path | None = None) -> AsyncIterator[str]:
+async def patrolling(env: WorkflowEnvironment, shop: Database, policy_file: Path | None = None) -> AsyncGenerator[str]:
     """A worker for this shop; gives its task queue."""
     queue = f"patrol-{next(_numbers)}"
     async with build_worker(
@@ -58,11 +63,32 @@ async def patrolling(env: WorkflowEnvironment, shop: Database, policy_file: Path
         yield queue
 
 
-async def patrol(client: Client, queue: str) -> tuple[Patrolled, int]:
-    """Let a patrol run to its end; what came of it, and how many events its last run had."""
-    handle = await client.start_workflow(names.PARCEL_PATROL, id=f"parcel-patrol-{queue}", task_queue=queue)
+@dataclass(frozen=True)
+class Patrol:
+    """What came of a patrol, over all its runs."""
+
+    patrolled: Patrolled
+    events: list[int]
+    """Of each run."""
+    largest: int
+    """The largest event, in bytes."""
+
+
+async def patrol(client: Client, queue: str, workflow_id: str | None = None) -> Patrol:
+    """Let a patrol run to its end."""
+    handle = await client.start_workflow(
+        names.PARCEL_PATROL, id=workflow_id or f"parcel-patrol-{queue}", task_queue=queue
+    )
     patrolled = Patrolled.model_validate(await handle.result())
-    return patrolled, (await client.get_workflow_handle(handle.id).describe()).history_length
+    events: list[int] = []
+    largest = 0
+    run: str | None = handle.first_execution_run_id
+    while run:
+        history = [one async for one in client.get_workflow_handle(handle.id, run_id=run).fetch_history_events()]
+        events.append(len(history))
+        largest = max(largest, *(one.ByteSize() for one in history))
+        run = history[-1].workflow_execution_continued_as_new_event_attributes.new_execution_run_id
+    return Patrol(patrolled, events, largest)
 
 
 def add_shipments(session: Session, count: int, *, left: datetime) -> None:
@@ -122,9 +148,65 @@ async def test_ten_thousand_shipments_with_nothing_wrong_take_little_time_and_hi
         add_shipments(session, 10_000, left=datetime.now(UTC) - timedelta(days=1))
     async with patrolling(env, shop) as queue:
         before = time.perf_counter()
-        patrolled, events = await patrol(env.client, queue)
+        done = await patrol(env.client, queue)
         seconds = time.perf_counter() - before
-    tell(f"patrol over 10,000 shipments: {seconds:.1f} s, {events} events")
-    assert (patrolled.looked_at, patrolled.opened, patrolled.cases) == (10_000, 0, [])
+    tell(f"patrol over 10,000 shipments: {seconds:.1f} s, {sum(done.events)} events, none above {done.largest} bytes")
+    assert (done.patrolled.looked_at, done.patrolled.opened, done.patrolled.cases) == (10_000, 0, [])
     assert seconds < 60
-    assert events < 500
+    assert sum(done.events) < 500
+    assert done.largest < 2_000
+
+
+async def opened_by(client: Client, case_id: str) -> str:
+    """The workflow that opened a case, as Temporal names it."""
+    history = client.get_workflow_handle(case_id).fetch_history_events()
+    started = (await anext(history)).workflow_execution_started_event_attributes
+    return started.parent_workflow_execution.workflow_id
+
+
+async def test_many_that_need_a_case_are_opened_in_bounded_runs(env: WorkflowEnvironment, shop: Database) -> None:
+    """More than one run of a patrol may open, and more than one look may answer."""
+    count = MOST_OPENED_A_RUN + MOST_FOUND + 1
+    with shop.writing() as session:
+        add_shipments(session, count, left=datetime.now(UTC) - timedelta(days=30))
+    async with patrolling(env, shop) as queue:
+        done = await patrol(env.client, queue)
+    assert (done.patrolled.looked_at, done.patrolled.opened) == (count, count)
+    assert len(set(done.patrolled.cases)) == count
+    assert len(done.events) > 1
+    for case_id in done.patrolled.cases:
+        await env.client.get_workflow_handle(case_id).terminate()
+
+
+async def test_of_two_patrols_at_once_one_opens_the_case_and_the_other_minds_nothing(
+    env: WorkflowEnvironment, shop: Database
+) -> None:
+    with shop.writing() as session:
+        add_shipments(session, 40, left=datetime.now(UTC) - timedelta(days=30))
+    async with patrolling(env, shop) as queue:
+        one, other = await asyncio.gather(
+            patrol(env.client, queue, "parcel-patrol-one"), patrol(env.client, queue, "parcel-patrol-other")
+        )
+    cases = [*one.patrolled.cases, *other.patrolled.cases]
+    assert sorted(cases) == [f"problem-parcel-YT3300{number:015d}" for number in range(1, 41)]
+    assert one.patrolled.looked_at == other.patrolled.looked_at == 40
+    for case_id in cases:
+        opener = "parcel-patrol-one" if case_id in one.patrolled.cases else "parcel-patrol-other"
+        assert await opened_by(env.client, case_id) == opener
+        await env.client.get_workflow_handle(case_id).terminate()
+
+
+@pytest.mark.parametrize(
+    "start", [["now"], [{"looked_at": 5}], [{"after": 7}, {}], [5]], ids=["text", "progress", "two", "number"]
+)
+async def test_a_patrol_that_is_started_with_something_fails_at_once_and_says_why(
+    env: WorkflowEnvironment, shop: Database, start: list[Any]
+) -> None:
+    async with patrolling(env, shop) as queue:
+        handle = await env.client.start_workflow(
+            names.PARCEL_PATROL, args=start, id=f"parcel-patrol-{queue}", task_queue=queue
+        )
+        with pytest.raises(WorkflowFailureError) as failed:
+            await handle.result()
+    assert isinstance(failed.value.cause, ApplicationError)
+    assert (failed.value.cause.type, failed.value.cause.non_retryable) == ("BadStart", True)
