@@ -41,6 +41,7 @@ PASSED_THROUGH = (
     "structlog",
     "transitions",
     "workflows.case",
+    "workflows.paying",
 )
 THREADS = 8
 """Activities are short and wait for one database."""
@@ -80,6 +81,7 @@ def build_worker(
         workflows=[*WORKFLOWS, *more_workflows],
         activities=[
             cases.open_case,
+            cases.hand_over,
             cases.close_case,
             staff.consider,
             orders.check_and_claim,

@@ -6,18 +6,22 @@ from collections.abc import Callable
 from datetime import datetime
 from typing import Any
 
-from pydantic import BaseModel
+from pydantic import BaseModel, Field
 from temporalio import activity
 from temporalio.exceptions import ApplicationError
 
+from activities.messages import post_all
+from activities.orders import OrderStep, writing_for
 from casework.case import CaseView
-from casework.opening import BadStart, open_in_shop
+from casework.opening import BadStart, examine_start, open_in_shop
 from casework.policy import Policy
-from casework.shop import records
+from casework.shop import handing_over, records
 from casework.shop.database import Database
 from casework.shop.errors import CaseOver
 from casework.shop.holds import release_case
 from casework.shop.records import Moment
+from casework.templates import Post
+from state_machines.flows import FLOWS
 
 
 class OpenCase(BaseModel):
@@ -47,6 +51,24 @@ class CloseCase(BaseModel):
     view: CaseView
     at: datetime
     moment: Moment
+    posts: list[Post] = Field(default_factory=list[Post])
+    """What the buyer is told at the end."""
+
+
+class HandOver(OrderStep):
+    """A case is to be opened by another: its flow and its start; `involved` have a part in the one that opens it."""
+
+    flow: str
+    start: dict[str, Any]
+    involved: list[str]
+
+
+class HandedOver(BaseModel):
+    """The id of the case that is to be opened, and whether it is open already; or why it cannot be opened."""
+
+    case_id: str = ""
+    open_already: bool = False
+    refused: str | None = None
 
 
 class CaseActivities:
@@ -82,11 +104,40 @@ class CaseActivities:
         return Opened(figures=opened.figures, involved=opened.involved, resolved=opened.resolved)
 
     @activity.defn
+    def hand_over(self, request: HandOver) -> HandedOver:
+        """Name the case that is to be opened, and give it what this one holds and has claimed of its lines.
+
+        Where that case is open already, it keeps what it has, and nothing is handed over.
+        """
+        if request.flow not in FLOWS:
+            return HandedOver(refused=f"there is no flow {request.flow}")
+        try:
+            with writing_for(self._database, request) as session:
+                examined = examine_start(
+                    session, flow_name=request.flow, given=request.start, from_case=request.case_id
+                )
+                if records.is_open(session, examined.case_id):
+                    return HandedOver(case_id=examined.case_id, open_already=True)
+                handing_over.hand_over(
+                    session,
+                    from_case=request.case_id,
+                    run_id=request.run_id,
+                    to_case=examined.case_id,
+                    order_id=request.order_id,
+                    lines=examined.lines,
+                    involved=request.involved,
+                )
+        except BadStart as refused:
+            return HandedOver(refused=str(refused))
+        return HandedOver(case_id=examined.case_id)
+
+    @activity.defn
     def close_case(self, request: CloseCase) -> None:
         """Every ending lets holds, claims and flag wishes go, and leaves the record of the case in the shop."""
         with self._database.writing() as session:
             if not records.is_open_in_another_run(session, request.case_id, request.run_id):
                 release_case(session, request.case_id, flag_kept=None, at=request.at)
+            post_all(session, request.case_id, request.run_id, request.posts, request.at)
             records.close_record(
                 session,
                 case_id=request.case_id,

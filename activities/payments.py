@@ -9,6 +9,7 @@ from temporalio import activity
 from temporalio.exceptions import ApplicationError
 
 from activities.orders import OrderStep, writing_for
+from casework.dues import Due, RefundDue
 from casework.shop import payments
 from casework.shop.database import Database
 from casework.shop.errors import BadRequest
@@ -17,10 +18,17 @@ REFUSED_FOR_GOOD = "PaymentRefused"
 
 
 class Payment(OrderStep):
-    """A payment of `amount_fen` for the lines."""
+    """A payment of `amount_fen` for what is due; `purpose` makes its key, once a case."""
 
+    due: Due | None = None
+    """None, as cases of an earlier release ask: the refund of the lines."""
     amount_fen: int
     purpose: str = "refund"
+
+    @property
+    def what(self) -> Due:
+        """What is to be paid."""
+        return self.due or RefundDue(lines=self.lines)
 
 
 class HandPayment(Payment):
@@ -65,12 +73,12 @@ class PaymentActivities:
         """
         try:
             with writing_for(self._database, payment) as session:
-                result = payments.pay_refund(
+                result = payments.pay(
                     session,
                     key=payment.key(payment.purpose),
                     case_id=payment.case_id,
                     order_id=payment.order_id,
-                    lines=payment.lines,
+                    what=payment.what,
                     amount_fen=payment.amount_fen,
                     at=payment.at,
                 )
@@ -89,7 +97,7 @@ class PaymentActivities:
                     key=payment.key(payment.purpose),
                     case_id=payment.case_id,
                     order_id=payment.order_id,
-                    lines=payment.lines,
+                    what=payment.what,
                     amount_fen=payment.amount_fen,
                     payment_reference=payment.payment_reference,
                     at=payment.at,
@@ -97,5 +105,5 @@ class PaymentActivities:
         except BadRequest as error:
             refused = str(error)
         with self._database.reading() as session:
-            owed = payments.amount_due(session, payment.order_id, payment.lines, case_id=payment.case_id)
+            owed = payments.amount_due(session, payment.order_id, payment.what, case_id=payment.case_id)
         return Recorded(refused=refused, due_fen=sum(entry.amount_fen for entry in owed))

@@ -6,11 +6,12 @@ Pure data; it holds ids and references only, never a buyer's name, phone, addres
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Any, Generic, Self, TypeVar
+from typing import Annotated, Any, ClassVar, Generic, Self, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from casework.messages import OrderId, StaffId, Text
+from casework.money import LineQuantity
 from casework.policy import ShopPolicy
 from state_machines.roles import Role
 
@@ -27,9 +28,21 @@ class Start(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
+    ONLY_FROM_CASE: ClassVar[frozenset[str]] = frozenset()
+    """Fields that only another case may fill in: they are believed together with `from_case`, the parent workflow."""
+
     order_id: OrderId
     by: StaffId
     note: Text | None = None
+    from_case: Annotated[str, Field(min_length=1, max_length=200)] | None = None
+    """The case that opens this one: only its parent workflow, as Temporal names it, may say so."""
+
+    @model_validator(mode="after")
+    def _only_from_another_case(self) -> Self:
+        for name in sorted(self.ONLY_FROM_CASE):
+            if self.from_case is None and getattr(self, name) != type(self).model_fields[name].default:
+                raise ValueError(f"holds {name}, which is only for a case that another case opens")
+        return self
 
 
 class TrailLine(BaseModel):
@@ -113,6 +126,9 @@ class Case(BaseModel, Generic[FiguresT]):
     platform_deadline: datetime | None = None
     from_case: str | None = None
 
+    lines: list[LineQuantity] = Field(default_factory=list[LineQuantity])
+    """The lines of the order that it is about; empty where it is about none in particular."""
+
     policy: FiguresT | None = None
     amount_fen: int = 0
     version: int = 0
@@ -123,6 +139,10 @@ class Case(BaseModel, Generic[FiguresT]):
     entered_at: datetime | None = None
     due: datetime | None = None
     remind_at: datetime | None = None
+    reminded: int = 0
+    """How often those who may act were reminded in this stay."""
+    watch_at: datetime | None = None
+    """When the case looks at the world next; None: at once, where it watches."""
     alarms: int = 0
     """How often the clock has already fired in the state without leaving it."""
 
@@ -191,6 +211,15 @@ class Case(BaseModel, Generic[FiguresT]):
             involved=[start.by],
             **known,
         )
+
+
+class PayingCase(Case[FiguresT], Generic[FiguresT]):
+    """A case that may pay the buyer."""
+
+    decided_fen: int = 0
+    """Up to which amount, in fen, whoever last decided to pay may decide: a lower limit of their own counts."""
+    paid_fen: int = 0
+    """What was really sent, in fen, by us or by the platform."""
 
 
 class WaitingFor(BaseModel):

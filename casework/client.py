@@ -26,14 +26,23 @@ from temporalio.client import (
     WorkflowUpdateFailedError,
     WorkflowUpdateRPCTimeoutOrCancelledError,
 )
-from temporalio.common import SearchAttributePair, TypedSearchAttributes, WorkflowIDConflictPolicy
+from temporalio.common import WorkflowIDConflictPolicy
 from temporalio.exceptions import ApplicationError, WorkflowAlreadyStartedError
 from temporalio.service import RPCError, RPCStatusCode
 
 from casework import names
 from casework.authority import NOBODY, actor_named
 from casework.case import CaseView
-from casework.details import CASE_AMOUNT, CASE_DUE, CASE_OPENED_BY, CASE_STATE, CASE_WAITING_FOR, ORDER_ID
+from casework.details import (
+    CASE_AMOUNT,
+    CASE_DUE,
+    CASE_OPENED_BY,
+    CASE_STATE,
+    CASE_WAITING_FOR,
+    ORDER_ID,
+    opening_attributes,
+    static_summary,
+)
 from casework.messages import explain, texts_of
 from casework.money import LineQuantity
 from casework.opening import BadStart, examine_start
@@ -55,8 +64,6 @@ AT_ONCE: Final = 20
 """Cases asked at the same time."""
 POLL_SECONDS: Final = 0.05
 
-FIELDS_OF_OTHER_CASES: Final = frozenset({"from_case", "order_terminated"})
-"""Fields of a start that only another case may fill in."""
 OPEN: Final = "ExecutionStatus = 'Running'"
 ResultT = TypeVar("ResultT")
 Handle = WorkflowHandle[Any, Any]
@@ -115,7 +122,7 @@ class PreparedStart:
     @property
     def summary(self) -> str:
         """The one line that the Temporal UI shows of the case."""
-        return f"{self.flow.label.zh} / {self.flow.label.en} · {self.payload['order_id']}"
+        return static_summary(self.flow, str(self.payload["order_id"]))
 
 
 @dataclass(frozen=True, slots=True)
@@ -190,7 +197,7 @@ def prepare_start(database: Database, flow_name: str, fields: Mapping[str, Any])
     """
     flow = FLOWS[flow_name]
     payload = {name: value for name, value in fields.items() if value is not None}
-    for name in FIELDS_OF_OTHER_CASES:
+    for name in ("from_case", *sorted(flow.start_type.ONLY_FROM_CASE)):
         if name in payload:
             raise BadInput(f"{name} is only for cases that another case opens.")
     with database.reading() as session:
@@ -198,8 +205,7 @@ def prepare_start(database: Database, flow_name: str, fields: Mapping[str, Any])
             examined = examine_start(session, flow_name=flow_name, given=payload)
         except BadStart as refused:
             raise BadInput(f"{refused}.") from None
-    lines = tuple(LineQuantity.model_validate(line) for line in examined.resolved["lines"])
-    return PreparedStart(flow, examined.case_id, payload, lines)
+    return PreparedStart(flow, examined.case_id, payload, tuple(examined.lines))
 
 
 def check_message(
@@ -307,9 +313,7 @@ class CaseworkClient:
                 id_conflict_policy=WorkflowIDConflictPolicy.FAIL,
                 static_summary=prepared.summary,
                 static_details=f"casework show {prepared.case_id}",
-                search_attributes=TypedSearchAttributes(
-                    [SearchAttributePair(ORDER_ID, order_id), SearchAttributePair(CASE_OPENED_BY, by)]
-                ),
+                search_attributes=opening_attributes(order_id, by),
             )
         except WorkflowAlreadyStartedError:
             raise CaseOpen(

@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from temporalio.common import SearchAttributeKey, SearchAttributePair
+from temporalio.common import SearchAttributeKey, SearchAttributePair, TypedSearchAttributes
 
 from casework import names
 from casework.case import Actor, Case, CaseView, IfSilent, WaitingFor
@@ -104,6 +104,16 @@ def search_attributes(flow: Flow[Any], case: Case[Any]) -> list[SearchAttributeP
         SearchAttributePair(CASE_DUE, None if final else case.due),  # pyright: ignore[reportArgumentType] - None unsets
         SearchAttributePair(CASE_AMOUNT, case.amount_fen),
     ]
+
+
+def static_summary(flow: Flow[Any], order_id: str) -> str:
+    """The one line that the Temporal UI shows of a case."""
+    return f"{flow.label.zh} / {flow.label.en} · {order_id}"
+
+
+def opening_attributes(order_id: str, by: str) -> TypedSearchAttributes:
+    """What is known of a case before it has done anything."""
+    return TypedSearchAttributes([SearchAttributePair(ORDER_ID, order_id), SearchAttributePair(CASE_OPENED_BY, by)])
 
 
 def local_time(case: Case[Any], at: datetime) -> str:

@@ -20,7 +20,7 @@ from typing import Any
 from casework.diagram import markdown_table, mermaid, moves_in_short, moves_markdown, triggers_markdown, waits_markdown
 from casework.policy import SHIPPED, describe, load_policy
 from casework.svg import svg
-from casework.templates import TEMPLATES
+from casework.templates import BUYER_MESSAGES
 from state_machines.flows import FLOWS
 from state_machines.laws.silence import Way, ways_on_which_silence_pays
 from state_machines.laws.worlds import WORLDS
@@ -29,19 +29,6 @@ from state_machines.table import Flow
 
 ROOT = Path(__file__).resolve().parent.parent
 COMMAND = "make generate"
-BUYER_MESSAGES: dict[str, tuple[str, ...]] = {
-    "refund-before-shipping": (
-        "refund_requested",
-        "refunded",
-        "refunded_by_platform",
-        "kept",
-        "kept_on_its_way",
-        "converted",
-        "cancelled",
-    ),
-}
-"""By flow, the templates that go to the buyer, in the order of a case's life."""
-
 _SECTION = re.compile(r"(<!-- generated: (?P<name>[^\n]+?) -->\n).*?(<!-- end generated -->)", re.DOTALL)
 _FIGURE = re.compile(r"(?P<key>\w+) = .+? # (?P<says>.+?)(; (open|always))?$")
 _MADE = "<!-- Made by `make generate` from the tables: change those. -->\n"
@@ -148,7 +135,7 @@ def _page(flow: Flow[Any]) -> str:
             "## Messages to the buyer\n",
             markdown_table(
                 ("template", "Chinese", "English"),
-                [(f"`{name}`", TEMPLATES[name].zh, TEMPLATES[name].en) for name in BUYER_MESSAGES.get(flow.name, ())],
+                [(f"`{name}`", text.zh, text.en) for name, text in BUYER_MESSAGES[flow.name].items()],
             ),
             "## 流程表\n",
             moves_markdown(flow, "zh"),

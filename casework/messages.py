@@ -22,6 +22,7 @@ from pydantic import (
     ValidationError,
 )
 
+from casework.money import LineQuantity
 from casework.privacy import find_mobile_number
 
 
@@ -85,6 +86,25 @@ Fen = Annotated[StrictInt, Field(ge=0, le=10**12)]
 """An amount of money in whole fen (1/100 yuan)."""
 Time = Annotated[datetime, BeforeValidator(_with_zone)]
 """An aware datetime; in JSON an ISO 8601 text that names its zone."""
+
+
+class AskedLine(LineQuantity):
+    """A line of the order, counted from 1 in file order, and how many pieces of it."""
+
+    # a message is from outside: bounded, and no text that looks like a number
+    line: Annotated[StrictInt, Field(ge=1, le=100_000)]
+    quantity: Annotated[StrictInt, Field(ge=1, le=1_000_000)]
+
+
+def _each_line_once(lines: list[AskedLine]) -> list[AskedLine]:
+    numbers = [one.line for one in lines]
+    if len(numbers) != len(set(numbers)):
+        raise ValueError("names a line twice")
+    return lines
+
+
+AskedLines = Annotated[list[AskedLine], Field(min_length=1, max_length=200), AfterValidator(_each_line_once)]
+"""Lines of the order, each once, and how many pieces of each."""
 
 
 MessageId = Annotated[

@@ -6,13 +6,12 @@ the case into a return. From the after-sales manual, section 1; the platform's a
 
 from __future__ import annotations
 
-from typing import Annotated, Self
+from typing import ClassVar, Self
 
-from pydantic import Field, StrictBool, StrictInt, model_validator
+from pydantic import Field, StrictBool, model_validator
 
-from casework.case import Case, CaseFigures, Start
-from casework.messages import Message, MessageWithReason, Text, Time, Waybill
-from casework.money import LineQuantity
+from casework.case import CaseFigures, PayingCase, Start
+from casework.messages import AskedLines, Message, MessageWithReason, Text, Time, Waybill
 from casework.policy import RefundBeforeShippingPolicy
 from casework.standing import Standing
 from state_machines.common import (
@@ -47,13 +46,6 @@ SYSTEM, CLOCK = Automatic.SYSTEM, Automatic.CLOCK
 AGENT, SUPERVISOR = Role.AFTERSALE_AGENT, Role.AFTERSALE_SUPERVISOR
 
 
-class AskedLine(LineQuantity):
-    """A line of the order, counted from 1 in file order, and how many pieces of it."""
-
-    line: Annotated[StrictInt, Field(ge=1, le=100_000)]
-    quantity: Annotated[StrictInt, Field(ge=1, le=1_000_000)]
-
-
 class RefundStart(Start):
     """What a refund before shipping is opened with.
 
@@ -62,17 +54,15 @@ class RefundStart(Start):
     malicious claim: nobody persuades) come only from a parent workflow of that id.
     """
 
-    lines: Annotated[list[AskedLine], Field(min_length=1, max_length=200)] | None = None
+    ONLY_FROM_CASE: ClassVar[frozenset[str]] = frozenset({"order_terminated"})
+
+    lines: AskedLines | None = None
     reason: Text | None = None
     platform_deadline: Time | None = None
-    from_case: Annotated[str, Field(min_length=1, max_length=200)] | None = None
     order_terminated: StrictBool = False
 
     @model_validator(mode="after")
-    def _each_line_once(self) -> Self:
-        numbers = [line.line for line in self.lines or ()]
-        if len(numbers) != len(set(numbers)):
-            raise ValueError("lines names a line twice")
+    def _opened_by_a_bulk_order(self) -> Self:
         if self.order_terminated and not (self.from_case or "").startswith("bulk-order-"):
             raise ValueError("order_terminated is for a refund that a bulk order opened")
         return self
@@ -84,10 +74,9 @@ class RefundFigures(CaseFigures):
     flow: RefundBeforeShippingPolicy
 
 
-class RefundCase(Case[RefundFigures]):
+class RefundCase(PayingCase[RefundFigures]):
     """What a refund before shipping knows."""
 
-    lines: list[LineQuantity] = Field(default_factory=list[LineQuantity])
     reason: str | None = None
     order_terminated: bool = False
     standing: Standing | None = None
@@ -97,10 +86,6 @@ class RefundCase(Case[RefundFigures]):
     send_backs: int = 0
     approved: bool = False
     """A person whose authority covers the amount has approved it."""
-    decided_fen: int = 0
-    """Up to which amount, in fen, whoever last decided to pay may decide: a lower limit of their own counts."""
-    paid_fen: int = 0
-    """What was really sent, in fen, by us or by the platform."""
     parcel_stopped: bool = False
     """The courier was asked to stop the parcel and has not brought it back yet."""
     asked_before_left: bool = True

@@ -44,11 +44,27 @@ class Deadline:
 
     `wait` names the flow's policy figure; None stands for the shop's alarm interval. A clock row that stays in its
     state comes again after that interval, as an alarm to `alarms` (by default to who is expected to act).
+
+    Attributes:
+        trigger: what the clock fires.
+        wait: the policy figure that says how long.
+        alarms: who hears that the clock fired and nothing moved.
+        reminders: the policy figure that lists when, after the entry, those who may act are reminded; None: once, at
+            the shop's share of the wait.
+        reminds_buyer: the template of a message to the buyer that goes out with each reminder.
+        counts_from: from which time of the case the wait is counted; None, or where it answers None: from the entry.
+        quiet: a clock row that stays in its state is no alarm: the wait is counted again, from now where
+            `counts_from` says what has passed already.
+
     """
 
     trigger: str
     wait: str | None = None
     alarms: tuple[Role, ...] = ()
+    reminders: str | None = None
+    reminds_buyer: str | None = None
+    counts_from: Callable[[Any], datetime | None] | None = None
+    quiet: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +72,8 @@ class State:
     """A state of the flow.
 
     `expects`: who is asked to act in it (reminders, inbox); `pays`: money leaves in it; `platform_bound`: the platform
-    waits for the shop's answer, so the case acts at the earlier of its own deadline and the platform's.
+    waits for the shop's answer, so the case acts at the earlier of its own deadline and the platform's. `watch`: the
+    policy figure that says how often the case looks at the world while it waits here; what it sees may move it.
     """
 
     name: str
@@ -66,6 +83,7 @@ class State:
     expects: tuple[Role, ...] = ()
     pays: bool = False
     platform_bound: bool = False
+    watch: str | None = None
 
 
 def work(name: str, zh: str, en: str, *, pays: bool = False) -> State:
@@ -78,12 +96,13 @@ def wait(
     zh: str,
     en: str,
     *,
-    deadline: Deadline,
+    deadline: Deadline | None,
     expects: tuple[Role, ...],
     platform_bound: bool = False,
+    watch: str | None = None,
 ) -> State:
-    """A state in which the case waits for people or the world, until its deadline."""
-    return State(name, Label(zh, en), StateKind.WAIT, deadline, expects, platform_bound=platform_bound)
+    """A state in which the case waits for people or the world, until its deadline; without one it must watch."""
+    return State(name, Label(zh, en), StateKind.WAIT, deadline, expects, platform_bound=platform_bound, watch=watch)
 
 
 def end(name: str, zh: str, en: str) -> State:
@@ -376,8 +395,9 @@ class Flow(Generic[CaseT]):
         self._remember(moved, attempt)
         case.state = moved.dest
         case.version += 1
-        case.alarms = case.alarms + 1 if moved.stays else 0
+        case.alarms = case.alarms + 1 if moved.stays and attempt.automatic is Automatic.CLOCK else 0
         case.entered_at = case.due = case.remind_at = None
+        case.reminded = 0
         if self.is_final(case.state):
             case.outcome = case.state
 
@@ -552,13 +572,20 @@ def _faults_of_states(flow: Flow[Any]) -> list[str]:
         rows = [row for row in flow.moves if row.source == state.name]
         clocks = {row.trigger for row in rows if Automatic.CLOCK in row.who}
         if state.kind is StateKind.WAIT:
-            if state.deadline is None:
+            if state.deadline is None and state.watch is None:
                 faults.append(f"state {state.name} waits without a deadline")
-            elif clocks != {state.deadline.trigger}:
+            elif state.deadline is not None and clocks != {state.deadline.trigger}:
                 faults.append(f"state {state.name}: its deadline fires {state.deadline.trigger}, no clock row does")
+            elif state.deadline is None and clocks:
+                faults.append(f"state {state.name} has a clock row and no deadline")
             acting = {role for row in rows for role in row.roles}
-            if not state.expects or not set(state.expects) <= acting:
+            asks_nobody = not state.expects and state.deadline is not None
+            if asks_nobody or not set(state.expects) <= acting:
                 faults.append(f"state {state.name} expects somebody who has no row in it")
+            if state.watch is not None and not any(
+                Automatic.SYSTEM in row.who and flow.triggers[row.trigger].kind is TriggerKind.OUTCOME for row in rows
+            ):
+                faults.append(f"state {state.name} watches, and nothing that it sees leads on")
         elif clocks:
             faults.append(f"state {state.name} has a clock row and does not wait")
         if state.kind is StateKind.WORK and not any(
@@ -582,6 +609,7 @@ def _faults_of_triggers(flow: Flow[Any]) -> list[str]:
                 faults.append(f"trigger {trigger.name} is for the clock alone")
             if trigger.kind is not TriggerKind.CLOCK and Automatic.CLOCK in automatic:
                 faults.append(f"trigger {trigger.name} is fired by a clock row and is no clock trigger")
-            if trigger.kind is TriggerKind.OUTCOME and flow.states[row.source].kind is not StateKind.WORK:
+            source = flow.states[row.source]
+            if trigger.kind is TriggerKind.OUTCOME and source.kind is not StateKind.WORK and source.watch is None:
                 faults.append(f"trigger {trigger.name} is an outcome, but no work is done in {row.source}")
     return list(dict.fromkeys(faults))

@@ -22,7 +22,7 @@ from casework.shop.database import Database
 from casework.shop.staff import load_sample_if_empty
 from casework.shop.tables import StaffRow
 from tests.cli.commands import Casework, Done, address, shop_url
-from tests.desk import CACHED_WORKFLOWS, BulkOrderOfTheTests, Desk, Gates
+from tests.desk import CACHED_WORKFLOWS, Desk, Gates, ParentOfTheTests
 from tests.planted import MARK, found_in
 from tests.telling import FIGURES
 from tests.walking.driver import STAFF
@@ -118,7 +118,7 @@ async def desk(
             load_policy(None),
             interceptors=[gates],
             max_cached_workflows=CACHED_WORKFLOWS,
-            more_workflows=[BulkOrderOfTheTests],
+            more_workflows=[ParentOfTheTests],
         ),
         build_worker(
             env.client,

@@ -86,15 +86,15 @@ def _order_of(given: ExecuteActivityInput) -> str:
     return request.start.get("order_id", "") if isinstance(request, OpenCase) else getattr(request, "order_id", "")
 
 
-@workflow.defn(name="BulkOrderOfTheTests")
-class BulkOrderOfTheTests:
-    """Opens a refund as a bulk order that was ended would: the real flow comes later."""
+@workflow.defn(name="ParentOfTheTests")
+class ParentOfTheTests:
+    """Opens a case as another case would."""
 
     @workflow.run
-    async def run(self, start: dict[str, Any], case_id: str, task_seconds: float | None) -> None:
+    async def run(self, flow: str, start: dict[str, Any], case_id: str, task_seconds: float | None) -> None:
         """Start the child, with this workflow task timeout, and leave it behind."""
         await workflow.start_child_workflow(
-            WORKFLOW_TYPES[FLOW],
+            WORKFLOW_TYPES[flow],
             {**start, "from_case": workflow.info().workflow_id},
             id=case_id,
             parent_close_policy=workflow.ParentClosePolicy.ABANDON,
@@ -177,6 +177,28 @@ class Desk:
         """The order that a case is about."""
         return handle.id.removeprefix(f"{FLOW}-").split("-")[0]
 
+    async def open_case(
+        self,
+        flow: str,
+        case_id: str,
+        fields: dict[str, Any],
+        *,
+        task_timeout: timedelta | None = None,
+        parent: str | None = None,
+    ) -> Handle:
+        """Open a case of any flow by a plain start; with `parent`, as the child of a workflow of that id."""
+        if parent is None:
+            return await self.client.start_workflow(
+                WORKFLOW_TYPES[flow], fields, id=case_id, task_queue=self.task_queue, task_timeout=task_timeout
+            )
+        await self.client.execute_workflow(
+            ParentOfTheTests.run,
+            args=[flow, fields, case_id, None if task_timeout is None else task_timeout.total_seconds()],
+            id=parent,
+            task_queue=self.task_queue,
+        )
+        return self.client.get_workflow_handle(case_id)
+
     async def start(
         self,
         order_id: str,
@@ -208,14 +230,13 @@ class Desk:
     ) -> Handle:
         """Open a refund as the child of a bulk order that was ended."""
         start = {"order_id": order_id, "by": "system", "order_terminated": True, **fields}
-        case_id = case_id or f"{FLOW}-{order_id}"
-        await self.client.execute_workflow(
-            BulkOrderOfTheTests.run,
-            args=[start, case_id, None if task_timeout is None else task_timeout.total_seconds()],
-            id=f"bulk-order-{order_id}",
-            task_queue=self.task_queue,
+        return await self.open_case(
+            FLOW,
+            case_id or f"{FLOW}-{order_id}",
+            start,
+            task_timeout=task_timeout,
+            parent=f"bulk-order-{order_id}",
         )
-        return self.client.get_workflow_handle(case_id)
 
     async def view(self, handle: Handle) -> CaseView:
         """What query `case` answers.

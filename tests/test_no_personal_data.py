@@ -231,7 +231,7 @@ async def test_a_step_that_fails_with_words_of_the_buyers_tells_temporal_and_the
 ) -> None:
     broken = True
     settled = [IntegrityError(f"UPDATE {BUYER['phone']}", {}, ValueError(f"not unique\nDETAIL: {BUYER['address']}"))]
-    pay, settle = payments.pay_refund, settling.settle_refund
+    pay, settle = payments.pay, settling.settle_refund
 
     def pay_or_fail(*arguments: Any, **options: Any) -> Any:
         if broken:
@@ -243,7 +243,7 @@ async def test_a_step_that_fails_with_words_of_the_buyers_tells_temporal_and_the
             raise settled.pop()
         return settle(*arguments, **options)
 
-    monkeypatch.setattr(payments, "pay_refund", pay_or_fail)
+    monkeypatch.setattr(payments, "pay", pay_or_fail)
     monkeypatch.setattr(settling, "settle_refund", settle_or_fail)
     case = await desk.open_in("persuading", order_of(desk, BUYER), reason="bought twice")
     await desk.submit(case, "buyer_insists", AGENT)

@@ -18,25 +18,27 @@ from typing import Any, Generic, TypeVar, cast
 from pydantic import ValidationError
 from temporalio import workflow
 from temporalio.common import RawValue, RetryPolicy, SearchAttributeUpdate
-from temporalio.exceptions import ActivityError, ApplicationError
+from temporalio.exceptions import ActivityError, ApplicationError, WorkflowAlreadyStartedError
 
-from activities.cases import CaseActivities, CloseCase, OpenCase
+from activities.cases import CaseActivities, CloseCase, HandOver, OpenCase
 from activities.messages import MessageActivities, PostMessages
+from activities.orders import OrderStep
 from activities.staff import Consider, StaffActivities
 from casework.case import MOST_KEPT, Actor, Answer, Case, CaseView, KeptFact, TrailLine
-from casework.details import current_details, local_time, search_attributes, view_of
+from casework.details import current_details, local_time, opening_attributes, search_attributes, static_summary, view_of
 from casework.diagram import mermaid
 from casework.logs import move_logged
 from casework.messages import Message, explain, fields_of, is_staff_id, json_object, texts_of
+from casework.money import LineQuantity
 from casework.privacy import find_mobile_number
 from casework.shop.records import Moment
-from casework.templates import Post, yuan
+from casework.templates import ENDINGS, Post, yuan
 from casework.waits import due_at, remind_at
 from state_machines.common import CANCEL
+from state_machines.flows import FLOWS
 from state_machines.roles import Automatic, Role
 from state_machines.table import (
     Attempt,
-    Deadline,
     Flow,
     Move,
     Refusal,
@@ -57,6 +59,12 @@ SHOP_RETRIES = RetryPolicy(initial_interval=timedelta(milliseconds=100), maximum
 """The shop's own database comes back: a step on it is tried until it is done."""
 SHOP_TIMEOUT = timedelta(seconds=20)
 SHORTEST_WAIT = timedelta(milliseconds=1)
+MOST_LOOKS = 100
+"""After so many looks at the world a case continues as new: each is about a dozen events."""
+ASKED_AGAIN = timedelta(seconds=1)
+"""After this a child is started again whose id a start that is about to be refused has for a moment."""
+REMINDER, WATCH = "reminder", "watch"
+"""What a timer rings for, besides the deadline's trigger."""
 TEMPORAL = "temporal"
 """Who acts when the case is cancelled through Temporal itself."""
 
@@ -67,6 +75,14 @@ class Outcome:
 
     trigger: str
     why: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class _Alarm:
+    """A timer under way, and what it rings for."""
+
+    timer: asyncio.Task[None]
+    rings_for: str
 
 
 class HoleInTable(Exception):
@@ -107,9 +123,10 @@ class CaseWorkflow(Generic[CaseT]):
     """A case as a Temporal workflow. Subclasses bring one method a state, named as the state.
 
     A method of a state that works is a coroutine and returns the `Outcome`; one of a state that waits returns what is
-    to be posted on entry. `consult_<trigger>` reads the shop before the table is asked, `effect_<trigger>` writes to
-    it after the table has agreed and before the move is made; both may raise `Refused`. `after_<trigger>` follows the
-    move, whoever made it.
+    to be posted on entry. `consult_<trigger>` reads the shop before the table is asked (also before the clock's rows),
+    `effect_<trigger>` writes to it after the table has agreed and before the move is made; both may raise `Refused` of
+    somebody's message. `after_<trigger>` follows the move, whoever made it. `watch` looks at the world, where a state
+    watches.
     """
 
     flow: Flow[CaseT]
@@ -125,6 +142,10 @@ class CaseWorkflow(Generic[CaseT]):
         self._waiting_for_answer: dict[str, _Received] = {}
         self._bad_start: str | None = None
         self._cancel_heard = False
+        self._look: asyncio.Task[Outcome | None] | None = None
+        """A look at the world that is under way, also while the case moves on."""
+        self._look_again = timedelta(0)
+        self._looks = 0
         self._published: dict[str, Any] = {}
         try:
             self._read_start(tuple(start))
@@ -148,11 +169,10 @@ class CaseWorkflow(Generic[CaseT]):
                 raise ValueError(only)
             return
         start = self.flow.start_type.model_validate(given)
-        from_case = getattr(start, "from_case", None)
         parent = info.parent.workflow_id if info.parent else None
-        if from_case is not None and from_case != parent:
+        if start.from_case is not None and start.from_case != parent:
             raise ValueError("from_case is not the workflow that opened this case")
-        if start.by == Automatic.SYSTEM and from_case is None:
+        if start.by == Automatic.SYSTEM and start.from_case is None:
             raise ValueError("by is system, which only another case may say")
         self.case = self.flow.case_type.initial(
             start,
@@ -341,6 +361,7 @@ class CaseWorkflow(Generic[CaseT]):
             raise
         case.policy = self.flow.figures_type.model_validate(opened.figures)
         case.involved = opened.involved
+        case.lines = [LineQuantity.model_validate(line) for line in opened.resolved.get("lines", ())]
         if case.from_case:
             case.links.append(case.from_case)
         self.opened(opened.resolved)
@@ -365,6 +386,8 @@ class CaseWorkflow(Generic[CaseT]):
     async def _move_by_itself(self, trigger: str, automatic: Automatic, why: str | None = None) -> None:
         """Take the row that the work's outcome, or the clock, asks for."""
         attempt = self._attempt(trigger, automatic=automatic)
+        if automatic is Automatic.CLOCK:
+            await self._consult(attempt)
         moved = self.flow.fire(attempt)
         if isinstance(moved, Refusal):
             # Nothing is lost: the workflow task fails loudly until the code is mended.
@@ -385,41 +408,107 @@ class CaseWorkflow(Generic[CaseT]):
             while case.version == here:
                 if self._inbox:
                     await self._answer_one()
-                elif workflow.info().is_continue_as_new_suggested() and workflow.all_handlers_finished():
-                    workflow.continue_as_new(args=[{"carried": case.model_dump(mode="json")}])
-                elif not alarm.done():
-                    await self._message_or(alarm)
-                elif case.remind_at is not None:
-                    case.remind_at = None
-                    await self._post(self._tasks("reminder", state.expects, "reminder"))
-                    alarm = self._set_alarm(state)
+                elif self._look is not None and self._look.done():
+                    await self._take_what_was_seen(self._look.result())
+                    alarm = self._set_alarm(state, alarm)
+                elif state.watch is None and self._has_long_history():
+                    self._continue_as_new()
+                elif not alarm.timer.done():
+                    await self._something_or(alarm)
                 else:
-                    await self._move_by_itself(_deadline_of(state), Automatic.CLOCK)
+                    await self._ring(state, alarm.rings_for)
+                    alarm = self._set_alarm(state, alarm)
         finally:
-            alarm.cancel()
+            alarm.timer.cancel()
 
-    def _set_alarm(self, state: State) -> asyncio.Task[None]:
-        """A timer for the reminder, or for the deadline where no reminder is to come.
+    def _set_alarm(self, state: State, before: _Alarm | None = None) -> _Alarm:
+        """A timer for what comes first: the reminder, the deadline, or the next look at the world.
 
         What has passed already rings at once, through a timer all the same: whether one is started must never hang on
         the time of day. Temporal tells a replay another one where a workflow task was prolonged by a slow step.
         """
         case = self.case
-        until = cast("datetime", case.remind_at or case.due)
-        what = "reminder" if case.remind_at else _deadline_of(state)
-        return asyncio.create_task(
-            workflow.sleep(max(until - workflow.now(), SHORTEST_WAIT), summary=f"{state.name}: {what}")
+        times: list[tuple[datetime, str]] = []
+        if case.due is not None:
+            times.append((case.remind_at, REMINDER) if case.remind_at else (case.due, _deadline_of(state)))
+        if state.watch is not None and case.watch_at is not None and self._look is None:
+            times.append((case.watch_at, WATCH))
+        until, what = min(times, key=lambda one: one[0], default=(None, ""))
+        if before is not None:
+            if not before.timer.done() and before.rings_for == what:
+                return before
+            before.timer.cancel()
+        if until is None:  # a look is under way, and nothing else is to come
+            return _Alarm(asyncio.create_task(workflow.wait_condition(lambda: False)), what)
+        return _Alarm(
+            asyncio.create_task(
+                workflow.sleep(max(until - workflow.now(), SHORTEST_WAIT), summary=f"{state.name}: {what}")
+            ),
+            what,
         )
 
-    async def _message_or(self, alarm: asyncio.Task[None]) -> None:
-        await workflow.wait_condition(lambda: bool(self._inbox) or alarm.done())
+    async def _something_or(self, alarm: _Alarm) -> None:
+        await workflow.wait_condition(
+            lambda: bool(self._inbox) or alarm.timer.done() or (self._look is not None and self._look.done())
+        )
+
+    async def _ring(self, state: State, rings_for: str) -> None:
+        """What the timer rang for: remind, look at the world, or let the deadline move the case."""
+        case = self.case
+        if rings_for == REMINDER:
+            case.reminded += 1
+            again = "" if case.reminded == 1 else f".{case.reminded}"
+            await self._post(
+                [*self._tasks("reminder", state.expects, f"reminder{again}"), *self._remind_buyer(state, again)]
+            )
+            case.remind_at = remind_at(self.flow, case, state, cast("datetime", case.remind_at))
+        elif rings_for == WATCH:
+            # Nothing is under way and nothing was sent: no message can get lost in the moment of continuing.
+            if self._looks >= MOST_LOOKS or self._has_long_history():
+                self._continue_as_new()
+            self._looks += 1
+            self._look_again = getattr(case.figures.flow, cast("str", state.watch))
+            self._look = asyncio.create_task(_seen(self.watch()))
+        else:
+            await self._move_by_itself(rings_for, Automatic.CLOCK)
+
+    def _has_long_history(self) -> bool:
+        return (
+            workflow.info().is_continue_as_new_suggested() and workflow.all_handlers_finished() and self._look is None
+        )
+
+    def _continue_as_new(self) -> None:
+        if workflow.all_handlers_finished():
+            workflow.continue_as_new(args=[{"carried": self.case.model_dump(mode="json")}])
+
+    async def watch(self) -> Outcome | None:
+        """Look at the world: what it shows may move the case (a flow's own, where a state watches)."""
+        raise NotImplementedError
+
+    async def _take_what_was_seen(self, seen: Outcome | None) -> None:
+        """Move by what a look has shown, if the state that the case is in by now makes something of it."""
+        self._look = None
+        self.case.watch_at = workflow.now() + self._look_again
+        if seen is None:
+            return
+        attempt = self._attempt(seen.trigger, automatic=Automatic.SYSTEM)
+        moved = self.flow.fire(attempt)
+        if not isinstance(moved, Refusal):
+            await self._make_move(moved, attempt, by=Automatic.SYSTEM, why=seen.why)
 
     async def _enter(self, state: State) -> None:
         """A move into a state says to whom it falls now, and sets the state's deadline anew."""
-        case = self.case
-        deadline = cast("Deadline", state.deadline)
+        case, deadline = self.case, state.deadline
+        if deadline is None:
+            say = cast("Callable[[], list[Post]]", getattr(self, state.name))
+            said = say()
+            if said:
+                await self._post(said)
+            case.entered_at = workflow.now()
+            case.watch_at = case.watch_at or case.entered_at
+            return
         case.due = due_at(self.flow, case, state, workflow.now())
-        if case.alarms > 0:
+        if case.alarms > 0 and not deadline.quiet:
             await self._post(self._tasks("alarm", deadline.alarms or state.expects, "alarm"))
         else:
             say = cast("Callable[[], list[Post]]", getattr(self, state.name))
@@ -430,6 +519,8 @@ class CaseWorkflow(Generic[CaseT]):
         now = workflow.now()
         case.entered_at, case.due = now, due_at(self.flow, case, state, now)
         case.remind_at = None if case.alarms > 0 else remind_at(self.flow, case, state, now)
+        if state.watch is not None:
+            case.watch_at = case.watch_at or now
 
     async def _take_cancel(self) -> bool:
         """Between two pieces of work: call the case off if that was asked while one was under way."""
@@ -664,6 +755,85 @@ class CaseWorkflow(Generic[CaseT]):
             for role in roles
         ]
 
+    def _remind_buyer(self, state: State, again: str) -> list[Post]:
+        template = state.deadline.reminds_buyer if state.deadline is not None else None
+        if template is None:
+            return []
+        return [
+            post.model_copy(update={"purpose": f"{post.purpose}.{self.case.version}{again}"})
+            for post in self.to_buyer(template)
+        ]
+
+    def to_buyer(self, template: str, **parameters: str) -> list[Post]:
+        """A message to the buyer of the order, once in a case."""
+        given = {"order_id": self.case.order_id, **parameters}
+        return [Post(purpose=f"buyer.{template}", template=template, to="buyer", parameters=given)]
+
+    def to_staff(self, template: str, role: Role, **parameters: str) -> Post:
+        """A task for a role, once in a case."""
+        given = {"order_id": self.case.order_id, **parameters}
+        return Post(purpose=f"staff.{template}", template=template, to="staff", role=role, parameters=given)
+
+    def told(self) -> dict[str, str]:
+        """What the buyer's message at the end says, besides the order (a flow's own)."""
+        return {}
+
+    def step(self, posts: Sequence[Post] = ()) -> OrderStep:
+        """A step on the shop for this case: its order and lines, its own time, and what goes out with it."""
+        case = self.case
+        return OrderStep(
+            case_id=case.case_id,
+            run_id=case.run_id,
+            order_id=case.order_id,
+            lines=case.lines,
+            at=workflow.now(),
+            posts=list(posts),
+            moment=self.moment(),
+            round=case.version,
+        )
+
+    def memo(self, text: str) -> str:
+        """What is appended to the order's memo: the day, the time, and the text."""
+        return f"[{local_time(self.case, workflow.now())[5:10]} {text}]"
+
+    async def open_case(self, flow_name: str, fields: dict[str, Any]) -> str | None:
+        """Open a case of another flow about the same order, and leave it behind; answers with its id.
+
+        What this case holds and has claimed of the other's lines is handed over first, in one transaction. `fields` are
+        those of the other's start beyond `order_id`, `by` and `from_case`. A case of that id that is open already is
+        linked as it is. Where the other would be refused, None: a task asks for it to be opened by hand.
+        """
+        case = self.case
+        start = {"order_id": case.order_id, "by": Automatic.SYSTEM.value, "from_case": case.case_id, **fields}
+        while True:
+            handed = await self.in_shop(
+                CaseActivities.hand_over,
+                HandOver(**self.step().model_dump(), flow=flow_name, start=start, involved=case.involved),
+                f"hand over to {flow_name}",
+            )
+            if handed.refused is not None:
+                task = self.to_staff("open_by_hand", self.flow.opened_by[0], flow=flow_name, why=handed.refused)
+                await self._post([task])
+                return None
+            child_id, opened = handed.case_id, FLOWS[flow_name]
+            try:
+                if not handed.open_already:
+                    await workflow.start_child_workflow(
+                        opened.workflow,
+                        start,
+                        id=child_id,
+                        parent_close_policy=workflow.ParentClosePolicy.ABANDON,
+                        static_summary=static_summary(opened, case.order_id),
+                        static_details=f"casework show {child_id}",
+                        search_attributes=opening_attributes(case.order_id, Automatic.SYSTEM.value),
+                    )
+            except WorkflowAlreadyStartedError:
+                await workflow.sleep(ASKED_AGAIN, summary=f"{child_id} is taken for a moment")
+                continue
+            if child_id not in case.links:
+                case.links.append(child_id)
+            return child_id
+
     async def in_shop(
         self, step: Callable[[ActivitiesT, RequestT], AnswerT], request: RequestT, summary: str
     ) -> AnswerT:
@@ -704,7 +874,11 @@ class CaseWorkflow(Generic[CaseT]):
 
     async def _end(self) -> None:
         """Answer what is still in the inbox, name the facts that no state used, and close the shop's record."""
+        if self._look is not None:
+            self._look.cancel()
         self._publish()
+        ending = ENDINGS[self.flow.name][cast("str", self.case.outcome)]
+        farewell = self.to_buyer(ending, **self.told()) if ending is not None else []
         while True:
             self._answer_late()
             for kept in self.case.kept:
@@ -728,6 +902,7 @@ class CaseWorkflow(Generic[CaseT]):
                     view=view,
                     at=workflow.now(),
                     moment=self.moment(),
+                    posts=farewell,
                 ),
                 f"close the record: {self.case.outcome}",
             )
@@ -759,6 +934,9 @@ def case_workflow(flow: Flow[Any]) -> Callable[[WorkflowT], WorkflowT]:
         ]
         if missing:
             raise UnsoundFlow(f"{flow.name}: nothing is done in {', '.join(missing)}")
+        ends = {name for name in flow.states if flow.is_final(name)}
+        if set(ENDINGS.get(flow.name, ())) != ends:
+            raise UnsoundFlow(f"{flow.name}: casework/templates must name for each ending what the buyer is told")
         cls.flow = flow
         for trigger in flow.signals:
             setattr(cls, f"signal_{trigger.name}", _signal_handler(trigger))
@@ -782,12 +960,19 @@ def _signal_handler(trigger: Trigger) -> Callable[..., None]:
 
 
 def _deadline_of(state: State) -> str:
-    return cast("Deadline", state.deadline).trigger
+    if state.deadline is None:
+        raise HoleInTable(f"{state.name} has no deadline")
+    return state.deadline.trigger
 
 
 def _texts(message: Message) -> list[str]:
     """Every text in a message: the shop looks whether one holds something of the buyer's."""
     return [text for _, text in texts_of("", message.model_dump(exclude={"by", "id", "version"}))]
+
+
+async def _seen(look: Awaitable[Outcome | None]) -> Outcome | None:
+    """A coroutine of its own, so that any awaitable can run beside the inbox."""
+    return await look
 
 
 async def _finished(work: Awaitable[Outcome]) -> Outcome:

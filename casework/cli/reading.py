@@ -14,7 +14,6 @@ from zoneinfo import ZoneInfo
 from pydantic import BaseModel, TypeAdapter, ValidationError
 
 from casework.cli.errors import Stop, bad_input
-from casework.client import FIELDS_OF_OTHER_CASES
 from casework.messages import COMMON_FIELDS
 
 _WRAPPED: Final = re.compile(r'^="?([^"]*)"?$')
@@ -100,7 +99,8 @@ def read_fields(
 def _read_field(name: str, text: str, message: type[BaseModel], zone: ZoneInfo, whole: Mapping[int, int]) -> Any:
     field = message.model_fields.get(name)
     if field is None:
-        known = [one for one in message.model_fields if one not in COMMON_FIELDS | FIELDS_OF_OTHER_CASES]
+        hidden = {*COMMON_FIELDS, "from_case", *getattr(message, "ONLY_FROM_CASE", ())}
+        known = [one for one in message.model_fields if one not in hidden]
         raise bad_input(f"There is no field {name} here; " + (f"there is {', '.join(known)}." if known else "none is."))
     if name == "lines" and not text.lstrip().startswith("["):
         return read_lines(text, whole)

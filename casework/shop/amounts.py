@@ -13,6 +13,9 @@ from casework.shop.tables import ClaimRow, LedgerRow, LineRow, OrderRow
 
 POSTAGE = 0
 """The postage's line in the ledger."""
+RETURN_POSTAGE = -1
+"""In the ledger, the line of the postage that the buyer advanced for a way back: an account of its own, which is no
+part of what was paid for the order."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +65,8 @@ def accounts(session: Session, order_id: str) -> Accounts:
         .where(LedgerRow.order_id == order_id)
         .group_by(LedgerRow.line)
     ):
+        if line == RETURN_POSTAGE:
+            continue
         total += int(amount)
         if line is not None:
             pieces[line], fen[line] = int(quantity), int(amount)

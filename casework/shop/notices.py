@@ -9,6 +9,8 @@ from typing import Literal
 from sqlalchemy import select, update
 from sqlalchemy.orm import Session
 
+from casework.shop.amounts import accounts
+from casework.shop.orders import find_order
 from casework.shop.records import open_cases_of_order
 from casework.shop.tables import NoticeRow
 
@@ -26,13 +28,22 @@ class Notice:
     at: datetime
 
 
-def tell_cases(session: Session, order_id: str, trigger: News, *, at: datetime) -> None:
-    """Note the news for each open case of the order.
+def tell_of_refund(session: Session, order_id: str, *, at: datetime, but: str | None = None) -> None:
+    """Money has gone back to the buyer: the order is gone where it was the whole of it, else it has changed."""
+    order = find_order(session, order_id)
+    whole = order.state == "closed" or accounts(session, order_id).total_fen >= order.paid_fen
+    tell_cases(session, order_id, "order_gone" if whole else "order_changed", at=at, but=but)
+
+
+def tell_cases(session: Session, order_id: str, trigger: News, *, at: datetime, but: str | None = None) -> None:
+    """Note the news for each open case of the order, but the one that brings it.
 
     It takes the place of the same news that waits to be told already: whoever is telling the old one right now marks
     only that one as told, and the case, which may have read the order before this change, hears of it again.
     """
     for case_id in open_cases_of_order(session, order_id):
+        if case_id == but:
+            continue
         session.execute(
             update(NoticeRow)
             .where(NoticeRow.case_id == case_id, NoticeRow.trigger == trigger, NoticeRow.delivered_at.is_(None))

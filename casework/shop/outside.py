@@ -146,6 +146,8 @@ def refunded(session: Session, order_id: str, lines: Sequence[LineQuantity] | No
     order.platform_refund_fen = max(order.platform_refund_fen or 0, done.total_fen)
     session.flush()
     tell_cases(session, order_id, "order_gone", at=at)
+    if order.state != "closed":
+        tell_cases(session, order_id, "order_changed", at=at)
     return paid
 
 

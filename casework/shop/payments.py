@@ -17,6 +17,7 @@ from typing import Literal
 from sqlalchemy import func, or_, select
 from sqlalchemy.orm import Session
 
+from casework.dues import Due
 from casework.money import LineQuantity, format_yuan, part_of_line
 from casework.shop.amounts import (
     POSTAGE,
@@ -24,15 +25,15 @@ from casework.shop.amounts import (
     Reckoning,
     accounts,
     claims_of,
-    due,
     line_rows,
     paid_shares,
     pieces_left,
-    reckon,
 )
 from casework.shop.database import after_rollback
+from casework.shop.dues import reckon_due
 from casework.shop.errors import BadRequest, PaymentRefused, PaymentUnavailable
 from casework.shop.faults import fault_of, forget_fault
+from casework.shop.notices import tell_of_refund
 from casework.shop.orders import find_order, lock_order
 from casework.shop.platform import PLATFORM, credit_loose
 from casework.shop.tables import ClaimRow, LedgerRow, OrderRow, PaymentReferenceRow, PaymentRow
@@ -46,7 +47,7 @@ __all__ = [
     "amount_due",
     "audit",
     "ledger",
-    "pay_refund",
+    "pay",
     "record_paid_by_hand",
 ]
 
@@ -80,34 +81,32 @@ class LedgerEntry:
     at: datetime
 
 
-def amount_due(
-    session: Session, order_id: str, lines: Sequence[LineQuantity], *, case_id: str | None = None
-) -> list[LedgerLine]:
-    """What is due for these lines now; the postage is line 0, where these are the last lines left, before shipping.
+def amount_due(session: Session, order_id: str, what: Due, *, case_id: str | None = None) -> list[LedgerLine]:
+    """What is due now, by line; the postage is line 0.
 
     Raises:
         UnknownOrder: the shop has no such order.
 
     """
-    return due(session, find_order(session, order_id), lines, case_id=case_id)
+    return reckon_due(session, find_order(session, order_id), what, case_id=case_id).owed
 
 
-def pay_refund(
+def pay(
     session: Session,
     *,
     key: str,
     case_id: str,
     order_id: str,
-    lines: Sequence[LineQuantity],
+    what: Due,
     amount_fen: int,
     at: datetime,
 ) -> PayResult:
-    """Pay for the lines, once a key, if the order, read again, still says that this amount is due.
+    """Pay what is due, once a key, if the order, read again, still says that this amount is.
 
-    `already_paid`: under this key, or by the platform meanwhile. `left`: a line has shipped and is not back, so nothing
-    is paid. `changed`: another amount is due now, so nothing is paid. A sum that the platform paid since the case
-    claimed the lines, without naming one, changes the amount too (see `amounts.reckon`); what is then paid less is
-    attributed to these lines, so that it does not lessen another payment as well.
+    `already_paid`: under this key, or by the platform meanwhile. `left`: a line of a refund before shipping has shipped
+    and is not back, so nothing is paid. `changed`: another amount is due now, so nothing is paid. A sum that the
+    platform paid since the case claimed the lines, without naming one, changes the amount too (see `amounts.reckon`);
+    what is then paid less is attributed to these lines, so that it does not lessen another payment as well.
 
     Raises:
         UnknownOrder: the shop has no such order.
@@ -117,13 +116,13 @@ def pay_refund(
     """
     order = lock_order(session, order_id)
     known = session.get(PaymentRow, key)
-    owed = reckon(session, order, lines, case_id=case_id)
+    owed = reckon_due(session, order, what, case_id=case_id)
     total = owed.total_fen
     if known is not None:
         return PayResult("already_paid", known.reference, known.amount_fen, total)
     if total == 0:
-        return PayResult("already_paid", None, _sent_for(session, order, lines, owed, case_id), 0)
-    if _have_left(session, order_id, lines):
+        return PayResult("already_paid", None, _sent_for(session, order, _lines_of(what), owed, case_id), 0)
+    if _goods_are_out(session, order_id, what):
         return PayResult("left", None, 0, total)
     if total != amount_fen:
         return PayResult("changed", None, 0, total)
@@ -139,7 +138,7 @@ def record_paid_by_hand(
     key: str,
     case_id: str,
     order_id: str,
-    lines: Sequence[LineQuantity],
+    what: Due,
     amount_fen: int,
     payment_reference: str,
     at: datetime,
@@ -161,11 +160,11 @@ def record_paid_by_hand(
         return
     if session.get(PaymentReferenceRow, reference) is not None:
         raise BadRequest("payment_reference", "was used before")
-    owed = reckon(session, order, lines, case_id=case_id)
+    owed = reckon_due(session, order, what, case_id=case_id)
     total = owed.total_fen
     if known is not None or total == 0:
         raise BadRequest("lines", "are refunded already")
-    if _have_left(session, order_id, lines):
+    if _goods_are_out(session, order_id, what):
         raise BadRequest("lines", "have left and are not back: they are not paid for before they are")
     if amount_fen != total:
         raise BadRequest("amount_fen", f"must be the amount due, {total} ({format_yuan(total)} yuan)")
@@ -291,10 +290,16 @@ def _write(
         )
     session.flush()
     credit_loose(session, order, owed.from_loose)
+    tell_of_refund(session, order.id, at=at, but=case_id)
 
 
-def _have_left(session: Session, order_id: str, lines: Sequence[LineQuantity]) -> bool:
-    numbers = {one.line for one in lines}
+def _lines_of(what: Due) -> list[LineQuantity]:
+    return what.lines
+
+
+def _goods_are_out(session: Session, order_id: str, what: Due) -> bool:
+    """Whether a line of a refund before shipping has left and is not back."""
+    numbers = {one.line for one in what.lines} if what.kind == "refund" else set[int]()
     return any(row.place == "shipped" for row in line_rows(session, order_id) if row.number in numbers)
 
 

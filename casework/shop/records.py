@@ -37,6 +37,8 @@ class CaseRecord:
     closed_at: datetime | None
     outcome: str | None
     view: dict[str, Any] | None
+    involved: list[str]
+    """Who had a part in it when it handed over to another case."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,6 +167,7 @@ def find_records(
             closed_at=row.closed_at,
             outcome=row.outcome,
             view=row.view,
+            involved=list(row.involved or ()),
         )
         for row in session.scalars(query)
     ]
@@ -203,6 +206,12 @@ def is_open_in_another_run(session: Session, case_id: str, run_id: str) -> bool:
     return session.scalars(query).first() is not None
 
 
+def is_open(session: Session, case_id: str) -> bool:
+    """Whether a case of this id is open."""
+    query = select(CaseRow.run_id).where(CaseRow.case_id == case_id, CaseRow.closed_at.is_(None)).limit(1)
+    return session.scalar(query) is not None
+
+
 def open_cases_of_order(session: Session, order_id: str) -> list[str]:
     """The open cases of an order, by id."""
     query = select(CaseRow.case_id).where(CaseRow.order_id == order_id, CaseRow.closed_at.is_(None))
@@ -220,7 +229,7 @@ def involved_in(session: Session, case_id: str) -> list[str]:
             continue
         seen.add(here)
         for record in find_records(session, case_id=here):
-            found += [record.opened_by, *_speakers(record.view)]
+            found += [record.opened_by, *record.involved, *_speakers(record.view)]
             if record.from_case:
                 frontier.append(record.from_case)
     return list(dict.fromkeys(found))

@@ -230,6 +230,8 @@ class HoldRow(Base):
     line: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
     case_id: Mapped[str] = mapped_column(CASE_ID, primary_key=True, index=True)
     at: Mapped[datetime]
+    handed_over_by: Mapped[str | None] = mapped_column(CASE_ID)
+    """The case that hands this over to one that has not opened yet."""
 
     __table_args__ = (ForeignKeyConstraint(["order_id", "line"], ["order_lines.order_id", "order_lines.number"]),)
 
@@ -248,6 +250,8 @@ class ClaimRow(Base):
     """Whether the line had left when it was claimed: then postage is not refunded with it."""
     loose_before_fen: Mapped[int]
     """What of the platform's sums no line was known for at the claim; what has come since is taken as this case's."""
+    handed_over_by: Mapped[str | None] = mapped_column(CASE_ID)
+    """The case that hands this over to one that has not opened yet."""
 
     __table_args__ = (ForeignKeyConstraint(["order_id", "line"], ["order_lines.order_id", "order_lines.number"]),)
 
@@ -393,6 +397,8 @@ class CaseRow(Base):
     closing_execution: Mapped[str | None] = mapped_column(String(100))
     closing_events: Mapped[int | None]
     """In which execution of Temporal's it was closed, and how many events that had."""
+    involved: Mapped[list[Any] | None]
+    """Who had a part in it when it handed over to another case, which takes them over too."""
 
 
 class NoticeRow(Base):

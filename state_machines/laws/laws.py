@@ -60,7 +60,8 @@ def faults_of_step(explorer: Explorer[CaseT], step: Step[CaseT]) -> Iterator[str
         if after.seen.held:
             yield f"{moved.dest} keeps {' and '.join(sorted(after.seen.held))}"
         has_money = after.seen.payments > 0 or after.seen.paid_by_platform
-        if has_money != (moved.dest in explorer.flow.outcomes_pay):
+        either = moved.dest in world.ends_either_way
+        if not either and has_money != (moved.dest in explorer.flow.outcomes_pay):
             yield f"{moved.dest} is said of a buyer who has {'the' if has_money else 'no'} money"
     wrong = world.wrong(after.case)
     if wrong is not None:

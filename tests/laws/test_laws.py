@@ -99,8 +99,12 @@ ALL = bool(os.environ.get("CASEWORK_ALL_MUTATIONS"))
 """Every role and every target, instead of one of each kind: two minutes more."""
 
 
+MUTATED = list(SURVIVORS["verdicts"])
+"""The flows whose rows are broken one by one, each survivor explained; the laws themselves hold for every flow."""
+
+
 @pytest.mark.timeout(900)
-@pytest.mark.parametrize("world", WORLDS.values(), ids=WORLDS)
+@pytest.mark.parametrize("world", [WORLDS[name] for name in MUTATED], ids=MUTATED)
 def test_breaking_a_row_of_the_table_breaks_a_law_or_is_explained(world: World[Any]) -> None:
     sound = SoundTable(world)
     verdicts = Counter[str]()

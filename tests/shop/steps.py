@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 
 from sqlalchemy.orm import Session
 
+from casework.dues import RefundDue
 from casework.money import LineQuantity
 from casework.shop import claims, holds, payments, records, settling
 from casework.shop.tables import ShipmentRow
@@ -65,12 +66,12 @@ def pay(
     session: Session, lines: Sequence[LineQuantity], fen: int, *, key: str = "key", case_id: str = CASE
 ) -> payments.PayResult:
     """Pay for the lines."""
-    return payments.pay_refund(
+    return payments.pay(
         session,
         key=key,
         case_id=case_id,
         order_id=ORDER,
-        lines=lines,
+        what=RefundDue(lines=list(lines)),
         amount_fen=fen,
         at=NOW,
     )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from casework.dues import RefundDue
 from casework.money import LineQuantity
 from casework.shop import orders, outside
 from casework.shop.amounts import LedgerLine
@@ -142,9 +143,10 @@ def test_another_cases_claim_is_named_and_the_own_is_not(shop: Database) -> None
 def test_postage_goes_with_the_last_unrefunded_line(shop: Database) -> None:
     with shop.writing() as session:
         an_order(session, postage_fen=1_200)
-        assert amount_due(session, ORDER, pieces((1, 2))) == [LedgerLine(1, 2, 20_000)]
+        assert amount_due(session, ORDER, RefundDue(lines=pieces((1, 2)))) == [LedgerLine(1, 2, 20_000)]
         pay(session, pieces((1, 2)), 20_000)
-        assert amount_due(session, ORDER, pieces((2, 1))) == [LedgerLine(2, 1, 5_000), LedgerLine(0, 1, 1_200)]
+        rest = RefundDue(lines=pieces((2, 1)))
+        assert amount_due(session, ORDER, rest) == [LedgerLine(2, 1, 5_000), LedgerLine(0, 1, 1_200)]
 
 
 def test_postage_is_not_due_for_lines_that_had_left_when_they_were_asked_for(shop: Database) -> None:

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from sqlalchemy import update
 from sqlalchemy.orm import Session
 
+from casework.dues import RefundDue
 from casework.shop import orders, outside, payments, platform, settling
 from casework.shop.amounts import LedgerLine
 from casework.shop.database import Database
@@ -38,7 +39,7 @@ def by_hand(
             key=key,
             case_id=CASE,
             order_id=ORDER,
-            lines=pieces(*lines) if lines else WHOLE,
+            what=RefundDue(lines=pieces(*lines) if lines else WHOLE),
             amount_fen=fen,
             payment_reference=reference,
             at=NOW,
@@ -372,13 +373,13 @@ def test_any_order_of_part_refunds_pays_exactly_what_was_paid(shop: Database, da
                 break
             line = data.draw(st.sampled_from(sorted(left)))
             asked = pieces((line, data.draw(st.integers(1, left[line]))))
-            fen = sum(entry.amount_fen for entry in payments.amount_due(session, ORDER, asked))
+            fen = sum(entry.amount_fen for entry in payments.amount_due(session, ORDER, RefundDue(lines=asked)))
             if fen:
                 assert pay(session, asked, fen, key=str(step)).status == "paid"
                 total += fen
             else:
                 # a piece worth nothing is refunded without a payment
-                platform.enter(session, order, payments.amount_due(session, ORDER, asked), at=NOW)
+                platform.enter(session, order, payments.amount_due(session, ORDER, RefundDue(lines=asked)), at=NOW)
             left[line] -= asked[0].quantity
             if not left[line]:
                 del left[line]

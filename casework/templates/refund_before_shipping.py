@@ -1,16 +1,10 @@
-"""What is said to buyers and staff, in Chinese and English. Pure; parameters hold no personal data."""
+"""What a refund before shipping says."""
 
 from __future__ import annotations
 
-from typing import Literal
+from state_machines.roles import Label
 
-from pydantic import BaseModel, Field
-
-from casework.money import format_yuan
-from state_machines.roles import Label, Role
-
-TEMPLATES: dict[str, Label] = {
-    # to the buyer
+BUYER: dict[str, Label] = {
     "refund_requested": Label(
         "您好,订单 {order_id} 的退款申请已收到,我们会尽快为您处理。",
         "We have received your refund request for order {order_id} and are looking into it.",
@@ -39,27 +33,17 @@ TEMPLATES: dict[str, Label] = {
         "您好,订单 {order_id} 的退款申请已关闭,订单按原样处理。",
         "The refund request for order {order_id} has been closed; the order goes on as it was.",
     ),
-    # to the staff
-    "asked_to_act": Label(
-        "工单 {case_id} 待处理:{state_zh},金额 {amount} 元,截止 {due}。",
-        "Case {case_id} waits for you: {state_en}, {amount} yuan, until {due}.",
+    "refund_not_applicable": Label(
+        "您好,订单 {order_id} 目前没有可办理的退款。如有疑问请联系客服。",
+        "There is nothing to refund for order {order_id} at the moment; please ask us if in doubt.",
     ),
-    "reminder": Label(
-        "提醒:工单 {case_id} 仍在等待:{state_zh},截止 {due}。",
-        "Reminder: case {case_id} is still waiting: {state_en}, until {due}.",
-    ),
-    "alarm": Label(
-        "告警:工单 {case_id} 逾期未处理:{state_zh}。",
-        "Alarm: case {case_id} is overdue: {state_en}.",
-    ),
+}
+"""To the buyer, in the order of a case's life."""
+
+STAFF: dict[str, Label] = {
     "ask_warehouse": Label(
         "订单 {order_id} 要退款:请核实是否已出库。",
         "Order {order_id} is to be refunded: has it left the warehouse?",
-    ),
-    "open_return_by_hand": Label(
-        "订单 {order_id} 已发出且未拦回:请为同一商品行人工开立退货({cause},{postage},货物 {goods})。",
-        "Order {order_id} has left and was not stopped: open a return of the same lines by hand "
-        "({cause}, {postage}, goods {goods}).",
     ),
     "take_parcel_in": Label(
         "订单 {order_id} 已退款,被拦截的包裹仍在退回途中:收到后请入库。",
@@ -69,25 +53,19 @@ TEMPLATES: dict[str, Label] = {
         "订单 {order_id} 的买家撤回退款:请通知快递继续派送被拦截的包裹。",
         "The buyer of order {order_id} withdrew the refund: tell the courier to deliver the stopped parcel.",
     ),
+    "open_return_by_hand": Label(
+        "订单 {order_id} 已发出且未拦回:请为同一商品行人工开立退货({cause},{postage},货物 {goods})。",
+        "Order {order_id} has left and was not stopped: open a return of the same lines by hand "
+        "({cause}, {postage}, goods {goods}).",
+    ),
 }
 
-
-class Post(BaseModel):
-    """One message for the outbox: to the buyer of the case's order, or to a role of the staff."""
-
-    purpose: str
-    """With the case it makes the key: a purpose is posted once in a case."""
-    template: str
-    to: Literal["buyer", "staff"]
-    role: Role | None = None
-    parameters: dict[str, str] = Field(default_factory=dict[str, str])
-
-    def text(self) -> Label:
-        """The message in both languages."""
-        template = TEMPLATES[self.template]
-        return Label(template.zh.format(**self.parameters), template.en.format(**self.parameters))
-
-
-def yuan(fen: int) -> str:
-    """An amount in fen as people read it in messages."""
-    return format_yuan(fen)
+ENDINGS: dict[str, str | None] = {
+    # what was paid, by whom, and where the parcel goes: told by the steps that settle and restore
+    "refunded": None,
+    "kept": None,
+    "converted": None,
+    "cancelled": None,
+    "not_applicable": "refund_not_applicable",
+}
+"""By ending, what the buyer is told then; None: the steps before it have said it."""

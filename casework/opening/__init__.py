@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Set
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
@@ -14,15 +14,21 @@ from casework.authority import actor_named
 from casework.case import Start
 from casework.messages import explain, texts_of
 from casework.money import LineQuantity
+from casework.opening import refund_before_shipping
+from casework.opening.resolved import Resolved
 from casework.policy import Policy
 from casework.privacy import personal_text
-from casework.shop import orders, records
+from casework.shop import handing_over, orders, records
 from casework.shop.errors import BadRequest, UnknownOrder
 from casework.shop.staff import all_staff
 from state_machines.flows import FLOWS
-from state_machines.refund_before_shipping import RefundStart
 from state_machines.roles import Automatic
 from state_machines.table import Flow
+
+RESOLVERS: Mapping[str, Callable[[Session, Any], Resolved]] = {
+    "refund-before-shipping": refund_before_shipping.resolve,
+}
+"""By flow, what the shop makes of its start; may raise `BadRequest`. Nothing is changed."""
 
 
 class BadStart(Exception):
@@ -36,7 +42,9 @@ class Examined:
     start: Start
     case_id: str
     involved: list[str]
-    resolved: dict[str, Any] = field(default_factory=dict[str, Any])
+    lines: list[LineQuantity]
+    resolved: dict[str, Any]
+    """The flow's own fields, with `lines`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +69,6 @@ def examine_start(session: Session, *, flow_name: str, given: dict[str, Any], fr
     except ValidationError as error:
         raise BadStart(explain(error)) from None
     try:
-        order = orders.read_order(session, start.order_id)
         personal = orders.personal_of(session, start.order_id)
     except UnknownOrder:
         raise BadStart(f"order_id: the shop has no order {start.order_id}") from None
@@ -71,21 +78,11 @@ def examine_start(session: Session, *, flow_name: str, given: dict[str, Any], fr
         if problem is not None:
             raise BadStart(f"{name}: {problem}")
     try:
-        resolved = _resolve(session, start)
+        resolved = RESOLVERS[flow_name](session, start)
     except BadRequest as refused:
         raise BadStart(f"{refused.field}: {refused.sentence}") from None
-    asked = {line.line for line in getattr(start, "lines", None) or ()}
-    every_line = {line.number for line in order.lines}
-    return Examined(start, case_id_of(flow_name, start.order_id, asked, every_line), involved, resolved)
-
-
-def case_id_of(flow_name: str, order_id: str, asked: Set[int], every_line: Set[int]) -> str:
-    """The workflow id of a case about an order; only some lines are named in it, ascending.
-
-    Naming every line is the same as naming none.
-    """
-    some = asked if asked != every_line else set[int]()
-    return f"{flow_name}-{order_id}" + ("-" + ".".join(map(str, sorted(some))) if some else "")
+    fields = {"lines": [line.model_dump() for line in resolved.lines], **resolved.fields}
+    return Examined(start, resolved.case_id, involved, resolved.lines, fields)
 
 
 def open_in_shop(
@@ -108,6 +105,9 @@ def open_in_shop(
     examined = examine_start(session, flow_name=flow_name, given=given, from_case=from_case)
     if case_id != examined.case_id:
         raise BadStart(f"the workflow id must be {examined.case_id}, by which everybody will look for the case")
+    handing = handing_over.handed_over_by(session, case_id)
+    if handing is not None and handing != from_case:
+        raise BadStart(f"order_id: its lines are being handed over by {handing}, which opens this case in a moment")
     records.open_record(
         session,
         case_id=case_id,
@@ -116,9 +116,10 @@ def open_in_shop(
         order_id=examined.start.order_id,
         opened_by=examined.start.by,
         opened_at=at,
-        lines=[LineQuantity.model_validate(line) for line in examined.resolved.get("lines", ())],
+        lines=examined.lines,
         from_case=from_case,
     )
+    handing_over.taken_over(session, case_id)
     figures = policy.for_flow(flow_name)
     return OpenedInShop(figures, examined.involved, examined.resolved)
 
@@ -135,11 +136,3 @@ def _who_opens(session: Session, flow: Flow[Any], start: Start, from_case: str |
         wanted = " or ".join(flow.opened_by)
         raise BadStart(f"by: a {flow.label.en} is opened by {wanted}, which {start.by} is not")
     return [start.by, *(person for person in inherited if person != start.by)]
-
-
-def _resolve(session: Session, start: Start) -> dict[str, Any]:
-    """The flow's own fields, as the shop understands them."""
-    if isinstance(start, RefundStart):
-        lines = orders.resolve_lines(session, start.order_id, start.lines)
-        return {"lines": [line.model_dump() for line in lines]}
-    raise BadStart(f"{type(start).__name__} cannot be opened yet")

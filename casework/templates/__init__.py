@@ -1,0 +1,67 @@
+"""What is said to buyers and staff, in Chinese and English. Pure; parameters hold no personal data.
+
+Each flow has its module: `BUYER` and `STAFF` messages by name, and `ENDINGS`, what the buyer is told at which end.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Literal
+
+from pydantic import BaseModel, Field
+
+from casework.money import format_yuan
+from casework.templates import refund_before_shipping
+from state_machines.roles import Label, Role
+
+_SHARED: dict[str, Label] = {
+    "asked_to_act": Label(
+        "工单 {case_id} 待处理:{state_zh},金额 {amount} 元,截止 {due}。",
+        "Case {case_id} waits for you: {state_en}, {amount} yuan, until {due}.",
+    ),
+    "reminder": Label(
+        "提醒:工单 {case_id} 仍在等待:{state_zh},截止 {due}。",
+        "Reminder: case {case_id} is still waiting: {state_en}, until {due}.",
+    ),
+    "alarm": Label(
+        "告警:工单 {case_id} 逾期未处理:{state_zh}。",
+        "Alarm: case {case_id} is overdue: {state_en}.",
+    ),
+    "open_by_hand": Label(
+        "订单 {order_id} 需要人工开立 {flow} 工单:{why}。",
+        "Open a {flow} for order {order_id} by hand: {why}.",
+    ),
+}
+"""What every flow says to the staff."""
+
+_FLOWS = {"refund-before-shipping": refund_before_shipping}
+
+BUYER_MESSAGES: Mapping[str, Mapping[str, Label]] = {name: flow.BUYER for name, flow in _FLOWS.items()}
+"""By flow, what goes to the buyer, in the order of a case's life."""
+ENDINGS: Mapping[str, Mapping[str, str | None]] = {name: flow.ENDINGS for name, flow in _FLOWS.items()}
+"""By flow and ending, the message at the end; None: the flow's own steps have said it before."""
+TEMPLATES: dict[str, Label] = {
+    **_SHARED,
+    **{name: text for flow in _FLOWS.values() for name, text in {**flow.BUYER, **flow.STAFF}.items()},
+}
+
+
+class Post(BaseModel):
+    """One message for the outbox: to the buyer of the case's order, or to a role of the staff."""
+
+    purpose: str
+    """With the case it makes the key: a purpose is posted once in a case."""
+    template: str
+    to: Literal["buyer", "staff"]
+    role: Role | None = None
+    parameters: dict[str, str] = Field(default_factory=dict[str, str])
+
+    def text(self) -> Label:
+        """The message in both languages."""
+        template = TEMPLATES[self.template]
+        return Label(template.zh.format(**self.parameters), template.en.format(**self.parameters))
+
+
+def yuan(fen: int) -> str:
+    """An amount in fen as people read it in messages."""
+    return format_yuan(fen)
