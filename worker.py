@@ -16,6 +16,7 @@ from activities.cases import CaseActivities
 from activities.courier import CourierActivities
 from activities.messages import MessageActivities
 from activities.orders import OrderActivities
+from activities.parcels import ParcelActivities
 from activities.patrol import PatrolActivities
 from activities.payments import PaymentActivities
 from activities.staff import StaffActivities
@@ -25,11 +26,13 @@ from casework.logs import configure_logs
 from casework.names import TASK_QUEUE
 from casework.policy import Policy, load_policy
 from casework.settings import Settings
+from casework.shop.courier import EmbeddedCourier
 from casework.shop.database import Database
 from workflows.parcel_patrol import ParcelPatrol
+from workflows.problem_parcel import ProblemParcel
 from workflows.refund_before_shipping import RefundBeforeShipping
 
-WORKFLOWS = [RefundBeforeShipping, ParcelPatrol]
+WORKFLOWS = [RefundBeforeShipping, ProblemParcel, ParcelPatrol]
 
 PASSED_THROUGH = (
     # one copy of what is pure, or only referred to: the workflow classes alone are loaded in the sandbox
@@ -72,9 +75,11 @@ def build_worker(
     staff = StaffActivities(database)
     orders = OrderActivities(database)
     payments = PaymentActivities(database)
-    courier = CourierActivities(database)
+    couriers = EmbeddedCourier(database)
+    courier = CourierActivities(database, couriers)
     messages = MessageActivities(database)
-    patrol = PatrolActivities(database, current_policy)
+    parcels = ParcelActivities(database)
+    patrol = PatrolActivities(database, couriers, current_policy)
     return Worker(
         client,
         task_queue=task_queue,
@@ -94,8 +99,21 @@ def build_worker(
             orders.restore,
             payments.pay,
             payments.record_paid_by_hand,
+            courier.ask_courier,
+            courier.claim,
+            courier.forward,
             courier.intercept,
+            courier.redeliver,
             messages.post_messages,
+            parcels.call_off_reshipment,
+            parcels.follow_parcel,
+            parcels.give_up_parcel,
+            parcels.look_at_parcel,
+            parcels.register_parcel,
+            parcels.reserve_goods,
+            parcels.say_out_of_stock,
+            parcels.take_returned,
+            parcels.tell_return,
             patrol.look_further,
         ],
         activity_executor=ThreadPoolExecutor(THREADS, thread_name_prefix="activity"),

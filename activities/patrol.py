@@ -4,19 +4,26 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import datetime
-from typing import Any
+from typing import Any, Final
 
 from pydantic import BaseModel
+from sqlalchemy.orm import Session
 from temporalio import activity
 
+from casework.courier import Courier
+from casework.opening import BadStart, examine_start
 from casework.policy import Policy
-from casework.rules.patrol import Cause
-from casework.shop import patrol
+from casework.shop import patrol, tracking
 from casework.shop.database import Database
+from state_machines.problem_parcel import PROBLEM_PARCEL
+from state_machines.roles import Automatic
+
+MOST_FOUND: Final = 100
+"""So many parcels that need a case are answered at a time; the next look goes on behind the last of them."""
 
 
 class LookFurther(BaseModel):
-    """Where the patrol is, on its own clock."""
+    """Where the patrol of this workflow id is, on its own clock."""
 
     patrol_id: str
     after: int
@@ -24,55 +31,76 @@ class LookFurther(BaseModel):
 
 
 class NeedsCase(BaseModel):
-    """A parcel that needs a case."""
+    """A parcel that needs a case: the case's id, and what it is opened with."""
 
     case_id: str
-    order_id: str
-    waybill: str
-    courier: str | None
-    cause: Cause
-
-    def fields(self) -> dict[str, Any]:
-        """What its case is opened with."""
-        return self.model_dump(exclude={"case_id"}, exclude_none=True)
+    start: dict[str, Any]
 
 
 class Looked(BaseModel):
     """What came of a look; it names only what is to be opened."""
 
     looked_at: int
+    """Open shipments."""
     needing: list[NeedsCase]
     unopenable: int
+    """Parcels that need a case and can have none: the shop would refuse its start."""
     after: int
+    """The last shipment that was looked at."""
     more: bool
 
 
 class PatrolActivities:
     """Looks at open shipments, a bounded number at a time."""
 
-    def __init__(self, database: Database, policy: Callable[[], Policy]) -> None:
+    def __init__(self, database: Database, courier: Courier, policy: Callable[[], Policy]) -> None:
         """`policy` gives the policy in force now."""
         self._database = database
+        self._courier = courier
         self._policy = policy
 
     @activity.defn
     def look_further(self, request: LookFurther) -> Looked:
-        """Look at the next open shipments, and answer which of them need a case."""
+        """Look at the next open shipments, ask their couriers, and answer which of them need a case."""
+        policy, at = self._policy(), request.at
         with self._database.reading() as session:
-            look = patrol.look_further(session, self._policy(), after=request.after, at=request.at)
-        return Looked(
-            looked_at=look.looked_at,
-            needing=[
-                NeedsCase(
-                    case_id=patrol.CASE_PREFIX + one.waybill,
-                    order_id=one.order_id,
-                    waybill=one.waybill,
-                    courier=one.courier,
-                    cause=one.cause,
-                )
-                for one in look.found
-            ],
-            unopenable=0,
-            after=look.after,
-            more=look.more,
+            batch = patrol.next_open(session, policy, after=request.after)
+        words = tracking.ask_each(
+            self._database,
+            self._courier,
+            {parcel.waybill: parcel.courier for parcel in batch.parcels},
+            at=at,
+            poll_min=policy.problem_parcel.poll_min,
         )
+        with self._database.reading() as session:
+            found = patrol.needing_case(session, policy, batch.parcels, words, at=at)
+            needing = [_start_of(session, one, request.patrol_id) for one in found[:MOST_FOUND]]
+        looked_at, after, more = len(batch.parcels), batch.after, batch.more
+        if len(found) > MOST_FOUND:
+            after, more = found[MOST_FOUND - 1].parcel.shipment_id, True
+            looked_at = sum(1 for parcel in batch.parcels if parcel.shipment_id <= after)
+        opening = [one for one in needing if one is not None]
+        return Looked(
+            looked_at=looked_at,
+            needing=opening,
+            unopenable=len(needing) - len(opening),
+            after=after,
+            more=more,
+        )
+
+
+def _start_of(session: Session, found: patrol.Found, patrol_id: str) -> NeedsCase | None:
+    """What the case is opened with, examined as the case itself will; None where it would be refused."""
+    start: dict[str, Any] = {
+        "order_id": found.parcel.order_id,
+        "by": Automatic.SYSTEM.value,
+        "from_case": patrol_id,
+        "waybill": found.parcel.waybill,
+        "courier": found.parcel.courier,
+        "cause": found.finding.cause,
+    }
+    try:
+        examined = examine_start(session, flow_name=PROBLEM_PARCEL.name, given=start, from_case=patrol_id)
+    except BadStart:
+        return None
+    return NeedsCase(case_id=examined.case_id, start=start)

@@ -9,6 +9,9 @@ from pydantic import BaseModel, ConfigDict, Field
 MOST_LISTED: Final = 1_000
 """So many of the opened cases are named in the answer; all are counted."""
 
+MOST_OPENED_A_RUN = 300
+"""Temporal bounds how many children a run may have; they outlive it."""
+
 
 class Patrolled(BaseModel):
     """How far a patrol is, or what came of it."""

@@ -13,18 +13,17 @@ from typing import Any, Final
 
 from pydantic import ValidationError
 from temporalio import workflow
-from temporalio.common import RetryPolicy, SearchAttributePair, TypedSearchAttributes
+from temporalio.common import RetryPolicy
 from temporalio.exceptions import ApplicationError, WorkflowAlreadyStartedError
 
 from activities.patrol import LookFurther, NeedsCase, PatrolActivities
-from casework import names
-from casework.details import CASE_OPENED_BY, ORDER_ID
+from casework import names, patrol
+from casework.details import opening_attributes, static_summary
 from casework.messages import explain, json_object
 from casework.patrol import MOST_LISTED, Patrolled
+from state_machines.problem_parcel import PROBLEM_PARCEL
 from state_machines.roles import Automatic
 
-MOST_OPENED_A_RUN: Final = 300
-"""Temporal bounds how many children a run may have; they outlive it."""
 LOOK_TIMEOUT: Final = timedelta(minutes=2)
 LOOK_RETRIES: Final = RetryPolicy(initial_interval=timedelta(milliseconds=200), maximum_interval=timedelta(seconds=30))
 """The shop's database and the courier come back: a look is tried until it is done."""
@@ -83,7 +82,7 @@ class ParcelPatrol:
             opened_here += len(found.needing)
             self._count(found.looked_at, found.unopenable, [case_id for case_id in opened if case_id is not None])
             self._so_far.after, more = found.after, found.more
-            if more and (opened_here >= MOST_OPENED_A_RUN or workflow.info().is_continue_as_new_suggested()):
+            if more and (opened_here >= patrol.MOST_OPENED_A_RUN or workflow.info().is_continue_as_new_suggested()):
                 workflow.continue_as_new(args=[self._so_far.model_dump(mode="json")])
         return self._so_far.model_dump(mode="json")
 
@@ -96,24 +95,16 @@ class ParcelPatrol:
 
     async def _open(self, parcel: NeedsCase) -> str | None:
         """Open the parcel's case and leave it behind; None where it is open already, by whomever."""
+        order_id = str(parcel.start["order_id"])
         try:
             await workflow.start_child_workflow(
-                names.WORKFLOW_TYPES["problem-parcel"],
-                {
-                    **parcel.fields(),
-                    "by": Automatic.SYSTEM,
-                    "from_case": workflow.info().workflow_id,
-                },
+                PROBLEM_PARCEL.workflow,
+                parcel.start,
                 id=parcel.case_id,
                 parent_close_policy=workflow.ParentClosePolicy.ABANDON,
-                static_summary=f"查件 / problem parcel · {parcel.order_id}",
+                static_summary=static_summary(PROBLEM_PARCEL, order_id),
                 static_details=f"casework show {parcel.case_id}",
-                search_attributes=TypedSearchAttributes(
-                    [
-                        SearchAttributePair(ORDER_ID, parcel.order_id),
-                        SearchAttributePair(CASE_OPENED_BY, str(Automatic.SYSTEM)),
-                    ]
-                ),
+                search_attributes=opening_attributes(order_id, Automatic.SYSTEM.value),
             )
         except WorkflowAlreadyStartedError:
             return None

@@ -9,34 +9,28 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final, Literal
 
-from casework.shop.courier import ParcelState
+from casework.rules.parcels import EXCEPTIONS, GOING_BACK, HANDED_OVER, Scanned, is_overdue
 
 Cause = Literal["overdue", "signed_unconfirmed", "exception"]
 
-SIGNED: Final[frozenset[ParcelState]] = frozenset({"signed", "left_with_agent"})
-"""The courier says that it was handed over: to the buyer, or to an agent or a locker."""
-EXCEPTIONS: Final[frozenset[ParcelState]] = frozenset(
-    {"problem", "customs_exception", "refused", "returning", "returned", "voided"}
-)
-"""The courier says that it will not reach the buyer by itself."""
+IN_TROUBLE: Final = EXCEPTIONS | GOING_BACK
+"""The courier says that the parcel will not reach the buyer by itself."""
 
 
 @dataclass(frozen=True, slots=True)
 class Seen:
-    """An open parcel as the patrol sees it. Times are aware datetimes.
+    """An open parcel as the patrol sees it.
 
     Attributes:
-        left_at: when it left, as well as the shop knows; None where nothing says so.
+        left_at: when it left (aware), as well as the shop knows; None where nothing says so.
         cycle: how long delivery usually takes there.
-        state: by the newest scan shown; None where none is.
-        state_since: when that scan was.
+        last: the courier's last word; None where there is none.
 
     """
 
     left_at: datetime | None
     cycle: timedelta
-    state: ParcelState | None = None
-    state_since: datetime | None = None
+    last: Scanned | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,12 +46,17 @@ def cause_of(parcel: Seen, *, at: datetime, grace: timedelta, signed_unconfirmed
 
     Overdue or an exception at once, signed but not confirmed from `signed_unconfirmed` after the signing. `grace` is
     how much beyond the usual delivery is still no problem.
+
+    Source: flows.md, section 5, last paragraph; policy.md, `patrol.signed_unconfirmed_days`,
+    `problem_parcel.overdue_grace_hours`.
     """
-    if parcel.state in SIGNED and parcel.state_since is not None:
-        due = parcel.state_since + signed_unconfirmed
+    last = parcel.last
+    if last is not None and last.state in HANDED_OVER:
+        due = last.at + signed_unconfirmed
         return Finding("signed_unconfirmed", due) if due <= at else None
-    if parcel.state in EXCEPTIONS and parcel.state_since is not None:
-        return Finding("exception", parcel.state_since)
-    if parcel.left_at is not None and parcel.left_at + parcel.cycle + grace <= at:
-        return Finding("overdue", parcel.left_at + parcel.cycle + grace)
+    if last is not None and last.state in IN_TROUBLE:
+        return Finding("exception", last.at)
+    left = parcel.left_at
+    if left is not None and is_overdue(left, cycle=parcel.cycle, grace=grace, at=at):
+        return Finding("overdue", left + parcel.cycle + grace)
     return None

@@ -12,11 +12,13 @@ from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from casework.policy import Policy
-from casework.rules.patrol import Cause, Finding, Seen, cause_of
-from casework.shop.courier import STATES, cases_stopping
+from casework.rules.parcels import Scanned, courier_code, delivery_cycle, region_of
+from casework.rules.patrol import Finding, Seen, cause_of
+from casework.shop.parcels import open_parcel_cases
 from casework.shop.tables import (
     CaseRow,
     ClaimRow,
+    FollowedParcelRow,
     LedgerRow,
     LineRow,
     OrderRow,
@@ -26,45 +28,45 @@ from casework.shop.tables import (
     ShipmentRow,
 )
 
-MOST_FOUND: Final = 100
-"""So many parcels that need a case are answered at a time; the next look goes on behind the last of them."""
-CASE_PREFIX: Final = "problem-parcel-"
+UNKNOWN_COURIER: Final = "unknown"
+"""Stands for a courier that has never answered and whose name has no code here; time runs all the same."""
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
-    """A parcel that needs a case, and why. `courier` is Kuaidi100's code; None if no courier has answered yet."""
+class OpenParcel:
+    """A shipment that is open: what is judged of it beside the courier's word. `courier` is Kuaidi100's code."""
 
     shipment_id: int
     waybill: str
     order_id: str
-    courier: str | None
-    finding: Finding
-
-    @property
-    def cause(self) -> Cause:
-        """As the case is to be told."""
-        return self.finding.cause
+    courier: str
+    seen: Seen
 
 
 @dataclass(frozen=True, slots=True)
-class Look:
-    """What came of one look: how many open shipments it saw, what needs a case, and where the next look begins."""
+class Batch:
+    """The next open shipments; `after` is where the ones behind them begin, and `more` whether there may be any."""
 
-    looked_at: int
-    found: list[Found]
+    parcels: list[OpenParcel]
     after: int
     more: bool
 
 
-def look_further(session: Session, policy: Policy, *, after: int, at: datetime) -> Look:
-    """Look at the next open shipments behind the shipment `after`, in the order of their ids; changes nothing.
+@dataclass(frozen=True, slots=True)
+class Found:
+    """A parcel that needs a case, and why."""
+
+    parcel: OpenParcel
+    finding: Finding
+
+
+def next_open(session: Session, policy: Policy, *, after: int) -> Batch:
+    """The next open shipments behind the shipment `after`, in the order of their ids, `patrol.batch_size` at most.
 
     Open is what has left and is not back, of a trade that is neither finished nor closed, with something in it that is
-    not refunded. Left out is a parcel that an open case follows or awaits, and one whose case has ended since it began
-    to need one.
+    not refunded.
     """
-    batch = policy.patrol.batch_size
+    size = policy.patrol.batch_size
     rows = session.execute(
         select(ShipmentRow, OrderRow)
         .join(OrderRow, OrderRow.id == ShipmentRow.order_id)
@@ -75,55 +77,58 @@ def look_further(session: Session, policy: Policy, *, after: int, at: datetime) 
             OrderRow.confirmed_at.is_(None),
         )
         .order_by(ShipmentRow.id)
-        .limit(batch)
-    ).all()
+        .limit(size)
+    )
     shipments = [(parcel, order) for parcel, order in rows]
-    unfinished = _unrefunded(session, [parcel for parcel, _ in shipments])
-    looked_at = [(parcel, order) for parcel, order in shipments if parcel.id in unfinished]
-    news = _seen(session, policy, looked_at, at)
-    found = [
-        Found(parcel.id, parcel.waybill, parcel.order_id, news.couriers.get(parcel.waybill), finding)
-        for parcel, _ in looked_at
-        if (finding := _judge(policy, news.seen[parcel.id], at)) is not None
-    ]
-    needing = _without_case(session, found)
-    more = len(shipments) == batch
-    last = shipments[-1][0].id if shipments else after
-    if len(needing) > MOST_FOUND:
-        needing, more = needing[:MOST_FOUND], True
-        last = needing[-1].shipment_id
-        looked_at = [(parcel, order) for parcel, order in looked_at if parcel.id <= last]
-    return Look(len(looked_at), needing, last, more)
-
-
-def usual_delivery(policy: Policy, order: OrderRow, courier: str | None, company: str) -> timedelta:
-    """How long delivery usually takes there (policy.md, `problem_parcel.cycle_*`)."""
-    figures = policy.problem_parcel
-    address = (order.changed_address or order.address).strip()
-    if address.startswith(policy.shop.province.removesuffix("省")):
-        cycle = figures.cycle_same_province
-    elif address.startswith(tuple(figures.remote_provinces)):
-        cycle = figures.cycle_remote
-    else:
-        cycle = figures.cycle_other
-    ems = courier == "ems" or company.upper() == "EMS"
-    return cycle + (figures.cycle_ems_extra if ems else timedelta(0))
-
-
-def _judge(policy: Policy, seen: Seen, at: datetime) -> Finding | None:
-    return cause_of(
-        seen,
-        at=at,
-        grace=policy.problem_parcel.overdue_grace,
-        signed_unconfirmed=policy.patrol.signed_unconfirmed,
+    with_goods = _unrefunded(session, [parcel for parcel, _ in shipments])
+    open_ones = [(parcel, order) for parcel, order in shipments if parcel.id in with_goods]
+    return Batch(
+        _described(session, policy, open_ones),
+        after=shipments[-1][0].id if shipments else after,
+        more=len(shipments) == size,
     )
 
 
-# --- what is open ---
+def needing_case(
+    session: Session,
+    policy: Policy,
+    parcels: Sequence[OpenParcel],
+    words: Mapping[str, Scanned],
+    *,
+    at: datetime,
+) -> list[Found]:
+    """Those that need a case at `at` and have none, each waybill once; `words` are the couriers' last, by waybill.
+
+    Left out is a parcel that an open case follows or awaits, one whose case has ended since it began to need one, and
+    one that was signed for while a refund or return of something in it is open: then the buyer has said so already.
+    """
+    found: list[Found] = []
+    for parcel in parcels:
+        seen = Seen(parcel.seen.left_at, parcel.seen.cycle, words.get(parcel.waybill))
+        finding = cause_of(
+            seen,
+            at=at,
+            grace=policy.problem_parcel.overdue_grace,
+            signed_unconfirmed=policy.patrol.signed_unconfirmed,
+        )
+        if finding is not None:
+            found.append(Found(parcel, finding))
+    waybills = {one.parcel.waybill for one in found}
+    followed = open_parcel_cases(session, waybills)
+    ended = _last_endings(session, waybills)
+    claimed = _claimed(session, found)
+    needing: dict[str, Found] = {}
+    for one in found:
+        waybill, end = one.parcel.waybill, ended.get(one.parcel.waybill)
+        dealt_with = end is not None and end >= one.finding.since
+        told = one.finding.cause == "signed_unconfirmed" and one.parcel.shipment_id in claimed
+        if waybill not in followed and not dealt_with and not told:
+            needing.setdefault(waybill, one)
+    return list(needing.values())
 
 
 def _unrefunded(session: Session, parcels: Sequence[ShipmentRow]) -> set[int]:
-    """The shipments in which a piece is that is not refunded; what is in one that no line is known for counts too."""
+    """The shipments with a piece in them that is not refunded; one of which no line is known counts too."""
     inside: defaultdict[int, set[int]] = defaultdict(set)
     for shipment_id, line in session.execute(
         select(ShipmentLineRow.shipment_id, ShipmentLineRow.line).where(
@@ -156,84 +161,49 @@ def _unrefunded(session: Session, parcels: Sequence[ShipmentRow]) -> set[int]:
     }
 
 
-# --- where it is ---
-
-
-@dataclass(frozen=True, slots=True)
-class _News:
-    seen: Mapping[int, Seen]
-    """By shipment."""
-    couriers: Mapping[str, str]
-    """By waybill."""
-
-
-def _seen(session: Session, policy: Policy, shipments: Sequence[tuple[ShipmentRow, OrderRow]], at: datetime) -> _News:
+def _described(session: Session, policy: Policy, shipments: Sequence[tuple[ShipmentRow, OrderRow]]) -> list[OpenParcel]:
     waybills = {parcel.waybill for parcel, _ in shipments}
-    parcels = session.scalars(select(ParcelRow).where(ParcelRow.waybill.in_(waybills)))
-    couriers = {parcel.waybill: parcel.courier for parcel in parcels}
-    newest: dict[str, tuple[datetime, str]] = {}
-    first: dict[str, datetime] = {}
-    for waybill, scanned_at, code in session.execute(
-        select(ScanRow.waybill, ScanRow.at, ScanRow.code)
-        .where(ScanRow.waybill.in_(waybills), ScanRow.at <= at)
-        .order_by(ScanRow.waybill, ScanRow.at.desc(), ScanRow.id)
-    ):
-        newest.setdefault(waybill, (scanned_at, code))
-        first[waybill] = scanned_at
-    seen: dict[int, Seen] = {}
+    answered = session.scalars(select(ParcelRow).where(ParcelRow.waybill.in_(waybills)))
+    couriers = {parcel.waybill: parcel.courier for parcel in answered}
+    undated = {parcel.waybill for parcel, _ in shipments if parcel.shipped_at is None}
+    scans = select(ScanRow.waybill, func.min(ScanRow.at)).where(ScanRow.waybill.in_(undated)).group_by(ScanRow.waybill)
+    first_scans: dict[str, datetime] = dict(session.execute(scans).all())  # pyright: ignore[reportArgumentType] - rows are pairs
+    described: list[OpenParcel] = []
     for parcel, order in shipments:
-        scan = newest.get(parcel.waybill)
-        seen[parcel.id] = Seen(
-            left_at=parcel.shipped_at or order.shipped_at or first.get(parcel.waybill) or order.paid_at,
-            cycle=usual_delivery(policy, order, couriers.get(parcel.waybill), parcel.company),
-            state=STATES.get(scan[1], "moving") if scan else None,
-            state_since=scan[0] if scan else None,
-        )
-    return _News(seen, couriers)
+        courier = couriers.get(parcel.waybill) or courier_code(parcel.company) or UNKNOWN_COURIER
+        # nothing leaves before it is paid: too early, where nobody knows better, is better than never
+        left_at = parcel.shipped_at or first_scans.get(parcel.waybill) or order.shipped_at or order.paid_at
+        seen = Seen(left_at, _cycle(policy, order, courier))
+        described.append(OpenParcel(parcel.id, parcel.waybill, parcel.order_id, courier, seen))
+    return described
 
 
-# --- which have a case ---
-
-
-def _without_case(session: Session, found: Sequence[Found]) -> list[Found]:
-    """Those that need a case and have none, each waybill once."""
-    waybills = {one.waybill for one in found}
-    followed = followed_waybills(session, waybills)
-    ended = _ended_cases(session, waybills)
-    claimed = _claimed(session, found)
-    needing: dict[str, Found] = {}
-    for one in found:
-        dealt_with = ended.get(one.waybill)
-        if (
-            one.waybill in followed
-            or (dealt_with is not None and dealt_with >= one.finding.since)
-            # an open return says that the buyer has it
-            or (one.cause == "signed_unconfirmed" and one.shipment_id in claimed)
-            or _is_awaited_back(session, one)
-        ):
-            continue
-        needing.setdefault(one.waybill, one)
-    return list(needing.values())
-
-
-def followed_waybills(session: Session, waybills: Collection[str]) -> set[str]:
-    """Those of the waybills that an open problem parcel case follows."""
-    case_ids = {CASE_PREFIX + waybill: waybill for waybill in waybills}
-    open_cases = session.scalars(
-        select(CaseRow.case_id).where(CaseRow.case_id.in_(case_ids), CaseRow.closed_at.is_(None))
+def _cycle(policy: Policy, order: OrderRow, courier: str) -> timedelta:
+    figures = policy.problem_parcel
+    region = region_of(
+        order.changed_address or order.address,
+        shop_province=policy.shop.province,
+        remote_provinces=figures.remote_provinces,
     )
-    return {case_ids[case_id] for case_id in open_cases}
+    return delivery_cycle(
+        region,
+        courier,
+        same=figures.cycle_same_province,
+        other=figures.cycle_other,
+        remote=figures.cycle_remote,
+        ems_extra=figures.cycle_ems_extra,
+    )
 
 
-def _ended_cases(session: Session, waybills: Collection[str]) -> dict[str, datetime]:
-    """When the last case of a waybill ended."""
-    case_ids = {CASE_PREFIX + waybill: waybill for waybill in waybills}
+def _last_endings(session: Session, waybills: Collection[str]) -> dict[str, datetime]:
+    """When the last case that followed a waybill ended."""
     rows = session.execute(
-        select(CaseRow.case_id, func.max(CaseRow.closed_at))
-        .where(CaseRow.case_id.in_(case_ids), CaseRow.closed_at.is_not(None))
-        .group_by(CaseRow.case_id)
+        select(FollowedParcelRow.waybill, func.max(CaseRow.closed_at))
+        .join(CaseRow, (CaseRow.case_id == FollowedParcelRow.case_id) & (CaseRow.run_id == FollowedParcelRow.run_id))
+        .where(FollowedParcelRow.waybill.in_(waybills), CaseRow.closed_at.is_not(None))
+        .group_by(FollowedParcelRow.waybill)
     )
-    return {case_ids[case_id]: closed_at for case_id, closed_at in rows if closed_at is not None}
+    return {waybill: closed_at for waybill, closed_at in rows if closed_at is not None}
 
 
 def _claimed(session: Session, found: Sequence[Found]) -> set[int]:
@@ -242,15 +212,6 @@ def _claimed(session: Session, found: Sequence[Found]) -> set[int]:
         select(ShipmentLineRow.shipment_id)
         .join(ShipmentRow, ShipmentRow.id == ShipmentLineRow.shipment_id)
         .join(ClaimRow, (ClaimRow.order_id == ShipmentRow.order_id) & (ClaimRow.line == ShipmentLineRow.line))
-        .where(ShipmentLineRow.shipment_id.in_([one.shipment_id for one in found]))
+        .where(ShipmentLineRow.shipment_id.in_([one.parcel.shipment_id for one in found]))
     )
     return set(session.scalars(query))
-
-
-def _is_awaited_back(session: Session, one: Found) -> bool:
-    """Whether an open refund had the parcel stopped and awaits it."""
-    parcel = session.get(ShipmentRow, one.shipment_id)
-    if parcel is None or parcel.intercepted_at is None:
-        return False
-    numbers = set(session.scalars(select(ShipmentLineRow.line).where(ShipmentLineRow.shipment_id == one.shipment_id)))
-    return bool(cases_stopping(session, one.order_id, numbers))

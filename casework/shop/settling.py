@@ -54,7 +54,7 @@ def settle_refund(
 
     """
     order = lock_order(session, order_id)
-    if not _first_time(session, key, at):
+    if not first_time(session, key, at):
         return
     # what is refunded has no pieces left, and so does not ship: the ledger is the list that lines are struck from
     attribute_to_lines(session, order, lines, case_id=case_id, at=at)
@@ -85,7 +85,7 @@ def restore_order(
 
     """
     lock_order(session, order_id)
-    if not _first_time(session, key, at):
+    if not first_time(session, key, at):
         return
     outbox.cancel_tasks(session, case_id, WAREHOUSE, at=at)
     own = {one.line for one in lines}
@@ -137,7 +137,7 @@ def mark_goods_back(
         parcels = [parcel for parcel in parcels if _same_waybill(parcel.waybill, waybill)]
         if not parcels:
             return _how_far_back(session, order_id, own, refused="waybill: it is no parcel of these lines")
-    if _first_time(session, key, at):
+    if first_time(session, key, at):
         inside: set[int] = set(own) if waybill is None else set()
         for parcel in parcels:
             if parcel.back_at is None:
@@ -179,7 +179,8 @@ def _same_waybill(known: str, given: str) -> bool:
     return known.upper() == "".join(given.split()).upper()
 
 
-def _first_time(session: Session, key: str, at: datetime) -> bool:
+def first_time(session: Session, key: str, at: datetime) -> bool:
+    """Whether a step of this key was not done before; from now on it was."""
     if session.get(StepRow, key) is not None:
         return False
     session.add(StepRow(key=key, at=at))

@@ -15,21 +15,19 @@ from typing import Any
 import pytest
 from sqlalchemy import insert
 from sqlalchemy.orm import Session
-from temporalio import workflow
 from temporalio.client import Client, WorkflowFailureError
 from temporalio.exceptions import ApplicationError
 from temporalio.testing import WorkflowEnvironment
 
 from casework import names
+from casework.client import CaseworkClient
 from casework.patrol import Patrolled
 from casework.policy import load_policy
 from casework.shop.database import Database
-from casework.shop.patrol import MOST_FOUND
 from casework.shop.staff import load_sample_if_empty
 from casework.shop.tables import LineRow, OrderRow, ParcelRow, ScanRow, ShipmentLineRow, ShipmentRow
 from tests.telling import tell
 from worker import build_worker
-from workflows.parcel_patrol import MOST_OPENED_A_RUN
 
 _numbers = itertools.count(1)
 
@@ -45,21 +43,11 @@ def shop(tmp_path: Path) -> Iterator[Database]:
     database.close()
 
 
-@workflow.defn(name="ProblemParcel", sandboxed=False)
-class ProblemParcelOfTheTests:
-    @workflow.run
-    async def run(self, start: dict[str, Any]) -> dict[str, Any]:
-        await workflow.wait_condition(lambda: False)
-        return start
-
-
 @asynccontextmanager
-async def patrolling(env: WorkflowEnvironment, shop: Database, policy_file: Path | None = None) -> AsyncGenerator[str]:
+async def patrolling(env: WorkflowEnvironment, shop: Database) -> AsyncGenerator[str]:
     """A worker for this shop; gives its task queue."""
     queue = f"patrol-{next(_numbers)}"
-    async with build_worker(
-        env.client, shop, load_policy(policy_file), task_queue=queue, more_workflows=[ProblemParcelOfTheTests]
-    ):
+    async with build_worker(env.client, shop, load_policy(None), task_queue=queue):
         yield queue
 
 
@@ -164,36 +152,58 @@ async def opened_by(client: Client, case_id: str) -> str:
     return started.parent_workflow_execution.workflow_id
 
 
-async def test_many_that_need_a_case_are_opened_in_bounded_runs(env: WorkflowEnvironment, shop: Database) -> None:
-    """More than one run of a patrol may open, and more than one look may answer."""
-    count = MOST_OPENED_A_RUN + MOST_FOUND + 1
+async def test_many_that_need_a_case_are_opened_in_bounded_runs(
+    env: WorkflowEnvironment, shop: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """More need one than a look answers, and than a run opens: nothing is left out, and nothing opened twice."""
+    monkeypatch.setattr("activities.patrol.MOST_FOUND", 4)
+    monkeypatch.setattr("casework.patrol.MOST_OPENED_A_RUN", 8)
     with shop.writing() as session:
-        add_shipments(session, count, left=datetime.now(UTC) - timedelta(days=30))
+        add_shipments(session, 25, left=datetime.now(UTC) - timedelta(days=30))
     async with patrolling(env, shop) as queue:
         done = await patrol(env.client, queue)
-    assert (done.patrolled.looked_at, done.patrolled.opened) == (count, count)
-    assert len(set(done.patrolled.cases)) == count
-    assert len(done.events) > 1
-    for case_id in done.patrolled.cases:
-        await env.client.get_workflow_handle(case_id).terminate()
+        again = await patrol(env.client, queue)
+        assert (done.patrolled.looked_at, done.patrolled.opened) == (25, 25)
+        assert sorted(done.patrolled.cases) == case_ids(25)
+        assert len(done.events) == 4, "runs, of which none opens more than 8"
+        assert (again.patrolled.looked_at, again.patrolled.opened) == (25, 0)
+        for case_id in done.patrolled.cases:
+            await env.client.get_workflow_handle(case_id).terminate()
 
 
 async def test_of_two_patrols_at_once_one_opens_the_case_and_the_other_minds_nothing(
     env: WorkflowEnvironment, shop: Database
 ) -> None:
     with shop.writing() as session:
-        add_shipments(session, 40, left=datetime.now(UTC) - timedelta(days=30))
+        add_shipments(session, 20, left=datetime.now(UTC) - timedelta(days=30))
     async with patrolling(env, shop) as queue:
         one, other = await asyncio.gather(
             patrol(env.client, queue, "parcel-patrol-one"), patrol(env.client, queue, "parcel-patrol-other")
         )
-    cases = [*one.patrolled.cases, *other.patrolled.cases]
-    assert sorted(cases) == [f"problem-parcel-YT3300{number:015d}" for number in range(1, 41)]
-    assert one.patrolled.looked_at == other.patrolled.looked_at == 40
-    for case_id in cases:
-        opener = "parcel-patrol-one" if case_id in one.patrolled.cases else "parcel-patrol-other"
-        assert await opened_by(env.client, case_id) == opener
-        await env.client.get_workflow_handle(case_id).terminate()
+        cases = [*one.patrolled.cases, *other.patrolled.cases]
+        assert sorted(cases) == case_ids(20)
+        assert one.patrolled.looked_at == other.patrolled.looked_at == 20
+        for case_id in cases:
+            opener = "parcel-patrol-one" if case_id in one.patrolled.cases else "parcel-patrol-other"
+            assert await opened_by(env.client, case_id) == opener
+            await env.client.get_workflow_handle(case_id).terminate()
+
+
+async def test_a_case_that_the_patrol_opens_says_so_and_has_no_link_to_it(
+    env: WorkflowEnvironment, shop: Database
+) -> None:
+    with shop.writing() as session:
+        add_shipments(session, 1, left=datetime.now(UTC) - timedelta(days=30))
+    async with patrolling(env, shop) as queue:
+        (case_id,) = (await patrol(env.client, queue)).patrolled.cases
+        client = CaseworkClient(env.client, shop)
+        view = await client.view_at_rest(case_id)
+        assert (view.flow, view.opened_by, view.links) == ("problem-parcel", "system", [])
+        await client.cancel(case_id)
+
+
+def case_ids(count: int) -> list[str]:
+    return [f"problem-parcel-YT3300{number:015d}" for number in range(1, count + 1)]
 
 
 @pytest.mark.parametrize(
