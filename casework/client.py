@@ -48,7 +48,7 @@ from casework.money import LineQuantity
 from casework.opening import BadStart, examine_start
 from casework.privacy import personal_id, personal_text
 from casework.sentences import full_stop
-from casework.shop import notices, orders, records
+from casework.shop import claims, notices, orders, records
 from casework.shop.database import Database
 from casework.shop.errors import UnknownOrder
 from casework.shop.staff import all_staff
@@ -323,15 +323,12 @@ class CaseworkClient:
 
     def _refuse_overlap(self, prepared: PreparedStart, order_id: str) -> None:
         """Another open case may have one of the lines; the case looks again, in one transaction with its claim."""
+        if prepared.flow.name not in claims.CLAIMING:
+            return
         with self._database.reading() as session:
-            standing = orders.standing(
-                session, order_id, prepared.lines, at=datetime.now(UTC), case_id=prepared.case_id
-            )
-        if standing.claimed_by is not None:
-            raise CaseOpen(
-                standing.claimed_by,
-                f"The open case {standing.claimed_by} has a line of this already: look at it with casework show.",
-            )
+            holder = claims.claimed_by_another(session, order_id, prepared.lines, case_id=prepared.case_id)
+        if holder is not None:
+            raise CaseOpen(holder, f"The open case {holder} has a line of this already: look at it with casework show.")
 
     # --- look ---
 

@@ -41,6 +41,7 @@ _WORDS: Final[Mapping[str, Label]] = {
     "see": Label("查看:", "see:"),
     "kept": Label("已记下、待用的事实:", "kept until a state can use it:"),
     "links": Label("关联工单:", "linked cases:"),
+    "opener": Label("由其开立", "opened this one"),
     "ended": Label("已结束:", "ended:"),
     "order": Label("订单", "order"),
     "working": Label("系统处理中", "the system is at work"),
@@ -178,11 +179,12 @@ def show_case(
     address: str | None = None,
     see: str | None = None,
     posted: Sequence[Letter] = (),
+    came_from: str | None = None,
 ) -> str:
     """A case on a page: its state, what is expected from whom until when, what silence does, the trail.
 
     `address` is how commands may call the case (default: its id); `see` its page in the Temporal UI; `posted` its open
-    staff tasks and what was said to the buyer (`letters_of`).
+    staff tasks and what was said to the buyer (`letters_of`); `came_from` which of its linked cases has opened it.
     """
     address = address or view.case_id
     lines = [
@@ -195,7 +197,8 @@ def show_case(
     if view.kept:
         lines.append(f"{word('kept', language)} {', '.join(view.kept)}")
     if view.links:
-        lines.append(f"{word('links', language)} {', '.join(view.links)}")
+        linked = [f"{one} ({word('opener', language)})" if one == came_from else one for one in view.links]
+        lines.append(f"{word('links', language)} {', '.join(linked)}")
     lines.extend(_what_to_do(view, address, see, language))
     return "\n".join(lines)
 

@@ -52,7 +52,7 @@ def ask_each(
                 rows[waybill].asked_at = at
             else:
                 session.add(ParcelStatusRow(waybill=waybill, asked_at=at))
-    answers = port.ask_each(turns, at=at) if turns else {}
+    answers: Mapping[str, Sequence[Scan]] = port.ask_each(turns, at=at) if turns else {}
     with database.writing() as session:
         rows = _rows_of(session, couriers)
         for waybill, scans in answers.items():
