@@ -9,7 +9,7 @@ from typing import Any
 from casework.cli.cases import flow_meant, whole_lines
 from casework.cli.errors import FAILED, Stop, bad_input
 from casework.cli.plain import plain_start
-from casework.cli.reading import read_field, read_fields, read_id
+from casework.cli.reading import read_field, read_fields, read_id, read_time
 from casework.cli.running import Desk, print_json, run_async, sentence, sentences
 from casework.client import NoAnswer, PreparedStart, prepare_start
 from casework.shop.errors import BadFile
@@ -45,7 +45,9 @@ def start_case(
         whole = whole_lines(desk, order_id)
         fields: dict[str, Any] = {"order_id": order_id, "by": desk.who(by)}
         for name, value in given.items():
-            if isinstance(value, str):
+            if name == "platform_deadline" and isinstance(value, str):
+                fields[name] = read_time(value, desk.zone).isoformat()
+            elif isinstance(value, str):
                 fields[name] = read_field(name, value, flow.start_type, desk.zone, whole)
             elif value is not None:
                 fields[name] = value

@@ -46,7 +46,7 @@ async def test_a_parcel_is_named_by_its_waybill_alone(casework: Casework, desk: 
         "courier": "yuantong",
         "cause": "asked",
     }
-    done = await casework("start", "problem", "--waybill", waybill, "--by", "parcel.1")
+    done = await casework("start", "problem", "--waybill", waybill, "--cause", "overdue", "--by", "parcel.1")
     assert (done.code, done.out) == (DONE, f"problem-parcel-{waybill}\n")
     assert (await casework("show", waybill, "--json")).json["case_id"] == f"problem-parcel-{waybill}"
     again = await casework("start", "problem", "--order", order, "--waybill", waybill, "--by", "aftersale.1")
@@ -109,7 +109,8 @@ async def test_only_a_flow_that_claims_lines_is_refused_where_a_case_has_one(cas
     refund = await casework("start", "refund", "--order", order, "--by", "aftersale.1")
     assert refund.code == REFUSED
     assert holder in refund.err
-    parcel = await casework("start", "problem", "--waybill", waybill_of(desk, order), "--by", "parcel.1")
+    waybill = waybill_of(desk, order)
+    parcel = await casework("start", "problem", "--waybill", waybill, "--cause", "overdue", "--by", "parcel.1")
     assert parcel.code == DONE
     assert (await casework("cancel", parcel.out.strip())).code == DONE
 

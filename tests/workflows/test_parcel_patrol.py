@@ -26,6 +26,8 @@ from casework.policy import load_policy
 from casework.shop.database import Database
 from casework.shop.staff import load_sample_if_empty
 from casework.shop.tables import LineRow, OrderRow, ParcelRow, ScanRow, ShipmentLineRow, ShipmentRow
+from tests.desk import Handle
+from tests.recording import record
 from tests.telling import tell
 from worker import build_worker
 
@@ -56,6 +58,7 @@ class Patrol:
     """What came of a patrol, over all its runs."""
 
     patrolled: Patrolled
+    handle: Handle
     events: list[int]
     """Of each run."""
     largest: int
@@ -76,7 +79,7 @@ async def patrol(client: Client, queue: str, workflow_id: str | None = None) -> 
         events.append(len(history))
         largest = max(largest, *(one.ByteSize() for one in history))
         run = history[-1].workflow_execution_continued_as_new_event_attributes.new_execution_run_id
-    return Patrol(patrolled, events, largest)
+    return Patrol(patrolled, handle, events, largest)
 
 
 def add_shipments(session: Session, count: int, *, left: datetime) -> None:
@@ -195,7 +198,9 @@ async def test_a_case_that_the_patrol_opens_says_so_and_has_no_link_to_it(
     with shop.writing() as session:
         add_shipments(session, 1, left=datetime.now(UTC) - timedelta(days=30))
     async with patrolling(env, shop) as queue:
-        (case_id,) = (await patrol(env.client, queue)).patrolled.cases
+        done = await patrol(env.client, queue)
+        (case_id,) = done.patrolled.cases
+        await record("parcel-patrol", done.handle, "completed", "one-opened")
         client = CaseworkClient(env.client, shop)
         view = await client.view_at_rest(case_id)
         assert (view.flow, view.opened_by, view.links) == ("problem-parcel", "system", [])

@@ -143,7 +143,7 @@ def _one_a_line(content: bytes, order_id: str) -> bytes:
         return content
     if not isinstance(whole, dict) or "chat" not in whole:
         return content
-    return json.dumps({"order_id": order_id, **cast("dict[str, Any]", whole)}).encode()
+    return json.dumps({"order_id": order_id, **cast("dict[str, Any]", whole)}).encode() + b"\n"
 
 
 def _content(path: Path) -> bytes:
