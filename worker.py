@@ -14,11 +14,13 @@ from temporalio.worker.workflow_sandbox import SandboxedWorkflowRunner, SandboxR
 
 from activities.cases import CaseActivities
 from activities.courier import CourierActivities
+from activities.gifts import GiftActivities
 from activities.messages import MessageActivities
 from activities.orders import OrderActivities
 from activities.parcels import ParcelActivities
 from activities.patrol import PatrolActivities
 from activities.payments import PaymentActivities
+from activities.returns import ReturnActivities
 from activities.staff import StaffActivities
 from casework.connection import connect
 from casework.converter import DATA_CONVERTER
@@ -28,11 +30,13 @@ from casework.policy import Policy, load_policy
 from casework.settings import Settings
 from casework.shop.courier import EmbeddedCourier
 from casework.shop.database import Database
+from workflows.gift_approval import GiftApproval
 from workflows.parcel_patrol import ParcelPatrol
 from workflows.problem_parcel import ProblemParcel
 from workflows.refund_before_shipping import RefundBeforeShipping
+from workflows.return_after_shipping import ReturnAfterShipping
 
-WORKFLOWS = [RefundBeforeShipping, ProblemParcel, ParcelPatrol]
+WORKFLOWS = [RefundBeforeShipping, ReturnAfterShipping, GiftApproval, ProblemParcel, ParcelPatrol]
 
 PASSED_THROUGH = (
     # one copy of what is pure, or only referred to: the workflow classes alone are loaded in the sandbox
@@ -77,9 +81,11 @@ def build_worker(
     payments = PaymentActivities(database)
     couriers = EmbeddedCourier(database)
     courier = CourierActivities(database, couriers)
+    gifts = GiftActivities(database)
     messages = MessageActivities(database)
     parcels = ParcelActivities(database)
     patrol = PatrolActivities(database, couriers, current_policy)
+    returns = ReturnActivities(database)
     return Worker(
         client,
         task_queue=task_queue,
@@ -104,6 +110,25 @@ def build_worker(
             courier.forward,
             courier.intercept,
             courier.redeliver,
+            gifts.read_gift_standing,
+            gifts.price_gift,
+            gifts.promise_gift,
+            gifts.put_gift_on_order,
+            gifts.grant_credited_postage,
+            gifts.withdraw_gift,
+            returns.assess_return,
+            returns.read_return,
+            returns.is_waybill_of_another,
+            returns.note_way_back,
+            returns.is_signed_for_by_us,
+            returns.receive_return,
+            returns.read_gift_of_order,
+            returns.restock_return,
+            returns.take_return_out_of_stock,
+            returns.read_paid_parts,
+            returns.settle_return,
+            returns.finish_return,
+            returns.undo_return,
             messages.post_messages,
             parcels.call_off_reshipment,
             parcels.follow_parcel,

@@ -200,6 +200,8 @@ def prepare_start(database: Database, flow_name: str, fields: Mapping[str, Any])
     for name in ("from_case", *sorted(flow.start_type.ONLY_FROM_CASE)):
         if name in payload:
             raise BadInput(f"{name} is only for cases that another case opens.")
+    if payload.get("by") == Automatic.SYSTEM:
+        raise BadInput("by is system, which only another case may say.")
     with database.reading() as session:
         try:
             examined = examine_start(session, flow_name=flow_name, given=payload)

@@ -91,7 +91,7 @@ class ParcelCase(Case[ParcelFigures]):
     report: ParcelReport | None = None
     """How the parcel stood when the case last looked."""
     verdict: Verdict = "unknown"
-    """What that look came to."""
+    """What that look came to, until the case has moved on."""
     troubled: bool = False
     """Something was wrong with it: the buyer did not only ask."""
     answered_at: datetime | None = None
@@ -346,6 +346,7 @@ def _choice(attempt: Attempt[ParcelCase]) -> Choice | None:
 def remember(moved: Move[ParcelCase], attempt: Attempt[ParcelCase]) -> None:
     """What the courier and the buyer said, and from when on delay, scans and signatures count anew."""
     case, message = attempt.case, attempt.message
+    case.verdict = "unknown"
     if moved.dest != "tracking":
         case.troubled = True
     if moved.dest == "investigating":
@@ -374,7 +375,7 @@ def remember(moved: Move[ParcelCase], attempt: Attempt[ParcelCase]) -> None:
         case "presume_lost" | "proof_overdue" if moved.dest == "choosing_remedy":
             case.presumed_lost = True
         case "buyer_denies":
-            case.denied_at, case.verdict = attempt.at, "unknown"
+            case.denied_at = attempt.at
         case "parcel_returned":
             case.came_back = True
         case "parcel_reshipped":
@@ -390,7 +391,7 @@ def follow_on(case: ParcelCase, parcel: Followed) -> None:
     """From now on the goods go under another waybill; the old one is kept, and what it showed no longer counts."""
     if case.following is not None and case.following.waybill != parcel.waybill:
         case.earlier.append(case.following.waybill)
-    case.following, case.verdict = parcel, "unknown"
+    case.following = parcel
     if case.report is not None:
         case.report = case.report.model_copy(update={"code": None, "scan_at": None, "forwarding": None})
 

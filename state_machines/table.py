@@ -438,6 +438,8 @@ class Flow(Generic[CaseT]):
 
 _FURTHER = {"role": 0, "four_eyes": 1}
 """How far a row came, by the code of its refusal; every other code is a guard's."""
+ABOUT_THE_PERSON = frozenset(_FURTHER)
+"""Why a person may not, whatever the case knows: nothing needs to be looked up for them."""
 
 
 def _condition(row: Move[Any], trigger: Trigger) -> Callable[[EventData], bool]:

@@ -39,6 +39,7 @@ from state_machines.common import CANCEL
 from state_machines.flows import FLOWS
 from state_machines.roles import Automatic, Role
 from state_machines.table import (
+    ABOUT_THE_PERSON,
     Attempt,
     Flow,
     Move,
@@ -560,6 +561,9 @@ class CaseWorkflow(Generic[CaseT]):
             if received.message is not None and received.seen != self.case.version and not waited_for_work:
                 raise Refused("the case has moved on since")
             moved = self.flow.fire(attempt)
+            if not isinstance(moved, Refusal) or moved.code not in ABOUT_THE_PERSON:
+                await self._consult(attempt)
+                moved = self.flow.fire(attempt)
             if isinstance(moved, Refusal):
                 raise Refused(moved.why)
             await self._accept(received, attempt, moved)
@@ -876,7 +880,10 @@ class CaseWorkflow(Generic[CaseT]):
     async def _end(self) -> None:
         """Answer what is still in the inbox, name the facts that no state used, and close the shop's record."""
         if self._look is not None:
-            self._look.cancel()
+            # Temporal does not let a workflow end while it is being told of an activity: who waits would get an error
+            look = self._look
+            await workflow.wait_condition(look.done)
+            look.exception()
         self._publish()
         ending = ENDINGS[self.flow.name][cast("str", self.case.outcome)]
         farewell = self.to_buyer(ending, **self.told()) if ending is not None else []

@@ -23,7 +23,7 @@ from activities.parcels import (
 from casework.details import local_time
 from casework.money import LineQuantity
 from casework.parcels import Followed
-from casework.rules.parcels import HANDED_OVER, counted_from, delivery_cycle, proves_receipt, verdict
+from casework.rules.parcels import GOING_BACK, HANDED_OVER, counted_from, delivery_cycle, proves_receipt, verdict
 from casework.templates import Post
 from casework.templates.problem_parcel import UNDELIVERABLE
 from state_machines.problem_parcel import (
@@ -374,7 +374,7 @@ class ProblemParcel(CaseWorkflow[ParcelCase]):
         """A reshipment under way is called off; one that has left is to be stopped."""
         await self._call_off()
         case = self.case
-        if self._was_sent_again() and case.verdict not in ("signed", "returning"):
+        if case.shipment is not None and self._is_out():
             await self._post(
                 [self.to_staff("parcel.stop_reshipment", Role.PARCEL_SPECIALIST, waybill=self._following.waybill)]
             )
@@ -383,8 +383,7 @@ class ProblemParcel(CaseWorkflow[ParcelCase]):
         """A moving parcel is to be brought back; nothing is sent again."""
         case = self.case
         await self._call_off()
-        arrived = case.came_back or case.verdict in ("signed", "returning")
-        if not arrived and not case.way_back:
+        if self._is_out() and not case.came_back and not case.way_back:
             await self._post([self.to_staff("parcel.recover", Role.PARCEL_SPECIALIST, waybill=self._following.waybill)])
 
     async def after_find_signed(self) -> None:
@@ -427,8 +426,10 @@ class ProblemParcel(CaseWorkflow[ParcelCase]):
         moves = [line for line in self.case.trail if line.accepted]
         return moves[-1].trigger if moves else ""
 
-    def _was_sent_again(self) -> bool:
-        return self.case.shipment is not None
+    def _is_out(self) -> bool:
+        """The parcel is still on its way, as far as the courier's last word says."""
+        last = self.case.report.last if self.case.report is not None else None
+        return last is None or last.state not in HANDED_OVER | GOING_BACK
 
     def _is_lost(self) -> bool:
         """A person, or the clock, took it as lost."""

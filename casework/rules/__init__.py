@@ -1,1 +1,1 @@
-"""The rules of the shop as pure functions, one a rule, each with its source."""
+"""The shop's rules: pure functions, one a rule, each with the source that it comes from."""

@@ -206,6 +206,14 @@ def has_exception(last: Scanned | None, answered_at: datetime | None) -> bool:
     return last is not None and last.state in EXCEPTIONS and (answered_at is None or last.at > answered_at)
 
 
+def is_going_back(last: Scanned | None, answered_at: datetime | None) -> bool:
+    """Whether the newest scan says that the parcel goes back, and the courier has not said otherwise since.
+
+    Source: flows.md, section 5, `find_returning`.
+    """
+    return last is not None and last.state in GOING_BACK and (answered_at is None or last.at > answered_at)
+
+
 def is_signed(last: Scanned | None, denied_at: datetime | None) -> bool:
     """Whether the newest scan says that the parcel was handed over, and the buyer has not denied it since.
 
@@ -290,7 +298,7 @@ def verdict(
     """
     if is_signed(last, denied_at):
         return "signed"
-    if last is not None and last.state in GOING_BACK:
+    if is_going_back(last, answered_at):
         return "returning"
     if forwarding_known:
         return "forwarded"

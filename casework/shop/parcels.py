@@ -21,6 +21,7 @@ from casework.shop.errors import BadRequest
 from casework.shop.flags import append_memo
 from casework.shop.orders import find_order, lock_order
 from casework.shop.staff import all_staff
+from casework.shop.steps import first_time
 from casework.shop.tables import (
     CaseRow,
     FollowedParcelRow,
@@ -30,6 +31,7 @@ from casework.shop.tables import (
     ParcelRow,
     ParcelStatusRow,
     ReshipmentRow,
+    ReturnRow,
     ScanRow,
     ShipmentLineRow,
     ShipmentRow,
@@ -106,7 +108,8 @@ def later_waybills(session: Session, order_id: str, waybill: str) -> list[str]:
 def order_of_waybill(session: Session, waybill: str, order_id: str) -> str | None:
     """Whose parcel a waybill is, this order's if it is one of its several; None: the shop does not know it."""
     orders = set(session.scalars(select(ShipmentRow.order_id).where(ShipmentRow.waybill == waybill)))
-    orders |= set(session.scalars(select(FollowedParcelRow.order_id).where(FollowedParcelRow.waybill == waybill)))
+    for table in (FollowedParcelRow, ReturnRow):
+        orders |= set(session.scalars(select(table.order_id).where(table.waybill == waybill)))
     return order_id if order_id in orders else next(iter(sorted(orders)), None)
 
 
@@ -421,7 +424,7 @@ def send_again(
 
     """
     order = lock_order(session, order_id)
-    if not settling.first_time(session, key, at):
+    if not first_time(session, key, at):
         return
     for row in session.scalars(
         select(ReshipmentRow).where(ReshipmentRow.case_id == case_id, ReshipmentRow.state == "asked")

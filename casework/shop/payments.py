@@ -121,7 +121,7 @@ def pay(
     if known is not None:
         return PayResult("already_paid", known.reference, known.amount_fen, total)
     if total == 0:
-        return PayResult("already_paid", None, _sent_for(session, order, _lines_of(what), owed, case_id), 0)
+        return PayResult("already_paid", None, _sent_for(session, order, what, owed, case_id), 0)
     if _goods_are_out(session, order_id, what):
         return PayResult("left", None, 0, total)
     if total != amount_fen:
@@ -293,17 +293,21 @@ def _write(
     tell_of_refund(session, order.id, at=at, but=case_id)
 
 
-def _lines_of(what: Due) -> list[LineQuantity]:
-    return what.lines
-
-
 def _goods_are_out(session: Session, order_id: str, what: Due) -> bool:
     """Whether a line of a refund before shipping has left and is not back."""
     numbers = {one.line for one in what.lines} if what.kind == "refund" else set[int]()
     return any(row.place == "shipped" for row in line_rows(session, order_id) if row.number in numbers)
 
 
-def _sent_for(session: Session, order: OrderRow, lines: Sequence[LineQuantity], owed: Reckoning, case_id: str) -> int:
+def _sent_for(session: Session, order: OrderRow, what: Due, owed: Reckoning, case_id: str) -> int:
+    """What the buyer has for it by now, by whomever, in fen."""
+    sent = sum(entry.amount_fen for entry in owed.from_loose)
+    if what.kind == "postage":
+        return min(what.at_most_fen, sent + accounts(session, order.id).fen.get(POSTAGE, 0))
+    return sent + _sent_for_lines(session, order, what.lines, case_id)
+
+
+def _sent_for_lines(session: Session, order: OrderRow, lines: Sequence[LineQuantity], case_id: str) -> int:
     """What the buyer has for these lines since the case claimed them, by whomever, in fen.
 
     The postage is in it where it went with them: nothing of the order is left, and no other case has a part of it.
@@ -313,7 +317,7 @@ def _sent_for(session: Session, order: OrderRow, lines: Sequence[LineQuantity], 
     shares = paid_shares(order, rows)
     claims = claims_of(session, order.id, case_id)
     asked = {one.line for one in lines}
-    sent = sum(entry.amount_fen for entry in owed.from_loose)
+    sent = 0
     for row in rows:
         if row.number in asked:
             before = claims[row.number].refunded_before if row.number in claims else 0

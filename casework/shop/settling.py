@@ -17,7 +17,8 @@ from casework.shop.flags import append_memo, wish_flag
 from casework.shop.holds import release_case
 from casework.shop.orders import lock_order
 from casework.shop.platform import attribute_to_lines
-from casework.shop.tables import ClaimRow, OrderRow, ShipmentLineRow, StepRow, StockMovementRow
+from casework.shop.steps import first_time
+from casework.shop.tables import ClaimRow, OrderRow, ShipmentLineRow, StockMovementRow
 
 WAREHOUSE = "warehouse"
 
@@ -177,15 +178,6 @@ def _how_far_back(session: Session, order_id: str, own: set[int], *, refused: st
 def _same_waybill(known: str, given: str) -> bool:
     """Whether a person means this parcel: spaces and capitals say nothing."""
     return known.upper() == "".join(given.split()).upper()
-
-
-def first_time(session: Session, key: str, at: datetime) -> bool:
-    """Whether a step of this key was not done before; from now on it was."""
-    if session.get(StepRow, key) is not None:
-        return False
-    session.add(StepRow(key=key, at=at))
-    session.flush()
-    return True
 
 
 def _lines_in(session: Session, shipment_id: int) -> set[int]:

@@ -57,8 +57,9 @@ def faults_of_step(explorer: Explorer[CaseT], step: Step[CaseT]) -> Iterator[str
     if moved.source not in CALLED_OFF and (moved.trigger == CANCEL) != (moved.dest in CALLED_OFF):
         yield f"{moved.trigger} leads to {moved.dest}: a case is called off by {CANCEL} alone, and then it ends so"
     if explorer.flow.is_final(moved.dest):
-        if after.seen.held:
-            yield f"{moved.dest} keeps {' and '.join(sorted(after.seen.held))}"
+        kept = after.seen.held - world.keeps.get(moved.dest, frozenset())
+        if kept:
+            yield f"{moved.dest} keeps {' and '.join(sorted(kept))}"
         has_money = after.seen.payments > 0 or after.seen.paid_by_platform
         either = moved.dest in world.ends_either_way
         if not either and has_money != (moved.dest in explorer.flow.outcomes_pay):

@@ -95,6 +95,11 @@ class World(Generic[CaseT]):
         happenings: what work may come to, and news from the shop.
         message: a message that fires the trigger with all fields it needs, from this person; of the case itself it
             says at most the amount.
+        lets_go_by: triggers with which people, or the shop's news, have the case let go of everything that it holds.
+        keeps: what an ending may keep of what the case held, by the ending.
+        counts_kept: facts that guards read while no state has used them; a case keeps them, and uses them as it enters
+            a wait with a row for them.
+        more_messages: further messages of a trigger whose fields decide which row is taken.
         effects: what the shop's answer to an accepted trigger writes into the case.
         pays_by_hand: triggers with which a person says that the money was sent outside, and whose word that is.
         known: what a case knows that guards, or this world, can tell apart.
@@ -118,28 +123,38 @@ class World(Generic[CaseT]):
     asked_for: Callable[[CaseT], bool]
     low_limit_fen: int
     voids: frozenset[str] = frozenset()
+    lets_go_by: frozenset[str] = frozenset()
+    keeps: Mapping[str, frozenset[str]] = field(default_factory=dict[str, frozenset[str]])
+    counts_kept: frozenset[str] = frozenset()
     effects: Mapping[str, Callable[[CaseT], None]] = field(default_factory=dict[str, Callable[[CaseT], None]])
     pays_by_hand: Mapping[str, Role] = field(default_factory=dict[str, Role])
     ends_either_way: frozenset[str] = frozenset()
+    more_messages: Callable[[CaseT, str, str], Sequence[Message]] = lambda _case, _trigger, _by: ()
     wrong: Callable[[CaseT], str | None] = lambda _: None
 
 
 @dataclass(frozen=True, slots=True)
 class Event(Generic[CaseT]):
-    """One thing that can happen to a case next: somebody's message, the clock, or a happening."""
+    """One thing that can happen to a case next: somebody's message, the clock, or a happening.
+
+    A happening with an actor is the shop's news that a person brings first.
+    """
 
     trigger: str
     actor: Actor | None = None
     automatic: Automatic | None = None
     message: Message | None = None
     happening: Happening[CaseT] | None = None
+    was_kept: bool = False
+    """A fact that came before the case could use it, and that it uses now by itself."""
 
     def __str__(self) -> str:
         """Who, or what, does what."""
-        if self.happening is not None:
-            return f"{self.trigger} ({self.happening.name})"
+        happens = "" if self.happening is None else f" ({self.happening.name})"
         if self.actor is not None:
             (role, limit), *_ = self.actor.grants.items()
             own = "" if limit is None else f" with a limit of {limit} fen"
-            return f"{self.trigger} by {self.actor.staff_id} as {role}{own}"
+            return f"{self.trigger} by {self.actor.staff_id} as {role}{own}{happens}"
+        if happens:
+            return f"{self.trigger}{happens}"
         return f"{self.trigger} by the {self.automatic}"

@@ -5,10 +5,21 @@ from __future__ import annotations
 from functools import cache
 
 from tests.walking.driver import PEOPLE, Hands
+from tests.walking.gift_approval import GiftHands
 from tests.walking.planner import Planner
+from tests.walking.problem_parcel import ParcelHands
 from tests.walking.refund_before_shipping import RefundHands
+from tests.walking.return_after_shipping import ReturnHands
 
-HANDS: dict[str, type[Hands]] = {hands.world.flow.name: hands for hands in (RefundHands,)}
+HANDS: dict[str, type[Hands]] = {
+    hands.world.flow.name: hands
+    for hands in (
+        RefundHands,
+        ReturnHands,
+        GiftHands,
+        ParcelHands,
+    )
+}
 
 
 @cache
