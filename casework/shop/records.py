@@ -12,7 +12,7 @@ from sqlalchemy.orm import InstrumentedAttribute, Session
 
 from casework.money import LineQuantity
 from casework.shop.errors import CaseOver
-from casework.shop.tables import CaseRow, FollowedParcelRow, ShipmentRow
+from casework.shop.tables import CaseRow, FollowedParcelRow, ReturnRow, ShipmentRow
 
 MIN_DIGITS = 4
 """An end of an id names a case if it has at least so many digits (contract.md)."""
@@ -261,9 +261,9 @@ def resolve_case(session: Session, text: str) -> list[str]:
 
 
 def _cases_where(session: Session, text: str, *, whole: bool) -> list[str]:
-    """The cases of an id, of a parcel that one follows, or else of the order of such a parcel."""
+    """The cases of an id or of a parcel that one follows; else those that a parcel comes back to, or its order's."""
 
-    def fits(column: InstrumentedAttribute[str]) -> ColumnElement[bool]:
+    def fits(column: InstrumentedAttribute[str] | InstrumentedAttribute[str | None]) -> ColumnElement[bool]:
         return column == text if whole else column.endswith(text, autoescape=True)
 
     followed = select(FollowedParcelRow.case_id).where(fits(FollowedParcelRow.waybill))
@@ -271,7 +271,8 @@ def _cases_where(session: Session, text: str, *, whole: bool) -> list[str]:
     if whole:
         named.append(CaseRow.case_id == f"problem-parcel-{text}")
     shipped = select(ShipmentRow.order_id).where(fits(ShipmentRow.waybill))
-    for meant in (or_(*named), CaseRow.order_id.in_(shipped)):
+    coming_back = select(ReturnRow.case_id).where(fits(ReturnRow.waybill))
+    for meant in (or_(*named), or_(CaseRow.order_id.in_(shipped), CaseRow.case_id.in_(coming_back))):
         found = sorted(set(session.scalars(select(CaseRow.case_id).where(meant))))
         if found:
             return found

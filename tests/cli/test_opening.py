@@ -169,3 +169,61 @@ async def test_lines_of_a_case_are_meant_as_the_case_is_about_them(desk: Desk, c
     with desk.database.reading() as session:
         assert records.lines_of(session, done.out.strip()) == [LineQuantity(line=1, quantity=2)]
     assert (await casework("cancel", order)).code == DONE
+
+
+async def test_a_return_is_opened_and_brought_on_by_commands_alone(casework: Casework, desk: Desk) -> None:
+    order = desk.order(prices=((10_000, 2), (5_000, 1)), shipped=True)
+    photos = ("--photos", "a.jpg", "--photos", "b, with a comma.jpg")
+    claim = ("--cause", "quality", "--defect", "hole", "--opened", "--lines", "1x1")
+    opened = await casework("start", "return", "--order", order, *claim, *photos, "--by", "aftersale.1", "--print")
+    words = shlex.split(opened.out)
+    assert json.loads(words[words.index("--input") + 1]) == {
+        "order_id": order,
+        "by": "aftersale.1",
+        "cause": "quality",
+        "defect": "hole",
+        "opened": True,
+        "photos": ["a.jpg", "b, with a comma.jpg"],
+        "lines": [{"line": 1, "quantity": 1}],
+    }
+    case = (await casework("start", "return", "--order", order, *claim, *photos, "--by", "aftersale.1")).out.strip()
+    assert case == f"return-after-shipping-{order}-1"
+
+    async def says(state: str, trigger: str, *settings: str, by: str = "aftersale.1") -> None:
+        done = await casework("submit", case, trigger, *(f"--set={one}" for one in settings), "--by", by)
+        assert done.code == DONE, done.err
+        assert f" {state} " in f"{done.out.strip()} "
+
+    assert (await casework("show", case, "--json")).json["state"] == "collecting_evidence", "it lacks a description"
+    await says("asking_supplier", "add_evidence", "description=裤腿有洞", "photos=c.jpg,d.jpg")
+    await says("awaiting_parcel", "supplier_agrees")
+    await says("returning", "buyer_ships", "courier=ems", "waybill=EMS700600500", "postage_fen=1200")
+    assert (await casework("show", "EMS700600500", "--json")).json["case_id"] == case
+    await says("inspecting", "receive_goods", "lines=1", by="returns.1")
+    nothing = await casework(
+        "submit", case, "pass_inspection", "--set=lines=1x0", "--set=gift_back=none", "--set=invoice_back=yes",
+        "--by", "returns.1",
+    )  # fmt: skip
+    assert nothing.code == BAD_INPUT
+    assert "that is fail_inspection" in nothing.err
+    taken = ("lines=1x1", "gift_back=none", "invoice_back=yes", "photos=e.jpg")
+    done = await casework(
+        "submit", case, "pass_inspection", *(f"--set={one}" for one in taken), "--by", "returns.1", "--json"
+    )
+    assert done.code == DONE, done.err
+    await desk.until(desk.client.get_workflow_handle(case), "confirming")
+    await casework("submit", case, "buyer_confirms", "--by", "aftersale.1")
+
+
+async def test_a_gift_is_opened_with_its_own_fields(casework: Casework, desk: Desk) -> None:
+    sku, order = desk.gift("GP-CLI", 2_500), desk.order()
+    gift = ("--kind", "gift", "--gift-sku", sku, "--quantity", "2", "--reason", "老客户")
+    wrong = await casework("start", "gift", "--order", order, *gift, "--cost-fen", "50.00", "--by", "presale.1")
+    assert wrong.code == BAD_INPUT
+    assert wrong.err.startswith("cost_fen: a whole number is wanted")
+    done = await casework("start", "gift", "--order", order, *gift, "--cost-fen", "5000", "--by", "presale.1")
+    assert (done.code, done.out.strip()) == (DONE, f"gift-approval-{order}-gift")
+    other = ("--set", f"gift_sku={sku}", "--set", "quantity=1")
+    insisted = await casework("submit", order, "buyer_insists", *other, "--by", "presale.1", "--json")
+    assert (insisted.code, insisted.json["amount_fen"]) == (DONE, 2_500)
+    assert (await casework("cancel", order)).code == DONE
