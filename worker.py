@@ -19,6 +19,7 @@ from activities.gifts import GiftActivities
 from activities.messages import MessageActivities
 from activities.orders import OrderActivities
 from activities.parcels import ParcelActivities
+from activities.patrol import PatrolActivities
 from activities.payments import PaymentActivities
 from activities.returns import ReturnActivities
 from activities.staff import StaffActivities
@@ -32,11 +33,12 @@ from casework.shop.courier import EmbeddedCourier
 from casework.shop.database import Database
 from workflows.bulk_order import BulkOrder
 from workflows.gift_approval import GiftApproval
+from workflows.parcel_patrol import ParcelPatrol
 from workflows.problem_parcel import ProblemParcel
 from workflows.refund_before_shipping import RefundBeforeShipping
 from workflows.return_after_shipping import ReturnAfterShipping
 
-WORKFLOWS = [RefundBeforeShipping, ReturnAfterShipping, GiftApproval, BulkOrder, ProblemParcel]
+WORKFLOWS = [RefundBeforeShipping, ReturnAfterShipping, GiftApproval, BulkOrder, ProblemParcel, ParcelPatrol]
 
 PASSED_THROUGH = (
     # one copy of what is pure, or only referred to: the workflow classes alone are loaded in the sandbox
@@ -75,16 +77,18 @@ def build_worker(
     def current_policy() -> Policy:
         return policy
 
+    couriers = EmbeddedCourier(database)
     cases = CaseActivities(database, current_policy)
     staff = StaffActivities(database)
     orders = OrderActivities(database)
     payments = PaymentActivities(database)
-    gifts = GiftActivities(database)
     returns = ReturnActivities(database)
-    courier = CourierActivities(database, EmbeddedCourier(database))
+    gifts = GiftActivities(database)
     bulk_orders = BulkOrderActivities(database)
-    messages = MessageActivities(database)
+    courier = CourierActivities(database, couriers)
     parcels = ParcelActivities(database)
+    patrol = PatrolActivities(database, couriers, current_policy)
+    messages = MessageActivities(database)
     return Worker(
         client,
         task_queue=task_queue,
@@ -104,30 +108,6 @@ def build_worker(
             orders.restore,
             payments.pay,
             payments.record_paid_by_hand,
-            courier.ask_courier,
-            courier.claim,
-            courier.forward,
-            bulk_orders.screen_bulk,
-            bulk_orders.read_bulk,
-            bulk_orders.gather_talk,
-            bulk_orders.forget_review,
-            bulk_orders.note_reviewed,
-            bulk_orders.hold_bulk,
-            bulk_orders.let_bulk_go,
-            bulk_orders.approve_price,
-            bulk_orders.change_price,
-            bulk_orders.close_bulk,
-            bulk_orders.free_lines,
-            bulk_orders.leave_red,
-            courier.intercept,
-            courier.redeliver,
-            gifts.check_gift,
-            gifts.read_gift_standing,
-            gifts.price_gift,
-            gifts.promise_gift,
-            gifts.put_gift_on_order,
-            gifts.grant_credited_postage,
-            gifts.withdraw_gift,
             returns.assess_return,
             returns.read_return,
             returns.is_waybill_of_another,
@@ -141,7 +121,30 @@ def build_worker(
             returns.settle_return,
             returns.finish_return,
             returns.undo_return,
-            messages.post_messages,
+            gifts.check_gift,
+            gifts.read_gift_standing,
+            gifts.price_gift,
+            gifts.promise_gift,
+            gifts.put_gift_on_order,
+            gifts.grant_credited_postage,
+            gifts.withdraw_gift,
+            bulk_orders.screen_bulk,
+            bulk_orders.read_bulk,
+            bulk_orders.gather_talk,
+            bulk_orders.forget_review,
+            bulk_orders.note_reviewed,
+            bulk_orders.hold_bulk,
+            bulk_orders.let_bulk_go,
+            bulk_orders.approve_price,
+            bulk_orders.change_price,
+            bulk_orders.close_bulk,
+            bulk_orders.free_lines,
+            bulk_orders.leave_red,
+            courier.ask_courier,
+            courier.claim,
+            courier.forward,
+            courier.intercept,
+            courier.redeliver,
             parcels.call_off_reshipment,
             parcels.follow_parcel,
             parcels.give_up_parcel,
@@ -151,6 +154,8 @@ def build_worker(
             parcels.say_out_of_stock,
             parcels.take_returned,
             parcels.tell_return,
+            patrol.look_further,
+            messages.post_messages,
         ],
         activity_executor=ThreadPoolExecutor(THREADS, thread_name_prefix="activity"),
         workflow_runner=workflow_runner(),

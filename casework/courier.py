@@ -6,7 +6,7 @@ Kuaidi100, takes its place where the worker is put together.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
@@ -68,6 +68,10 @@ class Courier(Protocol):
             CourierSilent: there was no answer.
 
         """
+        ...
+
+    def ask_each(self, couriers: Mapping[str, str], *, at: datetime) -> Mapping[str, Sequence[Scan]]:
+        """As `ask`, for many waybills, each with its courier; those that got no answer are missing."""
         ...
 
     def intercept(self, key: str, of: OnBehalf, lines: Sequence[LineQuantity], *, at: datetime) -> bool:

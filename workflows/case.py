@@ -30,6 +30,7 @@ from casework.diagram import mermaid
 from casework.logs import move_logged
 from casework.messages import Message, explain, fields_of, is_staff_id, json_object, texts_of
 from casework.money import LineQuantity
+from casework.names import is_case_id
 from casework.privacy import find_mobile_number
 from casework.shop.records import Moment
 from casework.templates import ENDINGS, Post, yuan
@@ -363,7 +364,7 @@ class CaseWorkflow(Generic[CaseT]):
         case.policy = self.flow.figures_type.model_validate(opened.figures)
         case.involved = opened.involved
         case.lines = [LineQuantity.model_validate(line) for line in opened.resolved.get("lines", ())]
-        if case.from_case:
+        if case.from_case and is_case_id(case.from_case):
             case.links.append(case.from_case)
         self.opened(opened.resolved)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 from typing import Literal
 
@@ -14,7 +14,7 @@ from casework.money import LineQuantity
 from casework.rules.parcels import HANDED_OVER, STATES, ParcelState
 from casework.shop import records
 from casework.shop.database import Database
-from casework.shop.faults import fault_of, forget_fault
+from casework.shop.faults import fault_of, faults_of, forget_fault
 from casework.shop.orders import lock_order
 from casework.shop.tables import (
     ClaimRow,
@@ -66,6 +66,24 @@ class EmbeddedCourier:
         if how is not None or not known:
             raise CourierSilent(waybill)
         return scans
+
+    def ask_each(self, couriers: Mapping[str, str], *, at: datetime) -> dict[str, list[Scan]]:
+        """What was imported of each parcel until `at`, newest first; without those of which nothing was imported."""
+        with self._database.writing() as session:
+            faulty = faults_of(session, "answer", couriers)
+            for waybill, how in faulty.items():
+                if how == "once":
+                    forget_fault(session, "answer", waybill)
+            known = select(ParcelRow.waybill).where(ParcelRow.waybill.in_(couriers))
+            answers: dict[str, list[Scan]] = {one: [] for one in session.scalars(known) if one not in faulty}
+            scans = (
+                select(ScanRow.waybill, ScanRow.at, ScanRow.code, ScanRow.status, ScanRow.text)
+                .where(ScanRow.waybill.in_(answers), ScanRow.at <= at)
+                .order_by(ScanRow.waybill, ScanRow.at.desc(), ScanRow.id)
+            )
+            for waybill, scanned_at, code, status, text in session.execute(scans):
+                answers[waybill].append(Scan(scanned_at, code, status, text))
+        return answers
 
     def intercept(self, key: str, of: OnBehalf, lines: Sequence[LineQuantity], *, at: datetime) -> bool:
         """Stop the parcels of these lines and bring them back; False if that cannot be done.

@@ -13,7 +13,7 @@ from sqlalchemy.orm import Session
 
 from casework.money import LineQuantity, part_of_line
 from casework.parcels import Followed, ParcelReport
-from casework.rules.parcels import RECEIPT_TIME, receipt_extended, region_of
+from casework.rules.parcels import RECEIPT_TIME, courier_code, receipt_extended, region_of
 from casework.shop import outbox, outside, settling
 from casework.shop.amounts import accounts, line_rows, paid_shares, pieces_left
 from casework.shop.courier import cases_stopping
@@ -28,6 +28,7 @@ from casework.shop.tables import (
     LineRow,
     OrderRow,
     OutOfStockRow,
+    ParcelRow,
     ParcelStatusRow,
     ReshipmentRow,
     ReturnRow,
@@ -110,6 +111,22 @@ def order_of_waybill(session: Session, waybill: str, order_id: str) -> str | Non
     for table in (FollowedParcelRow, ReturnRow):
         orders |= set(session.scalars(select(table.order_id).where(table.waybill == waybill)))
     return order_id if order_id in orders else next(iter(sorted(orders)), None)
+
+
+def orders_of_waybill(session: Session, waybill: str) -> list[str]:
+    """The orders that have something in a parcel, by id: more than one where they were packed together."""
+    shipped = session.scalars(select(ShipmentRow.order_id).where(ShipmentRow.waybill == waybill))
+    followed = session.scalars(select(FollowedParcelRow.order_id).where(FollowedParcelRow.waybill == waybill))
+    return sorted({*shipped, *followed})
+
+
+def courier_of(session: Session, waybill: str) -> str | None:
+    """Kuaidi100's code of a parcel's courier: as it has answered, or by its name in the order; None: nobody knows."""
+    answered = session.get(ParcelRow, waybill)
+    if answered is not None and answered.courier:
+        return answered.courier
+    companies = session.scalars(select(ShipmentRow.company).where(ShipmentRow.waybill == waybill))
+    return next((code for company in companies if (code := courier_code(company))), None)
 
 
 @dataclass(frozen=True, slots=True)
