@@ -15,9 +15,13 @@ from temporalio.worker.workflow_sandbox import SandboxedWorkflowRunner, SandboxR
 from activities.bulk_orders import BulkOrderActivities
 from activities.cases import CaseActivities
 from activities.courier import CourierActivities
+from activities.gifts import GiftActivities
 from activities.messages import MessageActivities
 from activities.orders import OrderActivities
+from activities.parcels import ParcelActivities
+from activities.patrol import PatrolActivities
 from activities.payments import PaymentActivities
+from activities.returns import ReturnActivities
 from activities.staff import StaffActivities
 from casework.connection import connect
 from casework.converter import DATA_CONVERTER
@@ -25,11 +29,16 @@ from casework.logs import configure_logs
 from casework.names import TASK_QUEUE
 from casework.policy import Policy, load_policy
 from casework.settings import Settings
+from casework.shop.courier import EmbeddedCourier
 from casework.shop.database import Database
 from workflows.bulk_order import BulkOrder
+from workflows.gift_approval import GiftApproval
+from workflows.parcel_patrol import ParcelPatrol
+from workflows.problem_parcel import ProblemParcel
 from workflows.refund_before_shipping import RefundBeforeShipping
+from workflows.return_after_shipping import ReturnAfterShipping
 
-WORKFLOWS = [RefundBeforeShipping, BulkOrder]
+WORKFLOWS = [RefundBeforeShipping, ReturnAfterShipping, GiftApproval, BulkOrder, ProblemParcel, ParcelPatrol]
 
 PASSED_THROUGH = (
     # one copy of what is pure, or only referred to: the workflow classes alone are loaded in the sandbox
@@ -68,12 +77,17 @@ def build_worker(
     def current_policy() -> Policy:
         return policy
 
+    couriers = EmbeddedCourier(database)
     cases = CaseActivities(database, current_policy)
     staff = StaffActivities(database)
     orders = OrderActivities(database)
     payments = PaymentActivities(database)
+    returns = ReturnActivities(database)
+    gifts = GiftActivities(database)
     bulk_orders = BulkOrderActivities(database)
-    courier = CourierActivities(database)
+    courier = CourierActivities(database, couriers)
+    parcels = ParcelActivities(database)
+    patrol = PatrolActivities(database, couriers, current_policy)
     messages = MessageActivities(database)
     return Worker(
         client,
@@ -94,6 +108,26 @@ def build_worker(
             orders.restore,
             payments.pay,
             payments.record_paid_by_hand,
+            returns.assess_return,
+            returns.read_return,
+            returns.is_waybill_of_another,
+            returns.note_way_back,
+            returns.is_signed_for_by_us,
+            returns.receive_return,
+            returns.read_gift_of_order,
+            returns.restock_return,
+            returns.take_return_out_of_stock,
+            returns.read_paid_parts,
+            returns.settle_return,
+            returns.finish_return,
+            returns.undo_return,
+            gifts.check_gift,
+            gifts.read_gift_standing,
+            gifts.price_gift,
+            gifts.promise_gift,
+            gifts.put_gift_on_order,
+            gifts.grant_credited_postage,
+            gifts.withdraw_gift,
             bulk_orders.screen_bulk,
             bulk_orders.read_bulk,
             bulk_orders.gather_talk,
@@ -106,7 +140,21 @@ def build_worker(
             bulk_orders.close_bulk,
             bulk_orders.free_lines,
             bulk_orders.leave_red,
+            courier.ask_courier,
+            courier.claim,
+            courier.forward,
             courier.intercept,
+            courier.redeliver,
+            parcels.call_off_reshipment,
+            parcels.follow_parcel,
+            parcels.give_up_parcel,
+            parcels.look_at_parcel,
+            parcels.register_parcel,
+            parcels.reserve_goods,
+            parcels.say_out_of_stock,
+            parcels.take_returned,
+            parcels.tell_return,
+            patrol.look_further,
             messages.post_messages,
         ],
         activity_executor=ThreadPoolExecutor(THREADS, thread_name_prefix="activity"),

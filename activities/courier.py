@@ -1,30 +1,110 @@
-"""The courier: asked to stop a parcel. It leaves the shop, so it is an activity with its own line in the UI."""
+"""The couriers: asked where a parcel is, and to do something with it. They are outside the shop, so each is an activity
+with its own line in the UI.
+"""
 
 from __future__ import annotations
 
-from temporalio import activity
+from collections.abc import Callable
+from datetime import datetime, timedelta
+from typing import TypeVar
 
-from activities.orders import OrderStep, writing_for
-from casework.shop import courier
+from pydantic import BaseModel
+from temporalio import activity
+from temporalio.exceptions import ApplicationError
+
+from activities.orders import CASE_OVER, OrderStep
+from casework.courier import Courier, OnBehalf, ParcelRequest
+from casework.shop import tracking
 from casework.shop.database import Database
+from casework.shop.errors import CaseOver
+
+AnswerT = TypeVar("AnswerT")
+
+
+class AskCourier(BaseModel):
+    """Where is the parcel? Not asked again within `poll_min` of the last time, whoever asked then."""
+
+    order_id: str
+    courier: str
+    waybill: str
+    at: datetime
+    poll_min: timedelta
+
+
+class CourierStep(OrderStep):
+    """A parcel that its courier is to do something with."""
+
+    courier: str
+    waybill: str
+    address_id: str | None = None
+    """For a new delivery: the reference of the corrected address."""
+
+
+class ClaimStep(CourierStep):
+    """What is claimed from the courier for the parcel, in fen."""
+
+    amount_fen: int
 
 
 class CourierActivities:
-    """Talks to couriers; the embedded one answers from imported scans."""
+    """Talks to couriers, through whichever courier the worker was given."""
 
-    def __init__(self, database: Database) -> None:
-        """`database` is the shop's."""
+    def __init__(self, database: Database, courier: Courier) -> None:
+        """`database` is the shop's; it remembers when a waybill was last asked for, and the last answer."""
         self._database = database
+        self._courier = courier
+
+    @activity.defn
+    def ask_courier(self, request: AskCourier) -> None:
+        """Ask where the parcel is, unless that was asked a moment ago; the shop keeps the answer, and its age."""
+        tracking.ask(
+            self._database,
+            self._courier,
+            courier=request.courier,
+            waybill=request.waybill,
+            at=request.at,
+            poll_min=request.poll_min,
+        )
 
     @activity.defn
     def intercept(self, step: OrderStep) -> bool:
         """Ask the courier to stop the parcel of these lines and bring it back; False if it cannot be stopped."""
-        with writing_for(self._database, step) as session:
-            return courier.intercept(
-                session,
-                key=step.round_key("intercept"),
-                case_id=step.case_id,
-                order_id=step.order_id,
-                lines=step.lines,
-                at=step.at,
-            )
+        key = step.round_key("intercept")
+        return _while_open(lambda: self._courier.intercept(key, _of(step), step.lines, at=step.at))
+
+    @activity.defn
+    def forward(self, step: CourierStep) -> bool:
+        """Ask the courier to hand the parcel over to another one; False if it cannot."""
+        return _while_open(lambda: self._courier.forward(_request(step, "forward")))
+
+    @activity.defn
+    def redeliver(self, step: CourierStep) -> bool:
+        """Ask the courier to deliver once more, to the corrected address; False if it cannot."""
+        return _while_open(lambda: self._courier.redeliver(_request(step, "redeliver")))
+
+    @activity.defn
+    def claim(self, step: ClaimStep) -> None:
+        """Claim from the courier what the parcel was worth; the newest claim for a parcel counts."""
+        _while_open(lambda: self._courier.claim(_request(step, "claim"), amount_fen=step.amount_fen))
+
+
+def _request(step: CourierStep, what: str) -> ParcelRequest:
+    return ParcelRequest(
+        key=step.round_key(what),
+        of=_of(step),
+        courier=step.courier,
+        waybill=step.waybill,
+        at=step.at,
+        address_id=step.address_id,
+    )
+
+
+def _of(step: OrderStep) -> OnBehalf:
+    return OnBehalf(step.case_id, step.run_id, step.order_id, step.moment)
+
+
+def _while_open(asking: Callable[[], AnswerT]) -> AnswerT:
+    try:
+        return asking()
+    except CaseOver as late:
+        raise ApplicationError(str(late), type=CASE_OVER, non_retryable=True) from None

@@ -48,7 +48,7 @@ from casework.money import LineQuantity
 from casework.opening import BadStart, examine_start
 from casework.privacy import personal_id, personal_text
 from casework.sentences import full_stop
-from casework.shop import notices, orders, records
+from casework.shop import claims, notices, orders, records
 from casework.shop.database import Database
 from casework.shop.errors import UnknownOrder
 from casework.shop.staff import all_staff
@@ -200,6 +200,8 @@ def prepare_start(database: Database, flow_name: str, fields: Mapping[str, Any])
     for name in ("from_case", *sorted(flow.start_type.ONLY_FROM_CASE)):
         if name in payload:
             raise BadInput(f"{name} is only for cases that another case opens.")
+    if payload.get("by") == Automatic.SYSTEM:
+        raise BadInput("by is system, which only another case may say.")
     with database.reading() as session:
         try:
             examined = examine_start(session, flow_name=flow_name, given=payload)
@@ -323,15 +325,12 @@ class CaseworkClient:
 
     def _refuse_overlap(self, prepared: PreparedStart, order_id: str) -> None:
         """Another open case may have one of the lines; the case looks again, in one transaction with its claim."""
+        if prepared.flow.name not in claims.CLAIMING:
+            return
         with self._database.reading() as session:
-            standing = orders.standing(
-                session, order_id, prepared.lines, at=datetime.now(UTC), case_id=prepared.case_id
-            )
-        if standing.claimed_by is not None:
-            raise CaseOpen(
-                standing.claimed_by,
-                f"The open case {standing.claimed_by} has a line of this already: look at it with casework show.",
-            )
+            holder = claims.claimed_by_another(session, order_id, prepared.lines, case_id=prepared.case_id)
+        if holder is not None:
+            raise CaseOpen(holder, f"The open case {holder} has a line of this already: look at it with casework show.")
 
     # --- look ---
 
@@ -378,7 +377,7 @@ class CaseworkClient:
         except WorkflowQueryFailedError as error:
             raise CaseRefused(f"The case {handle.id} cannot be shown: {error}.") from None
         except (RPCError, TimeoutError) as error:
-            if isinstance(error, RPCError) and error.status not in _NO_WORKER:
+            if isinstance(error, RPCError) and error.status not in NO_WORKER:
                 raise
             raise NoAnswer(
                 f"No worker answered for {handle.id} within {self._answer_seconds:.0f} s, and nothing was sent: "
@@ -429,7 +428,7 @@ class CaseworkClient:
         except (WorkflowUpdateRPCTimeoutOrCancelledError, TimeoutError):
             raise await self._not_answered(handle, update_id, str(message["id"])) from None
         except RPCError as error:
-            if error.status in _NO_WORKER:
+            if error.status in NO_WORKER:
                 raise await self._not_answered(handle, update_id, str(message["id"])) from None
             if error.status is RPCStatusCode.NOT_FOUND:
                 await self._refuse_if_ended(case_id)
@@ -644,11 +643,12 @@ class CaseworkClient:
             return await answer
 
 
-_NO_WORKER: Final = (
+NO_WORKER: Final = (
     RPCStatusCode.DEADLINE_EXCEEDED,
     RPCStatusCode.CANCELLED,
     RPCStatusCode.FAILED_PRECONDITION,  # "no poller seen for task queue recently"
 )
+"""What Temporal says where no worker answers."""
 
 
 def _makes_sense(notice: notices.Notice) -> bool:

@@ -87,6 +87,12 @@ PaymentReference = Annotated[
     StringConstraints(strict=True, strip_whitespace=True, min_length=1, max_length=64),
     AfterValidator(_without_mobile_number),
 ]
+Sku = Annotated[
+    str,
+    StringConstraints(strict=True, strip_whitespace=True, min_length=1, max_length=64),
+    AfterValidator(_without_mobile_number),
+]
+"""A gift of the catalogue, by its own number."""
 PlatformCase = Annotated[
     str,
     StringConstraints(strict=True, strip_whitespace=True, min_length=1, max_length=64),

@@ -47,3 +47,12 @@ SEARCH_ATTRIBUTES: Final[dict[str, SearchAttributeType]] = {
 }
 """Search attributes of every case by name; the development server has room for 10 Keyword and 3 of each other
 type. They hold no personal data: the server does not encrypt them."""
+
+PATROL_ID: Final = "parcel-patrol"
+"""The patrol's workflow id and its Schedule's; to the runs that the Schedule starts Temporal adds the time."""
+PATROL_QUERY: Final = "patrol"
+
+
+def is_case_id(workflow_id: str) -> bool:
+    """Whether a workflow of this id is a case: the patrol, which opens cases too, is none."""
+    return any(workflow_id.startswith(f"{flow}-") for flow in WORKFLOW_TYPES)

@@ -14,6 +14,7 @@ from rich.cells import cell_len
 
 from casework.case import CaseView, TrailLine, WaitingFor
 from casework.money import format_yuan
+from casework.patrol import Patrolled
 from casework.settings import Language
 from casework.shop.outbox import Letter
 from state_machines.common import CANCEL
@@ -40,6 +41,7 @@ _WORDS: Final[Mapping[str, Label]] = {
     "see": Label("查看:", "see:"),
     "kept": Label("已记下、待用的事实:", "kept until a state can use it:"),
     "links": Label("关联工单:", "linked cases:"),
+    "opener": Label("由其开立", "opened this one"),
     "ended": Label("已结束:", "ended:"),
     "order": Label("订单", "order"),
     "working": Label("系统处理中", "the system is at work"),
@@ -63,6 +65,10 @@ _WORDS: Final[Mapping[str, Label]] = {
     "nothing_waits": Label("没有待处理的工单。", "No case waits."),
     "no_cases": Label("没有符合条件的工单。", "No case matches."),
     "closed": Label("已结束", "closed"),
+    "looked_at": Label("查看的在途包裹", "open shipments looked at"),
+    "cases_opened": Label("新开工单", "cases opened"),
+    "not_all_listed": Label("其余见 casework cases", "casework cases lists the rest"),
+    "unopenable": Label("无法开单的包裹(单号不是运单号)", "parcels without a case (their number is no waybill)"),
 }
 
 
@@ -83,13 +89,14 @@ def named(label: Label, identifier: str, language: Language) -> str:
 def distance(when: datetime, now: datetime, language: Language) -> str:
     """How far a time is from now, in the two largest units: `in 2 h 10 min`, `3 d 4 h ago`."""
     ahead = when >= now
-    length = _length(abs(when - now), language)
+    span = length(abs(when - now), language)
     if language == "zh":
-        return f"{length}{'后' if ahead else '前'}"
-    return f"in {length}" if ahead else f"{length} ago"
+        return f"{span}{'后' if ahead else '前'}"
+    return f"in {span}" if ahead else f"{span} ago"
 
 
-def _length(span: timedelta, language: Language) -> str:
+def length(span: timedelta, language: Language) -> str:
+    """How long something is, in the two largest units: `3 d 4 h`."""
     day, hour, minute, least = (
         ("天", "小时", "分", "不到 1 分") if language == "zh" else ("d", "h", "min", "less than 1 min")
     )
@@ -172,11 +179,12 @@ def show_case(
     address: str | None = None,
     see: str | None = None,
     posted: Sequence[Letter] = (),
+    came_from: str | None = None,
 ) -> str:
     """A case on a page: its state, what is expected from whom until when, what silence does, the trail.
 
     `address` is how commands may call the case (default: its id); `see` its page in the Temporal UI; `posted` its open
-    staff tasks and what was said to the buyer (`letters_of`).
+    staff tasks and what was said to the buyer (`letters_of`); `came_from` which of its linked cases has opened it.
     """
     address = address or view.case_id
     lines = [
@@ -189,7 +197,8 @@ def show_case(
     if view.kept:
         lines.append(f"{word('kept', language)} {', '.join(view.kept)}")
     if view.links:
-        lines.append(f"{word('links', language)} {', '.join(view.links)}")
+        linked = [f"{one} ({word('opener', language)})" if one == came_from else one for one in view.links]
+        lines.append(f"{word('links', language)} {', '.join(linked)}")
     lines.extend(_what_to_do(view, address, see, language))
     return "\n".join(lines)
 
@@ -280,6 +289,21 @@ def command_for(one: WaitingFor, address: str) -> str:
     for name in required:
         command += " --note …" if name == "note" else f" --set {name}=…"
     return command
+
+
+# --- the patrol ---
+
+
+def patrol_report(patrolled: Patrolled, language: Language) -> str:
+    """How many shipments a patrol looked at, and which cases it opened."""
+    counts = [("looked_at", patrolled.looked_at), ("cases_opened", patrolled.opened)]
+    if patrolled.unopenable:
+        counts.append(("unopenable", patrolled.unopenable))
+    lines = [", ".join(f"{word(name, language)}: {count}" for name, count in counts)]
+    lines += [f"  {case_id}" for case_id in patrolled.cases]
+    if patrolled.opened > len(patrolled.cases):
+        lines.append(f"  … {word('not_all_listed', language)}")
+    return "\n".join(lines)
 
 
 # --- tables ---

@@ -22,6 +22,43 @@ class Standing(BaseModel):
     claimed_by: str | None = None
 
 
+class ReturnStanding(BaseModel):
+    """How some lines of an order stand in the shop right now, for a return.
+
+    `refundable_fen` is all that would be paid now, in fen; `refunded`: nothing of the lines is left to refund;
+    `has_left`: every one of them has been shipped; `claimed_by`: another open case. `signed_at` and `finished_at` are
+    aware, None for not yet; of several lines the one counts that was signed first. `free_shipping`: the order went out
+    without postage.
+    """
+
+    paid: bool
+    closed: bool
+    refunded: bool
+    has_left: bool
+    claimed_by: str | None = None
+    refundable_fen: int
+    signed_at: datetime | None = None
+    finished_at: datetime | None = None
+    free_shipping: bool = False
+
+
+class GiftStanding(BaseModel):
+    """How an order stands in the shop right now for a gift of one kind.
+
+    `gone`: closed, or wholly refunded; `shipped`: nothing of it is left to leave; `granted`: this kind is on the order
+    already (`granted_by`: by that case), or there is no postage to waive. `goods_total_fen` is the order's total
+    without postage, `budget_left_fen` what is left of the month's budget, both in fen.
+    """
+
+    paid: bool
+    gone: bool
+    shipped: bool
+    granted: bool
+    granted_by: str | None = None
+    goods_total_fen: int
+    budget_left_fen: int
+
+
 class BulkStanding(BaseModel):
     """How a bulk order stands in the shop right now, for the case that reviews it.
 

@@ -31,6 +31,8 @@ from state_machines.table import (
 CaseT = TypeVar("CaseT", bound=Case[Any])
 
 CANCEL = "cancel_case"
+UNLIMITED = 10**12
+"""More fen than any order: the finance manager has no limit."""
 
 
 class PaidByHand(Message):
@@ -50,6 +52,13 @@ class RaiseDispute(Message):
 def nothing_paid(attempt: Attempt[Any]) -> bool:
     """Once money has been sent, a case can no longer be called off."""
     return not attempt.case.money_sent
+
+
+@guard("金额未超过已批准的额度", "no more than was decided on; retry_payment asks a superior for more")
+def within_decision(attempt: Attempt[Any]) -> bool:
+    """What was paid by hand is within what whoever decided to pay may decide."""
+    message, case = attempt.message, attempt.case
+    return (message.amount_fen if isinstance(message, PaidByHand) else case.amount_fen) <= case.decided_fen
 
 
 def cancelling_states() -> list[State]:

@@ -5,10 +5,22 @@ from __future__ import annotations
 from typing import Any
 
 from state_machines.bulk_order import BULK_ORDER
+from state_machines.gift_approval import GIFT_APPROVAL
+from state_machines.problem_parcel import PROBLEM_PARCEL
 from state_machines.refund_before_shipping import REFUND_BEFORE_SHIPPING
+from state_machines.return_after_shipping import RETURN_AFTER_SHIPPING
 from state_machines.table import Flow
 
-FLOWS: dict[str, Flow[Any]] = {flow.name: flow for flow in (REFUND_BEFORE_SHIPPING, BULK_ORDER)}
+FLOWS: dict[str, Flow[Any]] = {
+    flow.name: flow
+    for flow in (
+        REFUND_BEFORE_SHIPPING,
+        RETURN_AFTER_SHIPPING,
+        GIFT_APPROVAL,
+        BULK_ORDER,
+        PROBLEM_PARCEL,
+    )
+}
 """The flows by name, which is the prefix of their case ids."""
 
 

@@ -15,7 +15,7 @@ from casework.messages import AskedLines, Message, MessageWithReason, Text, Time
 from casework.policy import RefundBeforeShippingPolicy
 from casework.standing import Standing
 from state_machines.common import (
-    PaidByHand,
+    UNLIMITED,
     cancelling_moves,
     cancelling_states,
     cancelling_triggers,
@@ -24,6 +24,7 @@ from state_machines.common import (
     payment_moves,
     payment_triggers,
     repairing_state,
+    within_decision,
 )
 from state_machines.roles import Automatic, Label, Role
 from state_machines.table import (
@@ -183,17 +184,7 @@ def buyer_asked(attempt: Attempt[RefundCase]) -> bool:
     return not attempt.case.order_terminated
 
 
-@guard("金额未超过已批准的额度", "no more than was decided on; retry_payment asks a superior for more")
-def within_decision(attempt: Attempt[RefundCase]) -> bool:
-    """What was paid by hand is within what whoever decided to pay may decide."""
-    message, case = attempt.message, attempt.case
-    return (message.amount_fen if isinstance(message, PaidByHand) else case.amount_fen) <= case.decided_fen
-
-
 # --- what a case remembers of its moves ---
-
-UNLIMITED = 10**12
-"""More fen than any order: the finance manager has no limit."""
 
 
 def amount_risen(case: RefundCase) -> bool:

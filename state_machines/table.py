@@ -585,7 +585,9 @@ def _faults_of_states(flow: Flow[Any]) -> list[str]:
             if asks_nobody or not set(state.expects) <= acting:
                 faults.append(f"state {state.name} expects somebody who has no row in it")
             if state.watch is not None and not any(
-                Automatic.SYSTEM in row.who and flow.triggers[row.trigger].kind is TriggerKind.OUTCOME for row in rows
+                Automatic.SYSTEM in row.who
+                and (flow.triggers[row.trigger].kind is TriggerKind.OUTCOME or flow.triggers[row.trigger].from_shop)
+                for row in rows
             ):
                 faults.append(f"state {state.name} watches, and nothing that it sees leads on")
         elif clocks:

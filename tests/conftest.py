@@ -93,6 +93,24 @@ async def env(kept_by_temporal: Path) -> AsyncIterator[WorkflowEnvironment]:
         yield env
 
 
+PARCELS = """
+[problem_parcel]
+poll_hours = 6
+cycle_same_province_days = 300
+cycle_other_days = 300
+cycle_remote_days = 300
+no_scan_days = 300
+presume_lost_hours = 24
+choice_hours = 24
+forwarding_hours = 24
+pickup_hours = 24
+remedy_hours = 24
+receipt_hours = 36
+receipt_reminder_hours = [12, 24]
+return_hours = 24
+"""
+"""The walk through the parcel flow: no wait is longer than six looks, and nothing is late by itself."""
+
 HANDED_OVER = """
 [shop]
 flag_profile = "handed_over"
@@ -103,14 +121,16 @@ flag_profile = "handed_over"
 async def desk(
     env: WorkflowEnvironment, database: Database, kept_by_temporal: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> AsyncIterator[Desk]:
-    """The shop's desk with its workers: one under the shipped policy, one under the profile `handed_over`.
+    """The shop's desk with its workers: one under the shipped policy, and one under each other one.
 
     At the end of the run, nothing that is planted in the shop may be in Temporal.
     """
     gates = Gates()
-    policy_file: Path = tmp_path_factory.mktemp("policy") / "handed_over.toml"
-    policy_file.write_text(HANDED_OVER)  # noqa: ASYNC240 - a line, once a run
-    queues = {"handed_over": f"{TASK_QUEUE}-handed-over"}
+    folder = tmp_path_factory.mktemp("policy")
+    policies = {"handed_over": HANDED_OVER, "parcels": PARCELS}
+    for name, text in policies.items():
+        (folder / f"{name}.toml").write_text(text)
+    queues = {name: f"{TASK_QUEUE}-{name}" for name in policies}
     async with (
         build_worker(
             env.client,
@@ -123,10 +143,19 @@ async def desk(
         build_worker(
             env.client,
             database,
-            load_policy(policy_file),
+            load_policy(folder / "handed_over.toml"),
             interceptors=[gates],
             max_cached_workflows=CACHED_WORKFLOWS,
             task_queue=queues["handed_over"],
+        ),
+        build_worker(
+            env.client,
+            database,
+            load_policy(folder / "parcels.toml"),
+            interceptors=[gates],
+            max_cached_workflows=CACHED_WORKFLOWS,
+            more_workflows=[ParentOfTheTests],
+            task_queue=queues["parcels"],
         ),
     ):
         yield Desk(env, env.client, database, gates, queues)

@@ -13,6 +13,7 @@ from activities.orders import HoldStep, OrderActivities, OrderStep, SettleStep
 from activities.payments import HandPayment, Payment, PaymentActivities
 from casework.money import LineQuantity
 from casework.shop import payments, records
+from casework.shop.courier import EmbeddedCourier
 from casework.shop.database import Database
 from casework.shop.tables import ClaimRow, HoldRow
 from tests.orders import add_order
@@ -28,7 +29,7 @@ ACTS: dict[str, Act] = {
     "record_paid_by_hand": lambda shop, step: PaymentActivities(shop).record_paid_by_hand(
         HandPayment(**dict(step), amount_fen=10_000, payment_reference="late-1")
     ),
-    "intercept": lambda shop, step: CourierActivities(shop).intercept(step),
+    "intercept": lambda shop, step: CourierActivities(shop, EmbeddedCourier(shop)).intercept(step),
 }
 
 

@@ -30,6 +30,7 @@ from casework.diagram import mermaid
 from casework.logs import move_logged
 from casework.messages import Message, explain, fields_of, is_staff_id, json_object, texts_of
 from casework.money import LineQuantity
+from casework.names import is_case_id
 from casework.privacy import find_mobile_number
 from casework.shop.records import Moment
 from casework.templates import ENDINGS, Post, yuan
@@ -363,7 +364,7 @@ class CaseWorkflow(Generic[CaseT]):
         case.policy = self.flow.figures_type.model_validate(opened.figures)
         case.involved = opened.involved
         case.lines = [LineQuantity.model_validate(line) for line in opened.resolved.get("lines", ())]
-        if case.from_case:
+        if case.from_case and is_case_id(case.from_case):
             case.links.append(case.from_case)
         self.opened(opened.resolved)
 
@@ -888,7 +889,10 @@ class CaseWorkflow(Generic[CaseT]):
     async def _end(self) -> None:
         """Answer what is still in the inbox, name the facts that no state used, and close the shop's record."""
         if self._look is not None:
-            self._look.cancel()
+            # Temporal does not let a workflow end while it is being told of an activity: who waits would get an error
+            look = self._look
+            await workflow.wait_condition(look.done)
+            look.exception()
         self._publish()
         ending = ENDINGS[self.flow.name][cast("str", self.case.outcome)]
         farewell = self.to_buyer(ending, **self.told()) if ending is not None else []

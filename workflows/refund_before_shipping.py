@@ -19,6 +19,9 @@ from state_machines.table import Attempt
 from workflows.case import Outcome, Refused, case_workflow
 from workflows.paying import OUTSIDE_RETRIES, OUTSIDE_TIMEOUT, PayingWorkflow
 
+OPENS_RETURN = "opens-return"
+"""The patch since which a refund whose parcel was not stopped opens its return itself."""
+
 
 @case_workflow(REFUND_BEFORE_SHIPPING)
 class RefundBeforeShipping(PayingWorkflow[RefundCase]):
@@ -140,17 +143,37 @@ class RefundBeforeShipping(PayingWorkflow[RefundCase]):
         return []
 
     async def converting(self) -> Outcome:
-        """Go on as a return of the same lines. The return flow is not there yet: a staff task asks for it by hand."""
+        """Go on as a return of the same lines, which takes over their claim."""
         case = self.case
-        lost = any(line.trigger == "parcel_back_overdue" and line.accepted for line in case.trail)
+        goods = (
+            "lost"
+            if any(line.trigger == "parcel_back_overdue" and line.accepted for line in case.trail)
+            else "with_buyer"
+        )
+        if not workflow.patched(OPENS_RETURN):
+            return await self._ask_for_return(goods)
+        await self.open_case(
+            "return-after-shipping",
+            {
+                "lines": [line.model_dump() for line in case.lines],
+                "cause": "no_reason",
+                "goods": goods,
+                "seller_pays_postage": case.asked_before_left,
+            },
+        )
+        await self._post(self.to_buyer("converted"))
+        return Outcome("convert")
+
+    async def _ask_for_return(self, goods: str) -> Outcome:
+        """As cases went on that came here before there was a flow for returns."""
         await self._post(
             [
                 self.to_staff(
                     "open_return_by_hand",
                     Role.AFTERSALE_AGENT,
                     cause="no_reason",
-                    postage="seller_pays_postage" if case.asked_before_left else "buyer_pays_postage",
-                    goods="lost" if lost else "with_buyer",
+                    postage="seller_pays_postage" if self.case.asked_before_left else "buyer_pays_postage",
+                    goods=goods,
                 ),
                 *self.to_buyer("converted"),
             ]

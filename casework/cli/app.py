@@ -77,8 +77,8 @@ Fields = Annotated[
     typer.Option(
         "--set",
         metavar="FIELD=VALUE",
-        help="A further field; may be repeated. Texts as they are, everything else as JSON; a time without a zone is "
-        "the shop's; lines as 1,3x2 (line 1 whole, two pieces of line 3).",
+        help="A further field; may be repeated. Texts as they are, lists with commas, yes, no or none, everything else "
+        "as JSON; a time without a zone is the shop's; lines as 1,3x2 (line 1 whole, two pieces of line 3).",
     ),
 ]
 Lines = Annotated[
@@ -140,15 +140,76 @@ def import_(
     epilog=examples(
         'casework start refund --order 3300012345678901208 --by aftersale.1 --reason "尺码不合适"',
         "casework start refund --order 3300012345678901208 --lines 1,3x2",
+        "casework start return --order 3300012345678901208 --cause quality --defect hole --photos a.jpg --photos b.jpg",
+        "casework start gift --order 3300012345678901208 --kind gift --gift-sku GP-1 --quantity 1 --cost-fen 2500",
+        "casework start bulk --order 3300012345678901208 --discount-percent 5 --chat chats.jsonl --by bulk.1",
+        "casework start problem --waybill 7743351417195 --by parcel.1",
     )
 )
 def start(
     flow: FlowName,
-    order: Annotated[str, typer.Option("--order", metavar="ID", help="The order's id.")],
+    order: Annotated[
+        str | None, typer.Option("--order", metavar="ID", help="The order's id. A parcel's may be left out.")
+    ] = None,
     lines: Lines = None,
-    reason: Annotated[str | None, typer.Option(metavar="TEXT", help="Why the buyer asks, if it is known.")] = None,
+    reason: Annotated[str | None, typer.Option(metavar="TEXT", help="Refund, gift: why the buyer asks.")] = None,
     platform_deadline: Annotated[
-        str | None, typer.Option(metavar="TIME", help="Until when the platform waits for the shop's answer.")
+        str | None,
+        typer.Option(metavar="TIME", help="Refund, return: until when the platform waits for the shop's answer."),
+    ] = None,
+    cause: Annotated[
+        str | None,
+        typer.Option(
+            metavar="CAUSE",
+            help="Return: no_reason, quality, wrong_item, not_as_described, counterfeit, transit_damage. "
+            "Parcel: asked (default), overdue, signed_unconfirmed, exception.",
+        ),
+    ] = None,
+    defect: Annotated[
+        str | None,
+        typer.Option(
+            metavar="DEFECT",
+            help="Return for quality: severe_loose_thread, hole, missing_button, burst_seam, other.",
+        ),
+    ] = None,
+    description: Annotated[str | None, typer.Option(metavar="TEXT", help="Return: what is wrong.")] = None,
+    photos: Annotated[
+        list[str] | None, typer.Option(metavar="REF", help="Return: a photo's reference; may be repeated.")
+    ] = None,
+    appraisal: Annotated[
+        str | None, typer.Option(metavar="REF", help="Return for counterfeit: the appraisal's reference.")
+    ] = None,
+    opened: Annotated[bool, typer.Option("--opened", help="Return: opened, and cannot be restored.")] = False,
+    buyer_damage: Annotated[
+        bool, typer.Option("--buyer-damage", help="Return: the buyer damaged it deliberately.")
+    ] = False,
+    force_majeure_damage: Annotated[
+        bool, typer.Option("--force-majeure-damage", help="Return: damaged by force majeure after it was signed for.")
+    ] = False,
+    slight_colour_difference: Annotated[
+        bool, typer.Option("--slight-colour-difference", help="Return: only the colour differs, slightly.")
+    ] = False,
+    reopens: Annotated[
+        str | None, typer.Option(metavar="CASE", help="Return: the lapsed case of the same lines, by its whole id.")
+    ] = None,
+    kind: Annotated[str | None, typer.Option(metavar="KIND", help="Gift: gift or free_shipping.")] = None,
+    gift_sku: Annotated[str | None, typer.Option(metavar="SKU", help="Gift: which one of the catalogue.")] = None,
+    quantity: Annotated[str | None, typer.Option(metavar="PIECES", help="Gift: how many.")] = None,
+    cost_fen: Annotated[
+        str | None,
+        typer.Option(metavar="FEN", help="Gift: the catalogue's cost x quantity, or the order's postage, in fen."),
+    ] = None,
+    discount_percent: Annotated[
+        str | None, typer.Option(metavar="PERCENT", help="Bulk: the discount that is asked, such as 7.5.")
+    ] = None,
+    chat: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="Bulk: the conversation, alone or in an export; it stays in the shop."),
+    ] = None,
+    waybill: Annotated[str | None, typer.Option(metavar="WAYBILL", help="Parcel: its waybill.")] = None,
+    courier: Annotated[
+        str | None,
+        typer.Option(metavar="CODE", help="Parcel: Kuaidi100's code of its courier. Default: as the shop knows it."),
     ] = None,
     note: Note = None,
     fields: Fields = None,
@@ -158,12 +219,35 @@ def start(
 ) -> None:
     """Open a case and print its id.
 
-    Without --lines it is about all lines that have not shipped, or about all when every line has.
+    Without --lines, a refund is about all lines that have not shipped, or about all when every line has; a return about
+    all that have.
     """
-    from casework.cli.cases import start_case
+    from casework.cli.opening import start_case
 
-    given = {"lines": lines, "reason": reason, "platform_deadline": platform_deadline, "note": note}
-    start_case(flow, order, given, fields or [], by=by, print_only=print_only, as_json=json)
+    given = {
+        "lines": lines,
+        "reason": reason,
+        "platform_deadline": platform_deadline,
+        "cause": cause,
+        "defect": defect,
+        "description": description,
+        "photos": photos or None,
+        "appraisal": appraisal,
+        "opened": opened or None,
+        "buyer_damage": buyer_damage or None,
+        "force_majeure_damage": force_majeure_damage or None,
+        "slight_colour_difference": slight_colour_difference or None,
+        "reopens": reopens,
+        "kind": kind,
+        "gift_sku": gift_sku,
+        "quantity": quantity,
+        "cost_fen": cost_fen,
+        "discount_percent": discount_percent,
+        "waybill": waybill,
+        "courier": courier,
+        "note": note,
+    }
+    start_case(flow, order, given, fields or [], chat=chat, by=by, print_only=print_only, as_json=json)
 
 
 @app.command(epilog=examples("casework inbox --by finance.1", "casework inbox --role finance_manager --overdue"))
@@ -351,6 +435,17 @@ def staff(by: By = None, json: Json = False) -> None:
     from casework.cli.looking import show_staff
 
     show_staff(as_json=json)
+
+
+@app.command(epilog=examples("casework patrol", "casework patrol --json"))
+def patrol(by: By = None, json: Json = False) -> None:
+    """Look at every open shipment now, and open a case for each parcel that is overdue, in trouble or unconfirmed.
+
+    casework up does so by itself, as often as the policy says. While a patrol is under way, this one joins it.
+    """
+    from casework.cli.patrol import patrol_now
+
+    patrol_now(as_json=json)
 
 
 @app.command(epilog=examples("casework doctor"))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import webbrowser
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import Any, Final
@@ -15,22 +15,19 @@ import typer
 
 from casework.case import Case, CaseFigures, CaseView
 from casework.cli.errors import FAILED, Stop, bad_input
-from casework.cli.plain import plain_cancel, plain_start, plain_submit
-from casework.cli.reading import looks_rounded, read_fields, read_id, read_lines, read_time
+from casework.cli.plain import plain_cancel, plain_submit
+from casework.cli.reading import looks_rounded, read_fields, read_id, read_time
 from casework.cli.running import Desk, on_terminal, print_json, run_async, say, sentences
 from casework.client import (
     CaseFilter,
     CaseLine,
     CaseworkClient,
-    NoAnswer,
-    PreparedStart,
     UnknownCase,
     check_message,
     closed_cases,
     closed_view,
     flow_of_case,
     is_overdue,
-    prepare_start,
 )
 from casework.connection import NoServer, configured_cluster
 from casework.diagram import mermaid
@@ -40,7 +37,7 @@ from casework.server_running import read_running
 from casework.shop.errors import UnknownOrder
 from casework.shop.orders import read_order
 from casework.shop.outbox import Letter, letters
-from casework.shop.records import resolve_case
+from casework.shop.records import came_from, lines_of, resolve_case
 from casework.show import (
     clock_time,
     inbox_table,
@@ -63,61 +60,7 @@ _CLOUD: Final = (".tmprl.cloud", ".temporal.io")
 """How the addresses of Temporal Cloud end; its UI is known."""
 
 
-# --- open ---
-
-
-def start_case(
-    flow_text: str,
-    order: str,
-    given: Mapping[str, str | None],
-    settings: Sequence[str],
-    *,
-    by: str | None,
-    print_only: bool,
-    as_json: bool,
-) -> None:
-    """`casework start`."""
-    with sentences():
-        desk = Desk()
-        flow = _flow(flow_text)
-        order_id = read_id(order)
-        fields: dict[str, Any] = {"order_id": order_id, "by": desk.who(by)}
-        known = flow.start_type.model_fields
-        whole = whole_lines(desk, order_id)
-        for name, text in given.items():
-            if text is None:
-                continue
-            if name not in known:
-                raise bad_input(f"A {flow.label.en} has no field {name}.")
-            if name == "lines":
-                fields[name] = read_lines(text, whole)
-            elif name == "platform_deadline":
-                fields[name] = read_time(text, desk.zone).isoformat()
-            else:
-                fields[name] = text
-        fields |= read_fields(settings, flow.start_type, desk.zone, whole)
-        prepared = prepare_start(desk.shop, flow.name, fields)
-    if print_only:
-        print(plain_start(desk.settings.home, prepared))
-        return
-    run_async(_start(desk, prepared, as_json=as_json))
-
-
-async def _start(desk: Desk, prepared: PreparedStart, *, as_json: bool) -> None:
-    client = await desk.client()
-    case_id = await client.start_prepared(prepared)
-    if not as_json:
-        print(case_id, flush=True)  # it is open now, whatever comes
-    try:
-        view = await client.view_at_rest(case_id)  # so that the next command finds it where it waits
-    except NoAnswer:
-        if as_json:
-            print_json({"case_id": case_id})
-        raise Stop(
-            FAILED, f"{case_id} was taken in, but no worker answered: it begins as soon as casework up runs."
-        ) from None
-    if as_json:
-        print_json(view)
+# --- orders ---
 
 
 def whole_lines(desk: Desk, order_id: str) -> dict[int, int]:
@@ -195,11 +138,18 @@ def _message(
     if known is None:
         possible = ", ".join(one.trigger for one in view.waiting_for) or "nothing any more"
         raise bad_input(f"There is no trigger {trigger} in {view.flow}; possible in {view.state}: {possible}.")
-    whole = whole_lines(desk, view.order_id) if any(one.startswith("lines=") for one in settings) else {}
+    whole = _lines_of(desk, view) if any(one.startswith("lines=") for one in settings) else {}
     fields: dict[str, Any] = {"by": who}
     if note is not None:
         fields["note"] = note
     return fields | read_fields(settings, known.message, desk.zone, whole)
+
+
+def _lines_of(desk: Desk, view: CaseView) -> dict[int, int]:
+    """How many pieces of each line the case is about; of the order's other lines, what is left."""
+    with desk.shop.reading() as session:
+        asked = {line.line: line.quantity for line in lines_of(session, view.case_id)}
+    return {**whole_lines(desk, view.order_id), **asked}
 
 
 def _may_pay(view: CaseView, trigger: str) -> bool:
@@ -265,6 +215,7 @@ def show_one(case: str, *, as_json: bool) -> None:
     view = run_async(_look(desk, read_id(case)))
     with sentences(), desk.shop.reading() as session:
         posted = letters_of(view, letters(session, case_id=view.case_id))
+        opener = came_from(session, view.case_id)
     if as_json:
         tasks = [{"role": one.recipient, **_json_letter(one)} for one in posted if one.to == "staff"]
         told = [_json_letter(one) for one in posted if one.to == "buyer"]
@@ -274,7 +225,16 @@ def show_one(case: str, *, as_json: bool) -> None:
     address = typed if len(typed) < len(view.case_id) else view.case_id
     page = _page(desk, view.case_id)
     print(
-        show_case(view, language=desk.language, zone=desk.zone, now=desk.now, address=address, see=page, posted=posted)
+        show_case(
+            view,
+            language=desk.language,
+            zone=desk.zone,
+            now=desk.now,
+            address=address,
+            see=page,
+            posted=posted,
+            came_from=opener,
+        )
     )
 
 
@@ -340,7 +300,7 @@ def list_cases(
         wanted = CaseFilter(
             order_id=read_id(order) if order else None,
             opened_by=opened_by,
-            flow=_flow(flow).name if flow else None,
+            flow=flow_meant(flow).name if flow else None,
             state=state,
             outcome=outcome,
             since=read_time(since, desk.zone) if since else None,
@@ -520,7 +480,8 @@ async def _resolve(client: CaseworkClient, text: str) -> str:
         raise bad_input(_unknown(f"No case matches {text}", text)) from None
 
 
-def _flow(text: str) -> Flow[Any]:
+def flow_meant(text: str) -> Flow[Any]:
+    """The flow that a name, or an unambiguous beginning of one, means."""
     try:
         return flow_named(text)
     except ValueError as error:
@@ -532,4 +493,4 @@ def _flow_or_none(text: str) -> Flow[Any] | None:
     """The flow that a text names; digits, or a whole case id, name a case."""
     if text[:1].isdigit() or any(text.startswith(f"{name}-") for name in FLOWS):
         return None
-    return _flow(text) if text.isascii() and text[:1].isalpha() else None
+    return flow_meant(text) if text.isascii() and text[:1].isalpha() else None

@@ -22,10 +22,11 @@ from casework.cli.errors import FAILED, Stop
 from casework.cli.running import Desk, print_json, run_async
 from casework.connection import InvalidTemporalSettings, NoServer, configured_cluster, connect
 from casework.policy import PolicyError
+from casework.schedule import KnownSchedule, known_schedule
 from casework.server_running import read_running
 from casework.settings import SettingsError
 from casework.shop.database import Database
-from casework.show import table
+from casework.show import length, table
 
 _KINDS: Mapping[int, str] = {
     IndexedValueType.INDEXED_VALUE_TYPE_KEYWORD: "Keyword",
@@ -111,6 +112,7 @@ async def _server(desk: Desk) -> list[Finding]:
         findings = [_server_version(information.server_version, where)]
         findings.append(_search_attributes(await known_search_attributes(client)))
         findings.append(_worker(await _pollers(client)))
+        findings.append(_patrol(desk, await known_schedule(client)))
     except RPCError as error:
         return [Finding("server", False, f"{where}: {error.message}")]
     return findings
@@ -139,6 +141,25 @@ def _search_attributes(known: Mapping[str, str]) -> Finding:
         if known.get(name) != kind
     ]
     return Finding("search attributes", not wrong, "; ".join(wrong) or f"all {len(names.SEARCH_ATTRIBUTES)}")
+
+
+def _patrol(desk: Desk, known: KnownSchedule | None) -> Finding:
+    """Whether the Schedule of the parcel patrol is there, as the policy wants it, and not paused."""
+    what = "patrol"
+    if known is None:
+        return Finding(what, False, f"there is no Schedule {names.PATROL_ID}: casework up makes it")
+    found = f"every {length(known.every, 'en')}" if known.every else "at times of its own"
+    try:
+        wanted = desk.policy.patrol.interval
+    except PolicyError:  # named as the policy's own fault already
+        wanted = known.every
+    if wanted is not None and known.every != wanted:
+        advice = f"the policy says every {length(wanted, 'en')}: casework up brings it up to date"
+        return Finding(what, False, f"{found}, and {advice}")
+    if known.paused:
+        unpause = f"temporal schedule toggle --schedule-id {names.PATROL_ID} --unpause --reason …"
+        return Finding(what, False, f"{found}, but paused; {unpause}")
+    return Finding(what, True, f"{found}, by the Schedule {names.PATROL_ID}")
 
 
 async def known_search_attributes(client: Client) -> dict[str, str]:

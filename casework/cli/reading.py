@@ -5,10 +5,10 @@ from __future__ import annotations
 import json
 import re
 import unicodedata
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from datetime import datetime
-from typing import Annotated, Any, Final
+from typing import Annotated, Any, Final, get_args, get_origin
 from zoneinfo import ZoneInfo
 
 from pydantic import BaseModel, TypeAdapter, ValidationError
@@ -19,6 +19,8 @@ from casework.messages import COMMON_FIELDS
 _WRAPPED: Final = re.compile(r'^="?([^"]*)"?$')
 _ROUNDED: Final = re.compile(r"^[0-9]+([.,][0-9]+)?[eE][+]?[0-9]+$")
 _LINE: Final = re.compile(r"^([0-9]{1,6})(?:x([0-9]{1,7}))?$")
+_WORDS: Final[Mapping[str, bool | None]] = {"yes": True, "是": True, "no": False, "否": False, "none": None, "无": None}
+_QUANTITY: Final = "quantity"
 _SPREADSHEET_DIGITS: Final = 15
 """A spreadsheet keeps so many digits of a number and makes zeros of the rest."""
 
@@ -58,10 +60,10 @@ def read_time(text: str, zone: ZoneInfo) -> datetime:
     return when if when.tzinfo else when.replace(tzinfo=zone)
 
 
-def read_lines(text: str, whole: Mapping[int, int]) -> list[dict[str, int]]:
+def read_lines(text: str, whole: Mapping[int, int], quantity: str = _QUANTITY) -> list[dict[str, int]]:
     """Lines as `1,3x2`: line 1 whole, and two pieces of line 3.
 
-    `whole` says how many pieces a line has, for those named without a quantity.
+    `whole` says how many pieces a line has, for those named without a quantity; `quantity` is how the field names it.
     """
     lines: list[dict[str, int]] = []
     for part in re.split(r"[,，、\s]+", unicodedata.normalize("NFKC", text.replace("×", "x")).strip()):
@@ -72,7 +74,7 @@ def read_lines(text: str, whole: Mapping[int, int]) -> list[dict[str, int]]:
         if match.group(2) is None and number not in whole:
             known = ", ".join(str(one) for one in sorted(whole)) or "none"
             raise bad_input(f"lines: the order has no line {number}; its lines are {known}.")
-        lines.append({"line": number, "quantity": int(match.group(2)) if match.group(2) else whole[number]})
+        lines.append({"line": number, quantity: int(match.group(2)) if match.group(2) else whole[number]})
     return lines
 
 
@@ -82,7 +84,7 @@ def read_fields(
     """What `--set field=value …` says, each value read as its field wants it.
 
     A text stays a text where the field takes one; otherwise it is read as JSON. Times without a zone are the shop's,
-    and lines may be written as `1,3x2`.
+    lines may be written as `1,3x2`, lists with commas, and true, false and nothing as yes, no and none.
     """
     fields: dict[str, Any] = {}
     for one in given:
@@ -92,32 +94,55 @@ def read_fields(
             raise bad_input(f"--set wants field=value, not {one!r}.")
         if name in fields:
             raise bad_input(f"--set names {name} twice.")
-        fields[name] = _read_field(name, text, message, zone, whole)
+        fields[name] = read_field(name, text, message, zone, whole)
     return fields
 
 
-def _read_field(name: str, text: str, message: type[BaseModel], zone: ZoneInfo, whole: Mapping[int, int]) -> Any:
+def read_field(name: str, text: str, message: type[BaseModel], zone: ZoneInfo, whole: Mapping[int, int]) -> Any:
+    """What a text means for a field of the message: see `read_fields`. What fits nothing stays as it is; the message
+    itself then says what is wrong with it.
+    """
     field = message.model_fields.get(name)
     if field is None:
         hidden = {*COMMON_FIELDS, "from_case", *getattr(message, "ONLY_FROM_CASE", ())}
         known = [one for one in message.model_fields if one not in hidden]
         raise bad_input(f"There is no field {name} here; " + (f"there is {', '.join(known)}." if known else "none is."))
     if name == "lines" and not text.lstrip().startswith("["):
-        return read_lines(text, whole)
+        return read_lines(text, whole, _quantity_of(field.annotation))
     # the field by itself with all that is asked of it; its type is known only when this runs
     wanted = TypeAdapter[Any](Annotated[field.annotation, field])  # pyright: ignore[reportInvalidTypeForm, reportArgumentType, reportUnknownMemberType]
-    candidates: list[Any] = [text]
-    try:
-        candidates.append(json.loads(text))
-    except ValueError:
-        # if it is no time either, the field itself says what it wants
-        with suppress(Stop):
-            candidates.append(read_time(text, zone).isoformat())
+    candidates = list(_readings(text, zone, as_list=_takes_list(field.annotation)))
     for candidate in candidates:
         try:
             wanted.validate_python(candidate)
         except ValidationError:
             continue
         return candidate
-    # as JSON if it was any: the message itself then says what is wrong with it
-    return candidates[1] if len(candidates) > 1 and not isinstance(candidates[1], str) else text
+    # as the list or the JSON that it was meant to be, if it was any
+    return next((one for one in candidates if not isinstance(one, str)), text)
+
+
+def _readings(text: str, zone: ZoneInfo, *, as_list: bool) -> Iterator[Any]:
+    """All that a text may mean, the nearest first."""
+    yield text
+    with suppress(ValueError):
+        yield json.loads(text)
+    word = unicodedata.normalize("NFKC", text).strip()
+    if as_list:
+        yield [part for part in re.split(r"[,，、\s]+", word) if part]
+    elif word.lower() in _WORDS:
+        yield _WORDS[word.lower()]
+    # if it is no time either, the field itself says what it wants
+    with suppress(Stop):
+        yield read_time(text, zone).isoformat()
+
+
+def _takes_list(annotation: Any) -> bool:
+    return get_origin(annotation) is list or any(_takes_list(one) for one in get_args(annotation))
+
+
+def _quantity_of(annotation: Any) -> str:
+    """How the lines of a field name their quantity: a plain one, or what was accepted of it."""
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return next((name for name in annotation.model_fields if name != "line"), _QUANTITY)
+    return next((found for one in get_args(annotation) if (found := _quantity_of(one)) != _QUANTITY), _QUANTITY)

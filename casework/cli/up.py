@@ -21,6 +21,7 @@ from casework.connection import Cluster, NoServer, configured_cluster, connect
 from casework.converter import DATA_CONVERTER
 from casework.logs import configure_logs
 from casework.names import SEARCH_ATTRIBUTES
+from casework.schedule import keep_schedule
 from casework.server import DEFAULT_PORT, DEFAULT_UI_PORT, EmbeddedServer
 from casework.server_program import find_server_program, put_on_path
 from casework.shop.database import Database
@@ -73,6 +74,7 @@ async def _run(desk: Desk, program: Path | None, cluster: Cluster | None, port: 
         client = await connect(desk.settings.home, data_converter=DATA_CONVERTER)
         if cluster is not None:
             await _check_search_attributes(client)
+        await keep_schedule(client, desk.policy.patrol.interval)
         await stack.enter_async_context(build_worker(client, database, desk.policy))
         _welcome(server.ui if server else None)
         await _until_stopped(stop, server, client, database)

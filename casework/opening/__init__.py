@@ -14,7 +14,7 @@ from casework.authority import actor_named
 from casework.case import Start
 from casework.messages import explain, texts_of
 from casework.money import LineQuantity
-from casework.opening import bulk_order, refund_before_shipping
+from casework.opening import bulk_order, gift_approval, problem_parcel, refund_before_shipping, return_after_shipping
 from casework.opening.resolved import Resolved
 from casework.policy import Policy
 from casework.privacy import personal_text
@@ -27,6 +27,9 @@ from state_machines.table import Flow
 
 RESOLVERS: Mapping[str, Callable[[Session, Any], Resolved]] = {
     "refund-before-shipping": refund_before_shipping.resolve,
+    "gift-approval": gift_approval.resolve,
+    "return-after-shipping": return_after_shipping.resolve,
+    "problem-parcel": problem_parcel.resolve,
     "bulk-order": bulk_order.resolve,
 }
 """By flow, what the shop makes of its start; may raise `BadRequest`. Nothing is changed."""

@@ -1,1 +1,1 @@
-"""The shop's rules as pure code, one function a rule, each with its source."""
+"""The shop's rules: pure functions, one a rule, each with the source that it comes from."""

@@ -115,14 +115,20 @@ def due(
 
 
 def reckon(
-    session: Session, order: OrderRow, asked: Sequence[LineQuantity], *, case_id: str | None = None
+    session: Session,
+    order: OrderRow,
+    asked: Sequence[LineQuantity],
+    *,
+    case_id: str | None = None,
+    with_postage: bool | None = None,
 ) -> Reckoning:
     """What is due for these lines now, with the postage under line 0 where it goes with them.
 
     Nothing is due of an order that is unpaid, or closed by the platform. No account is
     overdrawn: neither a line's, nor the postage's, nor the order's. Pieces that were refunded since the case claimed
     the line, by whomever, count as the ones it asks for. Postage goes with the last pieces of the order that are left,
-    unless a line had left when the case claimed it (or has now, where nothing is claimed).
+    unless a line had left when the case claimed it (or has now, where nothing is claimed); `with_postage` says instead
+    whether it goes with them.
 
     A sum that the platform paid without naming a line counts against the order as a whole if it came before the case
     claimed its lines. One that came since then counts in full against what this case pays: it is most likely the same
@@ -153,10 +159,11 @@ def reckon(
         )
         found.append(LedgerLine(line.number, taken, max(0, amount)))
     postage = paid[POSTAGE] - done.fen.get(POSTAGE, 0)
-    if found and not remaining and not had_left and postage > 0:
+    goes_with_them = not had_left if with_postage is None else with_postage
+    if found and not remaining and goes_with_them and postage > 0:
         found.append(LedgerLine(POSTAGE, 1, postage))
     loose_since = max(0, done.loose_fen - min((claim.loose_before_fen for claim in claims.values()), default=0))
-    return _share_out(found, left_fen=order.paid_fen - done.total_fen, loose_fen=loose_since if claims else 0)
+    return share_out(found, left_fen=order.paid_fen - done.total_fen, loose_fen=loose_since if claims else 0)
 
 
 def claims_of(session: Session, order_id: str, case_id: str | None) -> dict[int, ClaimRow]:
@@ -165,7 +172,7 @@ def claims_of(session: Session, order_id: str, case_id: str | None) -> dict[int,
     return {row.line: row for row in rows}
 
 
-def _share_out(found: Sequence[LedgerLine], *, left_fen: int, loose_fen: int) -> Reckoning:
+def share_out(found: Sequence[LedgerLine], *, left_fen: int, loose_fen: int) -> Reckoning:
     """Pay the entries in their order from what may still be paid; what is short, the loose sum has paid for."""
     full = sum(entry.amount_fen for entry in found)
     covered = min(full, loose_fen)

@@ -12,6 +12,9 @@ from casework.shop.amounts import accounts, line_rows
 from casework.shop.orders import lock_order
 from casework.shop.tables import ClaimRow
 
+CLAIMING = frozenset({"refund-before-shipping", "return-after-shipping"})
+"""The flows whose cases claim their lines (flows.md, "Claims")."""
+
 
 def claim_lines(session: Session, case_id: str, order_id: str, lines: Sequence[LineQuantity]) -> str | None:
     """Claim whole lines for a case: all of them, or none and the id of the case that has one of them.
@@ -48,6 +51,20 @@ def claim_lines(session: Session, case_id: str, order_id: str, lines: Sequence[L
             )
     session.flush()
     return None
+
+
+def claimed_by_another(session: Session, order_id: str, lines: Sequence[LineQuantity], *, case_id: str) -> str | None:
+    """The open case that has one of the lines, if it is another one than this."""
+    query = (
+        select(ClaimRow.case_id)
+        .where(
+            ClaimRow.order_id == order_id,
+            ClaimRow.line.in_({one.line for one in lines}),
+            ClaimRow.case_id != case_id,
+        )
+        .order_by(ClaimRow.line)
+    )
+    return session.scalars(query).first()
 
 
 def claimed_lines(session: Session, case_id: str) -> list[tuple[str, int]]:

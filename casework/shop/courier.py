@@ -1,89 +1,171 @@
-"""The embedded courier: stops parcels, and says where one is by the newest scan that is shown."""
+"""The embedded courier: answers from imported scans, stops parcels, sends them on and takes claims."""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 from typing import Literal
 
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
+from casework.courier import CourierSilent, OnBehalf, ParcelRequest, Scan
 from casework.money import LineQuantity
-from casework.shop.faults import fault_of, forget_fault
+from casework.rules.parcels import HANDED_OVER, STATES, ParcelState
+from casework.shop import records
+from casework.shop.database import Database
+from casework.shop.faults import fault_of, faults_of, forget_fault
 from casework.shop.orders import lock_order
-from casework.shop.tables import ClaimRow, InterceptRow, LineRow, ScanRow, ShipmentLineRow, ShipmentRow
+from casework.shop.tables import (
+    ClaimRow,
+    CourierClaimRow,
+    CourierRequestRow,
+    InterceptRow,
+    LineRow,
+    ParcelRow,
+    ScanRow,
+    ShipmentLineRow,
+    ShipmentRow,
+)
 
-ParcelState = Literal[
-    "moving",
-    "picked_up",
-    "problem",
-    "signed",
-    "left_with_agent",
-    "returned",
-    "delivering",
-    "returning",
-    "forwarded",
-    "customs",
-    "customs_exception",
-    "refused",
-    "voided",
-    "ready_for_pickup",
-    "redirected",
+__all__ = [
+    "STATES",
+    "EmbeddedCourier",
+    "ParcelState",
+    "Scan",
+    "cases_stopping",
+    "intercept",
+    "out_without_parcel",
+    "parcel_state",
+    "parcels_of",
+    "shown_scans",
+    "stop_late_parcel",
 ]
 
-STATES: dict[str, ParcelState] = {
-    "0": "moving",
-    "1": "picked_up",
-    "2": "problem",
-    "3": "signed",
-    "4": "returned",
-    "5": "delivering",
-    "6": "returning",
-    "7": "forwarded",
-    "8": "customs",
-    "10": "customs",
-    "11": "customs",
-    "12": "customs",
-    "13": "customs_exception",
-    "14": "refused",
-    "201": "problem",
-    "202": "problem",
-    "203": "problem",
-    "204": "problem",
-    "205": "problem",
-    "206": "problem",
-    "207": "problem",
-    "208": "problem",
-    "209": "problem",
-    "301": "signed",
-    "302": "signed",
-    # an agent, a locker or a station has it: no proof that the buyer does
-    "303": "left_with_agent",
-    "304": "left_with_agent",
-    "401": "voided",
-    "501": "ready_for_pickup",
-    "1001": "moving",
-    "1002": "moving",
-    "1003": "redirected",
-}
-"""Kuaidi100's codes (data.md). There is none for lost; one that is not known here is taken as moving."""
 
+class EmbeddedCourier:
+    """Every courier of the embedded shop (`casework.courier.Courier`), each request in a transaction of its own."""
 
-@dataclass(frozen=True, slots=True)
-class Scan:
-    """One scan: when, the courier's own code, and what it said."""
+    def __init__(self, database: Database) -> None:
+        """`database` is the shop's, which holds the imported scans."""
+        self._database = database
 
-    at: datetime
-    code: str
-    status: str
-    text: str
+    def ask(self, courier: str, waybill: str, *, at: datetime) -> list[Scan]:  # noqa: ARG002 - the port's signature
+        """What was imported of the parcel until `at`, newest first.
 
-    @property
-    def state(self) -> ParcelState:
-        """What the code means; an unknown one is taken as moving."""
-        return STATES.get(self.code, "moving")
+        Raises:
+            CourierSilent: nothing was imported, or a fault is set for the waybill (`answer`).
+
+        """
+        with self._database.writing() as session:
+            how = fault_of(session, "answer", waybill)
+            if how == "once":
+                forget_fault(session, "answer", waybill)
+            known = session.get(ParcelRow, waybill) is not None
+            scans = shown_scans(session, waybill, at) if known else []
+        if how is not None or not known:
+            raise CourierSilent(waybill)
+        return scans
+
+    def ask_each(self, couriers: Mapping[str, str], *, at: datetime) -> dict[str, list[Scan]]:
+        """What was imported of each parcel until `at`, newest first; without those of which nothing was imported."""
+        with self._database.writing() as session:
+            faulty = faults_of(session, "answer", couriers)
+            for waybill, how in faulty.items():
+                if how == "once":
+                    forget_fault(session, "answer", waybill)
+            known = select(ParcelRow.waybill).where(ParcelRow.waybill.in_(couriers))
+            answers: dict[str, list[Scan]] = {one: [] for one in session.scalars(known) if one not in faulty}
+            scans = (
+                select(ScanRow.waybill, ScanRow.at, ScanRow.code, ScanRow.status, ScanRow.text)
+                .where(ScanRow.waybill.in_(answers), ScanRow.at <= at)
+                .order_by(ScanRow.waybill, ScanRow.at.desc(), ScanRow.id)
+            )
+            for waybill, scanned_at, code, status, text in session.execute(scans):
+                answers[waybill].append(Scan(scanned_at, code, status, text))
+        return answers
+
+    def intercept(self, key: str, of: OnBehalf, lines: Sequence[LineQuantity], *, at: datetime) -> bool:
+        """Stop the parcels of these lines and bring them back; False if that cannot be done.
+
+        Raises:
+            CaseOver: the case has ended.
+
+        """
+        with self._database.writing() as session:
+            keep = records.require_open(session, of.case_id, of.run_id, of.moment)
+            stopped = intercept(session, key=key, case_id=of.case_id, order_id=of.order_id, lines=lines, at=at)
+            if not keep:
+                session.rollback()
+        return stopped
+
+    def forward(self, request: ParcelRequest) -> bool:
+        """Hand the parcel over to another courier, unless it was handed over to somebody already.
+
+        Raises:
+            CaseOver: the case has ended.
+
+        """
+        return self._requested(request, "forward")
+
+    def redeliver(self, request: ParcelRequest) -> bool:
+        """Deliver once more, unless it was handed over to somebody already.
+
+        Raises:
+            CaseOver: the case has ended.
+
+        """
+        return self._requested(request, "redeliver")
+
+    def claim(self, request: ParcelRequest, *, amount_fen: int) -> None:
+        """Take the claim, in fen; a later one of the same case and waybill takes its place.
+
+        Raises:
+            CaseOver: the case has ended.
+
+        """
+        of = request.of
+        with self._database.writing() as session:
+            keep = records.require_open(session, of.case_id, of.run_id, of.moment)
+            session.merge(
+                CourierClaimRow(
+                    case_id=of.case_id,
+                    run_id=of.run_id,
+                    waybill=request.waybill,
+                    order_id=of.order_id,
+                    courier=request.courier,
+                    amount_fen=amount_fen,
+                    at=request.at,
+                )
+            )
+            session.flush()
+            if not keep:
+                session.rollback()
+
+    def _requested(self, request: ParcelRequest, what: Literal["forward", "redeliver"]) -> bool:
+        of = request.of
+        with self._database.writing() as session:
+            keep = records.require_open(session, of.case_id, of.run_id, of.moment)
+            known = session.get(CourierRequestRow, request.key)
+            if known is not None:
+                return known.agreed
+            agreed = parcel_state(session, request.waybill, request.at) not in HANDED_OVER
+            session.add(
+                CourierRequestRow(
+                    key=request.key,
+                    case_id=of.case_id,
+                    courier=request.courier,
+                    waybill=request.waybill,
+                    what=what,
+                    address_id=request.address_id,
+                    agreed=agreed,
+                    at=request.at,
+                )
+            )
+            session.flush()
+            if not keep:
+                session.rollback()
+        return agreed
 
 
 def shown_scans(session: Session, waybill: str, at: datetime) -> list[Scan]:
@@ -186,7 +268,7 @@ def parcels_of(
 
 
 def _can_stop(session: Session, order_id: str, case_id: str, waybills: Sequence[str], at: datetime) -> bool:
-    stopped = all(parcel_state(session, waybill, at) not in {"signed", "left_with_agent"} for waybill in waybills)
+    stopped = all(parcel_state(session, waybill, at) not in HANDED_OVER for waybill in waybills)
     for subject in (order_id, case_id, *waybills):
         how = fault_of(session, "intercept", subject)
         if how is not None:

@@ -2,21 +2,91 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
+from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from casework.dues import Due, RebateDue, RefundDue
+from casework.dues import Due, PostageDue, RebateDue, ReturnDue
 from casework.rules.bulk import spread
-from casework.shop.amounts import LedgerLine, Reckoning, accounts, line_rows, paid_shares, pieces_left, reckon
-from casework.shop.tables import OrderRow
+from casework.rules.postage import outbound_goes_back
+from casework.shop.amounts import (
+    POSTAGE,
+    RETURN_POSTAGE,
+    LedgerLine,
+    Reckoning,
+    accounts,
+    line_rows,
+    paid_shares,
+    pieces_left,
+    reckon,
+    share_out,
+)
+from casework.shop.tables import GiftPromiseRow, OrderRow, ReturnRow
 
 
 def reckon_due(session: Session, order: OrderRow, due: Due, *, case_id: str | None) -> Reckoning:
     """What is due now, by line; no account is overdrawn by it."""
     match due:
-        case RefundDue():
-            return reckon(session, order, due.lines, case_id=case_id)
+        case ReturnDue():
+            return _reckon_return(session, order, due, case_id)
+        case PostageDue():
+            return _postage(session, order, due, case_id)
         case RebateDue():
             return _rebate(session, order, due)
+        case _:
+            return reckon(session, order, due.lines, case_id=case_id)
+
+
+def _postage(session: Session, order: OrderRow, due: PostageDue, case_id: str | None) -> Reckoning:
+    """What is left of the postage that was paid, and no more than was promised.
+
+    A sum that the platform has paid since the promise, without naming a line, counts in full against it: money that was
+    not paid can still be paid, while money paid twice is gone.
+    """
+    if order.state in {"unpaid", "closed"}:
+        return Reckoning([], [])
+    done = accounts(session, order.id)
+    left = min(due.at_most_fen, min(order.postage_fen, order.paid_fen) - done.fen.get(POSTAGE, 0))
+    promise = session.get(GiftPromiseRow, (order.id, "free_shipping"))
+    before = promise.loose_before_fen if promise is not None and promise.case_id == case_id else done.loose_fen
+    return share_out(
+        [LedgerLine(POSTAGE, 1, left)] if left > 0 else [],
+        left_fen=order.paid_fen - done.total_fen,
+        loose_fen=max(0, done.loose_fen - before),
+    )
+
+
+def _reckon_return(session: Session, order: OrderRow, due: ReturnDue, case_id: str | None) -> Reckoning:
+    """The goods, less a missing gift; the postage of the way out where that goes back; and that of the way back."""
+    goes_back = outbound_goes_back(fault=due.fault, whole_order=not _went_back_without_fault(session, order, case_id))
+    found = reckon(session, order, due.lines, case_id=case_id, with_postage=goes_back)
+    owed = _less_gift(found.owed, due.gift_deduction_fen)
+    if due.return_postage_fen:
+        owed.append(LedgerLine(RETURN_POSTAGE, 1, due.return_postage_fen))
+    return Reckoning(owed, found.from_loose)
+
+
+def _went_back_without_fault(session: Session, order: OrderRow, case_id: str | None) -> bool:
+    """Whether a part of the order has gone back before and was no fault: then the whole does not go back for one."""
+    query = select(ReturnRow.case_id).where(
+        ReturnRow.order_id == order.id,
+        ReturnRow.case_id != (case_id or ""),
+        ReturnRow.settled_at.is_not(None),
+        ReturnRow.fault.is_(False),
+    )
+    return session.scalar(query.limit(1)) is not None
+
+
+def _less_gift(entries: Sequence[LedgerLine], deduction_fen: int) -> list[LedgerLine]:
+    """What is owed less the value of a missing gift: off the last of it first, and of nothing more than there is."""
+    left: list[LedgerLine] = []
+    for entry in reversed(entries):
+        taken = min(entry.amount_fen, deduction_fen)
+        deduction_fen -= taken
+        if entry.amount_fen - taken or entry.line != POSTAGE:
+            left.append(LedgerLine(entry.line, entry.quantity, entry.amount_fen - taken))
+    return left[::-1]
 
 
 def _rebate(session: Session, order: OrderRow, due: RebateDue) -> Reckoning:

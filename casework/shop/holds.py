@@ -13,7 +13,7 @@ from casework.money import LineQuantity
 from casework.shop.amounts import line_rows
 from casework.shop.flags import drop_wish, wish_flag
 from casework.shop.orders import lock_order, lock_orders
-from casework.shop.tables import CaseRow, ClaimRow, FlagWishRow, HoldRow, InterceptRow
+from casework.shop.tables import CaseRow, ClaimRow, FlagWishRow, GiftPromiseRow, HoldRow, InterceptRow
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,8 +80,8 @@ def cases_holding(session: Session, order_id: str, line: int | None = None) -> l
 
 
 def release_case(session: Session, case_id: str, *, flag_kept: str | None, at: datetime) -> None:
-    """Let everything go that a case has: holds, claims, requests to the courier, and its flag wish, or leave a lasting
-    flag in its place.
+    """Let everything go that a case has: holds, claims, requests to the courier, what it promised from the budget for
+    gifts and did not grant, and its flag wish, or leave a lasting flag in its place.
 
     A flag that was left before stays: releasing again changes nothing.
     """
@@ -91,6 +91,7 @@ def release_case(session: Session, case_id: str, *, flag_kept: str | None, at: d
         select(ClaimRow.order_id).where(ClaimRow.case_id == case_id),
         select(FlagWishRow.order_id).where(FlagWishRow.case_id == case_id),
         select(InterceptRow.order_id).where(InterceptRow.case_id == case_id),
+        select(GiftPromiseRow.order_id).where(GiftPromiseRow.case_id == case_id),
     ):
         orders.update(session.scalars(column))
     if flag_kept is not None:
@@ -99,5 +100,8 @@ def release_case(session: Session, case_id: str, *, flag_kept: str | None, at: d
     session.execute(delete(HoldRow).where(HoldRow.case_id == case_id))
     session.execute(delete(ClaimRow).where(ClaimRow.case_id == case_id))
     session.execute(delete(InterceptRow).where(InterceptRow.case_id == case_id))
+    session.execute(
+        delete(GiftPromiseRow).where(GiftPromiseRow.case_id == case_id, GiftPromiseRow.granted_at.is_(None))
+    )
     for order_id in sorted(orders):
         drop_wish(session, case_id, order_id, lasting=flag_kept, at=at)

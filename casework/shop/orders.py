@@ -209,6 +209,29 @@ def resolve_lines(session: Session, order_id: str, asked: Sequence[LineQuantity]
     return _checked(order, asked)
 
 
+def resolve_shipped_lines(session: Session, order_id: str, asked: Sequence[LineQuantity] | None) -> list[LineQuantity]:
+    """The lines of a return after shipping, ascending: those asked for, checked, or all that have left.
+
+    By default what is left of all lines that have left, or of all lines where none has; where nothing is left of any,
+    all of them: the case then finds that nothing was shipped, or that there is nothing to refund.
+
+    Raises:
+        UnknownOrder: the shop has no such order.
+        BadRequest: the lines are unknown, named twice, more than is left, or both shipped and unshipped.
+
+    """
+    order = read_order(session, order_id)
+    if not order.lines_known or not order.lines:
+        raise BadRequest("order_id", f"the lines of order {order_id} are not all known: import its line list first")
+    if asked is not None:
+        return _checked(order, asked)
+    left = [line for line in order.lines if line.left]
+    chosen = [line for line in left if line.place != "unshipped"] or left
+    if not chosen:
+        return [LineQuantity(line=line.number, quantity=line.quantity) for line in order.lines]
+    return [LineQuantity(line=line.number, quantity=line.left) for line in chosen]
+
+
 def _checked(order: Order, asked: Sequence[LineQuantity]) -> list[LineQuantity]:
     known = {line.number: line for line in order.lines}
     seen: set[int] = set()

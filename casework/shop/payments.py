@@ -17,7 +17,7 @@ from typing import Literal
 from sqlalchemy import func, or_, select
 from sqlalchemy.orm import Session
 
-from casework.dues import Due, RebateDue, RefundDue
+from casework.dues import Due, RefundDue
 from casework.money import LineQuantity, format_yuan, part_of_line
 from casework.shop.amounts import (
     POSTAGE,
@@ -121,7 +121,7 @@ def pay(
     if known is not None:
         return PayResult("already_paid", known.reference, known.amount_fen, total)
     if total == 0:
-        return PayResult("already_paid", None, _sent(session, order, what, owed, case_id), 0)
+        return PayResult("already_paid", None, _sent_for(session, order, what, owed, case_id), 0)
     if _goods_are_out(session, order_id, what):
         return PayResult("left", None, 0, total)
     if total != amount_fen:
@@ -299,17 +299,18 @@ def _goods_are_out(session: Session, order_id: str, what: Due) -> bool:
     return any(row.place == "shipped" for row in line_rows(session, order_id) if row.number in numbers)
 
 
-def _sent(session: Session, order: OrderRow, what: Due, owed: Reckoning, case_id: str) -> int:
-    """What the buyer has of it already, in fen."""
-    match what:
-        case RefundDue():
-            return _sent_for(session, order, what.lines, owed, case_id)
-        case RebateDue():
-            of_case = select(func.coalesce(func.sum(LedgerRow.amount_fen), 0)).where(LedgerRow.case_id == case_id)
-            return int(session.scalar(of_case) or 0)
+def _sent_for(session: Session, order: OrderRow, what: Due, owed: Reckoning, case_id: str) -> int:
+    """What the buyer has for it by now, by whomever, in fen."""
+    sent = sum(entry.amount_fen for entry in owed.from_loose)
+    if what.kind == "postage":
+        return min(what.at_most_fen, sent + accounts(session, order.id).fen.get(POSTAGE, 0))
+    if what.kind == "rebate":
+        of_case = select(func.coalesce(func.sum(LedgerRow.amount_fen), 0)).where(LedgerRow.case_id == case_id)
+        return int(session.scalar(of_case) or 0)
+    return sent + _sent_for_lines(session, order, what.lines, case_id)
 
 
-def _sent_for(session: Session, order: OrderRow, lines: Sequence[LineQuantity], owed: Reckoning, case_id: str) -> int:
+def _sent_for_lines(session: Session, order: OrderRow, lines: Sequence[LineQuantity], case_id: str) -> int:
     """What the buyer has for these lines since the case claimed them, by whomever, in fen.
 
     The postage is in it where it went with them: nothing of the order is left, and no other case has a part of it.
@@ -319,7 +320,7 @@ def _sent_for(session: Session, order: OrderRow, lines: Sequence[LineQuantity], 
     shares = paid_shares(order, rows, done)
     claims = claims_of(session, order.id, case_id)
     asked = {one.line for one in lines}
-    sent = sum(entry.amount_fen for entry in owed.from_loose)
+    sent = 0
     for row in rows:
         if row.number in asked:
             before = claims[row.number].refunded_before if row.number in claims else 0

@@ -7,12 +7,12 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, cast
 
-from sqlalchemy import or_, select
-from sqlalchemy.orm import Session
+from sqlalchemy import ColumnElement, or_, select
+from sqlalchemy.orm import InstrumentedAttribute, Session
 
 from casework.money import LineQuantity
 from casework.shop.errors import CaseOver
-from casework.shop.tables import CaseRow, ShipmentRow
+from casework.shop.tables import CaseRow, FollowedParcelRow, ReturnRow, ShipmentRow
 
 MIN_DIGITS = 4
 """An end of an id names a case if it has at least so many digits (contract.md)."""
@@ -235,6 +235,19 @@ def involved_in(session: Session, case_id: str) -> list[str]:
     return list(dict.fromkeys(found))
 
 
+def lines_of(session: Session, case_id: str) -> list[LineQuantity]:
+    """The lines that the last run of a case is about, as it was opened."""
+    query = select(CaseRow).where(CaseRow.case_id == case_id).order_by(CaseRow.opened_at.desc()).limit(1)
+    row = session.scalar(query)
+    return [] if row is None else [LineQuantity.model_validate(line) for line in row.lines]
+
+
+def came_from(session: Session, case_id: str) -> str | None:
+    """The case that opened the last run of this one, if one did."""
+    query = select(CaseRow.from_case).where(CaseRow.case_id == case_id).order_by(CaseRow.opened_at.desc()).limit(1)
+    return session.scalar(query)
+
+
 def resolve_case(session: Session, text: str) -> list[str]:
     """The cases that a person means by a case id, an order id, a waybill, or any end of one with at least four digits.
 
@@ -248,13 +261,22 @@ def resolve_case(session: Session, text: str) -> list[str]:
 
 
 def _cases_where(session: Session, text: str, *, whole: bool) -> list[str]:
-    fits = [
-        column == text if whole else column.endswith(text, autoescape=True)
-        for column in (CaseRow.case_id, CaseRow.order_id)
-    ]
-    waybill = ShipmentRow.waybill == text if whole else ShipmentRow.waybill.endswith(text, autoescape=True)
-    fits.append(CaseRow.order_id.in_(select(ShipmentRow.order_id).where(waybill)))
-    return sorted(set(session.scalars(select(CaseRow.case_id).where(or_(*fits)))))
+    """The cases of an id or of a parcel that one follows; else those that a parcel comes back to, or its order's."""
+
+    def fits(column: InstrumentedAttribute[str] | InstrumentedAttribute[str | None]) -> ColumnElement[bool]:
+        return column == text if whole else column.endswith(text, autoescape=True)
+
+    followed = select(FollowedParcelRow.case_id).where(fits(FollowedParcelRow.waybill))
+    named = [fits(CaseRow.case_id), fits(CaseRow.order_id), CaseRow.case_id.in_(followed)]
+    if whole:
+        named.append(CaseRow.case_id == f"problem-parcel-{text}")
+    shipped = select(ShipmentRow.order_id).where(fits(ShipmentRow.waybill))
+    coming_back = select(ReturnRow.case_id).where(fits(ReturnRow.waybill))
+    for meant in (or_(*named), or_(CaseRow.order_id.in_(shipped), CaseRow.case_id.in_(coming_back))):
+        found = sorted(set(session.scalars(select(CaseRow.case_id).where(meant))))
+        if found:
+            return found
+    return []
 
 
 def _speakers(view: Mapping[str, Any] | None) -> list[str]:

@@ -17,7 +17,8 @@ from casework.shop.flags import append_memo, wish_flag
 from casework.shop.holds import release_case
 from casework.shop.orders import lock_order
 from casework.shop.platform import attribute_to_lines
-from casework.shop.tables import ClaimRow, OrderRow, ShipmentLineRow, StepRow, StockMovementRow
+from casework.shop.steps import first_time
+from casework.shop.tables import ClaimRow, OrderRow, ShipmentLineRow, StockMovementRow
 
 WAREHOUSE = "warehouse"
 
@@ -54,7 +55,7 @@ def settle_refund(
 
     """
     order = lock_order(session, order_id)
-    if not _first_time(session, key, at):
+    if not first_time(session, key, at):
         return
     # what is refunded has no pieces left, and so does not ship: the ledger is the list that lines are struck from
     attribute_to_lines(session, order, lines, case_id=case_id, at=at)
@@ -85,7 +86,7 @@ def restore_order(
 
     """
     lock_order(session, order_id)
-    if not _first_time(session, key, at):
+    if not first_time(session, key, at):
         return
     outbox.cancel_tasks(session, case_id, WAREHOUSE, at=at)
     own = {one.line for one in lines}
@@ -137,7 +138,7 @@ def mark_goods_back(
         parcels = [parcel for parcel in parcels if _same_waybill(parcel.waybill, waybill)]
         if not parcels:
             return _how_far_back(session, order_id, own, refused="waybill: it is no parcel of these lines")
-    if _first_time(session, key, at):
+    if first_time(session, key, at):
         inside: set[int] = set(own) if waybill is None else set()
         for parcel in parcels:
             if parcel.back_at is None:
@@ -177,14 +178,6 @@ def _how_far_back(session: Session, order_id: str, own: set[int], *, refused: st
 def _same_waybill(known: str, given: str) -> bool:
     """Whether a person means this parcel: spaces and capitals say nothing."""
     return known.upper() == "".join(given.split()).upper()
-
-
-def _first_time(session: Session, key: str, at: datetime) -> bool:
-    if session.get(StepRow, key) is not None:
-        return False
-    session.add(StepRow(key=key, at=at))
-    session.flush()
-    return True
 
 
 def _lines_in(session: Session, shipment_id: int) -> set[int]:

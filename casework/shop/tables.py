@@ -115,6 +115,8 @@ class OrderRow(Base):
     changed_address: Mapped[str] = mapped_column(Text, default="")
     phone: Mapped[str] = mapped_column(Text, default="")
     mobile: Mapped[str] = mapped_column(Text, default="")
+    receipt_until: Mapped[datetime | None]
+    """When the platform takes the goods as received (自动确认收货), once a case has had that put off."""
 
 
 class LineRow(Base):
@@ -448,6 +450,159 @@ class SettingRow(Base):
 
     name: Mapped[str] = mapped_column(String(64), primary_key=True)
     value: Mapped[str] = mapped_column(Text)
+
+
+class ReturnRow(Base):
+    """A return: when it was first asked for, how the buyer sent the goods back, and what was deducted of its refund."""
+
+    __tablename__ = "returns"
+
+    case_id: Mapped[str] = mapped_column(CASE_ID, primary_key=True)
+    run_id: Mapped[str] = mapped_column(String(100), primary_key=True)
+    order_id: Mapped[str] = mapped_column(ORDER_ID, ForeignKey("orders.id"), index=True)
+    requested_at: Mapped[datetime]
+    """When the buyer first asked: of one that reopens another, the other's."""
+    fault: Mapped[bool]
+    """Whether it goes on as a return for a fault."""
+    courier: Mapped[str | None] = mapped_column(String(64))
+    waybill: Mapped[str | None] = mapped_column(String(64), index=True)
+    """The buyer's parcel, which is no shipment of the order."""
+    gift_deducted_fen: Mapped[int] = mapped_column(default=0)
+    settled_at: Mapped[datetime | None]
+
+
+class ReturnedLineRow(Base):
+    """What of a line has come in with a return, and what of it the inspection took (None: nobody has looked)."""
+
+    __tablename__ = "returned_lines"
+
+    case_id: Mapped[str] = mapped_column(CASE_ID, primary_key=True)
+    run_id: Mapped[str] = mapped_column(String(100), primary_key=True)
+    line: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    order_id: Mapped[str] = mapped_column(ORDER_ID, ForeignKey("orders.id"), index=True)
+    received: Mapped[int]
+    accepted: Mapped[int | None]
+    at: Mapped[datetime]
+
+
+class GiftPromiseRow(Base):
+    """A gift, or free shipping, that the shop has promised for an order: its cost is kept from the month's budget.
+
+    One of a kind for an order. It goes with its case's end, unless it was granted by then.
+    """
+
+    __tablename__ = "gift_promises"
+
+    order_id: Mapped[str] = mapped_column(ORDER_ID, ForeignKey("orders.id"), primary_key=True)
+    kind: Mapped[str] = mapped_column(String(20), primary_key=True)
+    """`gift` or `free_shipping`."""
+    case_id: Mapped[str] = mapped_column(CASE_ID, index=True)
+    key: Mapped[str] = mapped_column(KEY)
+    """The step that made it: the same one again finds it made."""
+    sku: Mapped[str | None] = mapped_column(String(64))
+    quantity: Mapped[int]
+    cost_fen: Mapped[int]
+    value_fen: Mapped[int]
+    """What the buyer gets by it: the catalogue's value of all pieces, or the postage."""
+    month: Mapped[str] = mapped_column(String(7), index=True)
+    """The calendar month of the shop whose budget it is kept from, as `2026-11`."""
+    loose_before_fen: Mapped[int]
+    """What of the platform's sums no line was known for when it was promised; see `ClaimRow`."""
+    promised_at: Mapped[datetime]
+    granted_at: Mapped[datetime | None]
+
+
+class GiftMonthRow(Base):
+    """A month's budget for gifts: whoever promises one locks it, so that two never promise the last of it."""
+
+    __tablename__ = "gift_months"
+
+    month: Mapped[str] = mapped_column(String(7), primary_key=True)
+
+
+class FollowedParcelRow(Base):
+    """A waybill that a problem parcel case follows, or followed before its parcel went on under another."""
+
+    __tablename__ = "followed_parcels"
+
+    case_id: Mapped[str] = mapped_column(CASE_ID, primary_key=True)
+    run_id: Mapped[str] = mapped_column(String(100), primary_key=True)
+    waybill: Mapped[str] = mapped_column(String(64), primary_key=True, index=True)
+    order_id: Mapped[str] = mapped_column(ORDER_ID, ForeignKey("orders.id"), index=True)
+    courier: Mapped[str] = mapped_column(String(64))
+    how: Mapped[str] = mapped_column(String(10))
+    """`opened` (the case is about it), `way_back` (so too, and the buyer sent it to us: it is no shipment of ours),
+    `forwarded` (the same goods under another waybill) or `reshipped`."""
+    since: Mapped[datetime | None]
+    """When the parcel left under this waybill, as far as the shop knows."""
+
+
+class ParcelStatusRow(Base):
+    """What the courier last said of a waybill, and when it was last asked: by whichever case, or by the patrol."""
+
+    __tablename__ = "parcel_statuses"
+
+    waybill: Mapped[str] = mapped_column(String(64), primary_key=True)
+    asked_at: Mapped[datetime]
+    answered_at: Mapped[datetime | None]
+    """When the courier last answered; None: it never has."""
+    code: Mapped[str | None] = mapped_column(String(10))
+    """The newest scan's code as the courier wrote it, also one that is not known here."""
+    scan_at: Mapped[datetime | None]
+    forwarded_courier: Mapped[str | None] = mapped_column(String(64))
+    forwarded_waybill: Mapped[str | None] = mapped_column(String(64))
+
+
+class CourierRequestRow(Base):
+    """What a courier was asked to do with a parcel, and whether it will."""
+
+    __tablename__ = "courier_requests"
+
+    key: Mapped[str] = mapped_column(KEY, primary_key=True)
+    case_id: Mapped[str] = mapped_column(CASE_ID, index=True)
+    courier: Mapped[str] = mapped_column(String(64))
+    waybill: Mapped[str] = mapped_column(String(64), index=True)
+    what: Mapped[str] = mapped_column(String(20))
+    """`forward` or `redeliver`."""
+    address_id: Mapped[str | None] = mapped_column(String(200))
+    agreed: Mapped[bool]
+    at: Mapped[datetime]
+
+
+class CourierClaimRow(Base):
+    """What the shop claims from a courier for a parcel, in fen; one a case and waybill, the newest word counts."""
+
+    __tablename__ = "courier_claims"
+
+    case_id: Mapped[str] = mapped_column(CASE_ID, primary_key=True)
+    run_id: Mapped[str] = mapped_column(String(100), primary_key=True)
+    waybill: Mapped[str] = mapped_column(String(64), primary_key=True)
+    order_id: Mapped[str] = mapped_column(ORDER_ID, ForeignKey("orders.id"), index=True)
+    courier: Mapped[str] = mapped_column(String(64))
+    amount_fen: Mapped[int]
+    at: Mapped[datetime]
+
+
+class ReshipmentRow(Base):
+    """Goods that a case has the warehouse send again: reserved in stock until they leave or are called off."""
+
+    __tablename__ = "reshipments"
+
+    key: Mapped[str] = mapped_column(KEY, primary_key=True)
+    case_id: Mapped[str] = mapped_column(CASE_ID, index=True)
+    order_id: Mapped[str] = mapped_column(ORDER_ID, ForeignKey("orders.id"), index=True)
+    lines: Mapped[list[Any]]
+    state: Mapped[str] = mapped_column(String(10))
+    """`asked`, `left` or `called_off`."""
+    at: Mapped[datetime]
+
+
+class OutOfStockRow(Base):
+    """Goods of which the warehouse said that none are left; goods that come into stock later take that back."""
+
+    __tablename__ = "out_of_stock"
+
+    sku: Mapped[str] = mapped_column(String(200), primary_key=True)
 
 
 class ReviewRow(Base):

@@ -11,7 +11,7 @@ from typing import Literal
 from pydantic import BaseModel, Field
 
 from casework.money import format_yuan
-from casework.templates import bulk_order, refund_before_shipping
+from casework.templates import bulk_order, gift_approval, problem_parcel, refund_before_shipping, return_after_shipping
 from state_machines.roles import Label, Role
 
 _SHARED: dict[str, Label] = {
@@ -34,7 +34,13 @@ _SHARED: dict[str, Label] = {
 }
 """What every flow says to the staff."""
 
-_FLOWS = {"refund-before-shipping": refund_before_shipping, "bulk-order": bulk_order}
+_FLOWS = {
+    "refund-before-shipping": refund_before_shipping,
+    "return-after-shipping": return_after_shipping,
+    "gift-approval": gift_approval,
+    "bulk-order": bulk_order,
+    "problem-parcel": problem_parcel,
+}
 
 BUYER_MESSAGES: Mapping[str, Mapping[str, Label]] = {name: flow.BUYER for name, flow in _FLOWS.items()}
 """By flow, what goes to the buyer, in the order of a case's life."""

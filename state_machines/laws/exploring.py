@@ -12,7 +12,8 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any, Generic, NamedTuple, TypeVar
 
-from casework.case import Actor, Case
+from casework.case import Actor, Case, KeptFact
+from casework.messages import Message
 from state_machines.laws.world import Event, Happening, Known, Person, World
 from state_machines.roles import Automatic, Role
 from state_machines.table import Attempt, Flow, Move, Refusal, StateKind, TriggerKind
@@ -145,6 +146,11 @@ def by_person(world: World[CaseT]) -> Explorer[CaseT]:
     return Explorer(replace(world, openings=openings, happenings=happenings), CAST)
 
 
+def _kept(trigger: str, actor: Actor, message: Message | None) -> KeptFact:
+    payload = message.model_dump(mode="json", exclude_none=True) if message is not None else {}
+    return KeptFact(at=AT, trigger=trigger, by=actor.staff_id, actor=actor, payload=payload)
+
+
 class Explorer(Generic[CaseT]):
     """Explores a flow in its world."""
 
@@ -241,6 +247,16 @@ class Explorer(Generic[CaseT]):
         case, state = here.case, self.flow.states[here.case.state]
         if state.kind is StateKind.END:
             return
+        waits = state.kind is StateKind.WAIT
+        used = [one for one in case.kept if waits and self.flow.rows(case.state, one.trigger)]
+        if used:
+            # the case uses it as it enters, before anything else can happen
+            (role, _), *_ = used[0].actor.grants.items()
+            if only in (None, used[0].trigger):
+                yield replace(self._ask_as(case, used[0].trigger, used[0].actor, role), was_kept=True)
+            return
+        if waits:
+            yield from self._facts_kept(case, only)
         news: dict[str, list[Happening[CaseT]]] = {}
         for happening in self._happenings.get((case.state, only), ()):
             if happening.possible(case):
@@ -265,15 +281,30 @@ class Explorer(Generic[CaseT]):
                             # who brings the shop's news has the case look at the shop, as the shop itself has
                             for happening in news.get(trigger, ()):
                                 yield replace(asked, happening=happening)
+                            for message in self.world.more_messages(case, trigger, person.staff_id):
+                                yield replace(asked, message=message)
 
     def _ask(self, case: CaseT, trigger: str, person: Person, role: Role, limit_fen: int | None) -> Event[CaseT]:
+        actor = Actor(staff_id=person.staff_id, grants={role: limit_fen}, deputises_for=list(person.stands_for))
+        return self._ask_as(case, trigger, actor, role)
+
+    def _ask_as(self, case: CaseT, trigger: str, actor: Actor, role: Role) -> Event[CaseT]:
         # asked the same way thousands of times; of the case itself a message says at most its amount
-        key = (trigger, person.staff_id, role, limit_fen, case.amount_fen)
+        key = (trigger, actor.staff_id, role, actor.grants[role], case.amount_fen)
         if key not in self._asked:
-            actor = Actor(staff_id=person.staff_id, grants={role: limit_fen}, deputises_for=list(person.stands_for))
-            message = self.world.message(case, trigger, person.staff_id)
+            message = self.world.message(case, trigger, actor.staff_id)
             self._asked[key] = Event(trigger, actor=actor, message=message)
         return self._asked[key]
+
+    def _facts_kept(self, case: CaseT, only: str | None) -> Iterator[Event[CaseT]]:
+        """The facts that count although the state has no row for them, from whoever may bring them."""
+        for trigger in sorted(self.world.counts_kept):
+            if self.flow.rows(case.state, trigger) or only not in (None, trigger):
+                continue
+            for person in self.people:
+                for role in self.flow.roles_of(trigger):
+                    if role in person.roles or not person.roles:
+                        yield self._ask(case, trigger, person, role, None)
 
     # --- what comes of it ---
 
@@ -281,6 +312,8 @@ class Explorer(Generic[CaseT]):
         case = here.case.model_copy()
         # the two lists that a move writes to; the rest is replaced, never changed
         case.involved, case.approvals = list(case.involved), list(case.approvals)
+        if event.was_kept:
+            case.kept = [one for one in case.kept if one.trigger != event.trigger]
         happening = event.happening
         if happening is not None:
             happening.learn(case)
@@ -292,6 +325,8 @@ class Explorer(Generic[CaseT]):
             if event.actor is not None and self.flow.triggers[event.trigger].kind is TriggerKind.FACT:
                 # it is kept, and its sender has a part from now on
                 self.flow.note_involvement(attempt)
+                if event.trigger in self.world.counts_kept:
+                    case.kept = [_kept(event.trigger, event.actor, event.message)]
                 if speaks_for_buyer(event.trigger):
                     seen = seen._replace(involved=seen.involved | {event.actor.staff_id})
             return Step(here, event, None, moved.why, self.situation(case, seen))

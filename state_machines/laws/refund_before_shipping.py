@@ -10,12 +10,11 @@ from casework.messages import Message, MessageWithReason
 from casework.policy import load_policy
 from casework.standing import Standing
 from state_machines import refund_before_shipping as table
-from state_machines.common import PaidByHand, nothing_paid
+from state_machines.common import UNLIMITED, PaidByHand, nothing_paid
 from state_machines.laws.exploring import AT, OPENER
 from state_machines.laws.world import Happening, Known, Opening, World
 from state_machines.refund_before_shipping import (
     REFUND_BEFORE_SHIPPING,
-    UNLIMITED,
     GiveReason,
     RefundCase,
     RefundFigures,

@@ -100,6 +100,9 @@ class World(Generic[CaseT]):
             says at most the amount.
         lets_go_by: triggers with which people, or the shop's news, have the case let go of everything that it holds.
         keeps: what an ending may keep of what the case held, by the ending.
+        counts_kept: facts that guards read while no state has used them; a case keeps them, and uses them as it enters
+            a wait with a row for them.
+        more_messages: further messages of a trigger whose fields decide which row is taken.
         effects: what the shop's answer to an accepted trigger writes into the case.
         pays_by_hand: triggers with which a person says that the money was sent outside, and whose word that is.
         known: what a case knows that guards, or this world, can tell apart.
@@ -125,9 +128,11 @@ class World(Generic[CaseT]):
     voids: frozenset[str] = frozenset()
     lets_go_by: frozenset[str] = frozenset()
     keeps: Mapping[str, frozenset[str]] = field(default_factory=dict[str, frozenset[str]])
+    counts_kept: frozenset[str] = frozenset()
     effects: Mapping[str, Callable[[CaseT], None]] = field(default_factory=dict[str, Callable[[CaseT], None]])
     pays_by_hand: Mapping[str, Role] = field(default_factory=dict[str, Role])
     ends_either_way: frozenset[str] = frozenset()
+    more_messages: Callable[[CaseT, str, str], Sequence[Message]] = lambda _case, _trigger, _by: ()
     wrong: Callable[[CaseT], str | None] = lambda _: None
 
 
@@ -143,6 +148,8 @@ class Event(Generic[CaseT]):
     automatic: Automatic | None = None
     message: Message | None = None
     happening: Happening[CaseT] | None = None
+    was_kept: bool = False
+    """A fact that came before the case could use it, and that it uses now by itself."""
 
     def __str__(self) -> str:
         """Who, or what, does what."""

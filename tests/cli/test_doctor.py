@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 import gzip
 import sqlite3
-from collections.abc import AsyncGenerator
-from contextlib import asynccontextmanager, closing
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import asynccontextmanager, closing, suppress
 from datetime import timedelta
 from pathlib import Path
 
@@ -15,16 +15,19 @@ from google.protobuf.duration_pb2 import Duration
 from temporalio.api.enums.v1 import IndexedValueType
 from temporalio.api.operatorservice.v1 import AddSearchAttributesRequest
 from temporalio.api.workflowservice.v1 import GetSystemInfoRequest, RegisterNamespaceRequest
-from temporalio.client import Client
+from temporalio.client import Client, ScheduleHandle
 from temporalio.service import RPCError
 
 from casework.cli.doctor import OLDEST_SERVER, known_search_attributes
 from casework.cli.errors import DONE, FAILED
-from casework.names import CASE_AMOUNT, CASE_DUE, SEARCH_ATTRIBUTES
+from casework.names import CASE_AMOUNT, CASE_DUE, PATROL_ID, SEARCH_ATTRIBUTES
+from casework.policy import load_policy
+from casework.schedule import keep_schedule
 from casework.shop.database import REVISIONS, Database
 from tests.cli.commands import Casework, Done, address
 from tests.desk import Desk
 
+INTERVAL = load_policy(None).patrol.interval
 DATA_FRAME = 0
 PLAIN, COMPRESSED = b"\0", b"\1"
 """How a message of gRPC begins; its length follows in four bytes."""
@@ -102,6 +105,16 @@ async def server_saying(desk: Desk, version: str) -> AsyncGenerator[str]:
         line.close()  # the command's own connection ends with its client
 
 
+@pytest.fixture(autouse=True)
+async def scheduled(desk: Desk) -> AsyncIterator[ScheduleHandle]:
+    """The Schedule, as `casework up` makes it, but for a task queue that nobody serves."""
+    await keep_schedule(desk.client, INTERVAL, task_queue="nobody-listens")
+    handle = desk.client.get_schedule_handle(PATROL_ID)
+    yield handle
+    with suppress(RPCError):  # a test has removed it
+        await handle.delete()
+
+
 async def test_where_all_is_well_it_says_so(casework: Casework) -> None:
     well = await casework("doctor")
     assert (well.code, well.err) == (DONE, "")
@@ -131,7 +144,9 @@ async def test_a_server_without_the_namespace_is_named(casework: Casework, monke
 
 
 async def test_no_worker_is_named(casework: Casework, desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("TEMPORAL_NAMESPACE", await namespace(desk, "no-worker", dict(SEARCH_ATTRIBUTES)))
+    name = await namespace(desk, "no-worker", dict(SEARCH_ATTRIBUTES))
+    await keep_schedule(await Client.connect(address(desk), namespace=name), INTERVAL)
+    monkeypatch.setenv("TEMPORAL_NAMESPACE", name)
     found = wrong(await casework("doctor", "--json"))
     assert list(found) == ["worker"]
     assert "casework up runs one" in found["worker"]
@@ -212,3 +227,20 @@ async def test_several_faults_are_all_named_in_one_sentence(
     assert len(ill.err.splitlines()) == 1
     assert "database (" in ill.err
     assert "server (" in ill.err
+
+
+async def test_a_patrol_that_nobody_has_scheduled_is_named(casework: Casework, scheduled: ScheduleHandle) -> None:
+    await scheduled.delete()
+    found = wrong(await casework("doctor", "--json"))
+    assert found == {"patrol": "there is no Schedule parcel-patrol: casework up makes it"}
+
+
+async def test_a_patrol_that_is_paused_is_named(casework: Casework, scheduled: ScheduleHandle) -> None:
+    await scheduled.pause()
+    assert "every 1 h, but paused" in wrong(await casework("doctor", "--json"))["patrol"]
+
+
+async def test_a_patrol_of_another_interval_than_the_policys_is_named(casework: Casework, desk: Desk) -> None:
+    await keep_schedule(desk.client, 3 * INTERVAL, task_queue="nobody-listens")
+    found = wrong(await casework("doctor", "--json"))["patrol"]
+    assert found == "every 3 h, and the policy says every 1 h: casework up brings it up to date"

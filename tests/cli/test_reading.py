@@ -1,12 +1,15 @@
 """What people type or paste is understood, or refused with the reason."""
 
 from datetime import UTC, datetime
+from typing import Annotated, Literal
 from zoneinfo import ZoneInfo
 
 import pytest
+from pydantic import BaseModel, Field, StrictBool, StrictInt, ValidationError
 
 from casework.cli.errors import BAD_INPUT, Stop
 from casework.cli.reading import looks_rounded, read_fields, read_id, read_lines, read_time
+from casework.messages import Message, Reference, Text, explain
 from state_machines.common import PaidByHand
 from state_machines.refund_before_shipping import GiveReason, RefundStart
 
@@ -69,6 +72,75 @@ def test_a_further_field_is_read_as_the_field_wants_it() -> None:
     assert read_fields(['lines=[{"line": 2, "quantity": 1}]'], RefundStart, SHANGHAI, {}) == {
         "lines": [{"line": 2, "quantity": 1}]
     }
+
+
+class Accepted(BaseModel):
+    """As an inspection's lines."""
+
+    line: StrictInt
+    accepted_quantity: StrictInt
+
+
+class Everything(Message):
+    """A field of every kind that the flows' triggers and starts have."""
+
+    photos: Annotated[list[Reference], Field(min_length=1)] | None = None
+    signs: list[Literal["young_account", "material_talk"]] | None = None
+    lines: list[Accepted] | None = None
+    gift_back: StrictBool | None = None
+    opened: StrictBool = False
+    discount_percent: Annotated[str, Field(pattern=r"^[0-9.]+$")] = "0"
+    registered_on: Annotated[str, Field(pattern=r"^[0-9-]{10}$")] | None = None
+    days: Literal[3, 5] = 3
+    place: Text | None = None
+
+
+@pytest.mark.parametrize(
+    ("given", "meant"),
+    [
+        ("photos=a.jpg", ["a.jpg"]),
+        ("photos=a.jpg,b.jpg，c.jpg", ["a.jpg", "b.jpg", "c.jpg"]),
+        ('photos=["a, b.jpg"]', ["a, b.jpg"]),
+        ("photos=17", ["17"]),
+        ("signs=young_account, material_talk", ["young_account", "material_talk"]),
+        ("lines=1x0,2", [{"line": 1, "accepted_quantity": 0}, {"line": 2, "accepted_quantity": 3}]),
+        ("gift_back=true", True),
+        ("gift_back=no", False),
+        ("gift_back=是", True),
+        ("gift_back=null", None),
+        ("gift_back=none", None),
+        ("gift_back=无", None),
+        ("opened=yes", True),
+        ("discount_percent=7.50", "7.50"),
+        ("registered_on=2016-03-08", "2016-03-08"),
+        ("days=5", 5),
+        ("place=none", "none"),
+        ("place=12", "12"),
+    ],
+)
+def test_lists_booleans_nothing_decimals_and_accepted_quantities_are_read_as_their_fields_want_them(
+    given: str, meant: object
+) -> None:
+    (read,) = read_fields([given], Everything, SHANGHAI, {1: 1, 2: 3}).values()
+    assert (read, type(read)) == (meant, type(meant))
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ("photos=", "photos: a list of at least 1 is wanted"),
+        ("signs=young_account,tall", "signs.1: 'young_account' or 'material_talk' is wanted"),
+        ("opened=none", "opened: true or false is wanted"),
+        ("opened=maybe", "opened: true or false is wanted"),
+        ("days=4", "days: 3 or 5 is wanted"),
+        ("lines=[1]", "lines.0: a JSON object is wanted"),
+    ],
+)
+def test_what_fits_nothing_is_left_to_the_message_to_refuse(given: str, said: str) -> None:
+    read = read_fields([given], Everything, SHANGHAI, {})
+    with pytest.raises(ValidationError) as refused:
+        Everything.model_validate({"by": "aftersale.1", **read})
+    assert explain(refused.value) == said
 
 
 @pytest.mark.parametrize(

@@ -7,9 +7,19 @@ import pytest
 from rich.cells import cell_len
 
 from casework.case import CaseView, IfSilent, TrailLine, WaitingFor
+from casework.patrol import Patrolled
 from casework.settings import Language
 from casework.shop.outbox import Letter
-from casework.show import clock_time, distance, inbox_table, letters_of, show_case, table, time_with_distance
+from casework.show import (
+    clock_time,
+    distance,
+    inbox_table,
+    letters_of,
+    patrol_report,
+    show_case,
+    table,
+    time_with_distance,
+)
 
 SHANGHAI = ZoneInfo("Asia/Shanghai")
 NOW = datetime(2026, 11, 20, 8, 0, tzinfo=UTC)  # 16:00 in the shop
@@ -177,3 +187,25 @@ def test_the_inbox_shows_what_silence_would_do() -> None:
     assert f"refund-before-shipping-{ORDER}" in text
     assert "finance_silent → refunding (pays 1,437.00)" in text
     assert inbox_table([], language="en", zone=SHANGHAI, now=NOW) == "No case waits."
+
+
+def test_linked_cases_are_shown_and_which_of_them_opened_this_one() -> None:
+    links = [f"bulk-order-{ORDER}", f"return-after-shipping-{ORDER}"]
+    view = waiting_for_finance().model_copy(update={"links": links})
+    text = show_case(view, language="en", zone=SHANGHAI, now=NOW, came_from=links[0])
+    assert f"linked cases: {links[0]} (opened this one), {links[1]}\n" in text
+    assert f"关联工单: {links[0]} (由其开立), {links[1]}\n" in show_case(
+        view, language="zh", zone=SHANGHAI, now=NOW, came_from=links[0]
+    )
+
+
+def test_a_patrol_tells_what_it_looked_at_and_which_cases_it_opened() -> None:
+    patrolled = Patrolled(looked_at=10_000, opened=3, cases=["problem-parcel-YT1000", "problem-parcel-YT2000"])
+    assert patrol_report(patrolled, "en").splitlines() == [
+        "open shipments looked at: 10000, cases opened: 3",
+        "  problem-parcel-YT1000",
+        "  problem-parcel-YT2000",
+        "  … casework cases lists the rest",
+    ]
+    nothing = patrol_report(Patrolled(looked_at=2, unopenable=1), "zh")
+    assert nothing == "查看的在途包裹: 2, 新开工单: 0, 无法开单的包裹(单号不是运单号): 1"

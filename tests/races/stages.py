@@ -83,6 +83,23 @@ def _refund(fen: int) -> Callable[[Desk], dict[str, Any]]:
     return lambda desk: {"order_id": desk.order(prices=[(fen, 1)]), "by": AGENT, "reason": "bought twice"}
 
 
+GIFT_AGENT, GIFT_LEAD, OTHER_GIFT_LEAD = "presale.1", "presale-lead.1", "presale-lead.2"
+
+
+def _gift(desk: Desk) -> dict[str, Any]:
+    """A gift that does not meet the rule."""
+    desk.gift("GP-race", 1_000)
+    order = desk.order(prices=[(10_000, 1)])
+    return {
+        "order_id": order,
+        "by": GIFT_AGENT,
+        "kind": "gift",
+        "gift_sku": "GP-race",
+        "quantity": 1,
+        "cost_fen": 1_000,
+    }
+
+
 STAGES = (
     Stage(
         flow=FLOW,
@@ -107,5 +124,13 @@ STAGES = (
         way=(INSIST,),
         one=Said("approve", LEAD),
         other=Said("approve", OTHER_LEAD),
+    ),
+    Stage(
+        flow="gift-approval",
+        state="awaiting_supervisor",
+        opening=_gift,
+        way=(Said("buyer_insists", GIFT_AGENT),),
+        one=Said("approve", GIFT_LEAD),
+        other=Said("reject", OTHER_GIFT_LEAD, {"note": "too dear"}),
     ),
 )

@@ -14,6 +14,7 @@ from activities.orders import HoldStep, OrderActivities, OrderStep, ParcelBackSt
 from activities.payments import HandPayment, Payment, PaymentActivities
 from casework.shop import flags, orders, outside
 from casework.shop.claims import claimed_lines
+from casework.shop.courier import EmbeddedCourier
 from casework.shop.database import Database
 from casework.shop.outside import send_off
 from casework.shop.tables import LineRow, OrderRow
@@ -68,7 +69,7 @@ def test_a_check_that_refuses_claims_nothing(shop: Database, why: str) -> None:
 
 
 def test_a_second_interception_and_a_second_return_in_one_case_are_steps_of_their_own(shop: Database) -> None:
-    courier, desk = CourierActivities(shop), OrderActivities(shop)
+    courier, desk = CourierActivities(shop, EmbeddedCourier(shop)), OrderActivities(shop)
     with shop.writing() as session:
         an_order(session, shipped=True)
         claim(session, WHOLE)

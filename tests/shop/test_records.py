@@ -13,6 +13,7 @@ from casework.shop.claims import claimed_lines
 from casework.shop.database import Database
 from casework.shop.errors import BadRequest, CaseOver
 from casework.shop.staff import all_staff, load_sample_if_empty, set_present
+from casework.shop.tables import FollowedParcelRow
 from state_machines.roles import Role
 from tests.shop.steps import CASE, NOW, ORDER, OTHER, an_order, claim, hold, open_case, parcels, pieces
 
@@ -167,6 +168,51 @@ def test_several_cases_that_fit_are_all_named_and_a_whole_id_is_enough(shop: Dat
         open_case(session, f"{CASE}-1")
         assert records.resolve_case(session, ORDER) == [CASE, f"{CASE}-1"]
         assert records.resolve_case(session, CASE) == [CASE]
+
+
+def test_a_waybill_means_the_case_that_follows_it_before_the_others_of_its_order(shop: Database) -> None:
+    with shop.writing() as session:
+        an_order(session, shipped=True)
+        open_case(session)
+        waybill = parcels(session)[0].waybill
+        assert records.resolve_case(session, waybill) == [CASE]
+        parcel_case = f"problem-parcel-{waybill}"
+        open_case(session, parcel_case)
+        session.add(
+            FollowedParcelRow(
+                case_id=parcel_case,
+                run_id="run",
+                waybill="EMS900800700",
+                order_id=ORDER,
+                courier="ems",
+                how="forwarded",
+            )
+        )
+        session.flush()
+        for text in (waybill, waybill[1:], parcel_case, "EMS900800700", "800700"):
+            assert records.resolve_case(session, text) == [parcel_case], text
+        assert records.resolve_case(session, ORDER) == sorted([CASE, parcel_case])
+
+
+def test_a_case_remembers_which_case_opened_it_and_its_lines(shop: Database) -> None:
+    with shop.writing() as session:
+        an_order(session)
+        for run, opener, opened_at in (("first", "bulk-order-1", NOW), ("second", None, NOW + timedelta(days=1))):
+            records.open_record(
+                session,
+                case_id=CASE,
+                run_id=run,
+                flow="refund-before-shipping",
+                order_id=ORDER,
+                opened_by="system",
+                opened_at=opened_at,
+                lines=pieces((1, 2)) if opener else pieces((2, 1)),
+                from_case=opener,
+            )
+            assert records.came_from(session, CASE) == opener
+            assert records.lines_of(session, CASE) == (pieces((1, 2)) if opener else pieces((2, 1)))
+        assert records.came_from(session, OTHER) is None
+        assert records.lines_of(session, OTHER) == []
 
 
 def test_open_cases_are_told_once_what_happened_outside(shop: Database) -> None:

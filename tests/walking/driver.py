@@ -6,6 +6,7 @@ A case that works is stopped in its activity; there the driver arranges what the
 from __future__ import annotations
 
 import asyncio
+import itertools
 from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from contextlib import AsyncExitStack, suppress
@@ -18,6 +19,7 @@ from casework.case import CaseView
 from casework.messages import Message
 from state_machines.common import PaidByHand
 from state_machines.laws.world import Person, World
+from state_machines.problem_parcel import OnItsWay
 from state_machines.roles import Automatic, Role
 from state_machines.table import StateKind
 from tests.desk import Desk, Handle
@@ -31,6 +33,8 @@ OPENING, LOOKING = "open_case", "consider"
 """The steps on the shop in which a case is stopped that is being opened, or looks at who is asking."""
 PROLONGED_SOON = timedelta(milliseconds=1500)
 """With this workflow task timeout a case soon hears what is sent while a step on the shop is stopped."""
+
+_waybills = itertools.count(1)
 
 Happen = Callable[[], Awaitable[Any] | None]
 
@@ -141,7 +145,8 @@ class Driver:
                 leading = stopped_in = None
             else:
                 leading = self._take(step)
-                stopped_in = LOOKING if step.step.event.actor is not None else None
+                asks = step.step.event.actor is not None and not step.step.event.was_kept
+                stopped_in = LOOKING if asks else None
 
     async def _follow(self, leading: Coroutine[Any, Any, Any] | None, stopped_in: str | None) -> None:
         """Let what leads on happen, and follow the case to where the plan's next step is taken."""
@@ -163,7 +168,9 @@ class Driver:
         if leading is not None:
             await leading
         await before.aclose()
-        if self.flow.states[state].kind is StateKind.WAIT:
+        # a fact that was kept is used as the case enters: it does not stay in the state
+        leaves_at_once = self._at < len(self.steps) and self.steps[self._at].step.event.was_kept
+        if self.flow.states[state].kind is StateKind.WAIT and not leaves_at_once:
             await self._wait_in(state)
 
     async def _stop(
@@ -183,9 +190,11 @@ class Driver:
     async def _wait_in(self, state: str) -> None:
         done = self.steps[: self._at]
         moves = sum(1 for one in done if one.move is not None)
+        lines = sum(1 for one in done if not one.kept)
+        kept = len(done) - lines - sum(1 for one in done if one.step.event.was_kept)
 
         def has_come(view: CaseView) -> bool:
-            return view.version == moves and len(view.trail) == len(done)
+            return view.version == moves and len(view.trail) == lines and len(view.kept) == kept
 
         view = await self.desk.until_shown(self.case, has_come, f"made {moves} moves of {self.hands.plan}")
         assert view.state == state, f"{view.state} instead of {state}: {self.hands.plan}"
@@ -205,6 +214,8 @@ class Driver:
 
     async def _take(self, step: Taken, *, only_signal: bool = False) -> None:
         event = step.step.event
+        if event.was_kept:
+            return
         if event.happening is not None and event.actor is not None:
             happening = self.hands.reports()[event.happening.name]()
             if happening is not None:
@@ -221,8 +232,18 @@ class Driver:
             await self.desk.update(self.case, {"trigger": event.trigger, **fields_of(self.case, event.message)})
 
 
+def waybill_of(case: Handle) -> str:
+    """The waybill of the parcel that the case's messages name."""
+    return "RB" + "".join(sign for sign in case.id if sign.isdigit())[-20:]
+
+
 def fields_of(case: Handle, message: Message) -> dict[str, Any]:
     """The message as it is sent for this case."""
     if isinstance(message, PaidByHand):
         message = message.model_copy(update={"payment_reference": f"bank-{case.id}"[-64:]})
+    # a parcel is of one order
+    if isinstance(message, OnItsWay):
+        message = message.model_copy(update={"waybill": f"EA{next(_waybills):010d}CN"})
+    elif isinstance(getattr(message, "waybill", None), str):
+        message = message.model_copy(update={"waybill": waybill_of(case)})
     return message.model_dump(mode="json", exclude_none=True)

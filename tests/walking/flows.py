@@ -6,10 +6,22 @@ from functools import cache
 
 from tests.walking.bulk_order import BulkHands
 from tests.walking.driver import PEOPLE, Hands
+from tests.walking.gift_approval import GiftHands
 from tests.walking.planner import Planner
+from tests.walking.problem_parcel import ParcelHands
 from tests.walking.refund_before_shipping import RefundHands
+from tests.walking.return_after_shipping import ReturnHands
 
-HANDS: dict[str, type[Hands]] = {hands.world.flow.name: hands for hands in (RefundHands, BulkHands)}
+HANDS: dict[str, type[Hands]] = {
+    hands.world.flow.name: hands
+    for hands in (
+        RefundHands,
+        ReturnHands,
+        GiftHands,
+        BulkHands,
+        ParcelHands,
+    )
+}
 
 
 @cache

@@ -55,6 +55,11 @@ class Taken(NamedTuple):
         return self.step.to.case.state
 
     @property
+    def kept(self) -> bool:
+        """Whether it is a fact that comes before the case can use it."""
+        return self.step.moved is None and self.step.event.actor is not None
+
+    @property
     def role(self) -> Role | None:
         """In which role a person takes it."""
         return next(iter(self.step.event.actor.grants)) if self.step.event.actor is not None else None
@@ -201,11 +206,14 @@ class Planner:
             taken = Taken(step, early=working and step.event.happening is None)
             # news that only teaches the case something is refused, and leads on all the same
             # (a person's is kept instead)
-            taught = step.event.happening is not None and step.event.actor is None and step.to is not step.start
+            taught = step.to is not step.start and (
+                taken.kept or (step.event.happening is not None and step.event.actor is None)
+            )
             if (step.moved is None and not taught) or (taken.early and not node.stoppable):
                 continue
             used = {group for group, names in enumerate(self._once) if names & {taken.by, step.event.trigger}}
             if used & node.used:
                 continue
-            stoppable = not taken.early and (working or step.event.actor is not None)
+            asked = step.event.actor is not None and not step.event.was_kept
+            stoppable = not taken.early and (working or asked)
             yield taken, _Node(node.opening, step.to, (*node.steps, taken), stoppable, node.used | used)

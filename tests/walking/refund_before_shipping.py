@@ -48,7 +48,7 @@ class RefundHands(Hands):
         "settling": "settle",
         "releasing": "restore",
         "intercepting": "intercept",
-        "converting": "open_return_by_hand",
+        "converting": "hand_over",
         "cancelling": "restore",
     }
     once: ClassVar[Sequence[frozenset[str]]] = (POSTAGE_FALLS | GOODS_LEAVE,)
@@ -149,12 +149,23 @@ class RefundHands(Hands):
         }
 
     async def require_whole(self, view: CaseView) -> None:
+        for link in view.links:
+            if link.startswith("return-after-shipping-"):
+                await self._require_taken_over(view, self.desk.client.get_workflow_handle(link))
         if self._other_case is not None:
             await self._other_case.cancel()
             await self.desk.end(self._other_case)
         paid = sum(entry.amount_fen for entry in self._ledger())
         assert paid - self._paid_besides_fen == (view.amount_fen if view.outcome in self.plan.flow.outcomes_pay else 0)
         self.desk.require_whole(view)
+
+    async def _require_taken_over(self, view: CaseView, child: Handle) -> None:
+        """The return goes on with the same lines, knows where it came from, and is not ended by its parent's end."""
+        went_on = await self.desk.until_shown(child, lambda one: one.version > 0, "judged")
+        assert went_on.state != "not_applicable"
+        assert view.case_id in went_on.links
+        await child.cancel()
+        await self.desk.end(child)
 
     def _ledger(self) -> list[LedgerEntry]:
         with self.desk.database.reading() as session:

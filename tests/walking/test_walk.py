@@ -69,8 +69,11 @@ async def walked(desk: Desk, plan: Plan) -> None:
     assert [(line.trigger, line.source, line.dest, line.role) for line in view.trail if line.accepted] == [
         (one.step.event.trigger, one.source, one.dest, one.role) for one in moves
     ]
+    used = [one.step.event.trigger for one in plan.steps if one.step.event.was_kept]
+    unused = [one.step.event.trigger for one in plan.steps if one.kept and one.step.event.trigger not in used]
     assert [line.trigger for line in view.trail if not line.accepted] == [
-        one.step.event.trigger for one in plan.steps if one.move is None
+        *(one.step.event.trigger for one in plan.steps if one.move is None and not one.kept),
+        *unused,
     ]
     assert view.final
     assert view.outcome == view.state == plan.state

@@ -6,9 +6,11 @@ forward only; a row that would take an order back is older than what the shop kn
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any, cast
 
 from pydantic import BaseModel
 from sqlalchemy.orm import Session
@@ -28,10 +30,10 @@ from casework.shop.importing.rows import (
     read_line,
     read_order,
 )
-from casework.shop.importing.writing import Importer
+from casework.shop.importing.writing import Importer, chat_id_of
 from casework.shop.tables import SettingRow
 
-__all__ = ["BadFile", "FileReport", "ImportReport", "RejectedRow", "import_files"]
+__all__ = ["BadFile", "FileReport", "ImportReport", "RejectedRow", "import_files", "keep_chat"]
 
 AGE_OF_NEWEST = timedelta(hours=1)
 """How old the newest order is after an import as of now (data.md)."""
@@ -104,6 +106,44 @@ def import_files(database: Database, paths: Sequence[Path], *, as_of_now: dateti
     for report in reports:
         report.rejected.sort(key=lambda row: row.line)
     return ImportReport(files=reports, moved_seconds=int(shift.total_seconds()))
+
+
+def keep_chat(database: Database, path: Path, order_id: str) -> str:
+    """Keep the conversation about an order that a file holds, among others or alone; gives its id in the shop.
+
+    The file holds JSON lines as exports do, or one conversation, which need not name its order.
+
+    Raises:
+        BadFile: it holds none about the order, or several, or cannot be read.
+
+    """
+    export = read_export(path.name, _one_a_line(_content(path), order_id))
+    if export.kind != "chats":
+        raise BadFile(path.name, "holds no conversation")
+    rows, rejected = _parse(export)
+    ours = [(number, row) for number, row in rows if isinstance(row, ChatIn) and row.order_id == order_id]
+    if len(ours) != 1:
+        found = f"{len(ours)} conversations" if ours else "no conversation"
+        why = f"; line {rejected[0].line}: {rejected[0].reason}" if rejected and not ours else ""
+        raise BadFile(path.name, f"holds {found} about order {order_id}{why}")
+    with database.writing() as session:
+        kept = session.get(SettingRow, TIME_SHIFT)
+        shift = timedelta(seconds=int(kept.value)) if kept is not None else timedelta(0)
+        for _, outcome in Importer(session, shift=shift, at=datetime.now(UTC)).write(ours, {}):
+            if isinstance(outcome, BadRow):
+                raise BadFile(path.name, str(outcome))
+    return chat_id_of(order_id)
+
+
+def _one_a_line(content: bytes, order_id: str) -> bytes:
+    """The same file, where it is one conversation on several lines, or one that does not name its order."""
+    try:
+        whole = json.loads(content)
+    except ValueError:
+        return content
+    if not isinstance(whole, dict) or "chat" not in whole:
+        return content
+    return json.dumps({"order_id": order_id, **cast("dict[str, Any]", whole)}).encode() + b"\n"
 
 
 def _content(path: Path) -> bytes:

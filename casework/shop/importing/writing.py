@@ -399,7 +399,7 @@ class Importer:
                     BadRow(f"order {row.order_id} is not in the shop: import its order list with it, or before"),
                 )
                 continue
-            chat_id = f"chat-{row.order_id}"
+            chat_id = chat_id_of(row.order_id)
             messages: list[object] = [
                 {"at": (at + self._shift).isoformat(), "from": who, "text": text} for at, who, text in row.messages
             ]
@@ -433,6 +433,11 @@ class Importer:
         if day is None:
             return None
         return (datetime.combine(day, time(), tzinfo=SHOP_ZONE) + self._shift).date()
+
+
+def chat_id_of(order_id: str) -> str:
+    """By which id the conversation about an order is kept."""
+    return f"chat-{order_id}"
 
 
 def _only(rows: Iterable[tuple[int, RowIn]], kind: type[InT]) -> list[tuple[int, InT]]:

@@ -1,0 +1,228 @@
+"""Steps on the shop's parcels: register, look, follow, send again, take back. One transaction each."""
+
+from __future__ import annotations
+
+from pydantic import BaseModel
+from sqlalchemy.orm import Session
+from temporalio import activity
+
+from activities.messages import post_all
+from activities.orders import OrderStep, writing_for
+from casework.parcels import Followed, ParcelReport, Registered
+from casework.rules.parcels import priority_of
+from casework.shop import outbox, parcels, settling
+from casework.shop.database import Database
+from casework.shop.errors import BadRequest
+from casework.templates import Post
+
+
+class ParcelStep(OrderStep):
+    """One step on a parcel: the waybill that its case is about, and the one under which its goods go now."""
+
+    courier: str
+    waybill: str
+    following: str
+    way_back: bool
+    shop_province: str
+    remote_provinces: list[str]
+
+
+class RegisterStep(ParcelStep):
+    """Register a parcel; from `big_parcel_fen` on it has priority."""
+
+    big_parcel_fen: int
+
+
+class FollowStep(OrderStep):
+    """From now on the goods go under another waybill; `sent_again`: other goods, which the warehouse has sent."""
+
+    parcel: Followed
+    sent_again: bool
+
+
+class TakeReturned(OrderStep):
+    """The parcel is here again, with a memo."""
+
+    waybill: str
+    memo: str
+
+
+class GiveUp(OrderStep):
+    """The case is called off; `came_back`: its goods are here again."""
+
+    came_back: bool
+
+
+class TellReturn(OrderStep):
+    """Tasks that stand under the return which awaits the parcel."""
+
+    return_case: str
+    tasks: list[Post]
+
+
+class Done(BaseModel):
+    """Why the shop refused it; None: it is done."""
+
+    refused: str | None = None
+
+
+class ParcelActivities:
+    """Steps on parcels."""
+
+    def __init__(self, database: Database) -> None:
+        """`database` is the shop's."""
+        self._database = database
+
+    @activity.defn
+    def register_parcel(self, step: RegisterStep) -> Registered:
+        """Record that the case follows the parcel, say how urgent it is and name who looks for it."""
+        with writing_for(self._database, step) as session:
+            report = _read(session, step)
+            since = parcels.left_at(session, step.order_id, step.waybill, way_back=step.way_back)
+            value = parcels.value_of(session, step.order_id, step.lines)
+            specialist: str | None = None
+            if report.known and not report.settled:
+                parcels.follow(
+                    session,
+                    case_id=step.case_id,
+                    run_id=step.run_id,
+                    order_id=step.order_id,
+                    parcel=Followed(courier=step.courier, waybill=step.waybill, since=since),
+                    how="way_back" if step.way_back else "opened",
+                )
+                specialist = parcels.specialist_for(session, step.waybill)
+        return Registered(
+            report=report,
+            value_fen=value,
+            priority=priority_of(value, report.region, big_parcel_fen=step.big_parcel_fen),
+            specialist=specialist,
+            since=since,
+        )
+
+    @activity.defn
+    def look_at_parcel(self, step: ParcelStep) -> ParcelReport:
+        """Have the trade's receipt put off where it is near, and read how the parcel stands."""
+        with writing_for(self._database, step) as session:
+            if not step.way_back:
+                parcels.put_off_receipt(session, step.order_id, step.at)
+            return _read(session, step)
+
+    @activity.defn
+    def follow_parcel(self, step: FollowStep) -> Done:
+        """Follow the new waybill; refused where it is another order's parcel, or another open case's."""
+        try:
+            with writing_for(self._database, step) as session:
+                parcels.follow(
+                    session,
+                    case_id=step.case_id,
+                    run_id=step.run_id,
+                    order_id=step.order_id,
+                    parcel=step.parcel,
+                    how="reshipped" if step.sent_again else "forwarded",
+                )
+                if step.sent_again:
+                    parcels.send_again(
+                        session,
+                        key=step.round_key("sent_again"),
+                        case_id=step.case_id,
+                        order_id=step.order_id,
+                        lines=step.lines,
+                        parcel=step.parcel,
+                        at=step.at,
+                    )
+        except BadRequest as refused:
+            return Done(refused=str(refused))
+        return Done()
+
+    @activity.defn
+    def reserve_goods(self, step: OrderStep) -> Done:
+        """Reserve the goods that are to be sent again; refused where there are none."""
+        try:
+            with writing_for(self._database, step) as session:
+                parcels.reserve(
+                    session,
+                    key=step.round_key("reshipment"),
+                    case_id=step.case_id,
+                    order_id=step.order_id,
+                    lines=step.lines,
+                    at=step.at,
+                )
+        except BadRequest as refused:
+            return Done(refused=str(refused))
+        return Done()
+
+    @activity.defn
+    def call_off_reshipment(self, step: OrderStep) -> bool:
+        """Call off what the warehouse was to send; False: nothing was under way."""
+        with writing_for(self._database, step) as session:
+            return parcels.call_off_reshipment(session, case_id=step.case_id, at=step.at)
+
+    @activity.defn
+    def say_out_of_stock(self, step: OrderStep) -> None:
+        """The warehouse has none of these goods: what it was to send is called off."""
+        with writing_for(self._database, step) as session:
+            parcels.call_off_reshipment(session, case_id=step.case_id, at=step.at)
+            parcels.say_out_of_stock(session, step.order_id, step.lines, step.at)
+
+    @activity.defn
+    def take_returned(self, step: TakeReturned) -> None:
+        """The parcel came back: its goods are here, purple flag, memo."""
+        with writing_for(self._database, step) as session:
+            parcels.take_returned(
+                session,
+                key=step.round_key("returned"),
+                case_id=step.case_id,
+                order_id=step.order_id,
+                waybill=step.waybill,
+                lines=step.lines,
+                memo=step.memo,
+                at=step.at,
+            )
+
+    @activity.defn
+    def give_up_parcel(self, step: GiveUp) -> None:
+        """Called off: nothing is sent again by this case, and goods that came back ship as any others."""
+        with writing_for(self._database, step) as session:
+            parcels.call_off_reshipment(session, case_id=step.case_id, at=step.at)
+            if step.came_back:
+                settling.restore_order(
+                    session,
+                    key=step.key("give_up"),
+                    case_id=step.case_id,
+                    order_id=step.order_id,
+                    lines=step.lines,
+                    at=step.at,
+                )
+
+    @activity.defn
+    def tell_return(self, step: TellReturn) -> None:
+        """Put tasks under the return that awaits the parcel; each once for this case."""
+        with writing_for(self._database, step) as session:
+            for task in step.tasks:
+                text = task.text()
+                outbox.post(
+                    session,
+                    key=f"{step.return_case}/{step.key(task.purpose)}",
+                    case_id=step.return_case,
+                    to="staff",
+                    recipient=task.role,
+                    template=task.template,
+                    parameters=task.parameters,
+                    text_zh=text.zh,
+                    text_en=text.en,
+                    at=step.at,
+                )
+            post_all(session, step.case_id, step.run_id, step.posts, step.at)
+
+
+def _read(session: Session, step: ParcelStep) -> ParcelReport:
+    return parcels.read_parcel(
+        session,
+        order_id=step.order_id,
+        waybill=step.waybill,
+        following=step.following,
+        lines=step.lines,
+        way_back=step.way_back,
+        shop_province=step.shop_province,
+        remote_provinces=step.remote_provinces,
+    )

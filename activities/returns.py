@@ -1,0 +1,224 @@
+"""Steps on the shop for a return: how the lines stand, the goods' way in and out, and the end. One transaction each."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from pydantic import BaseModel
+from temporalio import activity
+
+from activities.messages import post_all
+from activities.orders import OrderStep, writing_for
+from casework.dues import ReturnDue
+from casework.money import LineQuantity
+from casework.shop import claims, flags, holds, orders, returning
+from casework.shop.database import Database
+from casework.standing import ReturnStanding
+
+
+class ReturnStep(OrderStep):
+    """A step of a return, with what is due for it by what the case knows."""
+
+    due: ReturnDue
+
+
+class AssessStep(ReturnStep):
+    """A return that begins: when the buyer first asked."""
+
+    requested_at: datetime
+
+
+class WaybillStep(OrderStep):
+    """A step about a parcel."""
+
+    waybill: str
+
+
+class WayBackStep(WaybillStep):
+    """The buyer has sent the goods back."""
+
+    courier: str
+
+
+class ReceiveStep(OrderStep):
+    """Goods have come in: what, and what the memo says of it."""
+
+    received: list[LineQuantity]
+    memo: str
+
+
+class RestockStep(OrderStep):
+    """The inspection has taken so many pieces."""
+
+    accepted: list[LineQuantity]
+
+
+class SettleReturnStep(ReturnStep):
+    """A return is paid; `came_back_before` goes into stock, where nobody has inspected it."""
+
+    came_back_before: list[LineQuantity]
+    memo: str
+
+
+class UndoStep(OrderStep):
+    """A return is called off."""
+
+    memo: str
+
+
+class GiftOfOrder(BaseModel):
+    """What the order's gifts are worth, and what of that other returns have deducted already, in fen."""
+
+    value_fen: int
+    deducted_fen: int
+
+
+class PaidParts(BaseModel):
+    """What the case has paid, in fen: for the goods, for the postage of the way out, for that of the way back."""
+
+    goods_fen: int
+    postage_fen: int
+    return_postage_fen: int
+
+
+class ReturnActivities:
+    """Steps of returns."""
+
+    def __init__(self, database: Database) -> None:
+        """`database` is the shop's."""
+        self._database = database
+
+    @activity.defn
+    def assess_return(self, step: AssessStep) -> ReturnStanding:
+        """How do the lines stand? If nothing speaks against it, claim them in the same transaction."""
+        with writing_for(self._database, step) as session:
+            # what is read stays true until the claim is written
+            orders.lock_order(session, step.order_id)
+            found = returning.standing(session, step.order_id, step.lines, step.due, at=step.at, case_id=step.case_id)
+            returning.record(
+                session,
+                step.case_id,
+                step.run_id,
+                step.order_id,
+                requested_at=step.requested_at,
+                fault=step.due.fault,
+            )
+            if found.claimed_by is None and found.paid and found.has_left and not (found.closed or found.refunded):
+                claims.claim_lines(session, step.case_id, step.order_id, step.lines)
+            post_all(session, step.case_id, step.run_id, step.posts, step.at)
+        return found
+
+    @activity.defn
+    def read_return(self, step: ReturnStep) -> ReturnStanding:
+        """Read the order again."""
+        with self._database.reading() as session:
+            return returning.standing(session, step.order_id, step.lines, step.due, at=step.at, case_id=step.case_id)
+
+    @activity.defn
+    def is_waybill_of_another(self, step: WaybillStep) -> bool:
+        """Whether a parcel of this waybill belongs to another order."""
+        with self._database.reading() as session:
+            return returning.waybill_of_another(session, step.order_id, step.waybill)
+
+    @activity.defn
+    def note_way_back(self, step: WayBackStep) -> None:
+        """Remember by which parcel the goods come back."""
+        with writing_for(self._database, step) as session:
+            returning.note_way_back(session, step.case_id, step.run_id, courier=step.courier, waybill=step.waybill)
+
+    @activity.defn
+    def is_signed_for_by_us(self, step: WaybillStep) -> bool:
+        """Whether the courier says that the way back was signed for."""
+        with self._database.reading() as session:
+            return returning.signed_for_by_us(session, step.waybill, step.at)
+
+    @activity.defn
+    def receive_return(self, step: ReceiveStep) -> None:
+        """Goods have come in: record them, mark the order purple, write the memo."""
+        with writing_for(self._database, step) as session:
+            returning.receive(
+                session,
+                key=step.round_key("receive"),
+                case_id=step.case_id,
+                run_id=step.run_id,
+                order_id=step.order_id,
+                lines=step.received,
+                memo=step.memo,
+                at=step.at,
+            )
+
+    @activity.defn
+    def read_gift_of_order(self, step: OrderStep) -> GiftOfOrder:
+        """What a missing gift would cost."""
+        with self._database.reading() as session:
+            gift = returning.gift_of(session, step.order_id, case_id=step.case_id)
+        return GiftOfOrder(value_fen=gift.value_fen, deducted_fen=gift.deducted_fen)
+
+    @activity.defn
+    def restock_return(self, step: RestockStep) -> None:
+        """What the inspection took goes into stock."""
+        with writing_for(self._database, step) as session:
+            returning.restock(
+                session,
+                key=step.round_key("restock"),
+                case_id=step.case_id,
+                run_id=step.run_id,
+                order_id=step.order_id,
+                accepted=step.accepted,
+                at=step.at,
+            )
+
+    @activity.defn
+    def take_return_out_of_stock(self, step: OrderStep) -> None:
+        """The goods are looked at again: they leave the stock."""
+        with writing_for(self._database, step) as session:
+            returning.take_out_of_stock(
+                session,
+                key=step.round_key("out_of_stock"),
+                case_id=step.case_id,
+                order_id=step.order_id,
+                at=step.at,
+            )
+
+    @activity.defn
+    def read_paid_parts(self, step: OrderStep) -> PaidParts:
+        """What was paid, by what it was paid for."""
+        with self._database.reading() as session:
+            parts = returning.paid_parts(session, step.case_id, step.order_id)
+        return PaidParts(
+            goods_fen=parts.goods_fen, postage_fen=parts.postage_fen, return_postage_fen=parts.return_postage_fen
+        )
+
+    @activity.defn
+    def settle_return(self, step: SettleReturnStep) -> None:
+        """Count the pieces as refunded, write the memo, tell the buyer."""
+        with writing_for(self._database, step) as session:
+            returning.settle(
+                session,
+                key=step.key("settle"),
+                case_id=step.case_id,
+                run_id=step.run_id,
+                order_id=step.order_id,
+                due=step.due,
+                came_back_before=step.came_back_before,
+                memo=step.memo,
+                at=step.at,
+            )
+            post_all(session, step.case_id, step.run_id, step.posts, step.at)
+
+    @activity.defn
+    def finish_return(self, step: OrderStep) -> None:
+        """Let everything go; a red flag stays where nothing of the order is left to ship."""
+        with writing_for(self._database, step) as session:
+            returning.finish(session, key=step.key("finish"), case_id=step.case_id, order_id=step.order_id, at=step.at)
+
+    @activity.defn
+    def undo_return(self, step: UndoStep) -> None:
+        """Called off: the goods leave the stock, everything is let go, the memo says so."""
+        with writing_for(self._database, step) as session:
+            returning.take_out_of_stock(
+                session, key=step.key("undo"), case_id=step.case_id, order_id=step.order_id, at=step.at
+            )
+            holds.release_case(session, step.case_id, flag_kept=None, at=step.at)
+            flags.append_memo(session, step.order_id, step.memo, at=step.at, key=step.key("memo"))
+            post_all(session, step.case_id, step.run_id, step.posts, step.at)

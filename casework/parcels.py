@@ -1,0 +1,64 @@
+"""How a parcel stands, as the shop and the courier's last word say: the facts that the parcel flow reads. Pure data."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from pydantic import BaseModel
+
+from casework.rules.parcels import Priority, Region, Scanned
+
+
+class Followed(BaseModel):
+    """A waybill that a case follows, by its courier, and when the parcel left under it (None: nobody knows)."""
+
+    courier: str
+    waybill: str
+    since: datetime | None = None
+
+
+class ParcelReport(BaseModel):
+    """A parcel and its order right now.
+
+    Attributes:
+        known: whether there is such a parcel.
+        settled: whether nobody needs to look for it: it came back, or its trade is over.
+        order_over: whether the shop shows its lines refunded, or the order closed.
+        trade_finished: whether the buyer, or the platform, has confirmed receipt.
+        in_stock: whether the same goods are there to be sent again.
+        region: where it goes, seen from the shop.
+        code: the newest scan's code as the courier wrote it; None: the courier has told of none.
+        scan_at: when that scan was.
+        answered_at: when the courier last answered; None: it never has.
+        forwarding: under which waybill it goes on, where the newest scan says so.
+
+    """
+
+    known: bool
+    settled: bool
+    order_over: bool
+    trade_finished: bool
+    in_stock: bool
+    region: Region
+    code: str | None = None
+    scan_at: datetime | None = None
+    answered_at: datetime | None = None
+    forwarding: Followed | None = None
+
+    @property
+    def last(self) -> Scanned | None:
+        """The newest scan, and when the courier told of it."""
+        if self.code is None or self.scan_at is None or self.answered_at is None:
+            return None
+        return Scanned(self.code, self.scan_at, self.answered_at)
+
+
+class Registered(BaseModel):
+    """A parcel that is being followed from now on: what it is worth in fen, how urgent it is, and who looks for it."""
+
+    report: ParcelReport
+    value_fen: int
+    priority: Priority
+    specialist: str | None
+    since: datetime | None
+    """When it left, as far as the shop knows."""

@@ -1,0 +1,515 @@
+"""Problem parcels in the shop: which case follows which waybill, how a parcel stands, sending goods again."""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Literal
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from casework.money import LineQuantity, part_of_line
+from casework.parcels import Followed, ParcelReport
+from casework.rules.parcels import RECEIPT_TIME, courier_code, receipt_extended, region_of
+from casework.shop import outbox, outside, settling
+from casework.shop.amounts import accounts, line_rows, paid_shares, pieces_left
+from casework.shop.courier import cases_stopping
+from casework.shop.errors import BadRequest
+from casework.shop.flags import append_memo
+from casework.shop.orders import find_order, lock_order
+from casework.shop.staff import all_staff
+from casework.shop.steps import first_time
+from casework.shop.tables import (
+    CaseRow,
+    FollowedParcelRow,
+    LineRow,
+    OrderRow,
+    OutOfStockRow,
+    ParcelRow,
+    ParcelStatusRow,
+    ReshipmentRow,
+    ReturnRow,
+    ScanRow,
+    ShipmentLineRow,
+    ShipmentRow,
+    StockMovementRow,
+)
+from casework.shop.tracking import last_status
+from state_machines.roles import Role
+
+How = Literal["opened", "way_back", "forwarded", "reshipped"]
+FLOW = "problem-parcel"
+SETTLING = frozenset({"delivered", "closed", "refund_opened", "loss_reported", "cancelled"})
+"""The endings of a case after which nobody looks for its waybills again unless somebody asks."""
+
+
+# --- which case has which waybill ---
+
+
+def open_parcel_case(session: Session, waybill: str) -> str | None:
+    """The open case that follows a waybill, or awaits its parcel; None: there is none."""
+    return open_parcel_cases(session, [waybill]).get(waybill)
+
+
+def open_parcel_cases(session: Session, waybills: Collection[str]) -> dict[str, str]:
+    """By waybill, the open case that follows it or awaits its parcel.
+
+    Following is also to have followed it before the parcel was forwarded, or sent again; awaiting, to have had it
+    stopped on its way.
+    """
+    wanted = set(waybills)
+    found: dict[str, str] = {}
+    for row in session.scalars(
+        select(ShipmentRow).where(ShipmentRow.waybill.in_(wanted), ShipmentRow.intercepted_at.is_not(None))
+    ):
+        if row.back_at is None:
+            for case_id in cases_stopping(session, row.order_id, _lines_in(session, row.id)):
+                found[row.waybill] = case_id
+    ids = {f"{FLOW}-{waybill}": waybill for waybill in wanted}
+    for case_id in session.scalars(
+        select(CaseRow.case_id).where(CaseRow.case_id.in_(ids), CaseRow.closed_at.is_(None))
+    ):
+        found[ids[case_id]] = case_id
+    followed = (
+        select(FollowedParcelRow.waybill, FollowedParcelRow.case_id)
+        .join(CaseRow, (CaseRow.case_id == FollowedParcelRow.case_id) & (CaseRow.run_id == FollowedParcelRow.run_id))
+        .where(FollowedParcelRow.waybill.in_(wanted), CaseRow.closed_at.is_(None))
+    )
+    found.update((waybill, case_id) for waybill, case_id in session.execute(followed))
+    return found
+
+
+def settled_waybills(session: Session, waybills: Collection[str]) -> set[str]:
+    """Those of the waybills whose problem has come to an end: delivered, made good, or called off by a person."""
+    query = (
+        select(FollowedParcelRow.waybill)
+        .join(CaseRow, (CaseRow.case_id == FollowedParcelRow.case_id) & (CaseRow.run_id == FollowedParcelRow.run_id))
+        .where(FollowedParcelRow.waybill.in_(set(waybills)), CaseRow.outcome.in_(SETTLING))
+    )
+    return set(session.scalars(query))
+
+
+def later_waybills(session: Session, order_id: str, waybill: str) -> list[str]:
+    """Under which waybills the goods of a parcel went on, in the order in which a case heard of them."""
+    cases = select(FollowedParcelRow.case_id).where(
+        FollowedParcelRow.order_id == order_id, FollowedParcelRow.waybill == waybill
+    )
+    rows = session.scalars(
+        select(FollowedParcelRow)
+        .where(FollowedParcelRow.case_id.in_(cases), FollowedParcelRow.how == "forwarded")
+        .order_by(FollowedParcelRow.since, FollowedParcelRow.waybill)
+    )
+    return [row.waybill for row in rows]
+
+
+def order_of_waybill(session: Session, waybill: str, order_id: str) -> str | None:
+    """Whose parcel a waybill is, this order's if it is one of its several; None: the shop does not know it."""
+    orders = set(session.scalars(select(ShipmentRow.order_id).where(ShipmentRow.waybill == waybill)))
+    for table in (FollowedParcelRow, ReturnRow):
+        orders |= set(session.scalars(select(table.order_id).where(table.waybill == waybill)))
+    return order_id if order_id in orders else next(iter(sorted(orders)), None)
+
+
+def orders_of_waybill(session: Session, waybill: str) -> list[str]:
+    """The orders that have something in a parcel, by id: more than one where they were packed together."""
+    shipped = session.scalars(select(ShipmentRow.order_id).where(ShipmentRow.waybill == waybill))
+    followed = session.scalars(select(FollowedParcelRow.order_id).where(FollowedParcelRow.waybill == waybill))
+    return sorted({*shipped, *followed})
+
+
+def courier_of(session: Session, waybill: str) -> str | None:
+    """Kuaidi100's code of a parcel's courier: as it has answered, or by its name in the order; None: nobody knows."""
+    answered = session.get(ParcelRow, waybill)
+    if answered is not None and answered.courier:
+        return answered.courier
+    companies = session.scalars(select(ShipmentRow.company).where(ShipmentRow.waybill == waybill))
+    return next((code for company in companies if (code := courier_code(company))), None)
+
+
+@dataclass(frozen=True, slots=True)
+class KnownParcel:
+    """A parcel as the shop knows it: its own spelling of the waybill, what is in it, and whether it is a way back."""
+
+    waybill: str
+    lines: list[LineQuantity]
+    way_back: bool = False
+
+
+def parcel_of_start(session: Session, order_id: str, waybill: str, from_case: str | None) -> KnownParcel | None:
+    """The parcel that a case is to be opened for; None: the shop knows no such parcel.
+
+    A case that a return opens is about the parcel that the buyer sent to us: it holds the lines of that return.
+
+    Raises:
+        BadRequest: it is another order's parcel, or an open case follows it already.
+
+    """
+    spelling = _spelling(session, waybill)
+    whose = order_of_waybill(session, spelling, order_id)
+    if whose not in (None, order_id):
+        raise BadRequest("waybill", f"{spelling} is a parcel of order {whose}, not of {order_id}")
+    shipment = session.scalar(
+        select(ShipmentRow).where(ShipmentRow.order_id == order_id, ShipmentRow.waybill == spelling)
+    )
+    if shipment is not None:
+        return KnownParcel(spelling, _pieces_in(session, shipment.id))
+    follower = session.execute(
+        select(FollowedParcelRow, CaseRow)
+        .join(CaseRow, (CaseRow.case_id == FollowedParcelRow.case_id) & (CaseRow.run_id == FollowedParcelRow.run_id))
+        .where(FollowedParcelRow.order_id == order_id, FollowedParcelRow.waybill == spelling)
+        .order_by(CaseRow.closed_at.is_not(None), CaseRow.opened_at.desc())
+    ).first()
+    if follower is not None:
+        followed, case = follower.tuple()
+        if case.closed_at is None and case.case_id != f"{FLOW}-{spelling}":
+            raise BadRequest("waybill", f"{spelling} is followed by the open case {case.case_id} already")
+        if followed.how != "way_back":
+            return KnownParcel(spelling, [LineQuantity.model_validate(line) for line in case.lines])
+    if from_case is None:
+        return None
+    record = session.scalar(
+        select(CaseRow).where(CaseRow.case_id == from_case).order_by(CaseRow.closed_at.is_not(None)).limit(1)
+    )
+    lines = record.lines if record is not None else []
+    return KnownParcel(spelling, [LineQuantity.model_validate(line) for line in lines], way_back=True)
+
+
+def follow(
+    session: Session,
+    *,
+    case_id: str,
+    run_id: str,
+    order_id: str,
+    parcel: Followed,
+    how: How,
+) -> None:
+    """Note that a case follows a waybill from now on; doing it again changes nothing.
+
+    Raises:
+        BadRequest: it is another order's parcel, or another open case follows it.
+
+    """
+    whose = order_of_waybill(session, parcel.waybill, order_id)
+    if whose not in (None, order_id):
+        raise BadRequest("waybill", f"{parcel.waybill} is a parcel of order {whose}, not of {order_id}")
+    other = open_parcel_case(session, parcel.waybill)
+    if other is not None and other != case_id and how != "opened":
+        raise BadRequest("waybill", f"{parcel.waybill} is followed by the open case {other} already")
+    if session.get(FollowedParcelRow, (case_id, run_id, parcel.waybill)) is None:
+        session.add(
+            FollowedParcelRow(
+                case_id=case_id,
+                run_id=run_id,
+                waybill=parcel.waybill,
+                order_id=order_id,
+                courier=parcel.courier,
+                how=how,
+                since=parcel.since,
+            )
+        )
+        session.flush()
+
+
+# --- how a parcel stands ---
+
+
+def left_at(session: Session, order_id: str, waybill: str, *, way_back: bool) -> datetime | None:
+    """When a parcel left, as far as the shop knows: the parcel's own time, its first scan's, or the order's."""
+    shipment = None if way_back else _shipment(session, order_id, waybill)
+    if shipment is not None and shipment.shipped_at is not None:
+        return shipment.shipped_at
+    first = session.scalar(select(ScanRow.at).where(ScanRow.waybill == waybill).order_by(ScanRow.at).limit(1))
+    if first is not None or way_back:
+        return first
+    return find_order(session, order_id).shipped_at
+
+
+def value_of(session: Session, order_id: str, lines: Sequence[LineQuantity]) -> int:
+    """What was paid for what is in a parcel and is not refunded, in fen.
+
+    Source: flows.md, "Amounts of a case": the paid value of the parcel.
+    """
+    order = find_order(session, order_id)
+    rows = {row.number: row for row in line_rows(session, order_id)}
+    done = accounts(session, order_id)
+    paid = paid_shares(order, list(rows.values()), done)
+    total = 0
+    for one in lines:
+        row = rows[one.line]
+        taken = min(one.quantity, pieces_left(row, done))
+        total += part_of_line(paid[one.line], row.quantity, already=row.quantity - taken, taken=taken)
+    return total
+
+
+def read_parcel(
+    session: Session,
+    *,
+    order_id: str,
+    waybill: str,
+    following: str,
+    lines: Sequence[LineQuantity],
+    way_back: bool,
+    shop_province: str,
+    remote_provinces: Collection[str],
+) -> ParcelReport:
+    """How a parcel and its order stand, by the shop and by the last word of the courier that has it now.
+
+    `waybill` is the one that the case is about, `following` the one under which its goods go now.
+
+    Raises:
+        UnknownOrder: the shop has no such order.
+
+    """
+    order = find_order(session, order_id)
+    shipment = _shipment(session, order_id, waybill)
+    known = way_back or shipment is not None or order_of_waybill(session, waybill, order_id) == order_id
+    over = _is_over(session, order, lines)
+    finished = order.state == "finished" or order.confirmed_at is not None
+    back = shipment is not None and shipment.back_at is not None
+    status = session.get(ParcelStatusRow, following)
+    last = last_status(session, following)
+    forwarding = (
+        Followed(courier=status.forwarded_courier, waybill=status.forwarded_waybill, since=status.scan_at)
+        if status is not None and status.forwarded_courier and status.forwarded_waybill
+        else None
+    )
+    address = order.changed_address or order.address
+    return ParcelReport(
+        known=known,
+        settled=over or back or (finished and not way_back),
+        order_over=over,
+        trade_finished=finished,
+        in_stock=in_stock(session, order_id, lines),
+        region=region_of(address, shop_province=shop_province, remote_provinces=remote_provinces),
+        code=last.code if last else None,
+        scan_at=last.at if last else None,
+        answered_at=status.answered_at if status is not None else None,
+        forwarding=forwarding,
+    )
+
+
+def put_off_receipt(session: Session, order_id: str, at: datetime) -> datetime | None:
+    """Have the platform put the trade's receipt time off, where less than a day of it is left; when it is then.
+
+    None where nothing is put off: there is time enough, or the trade is over or has not shipped.
+
+    Raises:
+        UnknownOrder: the shop has no such order.
+
+    """
+    order = lock_order(session, order_id)
+    if order.state not in {"shipped", "partly_shipped"} or order.shipped_at is None:
+        return None
+    until = receipt_extended(order.receipt_until or order.shipped_at + RECEIPT_TIME, at)
+    if until is not None:
+        order.receipt_until = until
+        session.flush()
+    return until
+
+
+def specialist_for(session: Session, waybill: str) -> str | None:
+    """Who looks for a parcel: one of the specialists who are there, always the same for a waybill; None: nobody is."""
+    there = [one.id for one in all_staff(session) if Role.PARCEL_SPECIALIST in one.roles and one.present]
+    return there[zlib.crc32(waybill.encode()) % len(there)] if there else None
+
+
+# --- goods that come back, and goods that are sent again ---
+
+
+def take_returned(
+    session: Session,
+    *,
+    key: str,
+    case_id: str,
+    order_id: str,
+    waybill: str,
+    lines: Sequence[LineQuantity],
+    memo: str,
+    at: datetime,
+) -> None:
+    """The parcel has come back to us: its lines are here, purple flag, memo. Once a key.
+
+    Raises:
+        UnknownOrder: the shop has no such order.
+
+    """
+    settling.mark_goods_back(session, key=key, case_id=case_id, order_id=order_id, lines=lines, at=at, waybill=waybill)
+    append_memo(session, order_id, memo, at=at, key=f"{key}/memo")
+
+
+def in_stock(session: Session, order_id: str, lines: Sequence[LineQuantity]) -> bool:
+    """Whether the same goods are there to be sent again: the warehouse has not said that there are none.
+
+    The shop's exports tell no stock: goods count as there until the warehouse says otherwise, and again when some come
+    into stock later. Goods of this parcel that came back are there themselves.
+    """
+    wanted = {one.line for one in lines}
+    rows = [row for row in line_rows(session, order_id) if row.number in wanted and row.place != "back"]
+    return not any(_is_out(session, row.sku) for row in rows)
+
+
+def say_out_of_stock(session: Session, order_id: str, lines: Sequence[LineQuantity], at: datetime) -> None:
+    """The warehouse says that these goods are not there."""
+    wanted = {one.line for one in lines}
+    for row in line_rows(session, order_id):
+        if row.number in wanted and row.sku:
+            session.merge(OutOfStockRow(sku=row.sku, at=at))
+    session.flush()
+
+
+def reserve(
+    session: Session, *, key: str, case_id: str, order_id: str, lines: Sequence[LineQuantity], at: datetime
+) -> None:
+    """Reserve the goods that are to be sent again; once a key. What came back is there and needs no stock.
+
+    Raises:
+        UnknownOrder: the shop has no such order.
+        BadRequest: they are not in stock.
+
+    """
+    lock_order(session, order_id)
+    if session.get(ReshipmentRow, key) is not None:
+        return
+    if not in_stock(session, order_id, lines):
+        raise BadRequest("choice", "the goods are not in stock")
+    rows = {row.number: row for row in line_rows(session, order_id)}
+    reserved = [one for one in lines if rows[one.line].place != "back"]
+    session.add(
+        ReshipmentRow(
+            key=key,
+            case_id=case_id,
+            order_id=order_id,
+            lines=[one.model_dump() for one in reserved],
+            state="asked",
+            at=at,
+        )
+    )
+    _move_stock(session, case_id, order_id, rows, reserved, -1, at)
+
+
+def call_off_reshipment(session: Session, *, case_id: str, at: datetime) -> bool:
+    """Call off what a case has asked the warehouse to send and has not left yet; False: there is nothing such."""
+    called_off = False
+    for row in session.scalars(
+        select(ReshipmentRow).where(ReshipmentRow.case_id == case_id, ReshipmentRow.state == "asked")
+    ).all():
+        lines = {one.number: one for one in line_rows(session, row.order_id)}
+        reserved = [LineQuantity.model_validate(one) for one in row.lines]
+        row.state = "called_off"
+        _move_stock(session, case_id, row.order_id, lines, reserved, +1, at)
+        called_off = True
+    if called_off:
+        outbox.cancel_tasks(session, case_id, Role.WAREHOUSE, at=at)
+    return called_off
+
+
+def send_again(
+    session: Session,
+    *,
+    key: str,
+    case_id: str,
+    order_id: str,
+    lines: Sequence[LineQuantity],
+    parcel: Followed,
+    at: datetime,
+) -> None:
+    """The goods have left once more, under a waybill of their own: a parcel of the order like any other. Once a key.
+
+    Raises:
+        UnknownOrder: the shop has no such order.
+        BadRequest: the waybill is a parcel already.
+
+    """
+    order = lock_order(session, order_id)
+    if not first_time(session, key, at):
+        return
+    for row in session.scalars(
+        select(ReshipmentRow).where(ReshipmentRow.case_id == case_id, ReshipmentRow.state == "asked")
+    ):
+        row.state = "left"
+    if session.scalar(select(ShipmentRow.id).where(ShipmentRow.waybill == parcel.waybill).limit(1)) is not None:
+        raise BadRequest("waybill", f"{parcel.waybill} is a parcel already")
+    wanted = {one.line for one in lines}
+    rows = [row for row in line_rows(session, order_id) if row.number in wanted]
+    outside.send_off(
+        session, order, rows, waybill=parcel.waybill, company=parcel.courier, shipped_at=parcel.since, at=at
+    )
+    shipment = _shipment(session, order_id, parcel.waybill)
+    for one in lines:  # what was in the parcel, and not all that is left of the line
+        inside = session.get(ShipmentLineRow, (shipment.id, one.line)) if shipment is not None else None
+        if inside is not None:
+            inside.quantity = one.quantity
+    session.flush()
+
+
+def _move_stock(
+    session: Session,
+    case_id: str,
+    order_id: str,
+    rows: dict[int, LineRow],
+    lines: Sequence[LineQuantity],
+    sign: Literal[-1, 1],
+    at: datetime,
+) -> None:
+    for one in lines:
+        session.add(
+            StockMovementRow(
+                sku=rows[one.line].sku,
+                quantity=sign * one.quantity,
+                order_id=order_id,
+                line=one.line,
+                case_id=case_id,
+                at=at,
+            )
+        )
+    session.flush()
+
+
+def _is_out(session: Session, sku: str) -> bool:
+    out = session.get(OutOfStockRow, sku)
+    if out is None:
+        return False
+    came = session.scalar(
+        select(StockMovementRow.id)
+        .where(StockMovementRow.sku == sku, StockMovementRow.quantity > 0, StockMovementRow.at > out.at)
+        .limit(1)
+    )
+    return came is None
+
+
+# --- what stands in the rows ---
+
+
+def _is_over(session: Session, order: OrderRow, lines: Sequence[LineQuantity]) -> bool:
+    if order.state == "closed":
+        return True
+    done = accounts(session, order.id)
+    rows = {row.number: row for row in line_rows(session, order.id)}
+    return bool(lines) and all(not pieces_left(rows[one.line], done) for one in lines)
+
+
+def _shipment(session: Session, order_id: str, waybill: str) -> ShipmentRow | None:
+    return session.scalar(select(ShipmentRow).where(ShipmentRow.order_id == order_id, ShipmentRow.waybill == waybill))
+
+
+def _lines_in(session: Session, shipment_id: int) -> set[int]:
+    return {one.line for one in _pieces_in(session, shipment_id)}
+
+
+def _pieces_in(session: Session, shipment_id: int) -> list[LineQuantity]:
+    rows = session.scalars(
+        select(ShipmentLineRow).where(ShipmentLineRow.shipment_id == shipment_id).order_by(ShipmentLineRow.line)
+    )
+    return [LineQuantity(line=row.line, quantity=row.quantity) for row in rows]
+
+
+def _spelling(session: Session, waybill: str) -> str:
+    """The waybill as the shop writes it: capitals say nothing."""
+    for column in (ShipmentRow.waybill, FollowedParcelRow.waybill):
+        spellings = set(session.scalars(select(column).where(column.in_({waybill, waybill.upper()}))))
+        if spellings:
+            return waybill if waybill in spellings else min(spellings)
+    return waybill

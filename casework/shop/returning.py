@@ -1,0 +1,396 @@
+"""Returns in the shop: how the lines stand, the goods that come in, into and out of stock, and how a return ends.
+
+Each step is one transaction, once a key. A line that goes back stays marked as shipped: a return may be of some pieces,
+and what of it has come in stands in `returned_lines`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from sqlalchemy import func, select
+from sqlalchemy.orm import Session
+
+from casework.dues import ReturnDue
+from casework.money import LineQuantity
+from casework.rules import returns
+from casework.shop import orders
+from casework.shop.amounts import POSTAGE, RETURN_POSTAGE, left_to_ship, line_rows, reckon
+from casework.shop.courier import parcel_state, shown_scans
+from casework.shop.dues import reckon_due
+from casework.shop.errors import BadRequest
+from casework.shop.flags import append_memo, wish_flag
+from casework.shop.gifts import granted_gifts
+from casework.shop.holds import release_case
+from casework.shop.orders import Order, lock_order
+from casework.shop.platform import attribute_to_lines
+from casework.shop.steps import first_time
+from casework.shop.tables import (
+    CaseRow,
+    ClaimRow,
+    LedgerRow,
+    ReturnedLineRow,
+    ReturnRow,
+    ShipmentRow,
+    StockMovementRow,
+)
+from casework.standing import ReturnStanding
+
+
+@dataclass(frozen=True, slots=True)
+class WayBack:
+    """A parcel that a buyer sends back: it is no shipment of the order."""
+
+    case_id: str
+    order_id: str
+    courier: str
+    waybill: str
+
+
+@dataclass(frozen=True, slots=True)
+class Gift:
+    """What the order's gifts are worth, and what of that other returns of the order have deducted already, in fen."""
+
+    value_fen: int
+    deducted_fen: int
+
+
+@dataclass(frozen=True, slots=True)
+class PaidParts:
+    """What a case has paid, in fen: for the goods, for the postage of the way out, for that of the way back."""
+
+    goods_fen: int
+    postage_fen: int
+    return_postage_fen: int
+
+
+def standing(
+    session: Session, order_id: str, lines: Sequence[LineQuantity], due: ReturnDue, *, at: datetime, case_id: str
+) -> ReturnStanding:
+    """How the lines stand for a return, at this moment; its own claim does not count against it.
+
+    Raises:
+        UnknownOrder: the shop has no such order.
+
+    """
+    row = orders.find_order(session, order_id)
+    order = orders.read_order(session, order_id)
+    numbers = {one.line for one in lines}
+    goods = reckon(session, row, lines, case_id=case_id, with_postage=False)
+    claim = session.scalars(
+        select(ClaimRow.case_id)
+        .where(ClaimRow.order_id == order_id, ClaimRow.line.in_(numbers), ClaimRow.case_id != case_id)
+        .order_by(ClaimRow.line)
+    ).first()
+    signed = _signed_at(session, order, numbers, at)
+    return ReturnStanding(
+        paid=order.paid,
+        closed=order.state == "closed",
+        refunded=order.paid and goods.total_fen == 0,
+        has_left=all(line.place != "unshipped" for line in order.lines if line.number in numbers),
+        claimed_by=claim,
+        refundable_fen=reckon_due(session, row, due, case_id=case_id).total_fen,
+        signed_at=signed,
+        finished_at=returns.finished_at(signed, order.confirmed_at),
+        free_shipping=order.postage_fen == 0,
+    )
+
+
+def record(session: Session, case_id: str, run_id: str, order_id: str, *, requested_at: datetime, fault: bool) -> None:
+    """Remember when a return was first asked for, and whether for a fault; again, it changes nothing but the latter."""
+    row = session.get(ReturnRow, (case_id, run_id))
+    if row is None:
+        row = ReturnRow(case_id=case_id, run_id=run_id, order_id=order_id, requested_at=requested_at, fault=fault)
+        session.add(row)
+    row.fault = fault
+    session.flush()
+
+
+def first_request(session: Session, case_id: str, order_id: str, lines: Sequence[LineQuantity]) -> datetime:
+    """When the lapsed return was first asked for that a new one of the same lines reopens.
+
+    Raises:
+        BadRequest: there is no such return, it has not lapsed, or it was of other lines, or of fewer pieces.
+
+    """
+    case = session.scalars(
+        select(CaseRow).where(CaseRow.case_id == case_id).order_by(CaseRow.opened_at.desc()).limit(1)
+    ).first()
+    row = session.get(ReturnRow, (case.case_id, case.run_id)) if case is not None else None
+    if case is None or row is None or case.order_id != order_id:
+        raise BadRequest("reopens", f"order {order_id} has no such return")
+    if case.outcome != "lapsed":
+        raise BadRequest("reopens", "that return has not lapsed")
+    before = {one["line"]: one["quantity"] for one in case.lines}
+    now = {one.line: one.quantity for one in lines}
+    if before.keys() != now.keys() or any(now[line] > before[line] for line in now):
+        raise BadRequest("reopens", "that return was of other lines, or of fewer pieces")
+    return row.requested_at
+
+
+def asked_as_refund(session: Session, case_id: str) -> datetime | None:
+    """When the refund was asked for that turned into a return; None: that case is none."""
+    return session.scalars(
+        select(CaseRow.opened_at)
+        .where(CaseRow.case_id == case_id, CaseRow.flow == "refund-before-shipping")
+        .order_by(CaseRow.opened_at.desc())
+        .limit(1)
+    ).first()
+
+
+def waybill_of_another(session: Session, order_id: str, waybill: str) -> bool:
+    """Whether a parcel of this waybill belongs to another order, on its way out or back."""
+    shipped = select(ShipmentRow.id).where(func.upper(ShipmentRow.waybill) == waybill.upper())
+    sent = select(ReturnRow.case_id).where(func.upper(ReturnRow.waybill) == waybill.upper())
+    here = session.scalar(
+        select(ShipmentRow.id).where(
+            func.upper(ShipmentRow.waybill) == waybill.upper(), ShipmentRow.order_id == order_id
+        )
+    )
+    if here is not None:
+        return False
+    return any(
+        session.scalar(query.limit(1)) is not None
+        for query in (shipped.where(ShipmentRow.order_id != order_id), sent.where(ReturnRow.order_id != order_id))
+    )
+
+
+def note_way_back(session: Session, case_id: str, run_id: str, *, courier: str, waybill: str) -> None:
+    """The buyer has sent the goods back by this courier."""
+    row = session.get_one(ReturnRow, (case_id, run_id))
+    row.courier, row.waybill = courier, waybill
+    session.flush()
+
+
+def way_back_of(session: Session, waybill: str) -> WayBack | None:
+    """The return that a parcel belongs to; None: it is no way back that the shop knows."""
+    row = session.scalars(
+        select(ReturnRow)
+        .where(func.upper(ReturnRow.waybill) == waybill.upper())
+        .order_by(ReturnRow.requested_at.desc())
+        .limit(1)
+    ).first()
+    if row is None or row.waybill is None or row.courier is None:
+        return None
+    return WayBack(row.case_id, row.order_id, row.courier, row.waybill)
+
+
+def signed_for_by_us(session: Session, waybill: str, at: datetime) -> bool:
+    """Whether the newest scan of a way back says that it was signed for, which is at our address."""
+    return parcel_state(session, waybill, at) == "signed"
+
+
+def receive(
+    session: Session,
+    *,
+    key: str,
+    case_id: str,
+    run_id: str,
+    order_id: str,
+    lines: Sequence[LineQuantity],
+    memo: str,
+    at: datetime,
+) -> None:
+    """Goods of a return have come in: what, a purple flag, and a line in the memo.
+
+    Raises:
+        UnknownOrder: the shop has no such order.
+
+    """
+    lock_order(session, order_id)
+    if not first_time(session, key, at):
+        return
+    for one in lines:
+        _returned_line(session, case_id, run_id, order_id, one.line, at).received = one.quantity
+    # policy.md, shop.flag_profile: goods came back = purple
+    wish_flag(session, case_id, order_id, "purple", at=at)
+    append_memo(session, order_id, memo, at=at, key=f"{key}/memo")
+
+
+def gift_of(session: Session, order_id: str, *, case_id: str) -> Gift:
+    """What the gifts of an order are worth, and what other returns have deducted of it."""
+    deducted = session.scalar(
+        select(func.coalesce(func.sum(ReturnRow.gift_deducted_fen), 0)).where(
+            ReturnRow.order_id == order_id, ReturnRow.case_id != case_id, ReturnRow.settled_at.is_not(None)
+        )
+    )
+    return Gift(sum(gift.value_fen for gift in granted_gifts(session, order_id)), int(deducted or 0))
+
+
+def restock(
+    session: Session,
+    *,
+    key: str,
+    case_id: str,
+    run_id: str,
+    order_id: str,
+    accepted: Sequence[LineQuantity],
+    at: datetime,
+) -> None:
+    """What the inspection took goes into stock.
+
+    Raises:
+        UnknownOrder: the shop has no such order.
+
+    """
+    lock_order(session, order_id)
+    if not first_time(session, key, at):
+        return
+    for one in accepted:
+        _returned_line(session, case_id, run_id, order_id, one.line, at).accepted = one.quantity
+    _move_stock(session, case_id, order_id, accepted, at)
+
+
+def take_out_of_stock(session: Session, *, key: str, case_id: str, order_id: str, at: datetime) -> None:
+    """The goods of a return leave the stock again, as far as they are in it.
+
+    Raises:
+        UnknownOrder: the shop has no such order.
+
+    """
+    lock_order(session, order_id)
+    if first_time(session, key, at):
+        _move_stock(session, case_id, order_id, [_negative(one) for one in in_stock(session, case_id, order_id)], at)
+
+
+def in_stock(session: Session, case_id: str, order_id: str) -> list[LineQuantity]:
+    """What of a return's goods is in stock, by line."""
+    query = (
+        select(StockMovementRow.line, func.sum(StockMovementRow.quantity))
+        .where(StockMovementRow.case_id == case_id, StockMovementRow.order_id == order_id)
+        .group_by(StockMovementRow.line)
+        .order_by(StockMovementRow.line)
+    )
+    return [LineQuantity(line=line, quantity=int(pieces)) for line, pieces in session.execute(query) if pieces]
+
+
+def settle(
+    session: Session,
+    *,
+    key: str,
+    case_id: str,
+    run_id: str,
+    order_id: str,
+    due: ReturnDue,
+    came_back_before: Sequence[LineQuantity],
+    memo: str,
+    at: datetime,
+) -> None:
+    """A return is paid, by us or by the platform: its pieces count as refunded, and the memo grows.
+
+    `came_back_before`: what had come back before this case opened, and nobody has inspected; it goes into stock.
+
+    Raises:
+        UnknownOrder: the shop has no such order.
+
+    """
+    order = lock_order(session, order_id)
+    if not first_time(session, key, at):
+        return
+    attribute_to_lines(session, order, due.lines, case_id=case_id, at=at)
+    _count_what_a_gift_paid_for(session, order_id, due, case_id, at)
+    places = {row.number: row.place for row in line_rows(session, order_id)}
+    _move_stock(session, case_id, order_id, [one for one in came_back_before if places[one.line] == "back"], at)
+    row = session.get_one(ReturnRow, (case_id, run_id))
+    row.fault, row.gift_deducted_fen, row.settled_at = due.fault, due.gift_deduction_fen, at
+    append_memo(session, order_id, memo, at=at, key=f"{key}/memo")
+
+
+def finish(session: Session, *, key: str, case_id: str, order_id: str, at: datetime) -> None:
+    """The refund of a return is accepted: everything is let go; a red flag stays where nothing is left to ship.
+
+    Raises:
+        UnknownOrder: the shop has no such order.
+
+    """
+    lock_order(session, order_id)
+    if first_time(session, key, at):
+        release_case(session, case_id, flag_kept=None if left_to_ship(session, order_id) else "red", at=at)
+
+
+def paid_parts(session: Session, case_id: str, order_id: str) -> PaidParts:
+    """What a case has paid, by what it was paid for."""
+    sums = {
+        line: int(amount)
+        for line, amount in session.execute(
+            select(LedgerRow.line, func.sum(LedgerRow.amount_fen))
+            .where(LedgerRow.order_id == order_id, LedgerRow.case_id == case_id)
+            .group_by(LedgerRow.line)
+        )
+        if line is not None
+    }
+    postage, back = sums.pop(POSTAGE, 0), sums.pop(RETURN_POSTAGE, 0)
+    return PaidParts(sum(sums.values()), postage, back)
+
+
+def _signed_at(session: Session, order: Order, numbers: set[int], at: datetime) -> datetime | None:
+    """When the lines were signed for: of several, the first; a line in several parcels has come with its last."""
+    by_parcel = {
+        parcel.waybill: returns.signed_at(
+            [(scan.at, scan.code) for scan in shown_scans(session, parcel.waybill, at)], order.confirmed_at
+        )
+        for parcel in order.parcels
+    }
+    found: list[datetime | None] = []
+    for number in sorted(numbers):
+        parcels = [one.waybill for one in order.parcels if any(line.line == number for line in one.lines)]
+        found.append(
+            returns.received_at([by_parcel[waybill] for waybill in parcels]) if parcels else order.confirmed_at
+        )
+    return min((one for one in found if one is not None), default=None)
+
+
+def _returned_line(
+    session: Session, case_id: str, run_id: str, order_id: str, line: int, at: datetime
+) -> ReturnedLineRow:
+    row = session.get(ReturnedLineRow, (case_id, run_id, line))
+    if row is None:
+        row = ReturnedLineRow(case_id=case_id, run_id=run_id, line=line, order_id=order_id, received=0, at=at)
+        session.add(row)
+        session.flush()
+    return row
+
+
+def _negative(one: LineQuantity) -> LineQuantity:
+    return LineQuantity(line=one.line, quantity=-one.quantity)
+
+
+def _move_stock(session: Session, case_id: str, order_id: str, pieces: Iterable[LineQuantity], at: datetime) -> None:
+    skus = {row.number: row.sku for row in line_rows(session, order_id)}
+    for one in pieces:
+        if one.quantity:
+            session.add(
+                StockMovementRow(
+                    sku=skus[one.line],
+                    quantity=one.quantity,
+                    order_id=order_id,
+                    line=one.line,
+                    case_id=case_id,
+                    at=at,
+                )
+            )
+    session.flush()
+
+
+def _count_what_a_gift_paid_for(session: Session, order_id: str, due: ReturnDue, case_id: str, at: datetime) -> None:
+    """A missing gift worth as much as the goods leaves nothing to pay: the pieces have gone back all the same."""
+    order = orders.find_order(session, order_id)
+    owed = reckon_due(session, order, due, case_id=case_id)
+    if owed.total_fen:
+        return
+    for entry in owed.owed:
+        if entry.line not in (None, POSTAGE, RETURN_POSTAGE) and entry.quantity:
+            session.add(
+                LedgerRow(
+                    order_id=order_id,
+                    line=entry.line,
+                    quantity=entry.quantity,
+                    amount_fen=0,
+                    source="case",
+                    case_id=case_id,
+                    at=at,
+                )
+            )
+    session.flush()

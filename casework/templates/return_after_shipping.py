@@ -1,0 +1,141 @@
+"""What a return after shipping says."""
+
+from __future__ import annotations
+
+from casework.rules.returns import Evidence, Ground
+from state_machines.roles import Label
+
+GROUNDS: dict[Ground, Label] = {
+    "deliberate_damage": Label("商品签收后因人为原因损坏", "the goods were damaged by hand after they were signed for"),
+    "force_majeure": Label(
+        "商品签收后因不可抗力损坏", "the goods were damaged by force majeure after they were signed for"
+    ),
+    "slight_colour_difference": Label("轻微色差不属于质量问题", "a slight difference of colour is no fault"),
+    "opened": Label("包装已拆封且无法复原", "the package was opened and cannot be restored"),
+    "too_late": Label("已超过退货期限", "the time for a return is over"),
+}
+"""Why the rules do not take a return back."""
+EVIDENCE: dict[Evidence, Label] = {
+    "photos": Label("照片", "photos"),
+    "description": Label("问题描述", "a description"),
+    "appraisal": Label("鉴定报告", "an appraisal"),
+}
+EXPLAINED = Label("详情请咨询客服", "our service agent explains why")
+"""Where a person refused, whose words are not the buyer's to read."""
+
+BUYER: dict[str, Label] = {
+    "return.evidence_wanted": Label(
+        "您好,订单 {order_id} 的退货申请已收到,请补充{missing_zh},以便核实。",
+        "We have received your return request for order {order_id}; please send us {missing_en}.",
+    ),
+    "return.being_judged": Label(
+        "您好,订单 {order_id} 的退货申请已收到,正在核实,请稍候。",
+        "We have received your return request for order {order_id} and are looking into it.",
+    ),
+    "return.refused": Label(
+        "您好,订单 {order_id} 的退货申请暂不能受理:{why_zh}。如有异议请联系客服。",
+        "Your return for order {order_id} cannot be accepted: {why_en}. Please tell us if you disagree.",
+    ),
+    "return.send_back.seller": Label(
+        "您好,订单 {order_id} 的退货已同意,请于 {until} 前寄回商品、赠品和发票。"
+        "运费由我们承担:请先垫付,收货后退还,最高 {cap} 元。",
+        "Your return for order {order_id} is accepted: send goods, gift and invoice back by {until}. We pay the "
+        "postage: please advance it, you have it back after receipt, up to {cap} yuan.",
+    ),
+    "return.send_back.buyer_way_back": Label(
+        "您好,订单 {order_id} 的退货已同意,请于 {until} 前寄回商品、赠品和发票。本单包邮,寄回运费由您承担。",
+        "Your return for order {order_id} is accepted: send goods, gift and invoice back by {until}. The order "
+        "went out free of postage; you pay the way back.",
+    ),
+    "return.send_back.buyer": Label(
+        "您好,订单 {order_id} 的退货已同意,请于 {until} 前寄回商品、赠品和发票。往返运费由您承担。",
+        "Your return for order {order_id} is accepted: send goods, gift and invoice back by {until}. You pay the "
+        "postage both ways.",
+    ),
+    "return.ship_back_reminder": Label(
+        "您好,订单 {order_id} 的退货还未寄回,请尽快寄出并告知运单号,逾期申请将关闭。",
+        "The goods of your return for order {order_id} are not on their way yet: please send them soon and tell us the "
+        "waybill, or the request will be closed.",
+    ),
+    "return.received": Label(
+        "您好,订单 {order_id} 的退货已收到,我们会尽快验货。",
+        "The goods of your return for order {order_id} have arrived; we will inspect them soon.",
+    ),
+    "return.goods_come_back": Label(
+        "您好,订单 {order_id} 的商品将寄回给您,请留意查收。",
+        "The goods of order {order_id} will be sent back to you.",
+    ),
+    "return.refunded": Label(
+        "您好,订单 {order_id} 已退款 {amount} 元:商品 {goods} 元(已扣未退赠品 {gift} 元),发货运费 {postage} 元,"
+        "退货运费 {return_postage} 元。请查收并确认。",
+        "{amount} yuan are refunded for order {order_id}: {goods} for the goods (less {gift} for a gift that did not "
+        "come back), {postage} for the postage to you, {return_postage} for the way back. Please check and confirm.",
+    ),
+    "return.refunded_by_platform": Label(
+        "您好,订单 {order_id} 的退款已由平台退回原支付账户,请注意查收。",
+        "The platform has returned your refund for order {order_id} to your payment account.",
+    ),
+    "return.declined": Label(
+        "您好,订单 {order_id} 的退货申请已关闭,感谢您的理解。",
+        "Your return request for order {order_id} is closed; thank you for understanding.",
+    ),
+    "return.withdrawn": Label(
+        "您好,订单 {order_id} 的退货申请已按您的意思撤回。",
+        "Your return request for order {order_id} is withdrawn as you wished.",
+    ),
+    "return.returned_to_buyer": Label(
+        "您好,订单 {order_id} 的商品已寄回给您,快递 {courier},运单号 {waybill}。",
+        "The goods of order {order_id} are on their way back to you: {courier}, waybill {waybill}.",
+    ),
+    "return.platform_dispute": Label(
+        "您好,订单 {order_id} 的退货已转由平台处理,请留意平台通知。",
+        "The platform now decides about your return for order {order_id}; please watch for its notice.",
+    ),
+    "return.lapsed": Label(
+        "您好,订单 {order_id} 的退货申请因逾期已关闭,如仍需退货请联系客服重新提交。",
+        "Your return request for order {order_id} was closed because its time ran out; please ask us to reopen it if "
+        "you still want it.",
+    ),
+    "return.not_applicable": Label(
+        "您好,订单 {order_id} 目前没有可办理的退货。如有疑问请联系客服。",
+        "There is nothing to return for order {order_id} at the moment; please ask us if in doubt.",
+    ),
+    "return.cancelled": Label(
+        "您好,订单 {order_id} 的退货申请已关闭。如有疑问请联系客服。",
+        "The return request for order {order_id} has been closed; please ask us if in doubt.",
+    ),
+}
+"""To the buyer, in the order of a case's life."""
+
+STAFF: dict[str, Label] = {
+    "return.look_at_goods": Label(
+        "订单 {order_id} 的退货逾期未验货,已按全部通过处理:请验货后再入库({lines})。",
+        "Nobody inspected the goods of order {order_id} in time, and all of them count as accepted: look at them "
+        "before they go into stock ({lines}).",
+    ),
+    "return.send_rest_back": Label(
+        "订单 {order_id} 的退货部分未通过验货:请将以下商品寄回买家({lines})。",
+        "A part of what came in for order {order_id} was not accepted: send it back to the buyer ({lines}).",
+    ),
+    "return.send_all_back": Label(
+        "订单 {order_id} 的退货工单已撤销,商品仍在我方:请寄回买家。",
+        "The return of order {order_id} was called off and its goods are here: send them back to the buyer.",
+    ),
+    "return.repay_postage": Label(
+        "订单 {order_id} 的货款已由平台退还,买家垫付的退货运费 {amount} 元仍需退还。",
+        "The platform has refunded order {order_id}; the {amount} yuan of postage that the buyer advanced are still to "
+        "be repaid.",
+    ),
+}
+
+ENDINGS: dict[str, str | None] = {
+    "refunded": None,
+    "declined": "return.declined",
+    "withdrawn": "return.withdrawn",
+    "returned_to_buyer": "return.returned_to_buyer",
+    "platform_dispute": "return.platform_dispute",
+    "lapsed": "return.lapsed",
+    "not_applicable": "return.not_applicable",
+    "cancelled": "return.cancelled",
+}
+"""What the buyer is told at each end; of a refund the settlement has told."""

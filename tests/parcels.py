@@ -1,0 +1,59 @@
+"""Parcels for tests: scans, silent couriers, and time that passes until a case has seen something."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+
+from sqlalchemy import select
+
+from casework.case import CaseView
+from casework.shop.faults import set_fault
+from casework.shop.tables import LineRow, ParcelRow, ScanRow, ShipmentRow
+from tests.desk import Desk, Handle
+
+FLOW = "problem-parcel"
+STEP = timedelta(hours=2)
+
+
+def parcel_order(desk: Desk, *, price_fen: int = 10_000, **options: object) -> tuple[str, str]:
+    """A new order of one shipped line, with goods of its own kind; its id, and its parcel's waybill."""
+    order_id = desk.order(prices=[(price_fen, 1)], shipped=True, **options)
+    with desk.database.writing() as session:
+        for line in session.scalars(select(LineRow).where(LineRow.order_id == order_id)):
+            line.sku = f"SKU-{order_id}"
+        waybill = session.scalars(select(ShipmentRow.waybill).where(ShipmentRow.order_id == order_id)).one()
+    return order_id, waybill
+
+
+def silence(desk: Desk, waybill: str, how: str = "always") -> None:
+    """The courier does not answer for the waybill; `never` ends that."""
+    with desk.database.writing() as session:
+        set_fault(session, "answer", waybill, how)
+
+
+def scan(desk: Desk, waybill: str, code: str, *, at: datetime | None = None, text: str = "") -> None:
+    """The courier has scanned the parcel, and answers from now on."""
+    silence(desk, waybill, "never")
+    with desk.database.writing() as session:
+        if session.get(ParcelRow, waybill) is None:
+            session.add(ParcelRow(waybill=waybill, courier="yuantong", state="0"))
+            session.flush()
+        session.add(ScanRow(waybill=waybill, at=at or datetime.now(UTC), code=code, text=text))
+
+
+async def scan_now(desk: Desk, case: Handle, waybill: str, code: str, *, text: str = "") -> None:
+    """As `scan`, on the case's own clock."""
+    scan(desk, waybill, code, at=await desk.env.get_current_time(case), text=text)
+
+
+async def until_it_moves(desk: Desk, case: Handle, *, most: timedelta = timedelta(days=2)) -> CaseView:
+    """Let time pass until a look at the world has moved the case."""
+    before = await desk.view(case)
+    passed = timedelta(0)
+    while passed < most:
+        await desk.skip(case, STEP)
+        passed += STEP
+        view = await desk.view(case)
+        if view.version != before.version:
+            return view
+    raise AssertionError(f"{case.id} stays in {before.state}")

@@ -1,0 +1,546 @@
+"""Flow 5, problem parcel: what is done in each state. The table says what may happen: see
+`state_machines/problem_parcel.py`.
+"""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any, cast
+
+from temporalio import workflow
+from temporalio.exceptions import ActivityError
+
+from activities.courier import AskCourier, ClaimStep, CourierActivities, CourierStep
+from activities.parcels import (
+    FollowStep,
+    GiveUp,
+    ParcelActivities,
+    ParcelStep,
+    RegisterStep,
+    TakeReturned,
+    TellReturn,
+)
+from casework.details import local_time
+from casework.money import LineQuantity
+from casework.parcels import Followed
+from casework.rules.parcels import GOING_BACK, HANDED_OVER, counted_from, delivery_cycle, proves_receipt, verdict
+from casework.templates import Post
+from casework.templates.problem_parcel import UNDELIVERABLE
+from state_machines.problem_parcel import (
+    PROBLEM_PARCEL,
+    ChooseRemedy,
+    OnItsWay,
+    ParcelCase,
+    ParcelReturned,
+)
+from state_machines.roles import Role
+from state_machines.table import Attempt
+from workflows.case import CaseWorkflow, Outcome, Refused, case_workflow
+from workflows.paying import OUTSIDE_RETRIES, OUTSIDE_TIMEOUT
+
+ASKING_TIMEOUT = timedelta(minutes=2)
+"""For how long a courier is asked in one look, also where the worker is away meanwhile."""
+
+FOUND = {
+    "signed": "find_signed",
+    "returning": "find_returning",
+    "forwarded": "find_forwarded",
+    "problem": "find_problem",
+    "moving": "find_normal",
+}
+"""By what a look comes to, what it fires, where the state makes something of it."""
+
+
+@case_workflow(PROBLEM_PARCEL)
+class ProblemParcel(CaseWorkflow[ParcelCase]):
+    """Follow a parcel until it has arrived, or its loss is made good."""
+
+    @workflow.init
+    def __init__(self, *start: Any) -> None:
+        """Take the start; see `ParcelStart` for its fields."""
+        self.open(start)
+
+    @workflow.run
+    async def run(self, *start: Any) -> dict[str, Any]:  # noqa: ARG002 - Temporal gives it to both
+        """Run to an end; answers with the case view."""
+        return await self.run_case()
+
+    def opened(self, resolved: dict[str, Any]) -> None:
+        """The waybill as the shop writes it, and what is in the parcel, also where a return awaits it."""
+        case = self.case
+        case.waybill, case.way_back = resolved["waybill"], resolved["way_back"]
+        case.lines = [LineQuantity.model_validate(line) for line in resolved["inside"]]
+
+    # --- one method a state ---
+
+    async def registering(self) -> Outcome:
+        """Record the parcel, say how urgent it is, name who looks for it."""
+        case = self.case
+        registered = await self.in_shop(
+            ParcelActivities.register_parcel,
+            RegisterStep(**self._parcel_step().model_dump(), big_parcel_fen=case.figures.flow.big_parcel_fen),
+            "register the parcel",
+        )
+        case.report = registered.report
+        case.amount_fen, case.priority = registered.value_fen, registered.priority
+        case.assignee = registered.specialist
+        case.following = Followed(courier=case.courier, waybill=case.waybill, since=registered.since)
+        if not registered.report.known:
+            return Outcome("register", f"order {case.order_id} has no parcel {case.waybill}")
+        return Outcome("register", "it is settled" if registered.report.settled else None)
+
+    def tracking(self) -> list[Post]:
+        """It is on its way; the buyer hears where new."""
+        case, parcel = self.case, self._following
+        match self._came_by():
+            case "find_forwarded" | "parcel_forwarded":
+                return self.to_buyer("parcel.forwarded", waybill=parcel.waybill, courier=parcel.courier)
+            case "parcel_reshipped":
+                return self.to_buyer("parcel.sent_again", waybill=parcel.waybill, courier=parcel.courier)
+            case "buyer_chooses":
+                return self.to_buyer("parcel.redelivering", waybill=case.waybill)
+            case _:
+                return []
+
+    def investigating(self) -> list[Post]:
+        """The specialist asks the courier; big parcels and key regions first."""
+        case, parcel = self.case, self._following
+        urgent = case.priority == "high"
+        return [
+            self.to_staff(
+                "parcel.investigate",
+                Role.PARCEL_SPECIALIST,
+                waybill=parcel.waybill,
+                courier=parcel.courier,
+                urgent_zh="【优先】" if urgent else "",
+                urgent_en="Urgent. " if urgent else "",
+                why=self._last_word(),
+                due=local_time(case, case.due) if case.due else "",
+            )
+        ]
+
+    def investigation_late(self) -> list[Post]:
+        """The courier has not answered: the supervisor is told."""
+        return []
+
+    def asking_buyer(self) -> list[Post]:
+        """The buyer says what is to be done with a parcel that cannot be delivered."""
+        why = UNDELIVERABLE[self.case.finding or "unreachable"]
+        return self.to_buyer("parcel.choose", waybill=self._following.waybill, why_zh=why.zh, why_en=why.en)
+
+    def forwarding(self) -> list[Post]:
+        """Another courier takes the parcel over; the specialist learns its new waybill."""
+        return self.to_buyer("parcel.forwarding", waybill=self._following.waybill)
+
+    def awaiting_pickup(self) -> list[Post]:
+        """The parcel is kept for the buyer."""
+        station = self.case.station
+        return self.to_buyer(
+            "parcel.pickup",
+            waybill=self._following.waybill,
+            station_zh=station or "派送网点",
+            station_en=station or "the station",
+        )
+
+    def awaiting_return(self) -> list[Post]:
+        """The parcel comes back; the returns clerk takes it in."""
+        return []
+
+    def choosing_remedy(self) -> list[Post]:
+        """Send the goods again, or give the money back."""
+        case = self.case
+        if case.way_back or self._came_by() in ("reject", "buyer_chooses"):
+            return []
+        return self.to_buyer("parcel.lost", waybill=self._following.waybill)
+
+    def awaiting_supervisor(self) -> list[Post]:
+        """The parcel is worth more than the agent's limit."""
+        return []
+
+    def reshipping(self) -> list[Post]:
+        """The warehouse sends the goods again."""
+        lines = ", ".join(f"{one.line} x {one.quantity}" for one in self.case.lines)
+        return [
+            self.to_staff("parcel.send_again", Role.WAREHOUSE, lines=lines),
+            *self.to_buyer("parcel.sending_again"),
+        ]
+
+    def confirming_receipt(self) -> list[Post]:
+        """The buyer is asked whether the parcel is there: an agent, a locker or a station is not the buyer."""
+        case, waybill = self.case, self._following.waybill
+        if self._came_by() == "proof_found":
+            return self.to_buyer("parcel.proof", waybill=waybill, proof=", ".join(case.proof.values()))
+        last = case.report.last if case.report is not None else None
+        if last is not None and last.state in HANDED_OVER and not proves_receipt(last.code):
+            return self.to_buyer("parcel.left_with_agent", waybill=waybill)
+        return self.to_buyer("parcel.received", waybill=waybill)
+
+    def disputing_signature(self) -> list[Post]:
+        """The specialist asks the courier for proof: proving delivery is the seller's burden."""
+        return []
+
+    async def opening_refund(self) -> Outcome:
+        """Give the money back: by a return that asks for no goods, or the return that awaits this parcel is told."""
+        case = self.case
+        if case.way_back:
+            await self._tell_return("parcel.way_back_here" if case.came_back else "parcel.way_back_lost")
+            return Outcome("open_refund", f"{case.from_case} is told, nothing is opened")
+        if case.claim_fen is None and not case.came_back and (case.damaged or self._is_lost()):
+            case.claim_fen = case.amount_fen
+            await self._claim(case.claim_fen)
+        fields: dict[str, Any] = {
+            "lines": [one.model_dump() for one in case.lines],
+            "cause": "transit_damage" if case.damaged or self._is_lost() else "no_reason",
+            "goods": "already_back" if case.came_back else "lost",
+            "said_lost": case.said_lost and not case.came_back,
+        }
+        child = await self.open_case("return-after-shipping", fields)
+        return Outcome("open_refund", None if child is not None else "a task asks to open the refund by hand")
+
+    async def cancelling(self) -> Outcome:
+        """Called off: nothing is sent again, and what came back ships as any other order."""
+        case = self.case
+        await self.in_shop(
+            ParcelActivities.give_up_parcel,
+            GiveUp(**self.step().model_dump(), came_back=case.came_back and not case.way_back),
+            "give the parcel up",
+        )
+        return Outcome("undo")
+
+    def told(self) -> dict[str, str]:
+        """The parcel that it was about in the end."""
+        return {"waybill": self._following.waybill}
+
+    # --- looking at the world ---
+
+    async def watch(self) -> Outcome | None:
+        """Ask the courier, have receipt put off, read the order; what is seen moves the case, where a row says so."""
+        await self._ask_and_read()
+        case = self.case
+        if case.report is not None and case.report.order_over:
+            return Outcome("order_gone", "the shop shows the lines refunded or the order closed")
+        if case.report is not None and case.report.trade_finished and case.state == "confirming_receipt":
+            return Outcome("find_confirmed")
+        found = FOUND.get(case.verdict)
+        if found is None or not self.flow.rows(case.state, found):
+            return None
+        if found == "find_forwarded" and not await self._follow_by_itself():
+            return None
+        return Outcome(found, self._last_word() if found == "find_problem" else None)
+
+    async def _ask_and_read(self) -> None:
+        """Ask the courier, if nobody has a moment ago, and read how the parcel stands."""
+        case, parcel = self.case, self._following
+        if case.state != "registering":
+            await self._ask(
+                AskCourier(
+                    order_id=case.order_id,
+                    courier=parcel.courier,
+                    waybill=parcel.waybill,
+                    at=workflow.now(),
+                    poll_min=case.figures.flow.poll_min,
+                )
+            )
+        await self._read()
+
+    async def _read(self) -> None:
+        """Read how the parcel stands by the courier's last word, and what that comes to."""
+        case, parcel = self.case, self._following
+        report = await self.in_shop(ParcelActivities.look_at_parcel, self._parcel_step(), "how the parcel stands")
+        if self._following.waybill != parcel.waybill:
+            return  # it goes under another waybill since: this was about the old one
+        figures, case.report = case.figures.flow, report
+        begin = counted_from(parcel.since, case.answered_at)
+        case.verdict = verdict(
+            report.last,
+            forwarding_known=report.forwarding is not None and report.forwarding.waybill not in case.earlier,
+            begin=begin,
+            overdue_from_start=case.way_back or case.cause == "overdue",
+            answered_at=case.answered_at,
+            denied_at=case.denied_at,
+            cycle=delivery_cycle(
+                report.region,
+                parcel.courier,
+                same=figures.cycle_same_province,
+                other=figures.cycle_other,
+                remote=figures.cycle_remote,
+                ems_extra=figures.cycle_ems_extra,
+            ),
+            grace=figures.overdue_grace,
+            no_scan=figures.no_scan,
+            fresh=figures.poll_min,
+            at=workflow.now(),
+        )
+
+    async def _ask(self, request: AskCourier) -> None:
+        """Outside the shop, so an activity; a courier that cannot be asked just now means nothing."""
+        try:
+            await workflow.execute_activity_method(
+                CourierActivities.ask_courier,
+                request,
+                start_to_close_timeout=OUTSIDE_TIMEOUT,
+                schedule_to_close_timeout=ASKING_TIMEOUT,
+                retry_policy=OUTSIDE_RETRIES,
+                summary=f"where is {request.waybill}",
+            )
+        except ActivityError:
+            return
+
+    # --- what is checked with, or written to, the shop when a message is accepted ---
+
+    async def consult_order_gone(self, _: Attempt[ParcelCase]) -> None:
+        """The news counts only if the shop, read again, agrees."""
+        await self._read()
+        if self.case.report is not None and not self.case.report.order_over:
+            raise Refused("the shop does not show the lines refunded or the order closed")
+
+    async def consult_presume_lost(self, _: Attempt[ParcelCase]) -> None:
+        """Look once more before the parcel is taken as lost."""
+        await self._ask_and_read()
+
+    async def consult_buyer_chooses(self, _: Attempt[ParcelCase]) -> None:
+        """Are the goods there to be sent again?"""
+        await self._read()
+
+    async def consult_choose_reship(self, _: Attempt[ParcelCase]) -> None:
+        """Are the goods there to be sent again?"""
+        await self._read()
+
+    async def effect_buyer_chooses(self, attempt: Attempt[ParcelCase]) -> None:
+        """Reserve what is to be sent again; refused where it has sold out since."""
+        await self._reserve_if_sent_again(attempt)
+
+    async def effect_choose_reship(self, attempt: Attempt[ParcelCase]) -> None:
+        """Reserve what is to be sent again, and claim from the courier."""
+        await self._reserve_if_sent_again(attempt)
+        await self._claim_by(attempt)
+
+    async def effect_choose_refund(self, attempt: Attempt[ParcelCase]) -> None:
+        """Claim from the courier."""
+        await self._claim_by(attempt)
+
+    async def effect_approve(self, attempt: Attempt[ParcelCase]) -> None:
+        """Reserve what is to be sent again."""
+        await self._reserve_if_sent_again(attempt)
+
+    async def after_buyer_chooses(self) -> None:
+        """Tell the courier what the buyer wants of it."""
+        match self.case.choice:
+            case "forward":
+                await self._request("forward", "转寄", "forward")
+            case "redeliver":
+                await self._request("redeliver", "重派", "deliver once more")
+            case _:
+                pass
+
+    async def effect_parcel_forwarded(self, attempt: Attempt[ParcelCase]) -> None:
+        """The new waybill is this order's from now on; another order's is refused."""
+        await self._follow(cast("OnItsWay", attempt.message), sent_again=False)
+
+    async def effect_parcel_reshipped(self, attempt: Attempt[ParcelCase]) -> None:
+        """The goods have left again: a parcel of the order like any other."""
+        await self._follow(cast("OnItsWay", attempt.message), sent_again=True)
+
+    async def after_find_forwarded(self) -> None:
+        """The new waybill is looked at at once."""
+        self.case.watch_at = None
+
+    async def after_parcel_forwarded(self) -> None:
+        """The new waybill is looked at at once."""
+        self.case.watch_at = None
+
+    async def after_parcel_reshipped(self) -> None:
+        """The new waybill is looked at at once."""
+        self.case.watch_at = None
+
+    async def effect_parcel_returned(self, attempt: Attempt[ParcelCase]) -> None:
+        """The goods are here again; a waybill that this case does not follow is refused."""
+        case, given = self.case, cast("ParcelReturned", attempt.message).waybill
+        own = {case.waybill, self._following.waybill, *case.earlier}
+        if given is not None and given.upper() not in {one.upper() for one in own}:
+            raise Refused(f"waybill: {given} is not the parcel that this case follows")
+        if not case.way_back:  # what a return awaits, the return takes in
+            await self.in_shop(
+                ParcelActivities.take_returned,
+                TakeReturned(**self.step().model_dump(), waybill=self._shipment, memo=self.memo("包裹已退回")),
+                "the parcel is back",
+            )
+
+    async def effect_find_out_of_stock(self, _: Attempt[ParcelCase]) -> None:
+        """There are none: nothing is sent again."""
+        await self.in_shop(ParcelActivities.say_out_of_stock, self.step(), "out of stock")
+
+    async def effect_buyer_confirms(self, _: Attempt[ParcelCase]) -> None:
+        """A reshipment under way is called off; one that has left is to be stopped."""
+        await self._call_off()
+        case = self.case
+        if case.shipment is not None and self._is_out():
+            await self._post(
+                [self.to_staff("parcel.stop_reshipment", Role.PARCEL_SPECIALIST, waybill=self._following.waybill)]
+            )
+
+    async def after_order_gone(self) -> None:
+        """A moving parcel is to be brought back; nothing is sent again."""
+        case = self.case
+        await self._call_off()
+        if self._is_out() and not case.came_back and not case.way_back:
+            await self._post([self.to_staff("parcel.recover", Role.PARCEL_SPECIALIST, waybill=self._following.waybill)])
+
+    async def after_find_signed(self) -> None:
+        """A return on its way to us has come: its case and the returns clerk are told."""
+        await self._tell_return_if_here()
+
+    async def after_courier_answers(self) -> None:
+        """A return on its way to us has come: its case and the returns clerk are told."""
+        await self._tell_return_if_here()
+
+    async def after_picked_up(self) -> None:
+        """A return on its way to us was fetched: its case and the returns clerk are told."""
+        await self._tell_return_if_here()
+
+    # --- shared by the above ---
+
+    @property
+    def _following(self) -> Followed:
+        case = self.case
+        return case.following or Followed(courier=case.courier, waybill=case.waybill)
+
+    @property
+    def _shipment(self) -> str:
+        """The waybill under which the shop knows the shipment whose goods these are."""
+        case = self.case
+        return case.shipment or case.waybill
+
+    def to_buyer(self, template: str, **parameters: str) -> list[Post]:
+        """A message to the buyer of the order: again, where the case comes to say it again."""
+        posts = super().to_buyer(template, **parameters)
+        return [one.model_copy(update={"purpose": f"{one.purpose}.{self.case.version}"}) for one in posts]
+
+    def to_staff(self, template: str, role: Role, **parameters: str) -> Post:
+        """A task for a role: again, where the case comes to give it again."""
+        post = super().to_staff(template, role, **parameters)
+        return post.model_copy(update={"purpose": f"{post.purpose}.{self.case.version}"})
+
+    def _came_by(self) -> str:
+        """What moved the case into its state."""
+        moves = [line for line in self.case.trail if line.accepted]
+        return moves[-1].trigger if moves else ""
+
+    def _is_out(self) -> bool:
+        """The parcel is still on its way, as far as the courier's last word says."""
+        last = self.case.report.last if self.case.report is not None else None
+        return last is None or last.state not in HANDED_OVER | GOING_BACK
+
+    def _is_lost(self) -> bool:
+        """A person, or the clock, took it as lost."""
+        case = self.case
+        return case.said_lost or case.presumed_lost
+
+    def _last_word(self) -> str:
+        """The courier's last word and its age, by its code: what it wrote may hold something of the buyer's."""
+        last = self.case.report.last if self.case.report is not None else None
+        if last is None:
+            return "the courier has told of no scan"
+        told = local_time(self.case, last.answered_at)
+        return f"the newest scan is {last.code} of {local_time(self.case, last.at)}, as the courier said {told}"
+
+    def _parcel_step(self) -> ParcelStep:
+        case = self.case
+        return ParcelStep(
+            **self.step().model_dump(),
+            courier=case.courier,
+            waybill=self._shipment,
+            following=self._following.waybill,
+            way_back=case.way_back,
+            shop_province=case.figures.shop.province,
+            remote_provinces=list(case.figures.flow.remote_provinces),
+        )
+
+    def _courier_step(self) -> CourierStep:
+        parcel = self._following
+        return CourierStep(
+            **self.step().model_dump(),
+            courier=parcel.courier,
+            waybill=parcel.waybill,
+            address_id=self.case.address_id,
+        )
+
+    async def _request(self, what: str, zh: str, en: str) -> None:
+        method = CourierActivities.forward if what == "forward" else CourierActivities.redeliver
+        parcel = self._following
+        agreed = await workflow.execute_activity_method(
+            method,
+            self._courier_step(),
+            start_to_close_timeout=OUTSIDE_TIMEOUT,
+            retry_policy=OUTSIDE_RETRIES,
+            summary=f"{what} {parcel.waybill}",
+        )
+        if not agreed:
+            task = self.to_staff(
+                "parcel.not_redelivered", Role.PARCEL_SPECIALIST, waybill=parcel.waybill, what_zh=zh, what_en=en
+            )
+            await self._post([task])
+
+    async def _claim_by(self, attempt: Attempt[ParcelCase]) -> None:
+        claimed = cast("ChooseRemedy", attempt.message).claim_fen
+        await self._claim(self.case.amount_fen if claimed is None else claimed)
+
+    async def _claim(self, amount_fen: int) -> None:
+        await workflow.execute_activity_method(
+            CourierActivities.claim,
+            ClaimStep(**self._courier_step().model_dump(), amount_fen=amount_fen),
+            start_to_close_timeout=OUTSIDE_TIMEOUT,
+            retry_policy=OUTSIDE_RETRIES,
+            summary="claim from the courier",
+        )
+
+    async def _reserve_if_sent_again(self, attempt: Attempt[ParcelCase]) -> None:
+        if attempt.move is None or attempt.move.dest != "reshipping":
+            return
+        done = await self.in_shop(ParcelActivities.reserve_goods, self.step(), "reserve the goods")
+        if done.refused is not None:
+            raise Refused(done.refused)
+
+    async def _call_off(self) -> None:
+        await self.in_shop(ParcelActivities.call_off_reshipment, self.step(), "call off the reshipment")
+
+    async def _follow_by_itself(self) -> bool:
+        """The courier forwarded it: follow the waybill that its scan names, unless that is another order's parcel."""
+        case = self.case
+        parcel = case.report.forwarding if case.report is not None else None
+        if parcel is None:
+            return False
+        done = await self.in_shop(
+            ParcelActivities.follow_parcel,
+            FollowStep(**self.step().model_dump(), parcel=parcel, sent_again=False),
+            f"follow {parcel.waybill}",
+        )
+        return done.refused is None
+
+    async def _follow(self, message: OnItsWay, *, sent_again: bool) -> None:
+        parcel = Followed(courier=message.courier, waybill=message.waybill, since=workflow.now())
+        done = await self.in_shop(
+            ParcelActivities.follow_parcel,
+            FollowStep(**self.step().model_dump(), parcel=parcel, sent_again=sent_again),
+            f"follow {message.waybill}",
+        )
+        if done.refused is not None:
+            raise Refused(done.refused)
+
+    async def _tell_return_if_here(self) -> None:
+        if self.case.way_back and self.case.state == "delivered":
+            await self._tell_return("parcel.way_back_arrived")
+
+    async def _tell_return(self, template: str) -> None:
+        """The tasks stand under the return: to who receives goods, and to who decides."""
+        case = self.case
+        roles = (Role.RETURNS_CLERK,) if template != "parcel.way_back_lost" else (Role.STORE_MANAGER,)
+        await self.in_shop(
+            ParcelActivities.tell_return,
+            TellReturn(
+                **self.step().model_dump(),
+                return_case=cast("str", case.from_case),
+                tasks=[self.to_staff(template, role, waybill=self._following.waybill) for role in roles],
+            ),
+            f"tell {case.from_case}",
+        )
