@@ -16,6 +16,7 @@ from sqlalchemy.orm import Session
 from temporalio import activity, workflow
 from temporalio.api.enums.v1 import EventType
 from temporalio.client import Client, WorkflowHandle, WorkflowQueryFailedError
+from temporalio.service import RPCError
 from temporalio.testing import WorkflowEnvironment
 from temporalio.worker import ActivityInboundInterceptor, ExecuteActivityInput, Interceptor
 
@@ -53,7 +54,7 @@ ENDED = (
     EventType.EVENT_TYPE_WORKFLOW_EXECUTION_CONTINUED_AS_NEW,
 )
 
-TRIES_OF_A_QUERY = 10
+TRIES_OF_A_QUERY = 50
 
 _order_numbers = itertools.count(1)
 
@@ -285,6 +286,11 @@ class Desk:
             except WorkflowQueryFailedError as error:
                 if "Fatal error in workflow machines" not in str(error):
                     raise
+            except RPCError as error:
+                # the case has just continued as new
+                if error.message != "Workflow task is not scheduled yet.":
+                    raise
+                await self.at_rest(handle)
         return CaseView.model_validate(await handle.query("case"))
 
     async def until(self, handle: Handle, *states: str) -> CaseView:

@@ -164,7 +164,7 @@ def parcel_of_start(session: Session, order_id: str, waybill: str, from_case: st
         .order_by(CaseRow.closed_at.is_not(None), CaseRow.opened_at.desc())
     ).first()
     if follower is not None:
-        followed, case = follower.tuple()
+        followed, case = follower
         if case.closed_at is None and case.case_id != f"{FLOW}-{spelling}":
             raise BadRequest("waybill", f"{spelling} is followed by the open case {case.case_id} already")
         if followed.how != "way_back":
