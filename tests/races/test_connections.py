@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -68,9 +68,7 @@ async def start_by_hand(desk: Desk, order: str) -> str:
     try:
         return str((await of_run(desk, handle).result())["outcome"])
     except WorkflowFailureError as failed:
-        assert isinstance(failed.cause, ApplicationError)
-        assert "being handed over" in failed.cause.message
-        return "refused"
+        return failed.cause.message if isinstance(failed.cause, ApplicationError) else str(failed.cause)
 
 
 def of_run(desk: Desk, handle: Handle) -> Handle:
@@ -85,6 +83,13 @@ async def refund_that_hands_over(desk: Desk, order: str) -> Handle:
     await desk.platform_ships(refund)
     await desk.reached("hand_over", order)
     return refund
+
+
+async def waits_for_a_taken_id(case: Handle) -> None:
+    """Until the case waits to start its child once more."""
+    async for event in case.fetch_history_events(wait_new_event=True):
+        if b"is taken for a moment" in event.user_metadata.summary.data:
+            return
 
 
 async def require_one_return(desk: Desk, refund: Handle, order: str) -> None:
@@ -120,7 +125,7 @@ async def test_of_a_return_that_a_refund_opens_and_one_by_hand_exactly_one_goes_
         what_came = await by_hand
         await watching.__aexit__(None, None, None)
         assert holders <= {refund.id, f"{RETURN}-{order}"}
-        assert what_came in ("already started", "refused", "not_applicable")
+        assert what_came in ("already started", "not_applicable") or "being handed over" in what_came
         await require_one_return(desk, refund, order)
         race.won_by("refund" if what_came == "already started" else "hand")
 
@@ -133,7 +138,8 @@ async def test_a_refund_is_not_taken_over_by_a_return_that_is_just_being_refused
             refund = await refund_that_hands_over(desk, order)
             by_hand = asyncio.ensure_future(start_by_hand(desk, order))
             await desk.reached("close_case", order)
-        await desk.asked_twice(refund, "hand_over")
+        async with asyncio.timeout(20):
+            await waits_for_a_taken_id(refund)
     assert await by_hand == "not_applicable"
     await require_one_return(desk, refund, order)
 
@@ -158,7 +164,7 @@ def overdue_parcel(database: Database, number: int) -> dict[str, Any]:
     """A parcel that left a month ago and was never scanned, and what a buyer's question about it is opened with."""
     order = f"33000188{number:011d}"
     with database.writing() as session:
-        add_order(session, order, prices=[(10_000, 1)], shipped=True, shipped_at=datetime.now(UTC) - timedelta(days=30))
+        add_order(session, order, prices=[(10_000, 1)], shipped=True, left_ago=timedelta(days=30))
     return {
         "order_id": order,
         "by": AGENT,
