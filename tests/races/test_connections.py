@@ -130,14 +130,14 @@ async def test_of_a_return_that_a_refund_opens_and_one_by_hand_exactly_one_goes_
         race.won_by("refund" if what_came == "already started" else "hand")
 
 
-async def test_a_refund_is_not_taken_over_by_a_return_that_is_just_being_refused(desk: Desk) -> None:
-    """The one by hand has found the line claimed and has not ended yet when the refund looks for its return."""
+async def test_a_refund_waits_for_a_return_by_hand_that_cannot_have_its_line(desk: Desk) -> None:
+    """The one by hand is open, and has not found the line claimed yet, when the refund looks for its return."""
     order = desk.order(prices=[(10_000, 1)])
-    async with desk.before("close_case", order):
+    async with desk.before("assess_return", order):
         async with desk.before("hand_over", order):
             refund = await refund_that_hands_over(desk, order)
             by_hand = asyncio.ensure_future(start_by_hand(desk, order))
-            await desk.reached("close_case", order)
+            await desk.reached("assess_return", order)
         async with asyncio.timeout(20):
             await waits_for_a_taken_id(refund)
     assert await by_hand == "not_applicable"
