@@ -74,12 +74,13 @@ async def _tell(stage: Stage, shop: Shop, *, own: bool) -> None:
     print(tables(rows))
     print(f"Refused on the record: {refused}     Ledger: {ledger.paid} paid, {ledger.twice} twice", flush=True)
     left = await all_of([one.play(acts[one]) for one in LEFT if one in chosen])
+    names = await all_of([stage.name(one.case_id, one.number) for one in left])
     print(f"Your turn: {_cases(len(left))} wait. In another terminal, in this folder:")
     print(f"  . .venv/bin/activate; {exports(stage.home)}")
-    for _, command in left:
-        print(f"  {command}")
-    if left:
-        print(f"  casework inbox --by {FINANCE}     casework show {left[-1][0][-4:]}")
+    for one, name in zip(left, names, strict=True):
+        print(f"  casework {one.command} {name} {one.decision}")
+    for name in names[-1:]:
+        print(f"  casework inbox --by {FINANCE}     casework show {name}")
 
 
 async def _play(story: Story, act: Act) -> list[Played]:

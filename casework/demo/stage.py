@@ -102,6 +102,12 @@ class Stage:
 
     # --- look ---
 
+    async def name(self, case_id: str, number: str) -> str:
+        """By what a reader can name a case: the end of its order's or parcel's number, the whole where that is taken."""
+        short = number[-4:]
+        shown = await self.run("show", short, "--json")
+        return short if shown.code == 0 and json.loads(shown.out)["case_id"] == case_id else case_id
+
     @property
     def client(self) -> Client:
         """Temporal, to look at cases and to skip their time."""

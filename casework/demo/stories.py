@@ -67,14 +67,24 @@ class Story:
     play: Callable[[Act], Coroutine[Any, Any, Sequence[Ending]]]
 
 
+@dataclass(frozen=True, slots=True)
+class Waiting:
+    """A case that waits for the reader: by which number it is named, and what decides it, behind that number."""
+
+    case_id: str
+    number: str
+    command: str
+    decision: str
+
+
 @dataclass(frozen=True)
 class Left:
-    """A case that is left for the reader: `play` answers with its id and the command that decides it."""
+    """A case that is left for the reader: `play` opens it and brings it to where it waits."""
 
     flow: str
     title: str
     wish: Wish
-    play: Callable[[Act], Coroutine[Any, Any, tuple[str, str]]]
+    play: Callable[[Act], Coroutine[Any, Any, Waiting]]
 
 
 # --- which order ---
@@ -127,15 +137,17 @@ def signed_and_large(shop: Shop) -> list[Found]:
     ]
 
 
+def signed(shop: Shop) -> list[Found]:
+    """Signed for, however long ago, and no case about its parcel is open."""
+    return [one for one in shop.orders if one.whereabouts == "signed" and one.parcel_case is None]
+
+
 def _signed_in_time(shop: Shop) -> list[Found]:
-    figures = shop.policy.return_after_shipping
+    figures, zone = shop.policy.return_after_shipping, shop.policy.shop.timezone
     return [
         one
-        for one in shop.orders
-        if one.whereabouts == "signed"
-        and one.parcel_case is None
-        and one.signed_at is not None
-        and shop.now < window_ends(one.signed_at, figures.no_reason, shop.policy.shop.timezone)
+        for one in signed(shop)
+        if one.signed_at is not None and shop.now < window_ends(one.signed_at, figures.no_reason, zone)
     ]
 
 
@@ -462,7 +474,7 @@ STORIES: Sequence[Story] = [
     Story(REFUND, "payment fails for good", within_supervisors, _fails_for_good),
     Story(RETURN, "a hole: the shop pays the postage too", signed_lately, _hole),
     Story(RETURN, "used: the inspection fails", signed_and_large, _inspection_fails),
-    Story(RETURN, "opened: outside the rules", _signed_in_time, _opened_and_refused),
+    Story(RETURN, "opened: outside the rules", signed, _opened_and_refused),
     Story(GIFT, "a gift within the rule", gift_allowed, _gift_by_the_rule),
     Story(GIFT, "a gift outside it, refused", gift_not_allowed, _gift_refused),
     Story(GIFT, "free shipping, credited", postage_to_credit, _postage_credited),
@@ -477,24 +489,25 @@ STORIES: Sequence[Story] = [
 # --- three that wait for the reader ---
 
 
-async def _waits_for_finance(act: Act) -> tuple[str, str]:
+async def _waits_for_finance(act: Act) -> Waiting:
     case = await act.stage.start("refund", *act.of_order, "--reason", "送货太慢", by=AGENT)
     await act.stage.submit(case, "buyer_insists", AGENT)
     await act.stage.submit(case, "approve", LEAD)
-    return case, f"casework approve {act.order.order_id[-4:]} --by {FINANCE}"
+    return Waiting(case, act.order.order_id, "approve", f"--by {FINANCE}")
 
 
-async def _gift_waits(act: Act) -> tuple[str, str]:
+async def _gift_waits(act: Act) -> Waiting:
     case = await _ask_for_gift(act)
     await act.stage.submit(case, "buyer_insists", PRESALE)
-    return case, f"casework approve {act.order.order_id[-4:]} --by {PRESALE_LEAD}"
+    return Waiting(case, act.order.order_id, "approve", f"--by {PRESALE_LEAD}")
 
 
-async def _buyer_is_asked(act: Act) -> tuple[str, str]:
+async def _buyer_is_asked(act: Act) -> Waiting:
     case = _found_by_patrol(act)
     await act.stage.until(case, ["investigating"])
     await act.stage.submit(case, "courier_answers", PARCEL_SPECIALIST, "finding=out_of_area")
-    return case, f"casework submit {case[-4:]} buyer_chooses --set choice=pickup --by {AGENT}"
+    choice = f"buyer_chooses --set choice=pickup --by {AGENT}"
+    return Waiting(case, act.order.waybill or "", "submit", choice)
 
 
 LEFT: Sequence[Left] = [
