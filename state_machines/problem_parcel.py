@@ -86,7 +86,9 @@ class ParcelCase(Case[ParcelFigures]):
     shipment: str | None = None
     """The shipment that took the place of the one that the case is about: the goods were sent again."""
     way_back: bool = False
-    """It is a return on its way to us, which the case that opened this one awaits."""
+    """It is a return on its way to us."""
+    return_case: str | None = None
+    """The return that awaits it."""
     priority: Priority = "usual"
     report: ParcelReport | None = None
     """How the parcel stood when the case last looked."""
@@ -210,7 +212,7 @@ def order_over(attempt: Attempt[ParcelCase]) -> bool:
 
 @guard("退回本店的退货件", "a return on its way to us")
 def is_way_back(attempt: Attempt[ParcelCase]) -> bool:
-    """The buyer sent it: the return that opened this case awaits it."""
+    """The buyer sent it, and a return awaits it."""
     return attempt.case.way_back
 
 
