@@ -63,8 +63,8 @@ async def _tell(stage: Stage, shop: Shop, *, own: bool) -> None:
     """Play the stories and print what came of them; then leave the three, and print who decides them."""
     wanted: list[Story | Left] = [*STORIES, *LEFT]
     chosen = choose(shop, [(one, one.wish) for one in wanted])
-    _say_left_out([one for one in wanted if one not in chosen], own=own)
-    _require_all_flows([one for one in STORIES if one in chosen])
+    say_left_out([one for one in wanted if one not in chosen], own=own)
+    require_all_flows([one for one in STORIES if one in chosen])
     print("All five flows, staff played through the public commands, time skipped:", flush=True)
     acts = {one: Act(stage, order, shop) for one, order in chosen.items()}
     played = await all_of([_play(one, acts[one]) for one in STORIES if one in chosen])
@@ -98,7 +98,7 @@ async def all_of(parts: Sequence[Coroutine[Any, Any, ResultT]]) -> list[ResultT]
     return [task.result() for task in running]
 
 
-def _say_left_out(missing: Sequence[Story | Left], *, own: bool) -> None:
+def say_left_out(missing: Sequence[Story | Left], *, own: bool) -> None:
     """A shop of yours may have no order for a story; our own has one for each.
 
     Raises:
@@ -111,7 +111,7 @@ def _say_left_out(missing: Sequence[Story | Left], *, own: bool) -> None:
         print(f"Left out, this shop has no fitting order: {FLOWS[one.flow].label.en}: {one.title}")
 
 
-def _require_all_flows(playing: Sequence[Story]) -> None:
+def require_all_flows(playing: Sequence[Story]) -> None:
     """Every flow has a story.
 
     Raises:

@@ -103,7 +103,7 @@ class Stage:
     # --- look ---
 
     async def name(self, case_id: str, number: str) -> str:
-        """By what a reader can name a case: the end of its order's or parcel's number, the whole where that is taken."""
+        """The end of its order's or parcel's number, by which a reader names the case; its id where that is taken."""
         short = number[-4:]
         shown = await self.run("show", short, "--json")
         return short if shown.code == 0 and json.loads(shown.out)["case_id"] == case_id else case_id
