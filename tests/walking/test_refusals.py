@@ -30,9 +30,9 @@ from tests.walking.planner import Plan
 
 EVERY_ROLE = bool(os.environ.get("CASEWORK_ALL_REFUSALS"))
 """Every trigger from every role, whether a state has a row for it or not: minutes more a flow."""
-ROLES_EACH = 2
+ROLES_EACH = 1
 CASES_AT_ONCE = 6
-MESSAGES_AT_ONCE = 40
+MESSAGES_AT_ONCE = 20
 """More of them, each with its look at the staff, would take a case longer than Temporal gives a workflow task."""
 PATIENCE = 120
 """For how many seconds a case may take."""
