@@ -10,7 +10,7 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Annotated, ClassVar, Literal, Self
 
-from pydantic import BaseModel, Field, StrictBool, StrictInt, StringConstraints, model_validator
+from pydantic import BaseModel, Field, StrictBool, StrictInt, model_validator
 
 from casework.case import CaseFigures, PayingCase, Start
 from casework.messages import (
@@ -31,6 +31,7 @@ from casework.rules.returns import Cause, Defect, Evidence, Ground
 from casework.standing import ReturnStanding
 from state_machines.common import (
     UNLIMITED,
+    RaiseDispute,
     cancelling_moves,
     cancelling_states,
     cancelling_triggers,
@@ -287,14 +288,6 @@ class GoodsSentBack(Message):
 
     courier: Courier = Field(description="Kuaidi100's code of the courier")
     waybill: Waybill = Field(description="the waybill, 6 to 32 letters, digits or hyphens")
-
-
-class RaiseDispute(Message):
-    """The buyer has called the platform in."""
-
-    platform_case: (
-        Annotated[str, StringConstraints(strict=True, strip_whitespace=True, min_length=1, max_length=64)] | None
-    ) = Field(default=None, description="the platform's own number, text of 1 to 64 characters")
 
 
 # --- guards: pure, each tested by itself ---

@@ -16,10 +16,11 @@ from sqlalchemy.orm import Session
 from temporalio import activity, workflow
 from temporalio.api.enums.v1 import EventType
 from temporalio.client import Client, WorkflowHandle, WorkflowQueryFailedError
+from temporalio.service import RPCError
 from temporalio.testing import WorkflowEnvironment
 from temporalio.worker import ActivityInboundInterceptor, ExecuteActivityInput, Interceptor
 
-from activities.cases import OpenCase
+from activities.cases import CloseCase, OpenCase
 from activities.gifts import GiftStep
 from casework.case import CaseView
 from casework.money import LineQuantity
@@ -53,7 +54,7 @@ ENDED = (
     EventType.EVENT_TYPE_WORKFLOW_EXECUTION_CONTINUED_AS_NEW,
 )
 
-TRIES_OF_A_QUERY = 10
+TRIES_OF_A_QUERY = 50
 
 _order_numbers = itertools.count(1)
 
@@ -101,7 +102,9 @@ def _order_of(given: ExecuteActivityInput) -> str:
     if not given.args:
         return ""
     request = given.args[0]
-    return request.start.get("order_id", "") if isinstance(request, OpenCase) else getattr(request, "order_id", "")
+    if isinstance(request, OpenCase):
+        return request.start.get("order_id", "")
+    return request.view.order_id if isinstance(request, CloseCase) else getattr(request, "order_id", "")
 
 
 @workflow.defn(name="ParentOfTheTests")
@@ -283,6 +286,11 @@ class Desk:
             except WorkflowQueryFailedError as error:
                 if "Fatal error in workflow machines" not in str(error):
                     raise
+            except RPCError as error:
+                # the case has just continued as new
+                if error.message != "Workflow task is not scheduled yet.":
+                    raise
+                await self.at_rest(handle)
         return CaseView.model_validate(await handle.query("case"))
 
     async def until(self, handle: Handle, *states: str) -> CaseView:

@@ -37,7 +37,10 @@ class GiftApproval(PayingWorkflow[GiftCase]):
         """The case's amount is the cost, which the shop has checked."""
         self.case.amount_fen = resolved["cost_fen"]
 
-    purpose = "postage"
+    @property
+    def purpose(self) -> str:
+        """What is paid, as the payment's key and the Temporal UI name it."""
+        return "postage"
 
     def due(self) -> PostageDue:
         """What is credited of the postage: no more than was decided on."""

@@ -68,7 +68,8 @@ class ProblemParcel(CaseWorkflow[ParcelCase]):
     def opened(self, resolved: dict[str, Any]) -> None:
         """The waybill as the shop writes it, and what is in the parcel, also where a return awaits it."""
         case = self.case
-        case.waybill, case.way_back = resolved["waybill"], resolved["way_back"]
+        case.waybill, case.return_case = resolved["waybill"], resolved["return_case"]
+        case.way_back = case.return_case is not None
         case.lines = [LineQuantity.model_validate(line) for line in resolved["inside"]]
 
     # --- one method a state ---
@@ -184,7 +185,7 @@ class ProblemParcel(CaseWorkflow[ParcelCase]):
         case = self.case
         if case.way_back:
             await self._tell_return("parcel.way_back_here" if case.came_back else "parcel.way_back_lost")
-            return Outcome("open_refund", f"{case.from_case} is told, nothing is opened")
+            return Outcome("open_refund", f"{case.return_case} is told, nothing is opened")
         if case.claim_fen is None and not case.came_back and (case.damaged or self._is_lost()):
             case.claim_fen = case.amount_fen
             await self._claim(case.claim_fen)
@@ -539,8 +540,8 @@ class ProblemParcel(CaseWorkflow[ParcelCase]):
             ParcelActivities.tell_return,
             TellReturn(
                 **self.step().model_dump(),
-                return_case=cast("str", case.from_case),
+                return_case=cast("str", case.return_case),
                 tasks=[self.to_staff(template, role, waybill=self._following.waybill) for role in roles],
             ),
-            f"tell {case.from_case}",
+            f"tell {case.return_case}",
         )

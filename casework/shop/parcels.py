@@ -20,6 +20,7 @@ from casework.shop.courier import cases_stopping
 from casework.shop.errors import BadRequest
 from casework.shop.flags import append_memo
 from casework.shop.orders import find_order, lock_order
+from casework.shop.returning import way_back_of
 from casework.shop.staff import all_staff
 from casework.shop.steps import first_time
 from casework.shop.tables import (
@@ -131,17 +132,17 @@ def courier_of(session: Session, waybill: str) -> str | None:
 
 @dataclass(frozen=True, slots=True)
 class KnownParcel:
-    """A parcel as the shop knows it: its own spelling of the waybill, what is in it, and whether it is a way back."""
+    """A parcel as the shop knows it: its own spelling of the waybill, what is in it, and the return that awaits it."""
 
     waybill: str
     lines: list[LineQuantity]
-    way_back: bool = False
+    return_case: str | None = None
 
 
 def parcel_of_start(session: Session, order_id: str, waybill: str, from_case: str | None) -> KnownParcel | None:
     """The parcel that a case is to be opened for; None: the shop knows no such parcel.
 
-    A case that a return opens is about the parcel that the buyer sent to us: it holds the lines of that return.
+    A parcel that the buyer sent to us holds the lines of the return that awaits it, or that opens the case.
 
     Raises:
         BadRequest: it is another order's parcel, or an open case follows it already.
@@ -163,18 +164,20 @@ def parcel_of_start(session: Session, order_id: str, waybill: str, from_case: st
         .order_by(CaseRow.closed_at.is_not(None), CaseRow.opened_at.desc())
     ).first()
     if follower is not None:
-        followed, case = follower.tuple()
+        followed, case = follower
         if case.closed_at is None and case.case_id != f"{FLOW}-{spelling}":
             raise BadRequest("waybill", f"{spelling} is followed by the open case {case.case_id} already")
         if followed.how != "way_back":
             return KnownParcel(spelling, [LineQuantity.model_validate(line) for line in case.lines])
-    if from_case is None:
+    way_back = way_back_of(session, spelling)
+    return_case = way_back.case_id if way_back is not None else from_case
+    if return_case is None:
         return None
     record = session.scalar(
-        select(CaseRow).where(CaseRow.case_id == from_case).order_by(CaseRow.closed_at.is_not(None)).limit(1)
+        select(CaseRow).where(CaseRow.case_id == return_case).order_by(CaseRow.closed_at.is_not(None)).limit(1)
     )
     lines = record.lines if record is not None else []
-    return KnownParcel(spelling, [LineQuantity.model_validate(line) for line in lines], way_back=True)
+    return KnownParcel(spelling, [LineQuantity.model_validate(line) for line in lines], return_case)
 
 
 def follow(

@@ -121,7 +121,7 @@ class Prober:
             await asyncio.gather(*map(self._update, some))
         after = await self.desk.view(self.case)
         assert (after.state, after.version, after.due) == (before.state, before.version, before.due)
-        self._require_on_record(after, [*sent, *on_record])
+        self._require_on_record(after, [*sent, *on_record], before)
         self.refused += sum(1 for one in sent if one.why is not None)
 
     async def probe_and_let_go(self, held: Sequence[Wrong]) -> None:
@@ -188,11 +188,14 @@ class Prober:
         assert not held or cause.message
         self.refused += 1
 
-    def _require_on_record(self, view: CaseView, sent: Sequence[Wrong]) -> None:
-        """All of it, and nothing else, is in the trail as refused, each with its reason; the facts are kept."""
+    def _require_on_record(self, view: CaseView, sent: Sequence[Wrong], before: CaseView) -> None:
+        """All of it, and nothing else, is in the trail as refused, each with its reason; the facts are kept.
+
+        What was refused on the way there is in the trail already.
+        """
         reasons = {one.line: one.why for one in sent}
         expected = Counter(one.line for one in sent if one.why is not None)
-        lines = [line for line in view.trail if not line.accepted]
+        lines = [line for line in view.trail if not line.accepted and line not in before.trail]
         assert Counter((line.trigger, line.by) for line in lines) == expected
         for line in lines:
             assert (line.why or "").startswith(reasons[line.trigger, line.by] or "?"), line

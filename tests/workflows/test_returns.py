@@ -28,7 +28,12 @@ from tests.orders import RECEIVER
 
 FLOW = "return-after-shipping"
 AGENT, CLERK, LEAD, FINANCE = "aftersale.1", "returns.1", "aftersale-lead.5", "finance.3"
-SHOWN = {"cause": "quality", "defect": "hole", "photos": ["photo-1"], "description": "a hole in the seam"}
+SHOWN: dict[str, Any] = {
+    "cause": "quality",
+    "defect": "hole",
+    "photos": ["photo-1"],
+    "description": "a hole in the seam",
+}
 GIFTS = {"gift_back": True, "invoice_back": None}
 
 
