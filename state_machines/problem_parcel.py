@@ -11,12 +11,12 @@ it, nothing is sent again, and its end is told to the return.
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Annotated, Literal, Self
+from typing import Literal, Self
 
-from pydantic import Field, StringConstraints, model_validator
+from pydantic import Field, model_validator
 
 from casework.case import Case, CaseFigures, Start
-from casework.messages import Courier, Fen, Message, MessageWithReason, Reference, Text, Waybill
+from casework.messages import Courier, Fen, Message, MessageWithReason, Reference, Text, Ticket, Waybill
 from casework.parcels import Followed, ParcelReport
 from casework.policy import ProblemParcelPolicy
 from casework.rules.parcels import Priority, Verdict
@@ -56,7 +56,6 @@ Finding = Literal[
 ]
 Choice = Literal["pickup", "forward", "redeliver", "reship", "refund"]
 Signer = Literal["buyer", "family", "neighbour", "locker", "station", "other"]
-Ticket = Annotated[str, StringConstraints(strict=True, strip_whitespace=True, min_length=1, max_length=64)]
 
 
 class ParcelStart(Start):

@@ -20,7 +20,7 @@ from temporalio.service import RPCError
 from temporalio.testing import WorkflowEnvironment
 from temporalio.worker import ActivityInboundInterceptor, ExecuteActivityInput, Interceptor
 
-from activities.cases import OpenCase
+from activities.cases import CloseCase, OpenCase
 from activities.gifts import GiftStep
 from casework.case import CaseView
 from casework.money import LineQuantity
@@ -102,7 +102,9 @@ def _order_of(given: ExecuteActivityInput) -> str:
     if not given.args:
         return ""
     request = given.args[0]
-    return request.start.get("order_id", "") if isinstance(request, OpenCase) else getattr(request, "order_id", "")
+    if isinstance(request, OpenCase):
+        return request.start.get("order_id", "")
+    return request.view.order_id if isinstance(request, CloseCase) else getattr(request, "order_id", "")
 
 
 @workflow.defn(name="ParentOfTheTests")

@@ -159,6 +159,10 @@ class BulkOrder(PayingWorkflow[BulkCase]):
         """What brings the order down to the approved price."""
         return RebateDue(price_fen=self.case.approved_fen or 0)
 
+    def repairing_payment(self) -> list[Post]:
+        """The payment was refused for good: the refund clerk hears how much it is, which is not the case's amount."""
+        return [self._task("bulk.repair_payment", Role.REFUND_CLERK, rebate=yuan(self.case.rebate_fen))]
+
     def offering_list_price(self) -> list[Post]:
         """No discount is no loss of the sale: the buyer is asked whether the list price will do."""
         return self.to_buyer("bulk.list_price")
