@@ -40,7 +40,7 @@ replay: $(DEV) ## the tests of workflows once more, where every workflow task re
 	CASEWORK_TEST_CACHED_WORKFLOWS=0 $(RUN) -m pytest tests/workflows tests/races tests/cli tests/walking/test_walk.py \
 		tests/test_no_personal_data.py $(ARGS)
 
-bench: $(DEV) ## what a case costs against a bare Temporal workflow; takes 10 minutes, Ctrl-C keeps what there is
+bench: $(DEV) ## what a case costs against a bare Temporal workflow; takes half an hour, Ctrl-C keeps what there is
 	@echo "✓ Python environment"
 	@$(RUN) -m casework.server_program --own
 	@$(RUN) -m bench $(ARGS)

@@ -9,10 +9,12 @@ import sys
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+from bench.long_runs import patrolled, tracked
 from bench.measure import batch, events_by_type, long_history, memory, moves_us, replay_ms, rig
-from bench.paths import BARE, CASEWORK, PATHS, SIDES, paths_of
+from bench.paths import BARE, CASEWORK, SIDES, paths_of
 from bench.results import BY_UPDATE, Results, about, table
 from casework.server_program import ServerProgram, find_server_program
+from state_machines.problem_parcel import PROBLEM_PARCEL
 
 RESULTS = Path(__file__).with_name("results")
 
@@ -20,13 +22,15 @@ RESULTS = Path(__file__).with_name("results")
 def main(arguments: list[str] | None = None) -> int:
     """Measure, and say where the results are; 130 after Ctrl-C."""
     parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
-    parser.add_argument("flow", nargs="?", default=PATHS[0].flow, help="the flow to measure (%(default)s)")
-    parser.add_argument("--path", help="only this path of it (all)")
+    parser.add_argument("flow", nargs="?", help="only this flow (all)")
+    parser.add_argument("--path", help="only this path (all)")
     parser.add_argument("--rounds", type=int, default=12, help="rounds, the sides taking turns (%(default)s)")
     parser.add_argument("--cases", type=int, default=10, help="cases at once in a round (%(default)s)")
     parser.add_argument("--alone", type=int, default=3, help="cases one after the other in a round (%(default)s)")
-    parser.add_argument("--open-cases", type=int, default=2000, help="cases kept in a worker's memory (%(default)s)")
+    parser.add_argument("--open-cases", type=int, default=2000, help="kept in a worker's memory; 0: none (%(default)s)")
     parser.add_argument("--events", type=int, default=200, help="events of the history that is replayed (%(default)s)")
+    parser.add_argument("--days", type=int, default=90, help="for which a parcel is tracked; 0: not (%(default)s)")
+    parser.add_argument("--shipments", type=int, default=10_000, help="of a patrol; 0: none (%(default)s)")
     parser.add_argument("--results", type=Path, default=RESULTS, help="folder of the JSON files (bench/results)")
     given = parser.parse_args(arguments)
     try:
@@ -34,7 +38,7 @@ def main(arguments: list[str] | None = None) -> int:
     except ValueError as unknown:
         parser.error(str(unknown))
     program = find_server_program(print)
-    results = Results(about(program.version, given.flow, given.rounds, given.cases, given.alone))
+    results = Results(about(program.version, given.flow or "all", given.rounds, given.cases, given.alone))
     code = 0
     # a shell that starts it in the background has it ignore Ctrl-C, and so do some machines that run tests
     signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -50,7 +54,8 @@ def main(arguments: list[str] | None = None) -> int:
 
 async def measure(results: Results, program: ServerProgram, given: argparse.Namespace) -> None:
     """Fill the results, one measurement after the other."""
-    paths, longest = paths_of(given.flow, given.path), paths_of(given.flow)[0]
+    paths = paths_of(given.flow, given.path)
+    longest = paths_of(paths[0].flow)[0]
     with TemporaryDirectory(prefix="casework-bench-") as home:
         async with (
             rig(program.path, Path(home)) as here,
@@ -59,6 +64,7 @@ async def measure(results: Results, program: ServerProgram, given: argparse.Name
         ):
             workers = {CASEWORK: casework, BARE: bare}
             for path in paths:
+                results.more_events[path.name] = path.more_events
                 for side in SIDES:  # also warms them up
                     results.events.setdefault(path.name, {})[side] = await events_by_type(
                         here, path, side, workers[side]
@@ -76,9 +82,14 @@ async def measure(results: Results, program: ServerProgram, given: argparse.Name
                 results.batch(paths[0].name, BY_UPDATE, number, taken)
                 for side in turn:
                     results.replay(side, number, len(histories[side].events), await replay_ms(histories[side]))
-                results.moves.append(moves_us(given.flow))
+                results.moves.append(moves_us(longest.flow))
                 print(f"round {number + 1} of {given.rounds} is done", file=sys.stderr)
-            for side in SIDES:
+            for path in paths:
+                if path.flow == PROBLEM_PARCEL.name and given.days:
+                    results.tracked = await tracked(here, path, Path(home), given.days)
+                if path.flow == PROBLEM_PARCEL.name and given.shipments:
+                    results.patrolled = await patrolled(here, Path(home), given.shipments)
+            for side in SIDES if given.open_cases else ():
                 results.memory[side] = await memory(here, paths[0], side, given.open_cases)
 
 

@@ -21,9 +21,10 @@ from temporalio.api.enums.v1 import EventType, WorkflowTaskFailedCause
 from temporalio.client import Client, WorkflowHandle, WorkflowHistory
 from temporalio.worker import Replayer
 
-from bench.paths import BARE_WORKFLOWS, Path
+from bench.paths import BARE_WORKFLOWS, Path, nothing
 from bench.worker_process import CPU, OPEN_CASES
 from casework.converter import DATA_CONVERTER
+from casework.opening import examine_start
 from casework.server import EmbeddedServer
 from casework.shop.database import Database
 from casework.shop.staff import load_sample_if_empty
@@ -73,6 +74,14 @@ class WorkerProcess:
         return int(subprocess.run(command, capture_output=True, text=True, check=True).stdout) * 1024
 
 
+@dataclass(frozen=True, slots=True)
+class Order:
+    """An order, and the id of the case about it."""
+
+    order_id: str
+    case_id: str
+
+
 @dataclass(slots=True)
 class Rig:
     """A shop, a server and the hands to play cases; workers come and go."""
@@ -108,20 +117,26 @@ class Rig:
             process.kill()
             await process.wait()
 
-    def orders(self, path: Path, count: int) -> list[str]:
-        """So many new orders, as the path wants them."""
+    def orders(self, path: Path, count: int) -> list[Order]:
+        """So many new orders, as the path wants them, and the ids of their cases."""
         ids = [f"33000199{next(self.numbers):011d}" for _ in range(count)]
         with self.database.writing() as session:
             for order_id in ids:
-                add_order(session, order_id, prices=[(path.price_fen, 1)])
-        return ids
+                add_order(session, order_id, prices=path.prices, shipped=path.shipped)
+                path.first(session, order_id)
+            session.flush()
+            starts = {one: path.start_of(one) for one in ids}
+            return [
+                Order(one, examine_start(session, flow_name=path.flow, given=start).case_id)
+                for one, start in starts.items()
+            ]
 
-    async def open(self, path: Path, side: str, worker: WorkerProcess, order_id: str) -> Handle:
+    async def open(self, path: Path, side: str, worker: WorkerProcess, order: Order) -> Handle:
         """Start a case."""
         return await self.client.start_workflow(
             path.workflow_of(side),
-            path.start_of(order_id),
-            id=f"{path.flow}-{order_id}",
+            path.start_of(order.order_id),
+            id=order.case_id,
             task_queue=worker.task_queue,
         )
 
@@ -130,7 +145,7 @@ class Rig:
         path: Path,
         side: str,
         worker: WorkerProcess,
-        order_id: str,
+        order: Order,
         *,
         by_update: bool = False,
         untimely: int = 0,
@@ -143,18 +158,23 @@ class Rig:
             RuntimeError: if it ends otherwise than the path says.
 
         """
-        handle = await self.open(path, side, worker, order_id)
+        handle = await self.open(path, side, worker, order)
         events = handle.fetch_history_events(wait_new_event=True)
         for number, answer in enumerate(path.answers):
-            await _next(events, EventType.EVENT_TYPE_TIMER_STARTED)
+            for _ in range(answer.looks + 1):
+                await _next(events, EventType.EVENT_TYPE_TIMER_STARTED)
             if number == 0 and path.untimely:
                 for _ in range(untimely):
-                    await handle.signal(path.untimely.trigger, path.untimely.message)
+                    await handle.signal(path.untimely.trigger, path.untimely.message(order.order_id))
                     await _next(events, EventType.EVENT_TYPE_WORKFLOW_TASK_COMPLETED)
+            if answer.first is not nothing:
+                with self.database.writing() as session:
+                    answer.first(session, order.order_id)
+            message = answer.message(order.order_id)
             if by_update:
-                await handle.execute_update("submit", {"trigger": answer.trigger, **answer.message})  # pyright: ignore[reportUnknownMemberType] - the SDK's own
+                await handle.execute_update("submit", {"trigger": answer.trigger, **message})  # pyright: ignore[reportUnknownMemberType] - the SDK's own
             else:
-                await handle.signal(answer.trigger, answer.message)
+                await handle.signal(answer.trigger, message)
         await _next(events, EventType.EVENT_TYPE_WORKFLOW_EXECUTION_COMPLETED)
         result = await handle.result()
         if result["outcome"] != path.outcome:
@@ -261,7 +281,7 @@ async def memory(rig: Rig, path: Path, side: str, cases: int) -> Memory:
     starting = asyncio.Semaphore(AT_ONCE)
     async with rig.worker(f"memory-{side}") as worker:
 
-        async def open_one(order: str) -> Handle:
+        async def open_one(order: Order) -> Handle:
             async with starting:
                 handle = await rig.open(path, side, worker, order)
                 await _next(handle.fetch_history_events(wait_new_event=True), EventType.EVENT_TYPE_TIMER_STARTED)

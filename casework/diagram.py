@@ -6,6 +6,7 @@ the table of waits reads the shipped policy, for its defaults.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, cast
@@ -94,11 +95,12 @@ def letter_of(number: int) -> str:
 
 
 def condition_of(flow: Flow[Any], row: Move[Any], language: str) -> str:
-    """The row's *only if* in words; "otherwise" where rows before it take the other cases."""
+    """The row's *only if* in words; "otherwise" where rows before it take the other cases of the same people."""
     if row.only_if:
         return _join((guard.label for guard in row.only_if), language)
-    rivals = flow.rows(row.source, row.trigger)
-    return WORDS["otherwise"].in_language(language) if rivals and rivals[0] is not row else ""
+    rivals = itertools.takewhile(lambda one: one is not row, flow.rows(row.source, row.trigger))
+    taken = any(not set(one.who).isdisjoint(row.who) for one in rivals)
+    return WORDS["otherwise"].in_language(language) if taken else ""
 
 
 def who_of(row: Move[Any], language: str) -> str:

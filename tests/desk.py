@@ -54,7 +54,7 @@ ENDED = (
     EventType.EVENT_TYPE_WORKFLOW_EXECUTION_CONTINUED_AS_NEW,
 )
 
-TRIES_OF_A_QUERY = 50
+TRIES_OF_A_QUERY = 10
 
 _order_numbers = itertools.count(1)
 
@@ -287,10 +287,12 @@ class Desk:
                 if "Fatal error in workflow machines" not in str(error):
                     raise
             except RPCError as error:
-                # the case has just continued as new
+                # the case has just continued as new: its next run begins in a moment
                 if error.message != "Workflow task is not scheduled yet.":
                     raise
-                await self.at_rest(handle)
+                async for event in handle.fetch_history_events(wait_new_event=True):
+                    if event.event_type == EventType.EVENT_TYPE_WORKFLOW_TASK_SCHEDULED:
+                        break
         return CaseView.model_validate(await handle.query("case"))
 
     async def until(self, handle: Handle, *states: str) -> CaseView:

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 
+from sqlalchemy import insert
 from sqlalchemy.orm import Session
 
-from casework.shop.tables import LineRow, OrderRow, ShipmentLineRow, ShipmentRow
+from casework.shop.tables import LineRow, OrderRow, ParcelRow, ScanRow, ShipmentLineRow, ShipmentRow
 
 RECEIVER, ADDRESS = "王小明", "上海 上海市 徐汇区 漕溪北路88号"
 
@@ -69,3 +70,63 @@ def add_order(
         session.flush()
         for number in sorted(left):
             session.add(ShipmentLineRow(shipment_id=parcel.id, line=number, quantity=prices[number - 1][1]))
+
+
+def add_scan(
+    session: Session, waybill: str, code: str, *, at: datetime, text: str = "", courier: str = "yuantong"
+) -> None:
+    """The courier knows the parcel, and has scanned it."""
+    if session.get(ParcelRow, waybill) is None:
+        session.add(ParcelRow(waybill=waybill, courier=courier, state="0"))
+        session.flush()
+    session.add(ScanRow(waybill=waybill, at=at, code=code, text=text))
+
+
+def add_shipments(session: Session, count: int, *, left: datetime) -> None:
+    """So many orders of one line each, all shipped then, with three scans each until now."""
+    ids = [f"3300{number:015d}" for number in range(1, count + 1)]
+    session.execute(
+        insert(OrderRow),
+        [
+            {
+                "id": one,
+                "state": "shipped",
+                "created_at": left,
+                "paid_at": left,
+                "shipped_at": left,
+                "goods_fen": 10_000,
+                "postage_fen": 0,
+                "total_fen": 10_000,
+                "paid_fen": 10_000,
+                "lines_known": True,
+                "address": "上海 上海市 徐汇区",
+            }
+            for one in ids
+        ],
+    )
+    session.execute(
+        insert(LineRow),
+        [
+            {"order_id": one, "number": 1, "price_fen": 10_000, "quantity": 1, "state": "shipped", "place": "shipped"}
+            for one in ids
+        ],
+    )
+    session.execute(
+        insert(ShipmentRow),
+        [
+            {"id": place, "order_id": one, "waybill": f"YT{one}", "company": "圆通速递", "shipped_at": left}
+            for place, one in enumerate(ids, start=1)
+        ],
+    )
+    session.execute(
+        insert(ShipmentLineRow), [{"shipment_id": place, "line": 1, "quantity": 1} for place in range(1, count + 1)]
+    )
+    session.execute(insert(ParcelRow), [{"waybill": f"YT{one}", "courier": "yuantong", "state": "0"} for one in ids])
+    session.execute(
+        insert(ScanRow),
+        [
+            {"waybill": f"YT{one}", "at": left + timedelta(hours=hours), "code": "0", "status": "", "text": ""}
+            for one in ids
+            for hours in (1, 5, 9)
+        ],
+    )

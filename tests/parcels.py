@@ -8,8 +8,9 @@ from sqlalchemy import select
 
 from casework.case import CaseView
 from casework.shop.faults import set_fault
-from casework.shop.tables import LineRow, ParcelRow, ScanRow, ShipmentRow
+from casework.shop.tables import LineRow, ShipmentRow
 from tests.desk import Desk, Handle
+from tests.orders import add_scan
 
 FLOW = "problem-parcel"
 STEP = timedelta(hours=2)
@@ -35,10 +36,7 @@ def scan(desk: Desk, waybill: str, code: str, *, at: datetime | None = None, tex
     """The courier has scanned the parcel, and answers from now on."""
     silence(desk, waybill, "never")
     with desk.database.writing() as session:
-        if session.get(ParcelRow, waybill) is None:
-            session.add(ParcelRow(waybill=waybill, courier="yuantong", state="0"))
-            session.flush()
-        session.add(ScanRow(waybill=waybill, at=at or datetime.now(UTC), code=code, text=text))
+        add_scan(session, waybill, code, at=at or datetime.now(UTC), text=text)
 
 
 async def scan_now(desk: Desk, case: Handle, waybill: str, code: str, *, text: str = "") -> None:

@@ -7,17 +7,21 @@ import itertools
 import json
 import signal
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 from temporalio.testing import WorkflowEnvironment
 
-from bench.measure import Batch, Memory, Rig, memory, new_shop
+from bench.long_runs import LongRun, patrolled, tracked
+from bench.measure import Batch, Memory, Rig, events_by_type, memory, new_shop
 from bench.paths import BARE, CASEWORK, PATHS, SIDES, paths_of
 from bench.results import BY_UPDATE, Results, about, table
 from state_machines.flows import FLOWS
 
+_numbers = (itertools.count(start) for start in itertools.count(7_000_000, 1_000_000))
+"""No two shops have an order of the same id: they share a server."""
 ROOT = Path(__file__).parents[1]
 BARE_LINES = 80
 
@@ -28,6 +32,7 @@ def measured(casework: float, bare: float, *, events: int = 4, move: float = 10.
     for number in range(2):
         for side, figure in ((CASEWORK, casework), (BARE, bare)):
             results.batch("usual", side, number, Batch(figure, figure, figure, 0))
+    results.more_events["usual"] = 4
     results.events["usual"] = {CASEWORK: {"MARKER_RECORDED": 10 + events}, BARE: {"MARKER_RECORDED": 10}}
     results.moves.append({"a": move, "b": move})
     return results
@@ -53,6 +58,16 @@ def test_what_is_over_a_target_is_missed(over: Results) -> None:
     assert "missed" in table(over)
 
 
+def test_long_runs_are_held_against_their_targets() -> None:
+    results = Results(about("1.32.0", PATHS[0].flow, 2, 1, 1))
+    results.tracked = LongRun(of=90, seconds=100, events=[1_300, 1_999])
+    results.patrolled = LongRun(of=10_000, seconds=59.9, events=[200, 299])
+    assert table(results).count("met") == 3
+    results.tracked = LongRun(of=90, seconds=100, events=[2_000, 1_300])
+    results.patrolled = LongRun(of=10_000, seconds=60, events=[200, 300])
+    assert table(results).count("missed") == 3
+
+
 def test_nothing_measured_is_an_empty_table_and_still_a_file(tmp_path: Path) -> None:
     nothing = Results(about("1.32.0", PATHS[0].flow, 2, 1, 1))
     assert len(table(nothing).splitlines()) == 1
@@ -66,6 +81,11 @@ def test_the_memory_of_a_case_is_what_the_cases_added() -> None:
 def test_a_flow_that_nobody_measures_is_refused_in_a_sentence() -> None:
     with pytest.raises(ValueError, match="there is no path gifts here; there is refund-before-shipping supervisor"):
         paths_of("gifts")
+
+
+def test_every_flow_is_measured() -> None:
+    assert {path.flow for path in PATHS} == set(FLOWS)
+    assert len({path.name for path in PATHS}) == len(PATHS)
 
 
 def only_file(folder: Path) -> dict[str, Any]:
@@ -107,15 +127,45 @@ async def test_ctrl_c_leaves_what_was_measured_on_both_sides(tmp_path: Path) -> 
     assert all(one["events"] >= 60 and one["ms"] > 0 for one in found["replays"])
     assert len(found["moves"][0]) >= len(FLOWS[PATHS[0].flow].moves)
     assert found["memory"] == {}
+    assert found["tracked"] is None
+    assert found["patrolled"] is None
 
 
-async def test_open_cases_are_counted_in_the_worker_that_keeps_them(env: WorkflowEnvironment, tmp_path: Path) -> None:
-    shop = tmp_path / "shop.db"
-    database = new_shop(f"sqlite:///{shop}")
+@pytest.fixture
+def here(env: WorkflowEnvironment, tmp_path: Path) -> Iterator[Rig]:
+    """A shop of its own on the tests' server."""
+    url = f"sqlite:///{tmp_path / 'shop.db'}"
+    database = new_shop(url)
     address = env.client.service_client.config.target_host
-    rig = Rig(env.client, address, database, f"sqlite:///{shop}", tmp_path / "workers.log", itertools.count(7_000_000))
-    found = await memory(rig, PATHS[0], CASEWORK, 2)
+    yield Rig(env.client, address, database, url, tmp_path / "workers.log", next(_numbers))
     database.close()
+
+
+async def test_open_cases_are_counted_in_the_worker_that_keeps_them(here: Rig) -> None:
+    found = await memory(here, PATHS[0], CASEWORK, 2)
     assert found.cases == 2
     assert found.before_bytes > 0
     assert found.with_cases_bytes > 0
+
+
+async def test_both_sides_of_every_path_take_the_same_steps(here: Rig) -> None:
+    """Event for event, but for the search attributes: one change a wait, and one at the end."""
+    async with here.worker(CASEWORK) as casework, here.worker(BARE) as bare:
+        for path in PATHS:
+            events = await events_by_type(here, path, CASEWORK, casework)
+            waits = sum(answer.looks + 1 for answer in path.answers)
+            assert events.pop("UPSERT_WORKFLOW_SEARCH_ATTRIBUTES") == waits + 1, path.name
+            assert events == await events_by_type(here, path, BARE, bare), path.name
+
+
+async def test_a_parcel_is_tracked_over_skipped_days(here: Rig, tmp_path: Path) -> None:
+    (path,) = paths_of("problem-parcel")
+    done = await tracked(here, path, tmp_path, 2)
+    assert done.of == 2
+    assert sum(done.events) > 12 * 10, "twelve looks, each of more than ten events"
+
+
+async def test_a_patrol_over_few_shipments_is_measured_whole(here: Rig, tmp_path: Path) -> None:
+    done = await patrolled(here, tmp_path, 20)
+    assert done.seconds > 0
+    assert len(done.events) == 1

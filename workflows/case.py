@@ -703,7 +703,7 @@ class CaseWorkflow(Generic[CaseT]):
                 trigger=moved.trigger,
                 source=moved.source,
                 dest=moved.dest,
-                note=attempt.message.note if attempt.message else None,
+                note=_said(attempt.message),
                 accepted=True,
                 why=why,
             )
@@ -993,6 +993,11 @@ def _deadline_of(state: State) -> str:
     if state.deadline is None:
         raise HoleInTable(f"{state.name} has no deadline")
     return state.deadline.trigger
+
+
+def _said(message: Message | None) -> str | None:
+    """What the trail repeats of a message: its note, or the reason that is a field of its own."""
+    return None if message is None else message.note or getattr(message, "reason", None)
 
 
 def _texts(message: Message) -> list[str]:

@@ -31,8 +31,11 @@ PEOPLE: Sequence[Person] = [Person(staff_id, roles=(role,)) for role, staff_id i
 
 OPENING, LOOKING = "open_case", "consider"
 """The steps on the shop in which a case is stopped that is being opened, or looks at who is asking."""
-PROLONGED_SOON = timedelta(milliseconds=1500)
-"""With this workflow task timeout a case soon hears what is sent while a step on the shop is stopped."""
+PROLONGED_SOON = timedelta(seconds=3)
+"""With this workflow task timeout a case soon hears what is sent while a step on the shop is stopped.
+
+Shorter ones run out where every processor is busy: the task is given out again, and the step is looked for in vain.
+"""
 
 _waybills = itertools.count(1)
 

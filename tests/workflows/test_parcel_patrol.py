@@ -13,8 +13,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlalchemy import insert
-from sqlalchemy.orm import Session
 from temporalio.client import Client, WorkflowFailureError
 from temporalio.exceptions import ApplicationError
 from temporalio.testing import WorkflowEnvironment
@@ -25,9 +23,10 @@ from casework.patrol import Patrolled
 from casework.policy import load_policy
 from casework.shop.database import Database
 from casework.shop.staff import load_sample_if_empty
-from casework.shop.tables import LineRow, OrderRow, ParcelRow, ScanRow, ShipmentLineRow, ShipmentRow
 from tests.desk import Handle
+from tests.orders import add_shipments
 from tests.recording import record
+from tests.runs import histories
 from tests.telling import tell
 from worker import build_worker
 
@@ -71,65 +70,9 @@ async def patrol(client: Client, queue: str, workflow_id: str | None = None) -> 
         names.PARCEL_PATROL, id=workflow_id or f"parcel-patrol-{queue}", task_queue=queue
     )
     patrolled = Patrolled.model_validate(await handle.result())
-    events: list[int] = []
-    largest = 0
-    run: str | None = handle.first_execution_run_id
-    while run:
-        history = [one async for one in client.get_workflow_handle(handle.id, run_id=run).fetch_history_events()]
-        events.append(len(history))
-        largest = max(largest, *(one.ByteSize() for one in history))
-        run = history[-1].workflow_execution_continued_as_new_event_attributes.new_execution_run_id
-    return Patrol(patrolled, handle, events, largest)
-
-
-def add_shipments(session: Session, count: int, *, left: datetime) -> None:
-    """So many orders of one line each, all shipped then, with three scans each until now."""
-    ids = [f"3300{number:015d}" for number in range(1, count + 1)]
-    session.execute(
-        insert(OrderRow),
-        [
-            {
-                "id": one,
-                "state": "shipped",
-                "created_at": left,
-                "paid_at": left,
-                "shipped_at": left,
-                "goods_fen": 10_000,
-                "postage_fen": 0,
-                "total_fen": 10_000,
-                "paid_fen": 10_000,
-                "lines_known": True,
-                "address": "上海 上海市 徐汇区",
-            }
-            for one in ids
-        ],
-    )
-    session.execute(
-        insert(LineRow),
-        [
-            {"order_id": one, "number": 1, "price_fen": 10_000, "quantity": 1, "state": "shipped", "place": "shipped"}
-            for one in ids
-        ],
-    )
-    session.execute(
-        insert(ShipmentRow),
-        [
-            {"id": place, "order_id": one, "waybill": f"YT{one}", "company": "圆通速递", "shipped_at": left}
-            for place, one in enumerate(ids, start=1)
-        ],
-    )
-    session.execute(
-        insert(ShipmentLineRow), [{"shipment_id": place, "line": 1, "quantity": 1} for place in range(1, count + 1)]
-    )
-    session.execute(insert(ParcelRow), [{"waybill": f"YT{one}", "courier": "yuantong", "state": "0"} for one in ids])
-    session.execute(
-        insert(ScanRow),
-        [
-            {"waybill": f"YT{one}", "at": left + timedelta(hours=hours), "code": "0", "status": "", "text": ""}
-            for one in ids
-            for hours in (1, 5, 9)
-        ],
-    )
+    runs = [history async for history in histories(client, handle.id, handle.first_execution_run_id)]
+    largest = max(event.ByteSize() for history in runs for event in history)
+    return Patrol(patrolled, handle, [len(history) for history in runs], largest)
 
 
 async def test_ten_thousand_shipments_with_nothing_wrong_take_little_time_and_history(
