@@ -171,7 +171,8 @@ class BulkOrder(PayingWorkflow[BulkCase]):
         """Let the shipment go; what has changed since it was reviewed is not let go, but reviewed again."""
         let_go = await self.in_shop(BulkOrderActivities.let_bulk_go, self.step(), "let the shipment go")
         self._learn(let_go.standing)
-        if not let_go.let_go:
+        # that nothing is left of it is other news, which the shop brings itself
+        if not let_go.let_go and not let_go.standing.gone:
             self.receive("order_changed", [{"by": Automatic.SYSTEM.value}])
 
     def following(self) -> list[Post]:
