@@ -27,8 +27,8 @@ class ReturnStanding(BaseModel):
 
     `refundable_fen` is all that would be paid now, in fen; `refunded`: nothing of the lines is left to refund;
     `has_left`: every one of them has been shipped; `claimed_by`: another open case. `signed_at` and `finished_at` are
-    aware, None for not yet; of several lines the one counts that was signed first. `free_shipping`: the order went out
-    without postage.
+    aware, None for not yet; of several lines the one counts that was signed first. `on_its_way`: a courier has scanned
+    a parcel of the order, and nobody has signed for these lines. `free_shipping`: the order went out without postage.
     """
 
     paid: bool
@@ -38,6 +38,7 @@ class ReturnStanding(BaseModel):
     claimed_by: str | None = None
     refundable_fen: int
     signed_at: datetime | None = None
+    on_its_way: bool = False
     finished_at: datetime | None = None
     free_shipping: bool = False
 

@@ -414,12 +414,17 @@ def signed_for_by_us(attempt: Attempt[ReturnCase]) -> bool:
     return attempt.case.signed_at_our_address
 
 
-@guard("买家尚未签收,或签收后寄回期限未满", "not signed for, or signed for less than the set time ago: due again then")
+@guard("仍在派送途中,或签收后寄回期限未满", "still on its way, or signed for not long enough ago: due again then")
 def signed_too_lately(attempt: Attempt[ReturnCase]) -> bool:
-    """The time to send the goods back counts from the approval or, if that is later, from signing."""
+    """The time to send the goods back counts from the approval or, if that is later, from signing.
+
+    Of a parcel that no courier knows nobody can say when it was signed for: there the approval counts.
+    """
     case = attempt.case
-    if case.standing is None or case.standing.signed_at is None:
-        return True
+    if case.standing is None:
+        return False
+    if case.standing.signed_at is None:
+        return case.standing.on_its_way
     return attempt.at < case.standing.signed_at + case.figures.flow.ship_back
 
 

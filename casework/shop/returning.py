@@ -86,6 +86,7 @@ def standing(
         claimed_by=claim,
         refundable_fen=reckon_due(session, row, due, case_id=case_id).total_fen,
         signed_at=signed,
+        on_its_way=signed is None and any(shown_scans(session, parcel.waybill, at) for parcel in order.parcels),
         finished_at=returns.finished_at(signed, order.confirmed_at),
         free_shipping=order.postage_fen == 0 or has_free_shipping(session, order_id),
     )

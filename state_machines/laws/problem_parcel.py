@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, get_args
@@ -113,12 +113,26 @@ def _scanned_late(case: ParcelCase) -> None:
         _report(case, code="0", scan_at=AT + timedelta(days=1), answered_at=AT + timedelta(days=1))
 
 
-def _shows(name: str, trigger: str, seen: Verdict, **known: Any) -> Happening[ParcelCase]:
+def _not_here_again(case: ParcelCase) -> bool:
+    """What came back to us is signed for by ourselves: that is no signature of the buyer's."""
+    return not case.came_back or case.way_back
+
+
+def _always(_: ParcelCase) -> bool:
+    return True
+
+
+def _shows(
+    name: str,
+    trigger: str,
+    seen: Verdict,
+    possible: Callable[[ParcelCase], bool] = _always,
+) -> Happening[ParcelCase]:
     def learn(case: ParcelCase) -> None:
-        _report(case, **known)
+        _report(case)
         case.verdict = seen
 
-    return Happening(name, trigger, learn=learn)
+    return Happening(name, trigger, learn=learn, possible=possible)
 
 
 def _forwarded(case: ParcelCase) -> None:
@@ -148,7 +162,7 @@ HAPPENINGS: list[Happening[ParcelCase]] = [
     Happening("it is registered", "register", learn=lambda case: _registered(case, in_stock=True)),
     Happening("it is registered, and sold out", "register", learn=lambda case: _registered(case, in_stock=False)),
     _on_time(),
-    _shows("it is signed for", "find_signed", "signed"),
+    _shows("it is signed for", "find_signed", "signed", _not_here_again),
     _shows("something is wrong with it", "find_problem", "problem"),
     _shows("it is going back", "find_returning", "returning"),
     Happening("the courier forwards it", "find_forwarded", learn=_forwarded),
@@ -238,6 +252,7 @@ WORLD: World[ParcelCase] = World(
     known=[
         Known(lambda case: case.amount_fen),
         Known(lambda case: case.way_back),
+        Known(lambda case: case.came_back),
         Known(lambda case: case.note),
         Known(_only_asked, (table.only_asked_and_on_time,)),
         Known(lambda case: case.report is not None and case.report.in_stock, (table.goods_in_stock,)),

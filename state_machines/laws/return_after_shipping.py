@@ -112,17 +112,18 @@ def _standing(case: ReturnCase, **known: Any) -> None:
         "has_left": True,
         "refundable_fen": case.amount_fen,
         "signed_at": signed,
+        "on_its_way": signed is None,
         "free_shipping": True,
     }
     case.standing = ReturnStanding.model_validate({**usual, **known})
 
 
 def _on_its_way(case: ReturnCase) -> None:
-    _standing(case, signed_at=None)
+    _standing(case, signed_at=None, on_its_way=True)
 
 
 def _is_signed(case: ReturnCase) -> None:
-    _standing(case, signed_at=LONG_AGO)
+    _standing(case, signed_at=LONG_AGO, on_its_way=False)
 
 
 def _not_signed(case: ReturnCase) -> bool:

@@ -65,6 +65,8 @@ class ReturnHands(Hands):
         )
         if "the buyer has them" in happenings:
             self._sign_for(self._parcel())
+        if "they are on their way" in happenings:
+            self._sign_for(self._parcel(), code="1")
         if "another case has the lines" in happenings:
             self._other_case = await self.desk.open_in("awaiting_parcel_back", self.order_id)
 
@@ -154,14 +156,14 @@ class ReturnHands(Hands):
             waybills = session.scalars(select(ShipmentRow.waybill).where(ShipmentRow.order_id == self.order_id))
             return waybills.first() or f"NONE{self.order_id[-11:]}"
 
-    def _sign_for(self, waybill: str) -> None:
-        """The courier says that somebody has signed for the parcel."""
+    def _sign_for(self, waybill: str, code: str = "301") -> None:
+        """The courier says that somebody has signed for the parcel, or what else the code means."""
 
         def scanned(session: Session) -> None:
             if session.get(ParcelRow, waybill) is None:
                 session.add(ParcelRow(waybill=waybill, courier="yuantong", state="3"))
                 session.flush()
-            session.add(ScanRow(waybill=waybill, at=datetime.now(UTC) - JUST_NOW, code="301"))
+            session.add(ScanRow(waybill=waybill, at=datetime.now(UTC) - JUST_NOW, code=code))
 
         self.desk.without_telling(scanned)
 
