@@ -375,7 +375,8 @@ def remember(moved: Move[BulkCase], attempt: Attempt[BulkCase]) -> None:
         case _:
             pass
     if moved.dest == "legal_review":
-        case.dossier_complete = moved.trigger != "dossier_overdue"
+        if moved.source == "compiling":
+            case.dossier_complete = moved.trigger == "submit_dossier"
         # what is reviewed anew is judged anew
         case.legal_passed, case.approved_percent, case.approved_fen = False, None, None
     if moved.dest == "writing_memo":

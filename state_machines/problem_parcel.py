@@ -369,6 +369,9 @@ def remember(moved: Move[ParcelCase], attempt: Attempt[ParcelCase]) -> None:
         case _:
             pass
     match moved.trigger:
+        case "find_signed":
+            # what was said of its loss before is overtaken: silence must not pay by it
+            case.said_lost = case.presumed_lost = case.damaged = False
         case "find_forwarded" if case.report is not None and case.report.forwarding is not None:
             follow_on(case, case.report.forwarding)
         case "declare_lost" | "no_proof":
@@ -383,7 +386,7 @@ def remember(moved: Move[ParcelCase], attempt: Attempt[ParcelCase]) -> None:
             # other goods: nothing that was said of the first ones is true of these
             case.shipment = case.following.waybill if case.following is not None else None
             case.came_back = case.said_lost = case.presumed_lost = case.damaged = False
-            case.earlier = []
+            case.earlier, case.claim_fen = [], None
         case _:
             pass
 

@@ -185,8 +185,15 @@ class ReturnCase(PayingCase[ReturnFigures]):
     @property
     def goods_came_in(self) -> bool:
         """Whether goods of this return are in the house, also where that is a fact that no state could use yet."""
-        noted = any(kept.trigger == "receive_goods" for kept in self.kept)
-        return bool(self.received) or self.goods == "already_back" or noted
+        return bool(self.came_in) or self.goods == "already_back"
+
+    @property
+    def came_in(self) -> list[LineQuantity]:
+        """What has come in, also where that is a fact that no state could use yet; empty: nothing that anybody said."""
+        said = [ReceiveGoods.model_validate(kept.payload) for kept in self.kept if kept.trigger == "receive_goods"]
+        if self.received or not said:
+            return self.received
+        return [LineQuantity(line=one.line, quantity=one.quantity) for one in said[-1].lines or self.lines]
 
     @property
     def postage_payer(self) -> postage.PostagePayer:
@@ -206,7 +213,7 @@ class ReturnCase(PayingCase[ReturnFigures]):
     @property
     def refunded_lines(self) -> list[LineQuantity]:
         """What is paid for: what the inspection took; until then what has come in, or what was asked."""
-        lines = self.accepted if self.accepted is not None else self.received or self.lines
+        lines = self.accepted if self.accepted is not None else self.came_in or self.lines
         return [one for one in lines if one.quantity]
 
     def grounds(self, cause: Cause | None = None) -> list[Ground]:
@@ -467,7 +474,7 @@ def _remember_inspection(moved: Move[ReturnCase], attempt: Attempt[ReturnCase]) 
         # what was found and decided before is looked at again
         case.accepted = case.gift_back = case.invoice_back = case.inspected_limit_fen = None
         case.looked_at, case.gift_deduction_fen, case.decided_fen = False, 0, 0
-        case.received = case.received or list(case.lines)
+        case.received = case.came_in or list(case.lines)
 
 
 def _may_decide(moved: Move[ReturnCase], attempt: Attempt[ReturnCase]) -> int:

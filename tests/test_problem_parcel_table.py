@@ -221,6 +221,8 @@ def report(**known: Any) -> ParcelReport:
         "trade_finished": False,
         "in_stock": True,
         "region": "other",
+        "left": [],
+        "value_fen": 10_000,
     }
     return ParcelReport.model_validate({**usual, **known})
 

@@ -412,6 +412,8 @@ class CaseWorkflow(Generic[CaseT]):
             while case.version == here:
                 if self._inbox:
                     await self._answer_one()
+                    if case.version == here and not alarm.timer.done():  # what it told may ring at another time
+                        alarm = self._set_alarm(state, alarm)
                 elif self._look is not None and self._look.done():
                     await self._take_what_was_seen(self._look.result())
                     alarm = self._set_alarm(state, alarm)
@@ -474,8 +476,9 @@ class CaseWorkflow(Generic[CaseT]):
             self._look_again = getattr(case.figures.flow, cast("str", state.watch))
             self._look = asyncio.create_task(_seen(self.watch()))
         elif rings_for == OWN_ALARM:
-            case.alarm_at = None
-            await self.sound_alarm()
+            if case.alarm_at is not None:
+                case.alarm_at = None
+                await self.sound_alarm()
         else:
             await self._move_by_itself(rings_for, Automatic.CLOCK)
 

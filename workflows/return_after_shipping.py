@@ -359,9 +359,11 @@ class ReturnAfterShipping(PayingWorkflow[ReturnCase]):
     async def _told_of_payment(self) -> tuple[list[Post], str]:
         case = self.case
         parts = await self.in_shop(ReturnActivities.read_paid_parts, self.step(), "how the payment was made up")
+        if case.paid_fen and not parts.goods_fen + parts.postage_fen + parts.return_postage_fen:
+            return self._told_of_platform()  # found already paid, and not by us
         zh, en = parts_of_refund(
             goods_fen=parts.goods_fen,
-            gift_fen=case.gift_deduction_fen,
+            gift_fen=min(case.gift_deduction_fen, parts.gift_left_fen),
             postage_fen=parts.postage_fen,
             return_postage_fen=parts.return_postage_fen,
         )

@@ -237,14 +237,23 @@ def value_of(session: Session, order_id: str, lines: Sequence[LineQuantity]) -> 
     """
     order = find_order(session, order_id)
     rows = {row.number: row for row in line_rows(session, order_id)}
+    paid = paid_shares(order, list(rows.values()), accounts(session, order_id))
+    return sum(
+        part_of_line(
+            paid[one.line],
+            rows[one.line].quantity,
+            already=rows[one.line].quantity - one.quantity,
+            taken=one.quantity,
+        )
+        for one in left_of(session, order_id, lines)
+    )
+
+
+def left_of(session: Session, order_id: str, lines: Sequence[LineQuantity]) -> list[LineQuantity]:
+    """What of these pieces is not refunded: the rest is neither sent again nor paid for once more."""
     done = accounts(session, order_id)
-    paid = paid_shares(order, list(rows.values()), done)
-    total = 0
-    for one in lines:
-        row = rows[one.line]
-        taken = min(one.quantity, pieces_left(row, done))
-        total += part_of_line(paid[one.line], row.quantity, already=row.quantity - taken, taken=taken)
-    return total
+    left = {row.number: pieces_left(row, done) for row in line_rows(session, order_id)}
+    return [LineQuantity(line=one.line, quantity=min(one.quantity, left[one.line])) for one in lines if left[one.line]]
 
 
 def read_parcel(
@@ -286,6 +295,8 @@ def read_parcel(
         order_over=over,
         trade_finished=finished,
         in_stock=in_stock(session, order_id, lines),
+        left=left_of(session, order_id, lines),
+        value_fen=value_of(session, order_id, lines),
         region=region_of(address, shop_province=shop_province, remote_provinces=remote_provinces),
         code=last.code if last else None,
         scan_at=last.at if last else None,
@@ -294,19 +305,21 @@ def read_parcel(
     )
 
 
-def put_off_receipt(session: Session, order_id: str, at: datetime) -> datetime | None:
+def put_off_receipt(session: Session, order_id: str, waybill: str, at: datetime) -> datetime | None:
     """Have the platform put the trade's receipt time off, where less than a day of it is left; when it is then.
 
-    None where nothing is put off: there is time enough, or the trade is over or has not shipped.
+    None where nothing is put off: there is time enough, the trade is over or has not shipped, or nobody knows when it
+    did: the order, or else the parcel itself, says so.
 
     Raises:
         UnknownOrder: the shop has no such order.
 
     """
     order = lock_order(session, order_id)
-    if order.state not in {"shipped", "partly_shipped"} or order.shipped_at is None:
+    shipped_at = order.shipped_at or left_at(session, order_id, waybill, way_back=False)
+    if order.state not in {"shipped", "partly_shipped"} or shipped_at is None:
         return None
-    until = receipt_extended(order.receipt_until or order.shipped_at + RECEIPT_TIME, at)
+    until = receipt_extended(order.receipt_until or shipped_at + RECEIPT_TIME, at)
     if until is not None:
         order.receipt_until = until
         session.flush()
@@ -366,7 +379,8 @@ def say_out_of_stock(session: Session, order_id: str, lines: Sequence[LineQuanti
 def reserve(
     session: Session, *, key: str, case_id: str, order_id: str, lines: Sequence[LineQuantity], at: datetime
 ) -> None:
-    """Reserve the goods that are to be sent again; once a key. What came back is there and needs no stock.
+    """Reserve the goods that are to be sent again, as far as they are not refunded; once a key. What came back is there
+    and needs no stock.
 
     Raises:
         UnknownOrder: the shop has no such order.
@@ -379,7 +393,7 @@ def reserve(
     if not in_stock(session, order_id, lines):
         raise BadRequest("choice", "the goods are not in stock")
     rows = {row.number: row for row in line_rows(session, order_id)}
-    reserved = [one for one in lines if rows[one.line].place != "back"]
+    reserved = [one for one in left_of(session, order_id, lines) if rows[one.line].place != "back"]
     session.add(
         ReshipmentRow(
             key=key,
@@ -435,13 +449,14 @@ def send_again(
         row.state = "left"
     if session.scalar(select(ShipmentRow.id).where(ShipmentRow.waybill == parcel.waybill).limit(1)) is not None:
         raise BadRequest("waybill", f"{parcel.waybill} is a parcel already")
-    wanted = {one.line for one in lines}
+    sent = left_of(session, order_id, lines)
+    wanted = {one.line for one in sent}
     rows = [row for row in line_rows(session, order_id) if row.number in wanted]
     outside.send_off(
         session, order, rows, waybill=parcel.waybill, company=parcel.courier, shipped_at=parcel.since, at=at
     )
     shipment = _shipment(session, order_id, parcel.waybill)
-    for one in lines:  # what was in the parcel, and not all that is left of the line
+    for one in sent:  # what was in the parcel, and not all that is left of the line
         inside = session.get(ShipmentLineRow, (shipment.id, one.line)) if shipment is not None else None
         if inside is not None:
             inside.quantity = one.quantity

@@ -30,9 +30,9 @@ from tests.walking.planner import Plan
 
 EVERY_ROLE = bool(os.environ.get("CASEWORK_ALL_REFUSALS"))
 """Every trigger from every role, whether a state has a row for it or not: minutes more a flow."""
-ROLES_EACH = 2
+ROLES_EACH = 1
 CASES_AT_ONCE = 6
-MESSAGES_AT_ONCE = 40
+MESSAGES_AT_ONCE = 20
 """More of them, each with its look at the staff, would take a case longer than Temporal gives a workflow task."""
 PATIENCE = 120
 """For how many seconds a case may take."""
@@ -62,8 +62,9 @@ class Wrong(NamedTuple):
 def wrongs(plan: Plan, hands: Hands, case: Handle) -> Iterator[Wrong]:
     """Everything that is not for the state where the plan leads.
 
-    What the state has a row for, and every fact, comes from everybody whom it is not for. What it has no row for, and
-    what no flow knows, is refused before anybody looks who sends it: from a few roles, other ones in each state.
+    What the state has a row for comes from everybody whom it is not for. A fact that it has no row for comes from
+    everybody who may bring it. All else is refused alike wherever it comes from: from a few roles, other ones in each
+    state.
     """
     flow, state = plan.flow, plan.state
     turns = itertools.cycle(STAFF)
@@ -72,8 +73,9 @@ def wrongs(plan: Plan, hands: Hands, case: Handle) -> Iterator[Wrong]:
     known_case = plan.steps[-1].step.to.case if plan.steps else plan.opening.case
     for trigger in [*flow.triggers, UNKNOWN]:
         rows, known = flow.rows(state, trigger), flow.triggers.get(trigger)
-        looked_at = bool(rows) or (known is not None and known.kind is TriggerKind.FACT)
-        for role in STAFF if looked_at or EVERY_ROLE else list(itertools.islice(turns, ROLES_EACH)):
+        is_fact = known is not None and known.kind is TriggerKind.FACT
+        few = {*itertools.islice(turns, ROLES_EACH), *(flow.roles_of(trigger) if is_fact else ())}
+        for role in STAFF if rows or EVERY_ROLE else sorted(few):
             by = STAFF[role]
             if any(role in row.roles for row in rows):
                 continue
