@@ -17,13 +17,16 @@ from casework.svg import svg
 from state_machines.flows import FLOWS, flow_named
 from state_machines.refund_before_shipping import REFUND_BEFORE_SHIPPING as FLOW
 from state_machines.refund_before_shipping import RefundCase
-from state_machines.table import Flow
+from state_machines.table import Flow, Move, StateKind
 
 ROOT = Path(__file__).resolve().parent.parent
 NOW = datetime(2026, 11, 20, 10, 0, tzinfo=UTC)
 LANGUAGES = pytest.mark.parametrize("language", ["en", "zh"])
 EVERY_FLOW = pytest.mark.parametrize("flow", FLOWS.values(), ids=FLOWS)
-ALL_MOVES = {(row.trigger, row.source, row.dest) for row in FLOW.moves}
+
+
+def all_moves(flow: Flow[Any]) -> set[tuple[str, str, str]]:
+    return {(row.trigger, row.source, row.dest) for row in flow.moves}
 
 
 def a_case(*path: tuple[str, str, str]) -> RefundCase:
@@ -53,17 +56,17 @@ PATH = (
 )
 
 
-def moves_in_mermaid(text: str) -> set[tuple[str, str, str]]:
+def moves_in_mermaid(text: str, flow: Flow[Any] = FLOW) -> set[tuple[str, str, str]]:
     """Every (trigger, source, dest) that Mermaid text shows, on an arrow or in a note."""
     found: set[tuple[str, str, str]] = set()
     for source, dest, label in re.findall(r"^ {4}(\w+) --> (\w+) : (.+)$", text, re.MULTILINE):
         for words in label.split("<br/>"):
-            found |= {(name, source, dest) for name in FLOW.triggers if re.search(rf"\b{name} ·", words)}
+            found |= {(name, source, dest) for name in flow.triggers if re.search(rf"\b{name} ·", words)}
     for dest, note in re.findall(r"note right of (\w+)\n(.*?)end note", text, re.DOTALL):
         lines = note.strip().splitlines()
         for said, sources in zip(lines[::2], lines[1::2], strict=True):
-            names = {name for name in FLOW.triggers if re.search(rf"\b{name} ·", said)}
-            states = [name for name in FLOW.states if re.search(rf"\b{name}\b", sources)]
+            names = {name for name in flow.triggers if re.search(rf"\b{name} ·", said)}
+            states = [name for name in flow.states if re.search(rf"\b{name}\b", sources)]
             found |= {(name, source, dest) for name in names for source in states}
     return found
 
@@ -82,23 +85,26 @@ def boxes_in(picture: str) -> list[tuple[str, float, float, float, float]]:
 
 
 @LANGUAGES
-def test_mermaid_shows_every_state_and_exactly_the_moves_of_the_table(language: str) -> None:
-    text = mermaid(FLOW, language=language)
-    for state in FLOW.states.values():
+@EVERY_FLOW
+def test_mermaid_shows_every_state_and_exactly_the_moves_of_the_table(flow: Flow[Any], language: str) -> None:
+    text = mermaid(flow, language=language)
+    for state in flow.states.values():
         assert f'state "{state.label.in_language(language)}<br/>{state.name}" as {state.name}' in text
-    assert moves_in_mermaid(text) == ALL_MOVES
+    assert moves_in_mermaid(text, flow) == all_moves(flow)
 
 
-def test_mermaid_begins_at_the_initial_state_and_ends_at_every_end() -> None:
-    text = mermaid(FLOW)
-    assert "    [*] --> checking\n" in text
-    ends = {name for name in FLOW.states if FLOW.is_final(name)}
+@EVERY_FLOW
+def test_mermaid_begins_at_the_initial_state_and_ends_at_every_end(flow: Flow[Any]) -> None:
+    text = mermaid(flow)
+    assert f"    [*] --> {flow.initial}\n" in text
+    ends = {name for name in flow.states if flow.is_final(name)}
     assert set(re.findall(r"^ {4}(\w+) --> \[\*\]$", text, re.MULTILINE)) == ends
 
 
-def test_a_line_of_mermaid_holds_one_colon_before_its_label_and_no_sign_of_its_own_in_it() -> None:
+@EVERY_FLOW
+def test_a_line_of_mermaid_holds_one_colon_before_its_label_and_no_sign_of_its_own_in_it(flow: Flow[Any]) -> None:
     for language in ("en", "zh"):
-        for line in mermaid(FLOW, language=language).splitlines():
+        for line in mermaid(flow, language=language).splitlines():
             if " --> " in line and " : " in line:
                 assert not re.search('[:;#{}"]', line.split(" : ", 1)[1]), line
 
@@ -109,7 +115,7 @@ def test_a_cases_path_and_state_are_marked_in_mermaid_and_refused_attempts_are_n
     assert set(re.findall(r"class (\w+) passed", text)) == {"checking", "holding", "persuading", "awaiting_supervisor"}
     marked = set(re.findall(r"^ {4}(\w+) --> (\w+) : ▶ ([\d, ]+)<br/>", text, re.MULTILINE))
     assert marked == {(source, dest, str(number)) for number, (_, source, dest) in enumerate(PATH, 1)}
-    assert moves_in_mermaid(text) == ALL_MOVES
+    assert moves_in_mermaid(text) == all_moves(FLOW)
 
 
 def test_a_move_made_twice_bears_both_numbers() -> None:
@@ -149,19 +155,20 @@ def test_no_boxes_and_no_words_overlap_in_a_picture(flow: Flow[Any], language: s
 
 
 @LANGUAGES
-def test_a_picture_holds_every_move_of_the_table(language: str) -> None:
-    root = ElementTree.fromstring(svg(FLOW, language=language))  # noqa: S314 - our own picture
+@EVERY_FLOW
+def test_a_picture_holds_every_move_of_the_table(flow: Flow[Any], language: str) -> None:
+    root = ElementTree.fromstring(svg(flow, language=language))  # noqa: S314 - our own picture
     lines = {tuple(path.get("data-move", "").split()) for path in root.findall(".//{*}path[@data-move]")}
     words = " ".join(text.text or "" for text in root.findall(".//{*}text"))
     bundled: set[tuple[str, str, str]] = set()
     for group in root.findall(".//{*}g[@data-bundle]"):
         trigger, dest, *sources = group.get("data-bundle", "").split()
         bundled |= {(trigger, source, dest) for source in sources}
-    for row in FLOW.moves:
+    for row in flow.moves:
         assert re.search(rf"\b{row.trigger}\b", words)
         if not row.stays and (row.trigger, row.source, row.dest) not in bundled:
             assert (row.source, row.dest) in lines
-    assert bundled <= ALL_MOVES
+    assert bundled <= all_moves(flow)
 
 
 def test_a_picture_is_complete_in_itself_and_says_what_it_shows() -> None:
@@ -206,22 +213,27 @@ def test_the_same_table_gives_the_same_bytes_in_every_process() -> None:
 # --- the table ---
 
 
+def identity(row: Move[Any]) -> tuple[str, str, str, str]:
+    return row.trigger, row.source, row.dest, ", ".join(row.who)
+
+
 @LANGUAGES
-def test_the_table_holds_exactly_the_moves_with_who_and_only_if(language: str) -> None:
-    found: list[tuple[str, str, str]] = []
-    for line in moves_markdown(FLOW, language).splitlines()[2:]:
-        trigger, sources, dest, who, only_if = [cell.strip() for cell in line.strip("| ").split(" | ")] + (
+@EVERY_FLOW
+def test_the_table_holds_exactly_the_moves_with_who_and_only_if(flow: Flow[Any], language: str) -> None:
+    found: list[tuple[str, str, str, str]] = []
+    for line in moves_markdown(flow, language).splitlines()[2:]:
+        trigger, sources, dest, people, only_if = [cell.strip() for cell in line.strip("| ").split(" | ")] + (
             [""] if line.endswith("|  |") else []
         )
         (name,), (to,) = re.findall(r"`(\w+)`", trigger), re.findall(r"`(\w+)`", dest)
+        who = ", ".join(re.findall(r"`(\w+)`", people))
         for source in re.findall(r"`(\w+)`", sources):
-            found.append((name, source, to))
-            (row,) = [row for row in FLOW.moves if (row.trigger, row.source, row.dest) == found[-1]]
-            assert re.findall(r"`(\w+)`", who) == [str(each) for each in row.who]
+            found.append((name, source, to, who))
+            (row,) = [row for row in flow.moves if identity(row) == found[-1]]
             for guard in row.only_if:
                 assert guard.label.in_language(language) in only_if
-            assert ("●" in dest) == FLOW.is_final(to)
-    assert sorted(found) == sorted(ALL_MOVES)
+            assert ("●" in dest) == flow.is_final(to)
+    assert sorted(found) == sorted(map(identity, flow.moves))
 
 
 def test_the_table_tells_each_waits_deadline_and_each_triggers_fields() -> None:
@@ -232,10 +244,53 @@ def test_the_table_tells_each_waits_deadline_and_each_triggers_fields() -> None:
     assert all(f"`{name}`" in text for name in FLOW.triggers)
 
 
+@LANGUAGES
+@EVERY_FLOW
+def test_the_table_of_waits_has_a_line_for_each_wait_with_what_fires_then(flow: Flow[Any], language: str) -> None:
+    lines = waits_markdown(flow, language).split("\n\n")[0].splitlines()[2:]
+    waits = [state for state in flow.states.values() if state.kind is StateKind.WAIT]
+    assert len(lines) == len(waits)
+    for line, state in zip(lines, waits, strict=True):
+        assert f"`{state.name}`" in line
+        assert state.deadline is None or line.endswith(f"`{state.deadline.trigger}` |")
+
+
+def test_the_table_of_waits_says_what_is_not_as_usual_with_a_wait() -> None:
+    returns = waits_markdown(FLOWS["return-after-shipping"])
+    assert (
+        "| `return_after_shipping.ship_back_days` | 7 days, reminders on day 3, 6 "
+        "(`return_after_shipping.ship_back_reminder_days`), the buyer is reminded too | always |" in returns
+    )
+    parcels = waits_markdown(FLOWS["problem-parcel"])
+    assert (
+        "| `tracking` |  | `problem_parcel.poll_hours` | no deadline: it looks every 4 hours | always |  |" in parcels
+    )
+    assert "| `awaiting_return` | returns clerk | `problem_parcel.return_days` | 10 days | always |" in parcels
+    assert "the case looks at the world every 4 hours (`problem_parcel.poll_hours`)" in parcels
+    assert "looks at the world" not in returns
+
+
+@LANGUAGES
+@EVERY_FLOW
+def test_no_picture_is_far_wider_than_what_stands_in_it(flow: Flow[Any], language: str) -> None:
+    """What no line ties to the rest stands beside it, and is not driven out by it."""
+    lefts_and_rights = sorted((left, right) for _, left, _, right, _ in boxes_in(svg(flow, language=language)))
+    reached = lefts_and_rights[0][0]
+    for left, right in lefts_and_rights:
+        assert left - reached < 200
+        reached = max(reached, right)
+
+
+def test_otherwise_is_said_only_where_the_same_people_have_a_row_before() -> None:
+    table = moves_markdown(FLOWS["return-after-shipping"])
+    assert "| `approve` | `awaiting_supervisor` | `awaiting_manager` | `aftersale_supervisor` | otherwise |" in table
+    assert "| `pass_inspection` | `inspection_late` | `restocking` | `aftersale_supervisor` |  |" in table
+
+
 # --- flows by name ---
 
 
-@pytest.mark.parametrize("text", ["refund-before-shipping", "refund", "r"])
+@pytest.mark.parametrize("text", ["refund-before-shipping", "refund", "ref"])
 def test_a_flow_is_found_by_its_name_or_the_beginning_of_it(text: str) -> None:
     assert flow_named(text) is FLOW
 

@@ -7,8 +7,9 @@ import pytest
 
 from casework.generate import BUYER_MESSAGES, GenerateError, generated, main, stale, write
 from casework.policy import describe, load_policy
-from casework.templates import TEMPLATES
+from casework.templates import ENDINGS, TEMPLATES
 from state_machines.flows import FLOWS
+from state_machines.laws.worlds import WORLDS
 
 README = (
     "# A shop\n\n<!-- generated: flow-table refund-before-shipping -->\noutdated\n<!-- end generated -->\n\nThe end.\n"
@@ -47,10 +48,9 @@ def test_what_was_just_written_is_not_stale(tree: Path) -> None:
 @pytest.mark.parametrize(
     "name",
     [
-        "diagrams/refund-before-shipping.mmd",
-        "diagrams/refund-before-shipping.svg",
-        "diagrams/refund-before-shipping.zh.svg",
-        "docs/flows/refund-before-shipping.md",
+        *(f"diagrams/{name}.{ending}" for name in FLOWS for ending in ("mmd", "svg", "zh.svg")),
+        *(f"docs/flows/{name}.md" for name in FLOWS),
+        "docs/flows/return-after-shipping-silence.md",
         "docs/glossary.md",
     ],
 )
@@ -133,6 +133,33 @@ def test_the_glossary_names_every_role_state_and_trigger_in_both_languages(tree:
     for flow in FLOWS.values():
         for one in (*flow.states.values(), *flow.triggers.values()):
             assert f"| `{one.name}` | {one.label.zh} | {one.label.en} |" in text
+
+
+def test_a_flow_has_a_page_of_where_silence_pays_if_it_pays_anywhere(tree: Path) -> None:
+    for name in FLOWS:
+        page = (tree / "docs" / "flows" / f"{name}.md").read_text(encoding="utf-8")
+        silent = tree / "docs" / "flows" / f"{name}-silence.md"
+        assert silent.exists() == bool(WORLDS[name].silent)
+        assert (silent.name in page) == silent.exists()
+        assert ("No deadline of this flow leads to money" in page) != silent.exists()
+        if silent.exists():
+            text = silent.read_text(encoding="utf-8")
+            assert all(
+                f"`{source}` → {trigger} `" in text or f"`{source}` {trigger} `" in text
+                for trigger, source in WORLDS[name].silent
+            )
+
+
+def test_every_flow_says_what_its_buyers_read_at_each_end(tree: Path) -> None:
+    for name, flow in FLOWS.items():
+        page = (tree / "docs" / "flows" / f"{name}.md").read_text(encoding="utf-8")
+        at_the_ends = page.split("At the ends:\n")[1].split("\n## ")[0]
+        for end in (state for state in flow.states if flow.is_final(state)):
+            template = ENDINGS[name][end]
+            zh, en = ("此前步骤已告知", "told by the steps before it")
+            if template is not None:
+                zh, en = TEMPLATES[template].zh, TEMPLATES[template].en
+            assert f"| `{end}` | {zh} | {en} |" in at_the_ends
 
 
 def test_every_flow_says_which_messages_its_buyers_get(tree: Path) -> None:
