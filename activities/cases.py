@@ -16,6 +16,7 @@ from casework.case import CaseView
 from casework.opening import BadStart, examine_start, open_in_shop
 from casework.policy import Policy
 from casework.shop import handing_over, records
+from casework.shop.claims import CLAIMING, claimed_lines
 from casework.shop.database import Database
 from casework.shop.errors import CaseOver
 from casework.shop.holds import release_case
@@ -68,6 +69,8 @@ class HandedOver(BaseModel):
 
     case_id: str = ""
     open_already: bool = False
+    ends_soon: bool = False
+    """An open case of that id is about to end, because the one that hands over has its lines."""
     refused: str | None = None
 
 
@@ -107,7 +110,8 @@ class CaseActivities:
     def hand_over(self, request: HandOver) -> HandedOver:
         """Name the case that is to be opened, and give it what this one holds and has claimed of its lines.
 
-        Where that case is open already, it keeps what it has, and nothing is handed over.
+        Where that case is open already, it keeps what it has, and nothing is handed over. Where it is open and this one
+        has lines that it needs, it is about to end without them.
         """
         if request.flow not in FLOWS:
             return HandedOver(refused=f"there is no flow {request.flow}")
@@ -117,7 +121,9 @@ class CaseActivities:
                     session, flow_name=request.flow, given=request.start, from_case=request.case_id
                 )
                 if records.is_open(session, examined.case_id):
-                    return HandedOver(case_id=examined.case_id, open_already=True)
+                    wants = {(request.order_id, one.line) for one in examined.lines} if request.flow in CLAIMING else ()
+                    ends_soon = not set(claimed_lines(session, request.case_id)).isdisjoint(wants)
+                    return HandedOver(case_id=examined.case_id, open_already=not ends_soon, ends_soon=ends_soon)
                 handing_over.hand_over(
                     session,
                     from_case=request.case_id,

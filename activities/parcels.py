@@ -104,7 +104,7 @@ class ParcelActivities:
         """Have the trade's receipt put off where it is near, and read how the parcel stands."""
         with writing_for(self._database, step) as session:
             if not step.way_back:
-                parcels.put_off_receipt(session, step.order_id, step.at)
+                parcels.put_off_receipt(session, step.order_id, step.waybill, step.at)
             return _read(session, step)
 
     @activity.defn

@@ -13,6 +13,7 @@ from casework.dues import ReturnDue
 from casework.money import LineQuantity
 from casework.shop import claims, flags, holds, orders, returning
 from casework.shop.database import Database
+from casework.shop.dues import gift_of
 from casework.standing import ReturnStanding
 
 
@@ -74,11 +75,15 @@ class GiftOfOrder(BaseModel):
 
 
 class PaidParts(BaseModel):
-    """What the case has paid, in fen: for the goods, for the postage of the way out, for that of the way back."""
+    """What the case has paid, in fen: for the goods, for the postage of the way out, for that of the way back.
+
+    `gift_left_fen` is what no other return had deducted by then of the order's gifts.
+    """
 
     goods_fen: int
     postage_fen: int
     return_postage_fen: int
+    gift_left_fen: int = 0
 
 
 class ReturnActivities:
@@ -151,7 +156,7 @@ class ReturnActivities:
     def read_gift_of_order(self, step: OrderStep) -> GiftOfOrder:
         """What a missing gift would cost."""
         with self._database.reading() as session:
-            gift = returning.gift_of(session, step.order_id, case_id=step.case_id)
+            gift = gift_of(session, step.order_id)
         return GiftOfOrder(value_fen=gift.value_fen, deducted_fen=gift.deducted_fen)
 
     @activity.defn
@@ -185,8 +190,12 @@ class ReturnActivities:
         """What was paid, by what it was paid for."""
         with self._database.reading() as session:
             parts = returning.paid_parts(session, step.case_id, step.order_id)
+            gift = gift_of(session, step.order_id)
         return PaidParts(
-            goods_fen=parts.goods_fen, postage_fen=parts.postage_fen, return_postage_fen=parts.return_postage_fen
+            goods_fen=parts.goods_fen,
+            postage_fen=parts.postage_fen,
+            return_postage_fen=parts.return_postage_fen,
+            gift_left_fen=gift.left_fen,
         )
 
     @activity.defn

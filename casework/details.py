@@ -62,7 +62,7 @@ def waiting_for(flow: Flow[Any], case: Case[Any]) -> list[WaitingFor]:
     for trigger in dict.fromkeys(row.trigger for row in flow.rows(case.state)):
         for role in flow.roles_of(trigger):
             somebody = Actor(staff_id="", grants={role: None})
-            moved = flow.fire(Attempt(case, trigger, case.entered_at or case.opened_at, somebody))
+            moved = flow.fire(Attempt(case, trigger, case.entered_at or case.opened_at, somebody, offering=True))
             if not isinstance(moved, Refusal):
                 roles.setdefault(trigger, []).append(role.value)
     return [

@@ -6,9 +6,10 @@ the table of waits reads the shipped policy, for its defaults.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 from casework.case import Case
 from casework.messages import fields_of
@@ -94,11 +95,12 @@ def letter_of(number: int) -> str:
 
 
 def condition_of(flow: Flow[Any], row: Move[Any], language: str) -> str:
-    """The row's *only if* in words; "otherwise" where rows before it take the other cases."""
+    """The row's *only if* in words; "otherwise" where rows before it take the other cases of the same people."""
     if row.only_if:
         return _join((guard.label for guard in row.only_if), language)
-    rivals = flow.rows(row.source, row.trigger)
-    return WORDS["otherwise"].in_language(language) if rivals and rivals[0] is not row else ""
+    rivals = itertools.takewhile(lambda one: one is not row, flow.rows(row.source, row.trigger))
+    taken = any(not set(one.who).isdisjoint(row.who) for one in rivals)
+    return WORDS["otherwise"].in_language(language) if taken else ""
 
 
 def who_of(row: Move[Any], language: str) -> str:
@@ -239,29 +241,49 @@ def _to_in_short(flow: Flow[Any], row: Move[Any], language: str) -> str:
 
 
 def waits_markdown(flow: Flow[Any], language: str = "en") -> str:
-    """The waits: state, who is asked, the policy key of the deadline with its default and clock, what fires then."""
-    # reads the shipped policy file, which only commands may
-    from casework.policy import describe, load_policy
+    """The waits: state, who is asked, the policy key of the deadline with its default and clock, what fires then.
 
-    figures = {row.key.rpartition("_")[0]: row for row in describe(load_policy(None)) if row.clock}
+    A state without a deadline only looks at the world, as often as its figure says.
+    """
+    # reads the shipped policy file, which only commands may
+    from casework.policy import PolicyRow, describe, load_policy
+
+    by_name = {row.key.rpartition("_")[0]: row for row in describe(load_policy(None)) if row.clock}
+
+    def figure(name: str | None) -> PolicyRow:
+        # a figure whose name Python keeps for itself bears a low line at its end
+        key = f"{flow.name.replace('-', '_')}.{name.rstrip('_')}" if name else "shop.alarm_every"
+        return by_name[key]
+
     rows: list[tuple[str, ...]] = []
     for state in flow.states.values():
-        if state.deadline is None:
+        if state.kind is not StateKind.WAIT:
             continue
-        wait = state.deadline.wait
-        figure = figures[f"{flow.name.replace('-', '_')}.{wait}" if wait else "shop.alarm_every"]
-        bound = _PLATFORM.in_language(language) if state.platform_bound else ""
-        rows.append(
-            (
-                _named(state.name, state.label, language),
-                _people(state.expects, language),
-                f"`{figure.key}`",
-                f"{_counted(figure.default, figure.unit)}{bound}",
-                str(figure.clock),
-                _named(state.deadline.trigger, flow.triggers[state.deadline.trigger].label, language),
-            )
-        )
-    return markdown_table(_HEADINGS[language][1], rows)
+        named, people = _named(state.name, state.label, language), _people(state.expects, language)
+        deadline = state.deadline
+        if deadline is None:
+            looks = figure(state.watch)
+            every = _LOOKS.in_language(language).format(_counted(looks.default, looks.unit))
+            rows.append((named, people, f"`{looks.key}`", every, str(looks.clock), ""))
+            continue
+        wait = figure(deadline.wait)
+        terms = [_counted(wait.default, wait.unit)]
+        if state.platform_bound:
+            terms.append(_PLATFORM.in_language(language))
+        if deadline.reminders is not None:
+            listed = figure(deadline.reminders)
+            days = cast("tuple[int, ...]", listed.default)
+            terms.append(_REMINDED.in_language(language).format(", ".join(map(str, days)), listed.key))
+        if deadline.reminds_buyer is not None:
+            terms.append(_REMINDS_BUYER.in_language(language))
+        then = _named(deadline.trigger, flow.triggers[deadline.trigger].label, language)
+        rows.append((named, people, f"`{wait.key}`", "".join(terms), str(wait.clock), then))
+    watched = [state for state in flow.states.values() if state.watch is not None]
+    below = ""
+    if watched:
+        looks = figure(watched[0].watch)
+        below = "\n" + _WATCHES.in_language(language).format(_counted(looks.default, looks.unit), looks.key) + "\n"
+    return markdown_table(_HEADINGS[language][1], rows) + below
 
 
 def triggers_markdown(flow: Flow[Any], language: str = "en") -> str:
@@ -297,6 +319,13 @@ _HEADINGS: dict[str, tuple[tuple[str, ...], ...]] = {
         ("从", "触发", "谁", "到"),
     ),
 }
+_LOOKS = Label("无期限,每 {} 查看一次", "no deadline: it looks every {}")
+_WATCHES = Label(
+    "每次等待期间,工单每 {} 查看一次外部情况(`{}`)。",
+    "In each of its waits that watch, the case looks at the world every {} (`{}`), and what it sees may move it.",
+)
+_REMINDED = Label(",第 {} 天提醒(`{}`)", ", reminders on day {} (`{}`)")
+_REMINDS_BUYER = Label(",同时提醒买家", ", the buyer is reminded too")
 _PLATFORM = Label("(平台期限更早则从之)", ", or the platform's deadline if earlier")
 _KINDS = {
     TriggerKind.DECISION: Label("决定", "decision"),

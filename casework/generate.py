@@ -10,6 +10,7 @@ from __future__ import annotations
 import argparse
 import re
 import sys
+from collections import Counter
 from collections.abc import Callable, Sequence
 from functools import cache
 from importlib import import_module
@@ -20,7 +21,7 @@ from typing import Any
 from casework.diagram import markdown_table, mermaid, moves_in_short, moves_markdown, triggers_markdown, waits_markdown
 from casework.policy import SHIPPED, describe, load_policy
 from casework.svg import svg
-from casework.templates import BUYER_MESSAGES
+from casework.templates import BUYER_MESSAGES, ENDINGS
 from state_machines.flows import FLOWS
 from state_machines.laws.silence import Way, ways_on_which_silence_pays
 from state_machines.laws.worlds import WORLDS
@@ -31,6 +32,8 @@ ROOT = Path(__file__).resolve().parent.parent
 COMMAND = "make generate"
 _SECTION = re.compile(r"(<!-- generated: (?P<name>[^\n]+?) -->\n).*?(<!-- end generated -->)", re.DOTALL)
 _FIGURE = re.compile(r"(?P<key>\w+) = .+? # (?P<says>.+?)(; (open|always))?$")
+MOST_LISTED = 200
+"""So many ways on which silence pays are listed one by one."""
 _MADE = "<!-- Made by `make generate` from the tables: change those. -->\n"
 
 
@@ -51,7 +54,8 @@ def generated(root: Path = ROOT) -> dict[Path, str]:
         files[root / "diagrams" / f"{flow.name}.svg"] = svg(flow)
         files[root / "diagrams" / f"{flow.name}.zh.svg"] = svg(flow, language="zh")
         files[root / "docs" / "flows" / f"{flow.name}.md"] = _page(flow)
-        files[root / "docs" / "flows" / f"{flow.name}-silence.md"] = _silence(flow.name)
+        if _ways(flow.name):
+            files[root / "docs" / "flows" / f"{flow.name}-silence.md"] = _silence(flow.name)
     files[root / "docs" / "glossary.md"] = _glossary()
     sections = _sections()
     for path in sorted([root / "README.md", *(root / "docs").glob("*.md")]):
@@ -118,11 +122,16 @@ def _page(flow: Flow[Any]) -> str:
                 "What is not here is refused. ● is an end.\n"
             ),
             moves_markdown(flow),
-            f"Money also leaves where nobody says anything: [every such way]({flow.name}-silence.md).\n",
+            (
+                f"Money also leaves where nobody says anything: [every such way]({flow.name}-silence.md).\n"
+                if _ways(flow.name)
+                else "No deadline of this flow leads to money: that was looked for on every way through it.\n"
+            ),
             "## Waits\n",
             (
                 "When nobody acts by then, the clock fires the last column's trigger. *Open* counts the shop's open "
-                "hours, *always* every hour.\n"
+                "hours, *always* every hour. Unless days are given, those who may act are reminded once, at "
+                "`shop.remind_at_percent` of the time.\n"
             ),
             waits_markdown(flow),
             "## Triggers\n",
@@ -137,33 +146,63 @@ def _page(flow: Flow[Any]) -> str:
                 ("template", "Chinese", "English"),
                 [(f"`{name}`", text.zh, text.en) for name, text in BUYER_MESSAGES[flow.name].items()],
             ),
+            "At the ends:\n",
+            markdown_table(
+                ("ending", "Chinese", "English"),
+                [(f"`{end}`", *_said_at_the_end(flow.name, name)) for end, name in ENDINGS[flow.name].items()],
+            ),
             "## 流程表\n",
             moves_markdown(flow, "zh"),
         ]
     )
 
 
+def _said_at_the_end(flow_name: str, template: str | None) -> tuple[str, str]:
+    """What a buyer reads when a case ends so; where its own steps say it, which message depends on what was done."""
+    if template is None:
+        return ("此前步骤已告知", "told by the steps before it")
+    text = BUYER_MESSAGES[flow_name][template]
+    return (text.zh, text.en)
+
+
 @cache
+def _ways(flow_name: str) -> list[Way]:
+    return ways_on_which_silence_pays(WORLDS[flow_name])
+
+
 def _silence(flow_name: str) -> str:
-    world = WORLDS[flow_name]
-    flow, ways = world.flow, ways_on_which_silence_pays(world)
-    rows = [
-        (str(number), f"`{way[0].source}` " + " → ".join(f"{row.trigger} `{row.dest}`" for row in way), _clocks(way))
-        for number, way in enumerate(ways, start=1)
+    flow = FLOWS[flow_name]
+    told = {_told(way): way for way in _ways(flow_name)}
+    ends = Counter(_told(_by_themselves(way)) for way in told.values())
+    parts = [
+        f"# {flow.label.en[0].upper()}{flow.label.en[1:]}: where silence pays\n",
+        _MADE,
+        (
+            "On every way told here money leaves as nobody said anything in time: the last row is a deadline's. They "
+            "were found by going all ways on the machine itself; those that come to a state twice go on as one of "
+            "these. A new way shows up as a difference to be looked at. The conditions stand in [the table]"
+            f"({flow.name}.md).\n"
+        ),
+        "## What happens after the last word of a person\n",
+        markdown_table(
+            ("from there to the payment", "ways that end so"),
+            [(way, str(number)) for way, number in ends.items()],
+        ),
     ]
-    return "\n".join(
-        [
-            f"# {flow.label.en[0].upper()}{flow.label.en[1:]}: where silence pays\n",
-            _MADE,
-            (
-                "Every way, found by going all of them on the machine itself, on which money leaves as nobody said "
-                "anything in time: the last row is a deadline's. Ways that come to a state twice go on as one of "
-                "these. A new way shows up here as a difference to be looked at. The conditions stand in [the table]"
-                f"({flow.name}.md).\n"
-            ),
-            markdown_table(("", "way to the payment", "deadlines on it"), rows),
-        ]
-    )
+    if len(told) > MOST_LISTED:
+        return "\n".join([*parts, f"These are {len(told)} ways, too many to be read one by one.\n"])
+    rows = [(str(number), text, _clocks(way)) for number, (text, way) in enumerate(told.items(), start=1)]
+    return "\n".join([*parts, "## Every way\n", markdown_table(("", "way to the payment", "deadlines on it"), rows)])
+
+
+def _told(way: Way) -> str:
+    return f"`{way[0].source}` " + " → ".join(f"{row.trigger} `{row.dest}`" for row in way)
+
+
+def _by_themselves(way: Way) -> Way:
+    """The end of a way in which nobody did anything: only work and clocks."""
+    after = [number for number, row in enumerate(way, start=1) if any(isinstance(who, Role) for who in row.who)]
+    return way[max(after, default=0) :]
 
 
 def _clocks(way: Way) -> str:

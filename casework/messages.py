@@ -99,10 +99,18 @@ PlatformCase = Annotated[
     AfterValidator(_without_mobile_number),
 ]
 """The platform's own number of a dispute."""
+Ticket = Annotated[
+    str,
+    StringConstraints(strict=True, strip_whitespace=True, min_length=1, max_length=64),
+    AfterValidator(_without_mobile_number),
+]
+"""A courier's own number of an inquiry."""
 Waybill = Annotated[
     str, StringConstraints(strict=True, pattern=r"^[A-Za-z0-9-]{6,32}$"), AfterValidator(_no_bare_number)
 ]
-Courier = Annotated[str, StringConstraints(strict=True, pattern=r"^[a-z0-9_]{1,64}$")]
+Courier = Annotated[
+    str, StringConstraints(strict=True, pattern=r"^[a-z0-9_]{1,64}$"), AfterValidator(_without_mobile_number)
+]
 """A courier by its Kuaidi100 code."""
 StaffId = Annotated[
     str,

@@ -6,6 +6,7 @@ from datetime import datetime
 
 from pydantic import BaseModel
 
+from casework.money import LineQuantity
 from casework.rules.parcels import Priority, Region, Scanned
 
 
@@ -26,6 +27,8 @@ class ParcelReport(BaseModel):
         order_over: whether the shop shows its lines refunded, or the order closed.
         trade_finished: whether the buyer, or the platform, has confirmed receipt.
         in_stock: whether the same goods are there to be sent again.
+        left: what is in it and is not refunded.
+        value_fen: what was paid for that.
         region: where it goes, seen from the shop.
         code: the newest scan's code as the courier wrote it; None: the courier has told of none.
         scan_at: when that scan was.
@@ -39,6 +42,8 @@ class ParcelReport(BaseModel):
     order_over: bool
     trade_finished: bool
     in_stock: bool
+    left: list[LineQuantity]
+    value_fen: int
     region: Region
     code: str | None = None
     scan_at: datetime | None = None

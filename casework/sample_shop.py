@@ -1,7 +1,9 @@
 """A made-up shop in the real export formats, for the demo: `python -m casework.sample_shop FOLDER` writes it.
 
 The formats are Taobao's and Kuaidi100's, quirks included; the buyers, orders and parcels are invented, from a fixed
-seed, so that every run writes the same files.
+seed, so that every run writes the same files. Most orders are as orders are; at the end stand a few with a story: two
+bulk orders with their chats, a parcel whose station has been withdrawn and the one as which EMS takes it on, one that
+cannot be delivered, and one of which nothing was heard any more.
 """
 
 from __future__ import annotations
@@ -20,6 +22,9 @@ from casework.shop.states import ORDER_STATES
 
 NEWEST = datetime(2026, 11, 20, 17, 0)  # noqa: DTZ001 - the exports' local time, which names no zone
 UNPAID, PAID, PARTLY, SHIPPED, FINISHED, CLOSED = ORDER_STATES
+SHIPPED_AFTER = timedelta(hours=20)
+AGE = {SHIPPED: timedelta(days=1), PARTLY: timedelta(days=1), FINISHED: timedelta(days=7)}
+"""By how much an order in this state is older, so that what it says has happened has."""
 STATES = [PAID] * 32 + [SHIPPED] * 40 + [FINISHED] * 20 + [UNPAID] * 8 + [CLOSED] * 6 + [PARTLY] * 2
 GOODS = (
     ("全棉水洗纯色床笠", 12_900, "YJ-CL01-00"),
@@ -35,6 +40,13 @@ PLACES = (
     ("浙江省 杭州市 余杭区", 0),
     ("内蒙古自治区 锡林郭勒盟 锡林浩特市", 2_000),
 )
+GIFTS = (
+    ("GP-ST00", "收纳袋", 600, 1_000, 300),
+    ("GP-TW02", "毛巾", 900, 1_500, 500),
+    ("GP-PL01", "枕套一对", 2_500, 3_900, 200),
+    ("GP-BK05", "法兰绒小毯", 4_900, 7_900, 40),
+)
+"""Number, name, cost and value in fen, stock."""
 COURIERS = (("圆通速递", "yuantong", "YT"), ("中通快递", "zhongtong", "78"), ("EMS", "ems", "EA"))
 ORDER_COLUMNS = (
     *(
@@ -76,34 +88,86 @@ LINE_COLUMNS = (
 )
 
 
+Scan = tuple[timedelta, str, str]
+"""How long after the parcel left, Kuaidi100's code, and what it says."""
+DELIVERED: Sequence[Scan] = (
+    (timedelta(0), "1", "您的快件已被揽收"),
+    (timedelta(hours=6), "0", "快件离开转运中心"),
+    (timedelta(hours=26), "1001", "快件到达目的地分拨中心"),
+    (timedelta(hours=44), "5", "快件正在派送"),
+    (timedelta(hours=48), "301", "您的快件已签收,签收人:本人"),
+)
+"""As a parcel goes; what of it is still to come is shown when it comes."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Trouble:
+    """An order whose parcel has a story: what was bought, where it goes, when it left, by whom, what was scanned."""
+
+    goods: int
+    place: int
+    left_ago: timedelta
+    courier: int
+    scans: Sequence[Scan]
+
+
+TROUBLES = (
+    # the case in the manual: the station has been withdrawn, and the buyer will choose EMS
+    _Trouble(3, 3, timedelta(days=4), 0, (*DELIVERED[:3], (timedelta(hours=60), "2", "派送网点已撤销,暂时无法派送"))),
+    _Trouble(2, 2, timedelta(days=2), 1, (*DELIVERED[:3], (timedelta(hours=30), "207", "收件地址超出派送范围"))),
+    _Trouble(5, 1, timedelta(days=7), 1, DELIVERED[:2]),
+)
+SENT_ON_BY_EMS: Sequence[Scan] = (
+    (timedelta(hours=3), "1", "中国邮政已收寄"),
+    (timedelta(hours=18), "5", "快件正在派送"),
+    (timedelta(hours=24), "301", "您的快件已签收,签收人:本人"),
+)
+"""After the newest order: the waybill as which the manual's parcel goes on is nobody's yet."""
+BULKS = (
+    (0, 30, 3_000, ("30 件能便宜多少", "质量和实物一致吧,什么时候能到")),
+    (1, 20, 6, ("面料成分检测报告发我", "商标授权书也发我,成分和标的一样吗")),
+)
+"""What was bought, how many pieces, for how many days the buyer has had the account, what the buyer wrote."""
+
+
 @dataclass(frozen=True, slots=True)
 class _Files:
     orders: list[dict[str, str]]
     lines: list[dict[str, str]]
     parcels: list[dict[str, object]]
+    chats: list[dict[str, object]]
 
 
 def write_sample_shop(folder: Path) -> list[Path]:
-    """Write the order export, the line export and the courier's answers; answers with the files' paths."""
+    """Write the exports of orders and of lines, the courier's answers, gifts and chats; answers with their paths."""
     folder.mkdir(parents=True, exist_ok=True)
     made = _invent()
     stamp = f"{NEWEST + timedelta(hours=1):%Y%m%d%H%M}"
     orders = _write_csv(folder / f"ExportOrderList{stamp}.csv", ORDER_COLUMNS, made.orders)
     lines = _write_csv(folder / f"ExportOrderDetailList{stamp}.csv", LINE_COLUMNS, made.lines)
-    parcels = folder / "kuaidi100.jsonl"
-    parcels.write_text("".join(json.dumps(answer, ensure_ascii=False) + "\n" for answer in made.parcels), "utf-8")
-    return [orders, lines, parcels]
+    gifts = _write_gifts(folder / "gifts.csv")
+    parcels = _write_json_lines(folder / "kuaidi100.jsonl", made.parcels)
+    return [orders, lines, parcels, gifts, _write_json_lines(folder / "chats.jsonl", made.chats)]
 
 
 def _invent() -> _Files:
     chance = random.Random(20261120)  # noqa: S311 - made-up orders, no secret
-    made = _Files([], [], [])
+    made = _Files([], [], [], [])
     for number, state in enumerate(STATES):
         bought = [(*goods, chance.choice((1, 1, 1, 2))) for goods in chance.sample(GOODS, chance.choice((1, 1, 2, 3)))]
         place, postage = PLACES[number % len(PLACES)]
         days = 9 if state in (FINISHED, CLOSED) else 4 if state in (SHIPPED, PARTLY) else 2
-        created = NEWEST - timedelta(minutes=chance.randrange(0, days * 24 * 60) if number else 0)
-        _add_order(made, chance, number, state, bought, place, postage, created)
+        ago = timedelta(minutes=chance.randrange(0, days * 24 * 60) if number else 0) + AGE.get(state, timedelta(0))
+        _add_order(made, chance, number, state, bought, place, postage, NEWEST - ago)
+    for trouble in TROUBLES:
+        created = NEWEST - trouble.left_ago - SHIPPED_AFTER
+        bought = [(*GOODS[trouble.goods], 1)]
+        _add_order(made, chance, len(made.orders), SHIPPED, bought, *PLACES[trouble.place], created, trouble)
+    made.parcels.append(_parcel("EA99000000001CN", "ems", NEWEST, SENT_ON_BY_EMS))
+    for goods, pieces, known_for, wrote in BULKS:
+        created = NEWEST - timedelta(hours=3 + len(made.chats))
+        order_id = _add_order(made, chance, len(made.orders), PAID, [(*GOODS[goods], pieces)], *PLACES[1], created)
+        made.chats.append(_chat(order_id, created, known_for, wrote))
     return made
 
 
@@ -116,13 +180,14 @@ def _add_order(
     place: str,
     postage: int,
     created: datetime,
-) -> None:
+    trouble: _Trouble | None = None,
+) -> str:
     order_id = f"33000{chance.randrange(10**9, 10**10)}{1000 + number:04d}"
     goods_fen = sum(price * quantity for _, price, _, quantity in bought)
     total = goods_fen + postage
-    paid_at, shipped_at = created + timedelta(minutes=12), created + timedelta(hours=20)
+    paid_at, shipped_at = created + timedelta(minutes=12), created + SHIPPED_AFTER
     has_left = state in (SHIPPED, PARTLY, FINISHED)
-    courier, code, prefix = chance.choice(COURIERS)
+    courier, code, prefix = chance.choice(COURIERS) if trouble is None else COURIERS[trouble.courier]
     waybill = f"{prefix}{chance.randrange(10**10, 10**11)}"
     made.orders.append(
         {
@@ -170,27 +235,50 @@ def _add_order(
             }
         )
     if has_left:
-        made.parcels.append(_parcel(waybill, code, shipped_at, signed=state == FINISHED))
+        made.parcels.append(_parcel(waybill, code, shipped_at, DELIVERED if trouble is None else trouble.scans))
+    return order_id
 
 
-def _parcel(waybill: str, courier: str, shipped_at: datetime, *, signed: bool) -> dict[str, object]:
-    scans = [(shipped_at, "1", "您的快件已被揽收"), (shipped_at + timedelta(hours=6), "0", "快件离开转运中心")]
-    if signed:
-        scans.append((shipped_at + timedelta(days=2), "301", "您的快件已签收,签收人:本人"))
+def _parcel(waybill: str, courier: str, left_at: datetime, scans: Sequence[Scan]) -> dict[str, object]:
     newest_first = [
-        {"time": _time(at), "ftime": _time(at), "context": text, "status": text[:4], "statusCode": code}
-        for at, code, text in reversed(scans)
+        {"time": _time(left_at + after), "ftime": _time(left_at + after), "context": text, "status": text[:4]}
+        | {"statusCode": code}
+        for after, code, text in reversed(scans)
     ]
+    state = next((code for after, code, _ in reversed(scans) if left_at + after <= NEWEST), "1")
+    signed = state == "301"
     return {
         "message": "ok",
         "nu": waybill,
         "ischeck": "1" if signed else "0",
         "com": courier,
         "status": "200",
-        "state": "3" if signed else "0",
+        "state": "3" if signed else state,
         "condition": "F00" if signed else "00",
         "data": newest_first,
     }
+
+
+def _chat(order_id: str, created: datetime, known_for: int, wrote: Sequence[str]) -> dict[str, object]:
+    """A conversation about an order, from a buyer whose account is so many days old."""
+    said = [
+        {"at": _time(created + timedelta(minutes=6 * place)), "from": "buyer", "text": text}
+        for place, text in enumerate(wrote)
+    ]
+    said.insert(1, {"at": _time(created + timedelta(minutes=3)), "from": "agent", "text": "大单请稍等"})
+    registered = (created - timedelta(days=known_for)).date()
+    return {"order_id": order_id, "buyer_registered_on": registered.isoformat(), "chat": said}
+
+
+def _write_gifts(path: Path) -> Path:
+    with path.open("w", encoding="utf-8", newline="") as file:
+        csv.writer(file).writerows([("gift_sku", "name", "cost_fen", "value_fen", "stock"), *GIFTS])
+    return path
+
+
+def _write_json_lines(path: Path, rows: Sequence[dict[str, object]]) -> Path:
+    path.write_text("".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows), "utf-8")
+    return path
 
 
 def _write_csv(path: Path, columns: Sequence[str], rows: list[dict[str, str]]) -> Path:

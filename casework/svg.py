@@ -49,7 +49,7 @@ class Text:
     def width(self) -> float:
         """How wide it is at most, in any of the usual fonts; pixels."""
         wide = sum(1.0 if east_asian_width(sign) in "WF" else 0.56 for sign in self.words)
-        return wide * self.size * (1.1 if self.css in ("name", "trigger") else 1.0)
+        return wide * self.size * (1.2 if {"name", "trigger"} & set(self.css.split()) else 1.0)
 
 
 @dataclass(eq=False, slots=True)
@@ -92,6 +92,7 @@ def svg(flow: Flow[Any], *, language: str = "en", case: Case[Any] | None = None)
     layers = _layers(boxes, chains)
     _order(layers)
     _set_beside(layers)
+    _gather(layers)
     for _ in range(3):
         for chain in chains:
             _straighten(layers, chain)
@@ -283,6 +284,39 @@ def _set_beside(layers: Sequence[Sequence[Place]]) -> None:
                 total = sum(weight * other.x for weight, other in zip(weights, near, strict=True))
                 wanted.append(total / sum(weights))
             _keep_distance(layer, wanted)
+
+
+def _gather(layers: Sequence[Sequence[Place]]) -> None:
+    """Bring what no line ties to the rest as near to it as it may come: nothing else holds it."""
+    part_of: dict[int, list[Place]] = {}
+    for place in itertools.chain.from_iterable(layers):
+        if id(place) not in part_of:
+            part, frontier = list[Place](), [place]
+            while frontier:
+                one = frontier.pop()
+                if id(one) not in part_of:
+                    part_of[id(one)] = part
+                    part.append(one)
+                    frontier += [*one.above, *one.below]
+    parts = list({id(part): part for part in part_of.values()}.values())
+    rest = max(parts, key=len)
+
+    def middle(part: Sequence[Place]) -> float:
+        return sum(place.x for place in part) / len(part)
+
+    parts.sort(key=lambda part: abs(middle(part) - middle(rest)))
+    for part in parts:
+        right_of_it = middle(part) > middle(rest)
+        room: list[float] = []
+        for place in part:
+            layer = layers[place.layer]
+            beside = layer.index(place) + (-1 if right_of_it else 1)
+            if 0 <= beside < len(layer) and part_of[id(layer[beside])] is not part:
+                other = layer[beside]
+                room.append(abs(place.x - other.x) - (place.width + other.width) / 2 - BESIDE)
+        for place in part:
+            if part is not rest and room:
+                place.x += -min(room) if right_of_it else min(room)
 
 
 def _keep_distance(layer: Sequence[Place], wanted: Sequence[float]) -> None:

@@ -17,9 +17,10 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from casework.connection import connect
-from casework.converter import DATA_CONVERTER
-from casework.demo import AGENT, FINANCE, LEAD, Stage, choose, refundable, run_command, running_desk
+from casework.demo.choosing import look_round
+from casework.demo.home import database_url, running_desk
+from casework.demo.stage import Stage
+from casework.demo.stories import AGENT, FINANCE, LEAD, beyond_supervisors
 from casework.policy import load_policy
 from casework.sample_shop import write_sample_shop
 from casework.shop.database import Database
@@ -134,21 +135,20 @@ async def main() -> None:
     """Open a large refund, let it wait for finance, and take its page; let finance approve, and take it again."""
     with TemporaryDirectory() as folder:
         home = Path(folder)
-        async with running_desk(home):
+        async with running_desk(home) as desk:
             files = write_sample_shop(home / "exports")
-            await run_command(home, "import", "--as-of-now", *map(str, files))
-            with closing(Database(f"sqlite:///{home / 'shop.db'}")) as database:
-                client = await connect(home, data_converter=DATA_CONVERTER)
-                stage = Stage(home, database, client)
-                limits = load_policy(None).refund_before_shipping
-                order = choose(refundable(database), [], limits.agent_limit_fen, limits.supervisor_limit_fen)[-1]
-                case = await stage.open(order.order_id, "找到更便宜的")
+            with closing(Database(database_url(home))) as database:
+                stage = Stage(home, database)
+                await stage.answering(desk)
+                await stage.run("import", "--as-of-now", *map(str, files))
+                order = beyond_supervisors(look_round(database, load_policy(None)))[0]
+                case = await stage.start("refund", "--order", order.order_id, "--reason", "找到更便宜的", by=AGENT)
                 await stage.submit(case, "buyer_insists", AGENT)
                 await stage.submit(case, "approve", AGENT, expect=3)
                 await stage.submit(case, "approve", LEAD)
                 IMAGES.mkdir(parents=True, exist_ok=True)
-                _, page, _ = await run_command(home, "open", case, "--print")
-                run_id = (await client.get_workflow_handle(case).describe()).run_id
+                page = (await stage.run("open", case, "--print")).out
+                run_id = (await stage.client.get_workflow_handle(case).describe()).run_id
                 details = f"{page.strip()}/{run_id}/{DETAILS_TAB}"
                 await asyncio.to_thread(take, details, "Current Details", IMAGES / "temporal-ui-waiting.png")
                 await stage.submit(case, "approve", FINANCE)

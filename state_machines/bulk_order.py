@@ -230,7 +230,7 @@ def discount_asked(attempt: Attempt[BulkCase]) -> bool:
     return attempt.case.asks_discount
 
 
-@guard("注册日期与以往购买已知", "the account's registration date and its earlier purchases are known")
+@guard("注册日期与以往购买已知", "the account's registration date and its earlier purchases are known", looked_up=True)
 def record_known(attempt: Attempt[BulkCase]) -> bool:
     """In the dossier or with the decision."""
     return None not in _record(attempt.case, attempt.message)
@@ -273,12 +273,11 @@ def within_general_manager_discount(attempt: Attempt[BulkCase]) -> bool:
     return may_grant(granted(attempt.case, attempt.message), limit)
 
 
-@guard("金额等于批准价", "the amount is the approved price")
+@guard("金额等于批准价", "the amount is the approved price", looked_up=True)
 def is_approved_price(attempt: Attempt[BulkCase]) -> bool:
     """The auditor enters what was approved, to the fen."""
-    case, message = attempt.case, attempt.message
-    # where nobody names an amount, the question is only whether the trigger is there at all
-    return not isinstance(message, ChangeAmount) or message.amount_fen == case.approved_fen
+    message = attempt.message
+    return isinstance(message, ChangeAmount) and message.amount_fen == attempt.case.approved_fen
 
 
 @guard("已付款", "paid")
@@ -287,13 +286,13 @@ def paid(attempt: Attempt[BulkCase]) -> bool:
     return attempt.case.standing is not None and attempt.case.standing.paid
 
 
-@guard("订单与所审内容不同", "the order differs from what was reviewed")
+@guard("订单与所审内容不同", "the order differs from what was reviewed", looked_up=True)
 def differs(attempt: Attempt[BulkCase]) -> bool:
     """Items, quantity, address, or a price other than the approved discount makes it."""
     return attempt.case.standing is not None and attempt.case.standing.differs
 
 
-@guard("货物仍拦下,或现在可再拦下", "the shipment is held, or held again now")
+@guard("货物仍拦下,或现在可再拦下", "the shipment is held, or held again now", looked_up=True)
 def held_or_held_again(attempt: Attempt[BulkCase]) -> bool:
     """What is not held any more and has left cannot be reviewed again."""
     standing = attempt.case.standing
@@ -306,7 +305,7 @@ def gone(attempt: Attempt[BulkCase]) -> bool:
     return attempt.case.standing is not None and attempt.case.standing.gone
 
 
-@guard("全部商品已发货", "every line has shipped")
+@guard("全部商品已发货", "every line has shipped", looked_up=True)
 def all_shipped(attempt: Attempt[BulkCase]) -> bool:
     """Nobody confirms what has not left."""
     return attempt.case.standing is not None and attempt.case.standing.all_shipped
@@ -376,7 +375,8 @@ def remember(moved: Move[BulkCase], attempt: Attempt[BulkCase]) -> None:
         case _:
             pass
     if moved.dest == "legal_review":
-        case.dossier_complete = moved.trigger != "dossier_overdue"
+        if moved.source == "compiling":
+            case.dossier_complete = moved.trigger == "submit_dossier"
         # what is reviewed anew is judged anew
         case.legal_passed, case.approved_percent, case.approved_fen = False, None, None
     if moved.dest == "writing_memo":

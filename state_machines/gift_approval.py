@@ -144,13 +144,13 @@ def within_budget(attempt: Attempt[GiftCase]) -> bool:
     return standing is not None and attempt.case.amount_fen <= standing.budget_left_fen
 
 
-@guard("订单已关闭或全额退款", "the order is closed or wholly refunded")
+@guard("订单已关闭或全额退款", "the order is closed or wholly refunded", looked_up=True)
 def order_closed(attempt: Attempt[GiftCase]) -> bool:
     """There is no order any more that it could go with."""
     return attempt.case.standing is not None and attempt.case.standing.gone
 
 
-@guard("订单已发货而未附", "the order has shipped without it")
+@guard("订单已发货而未附", "the order has shipped without it", looked_up=True)
 def order_shipped(attempt: Attempt[GiftCase]) -> bool:
     """Nothing of the order is left to ship."""
     return attempt.case.standing is not None and attempt.case.standing.shipped

@@ -11,12 +11,12 @@ it, nothing is sent again, and its end is told to the return.
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Annotated, Literal, Self
+from typing import Literal, Self
 
-from pydantic import Field, StringConstraints, model_validator
+from pydantic import Field, model_validator
 
 from casework.case import Case, CaseFigures, Start
-from casework.messages import Courier, Fen, Message, MessageWithReason, Reference, Text, Waybill
+from casework.messages import Courier, Fen, Message, MessageWithReason, Reference, Text, Ticket, Waybill
 from casework.parcels import Followed, ParcelReport
 from casework.policy import ProblemParcelPolicy
 from casework.rules.parcels import Priority, Verdict
@@ -56,7 +56,6 @@ Finding = Literal[
 ]
 Choice = Literal["pickup", "forward", "redeliver", "reship", "refund"]
 Signer = Literal["buyer", "family", "neighbour", "locker", "station", "other"]
-Ticket = Annotated[str, StringConstraints(strict=True, strip_whitespace=True, min_length=1, max_length=64)]
 
 
 class ParcelStart(Start):
@@ -86,7 +85,9 @@ class ParcelCase(Case[ParcelFigures]):
     shipment: str | None = None
     """The shipment that took the place of the one that the case is about: the goods were sent again."""
     way_back: bool = False
-    """It is a return on its way to us, which the case that opened this one awaits."""
+    """It is a return on its way to us."""
+    return_case: str | None = None
+    """The return that awaits it."""
     priority: Priority = "usual"
     report: ParcelReport | None = None
     """How the parcel stood when the case last looked."""
@@ -210,7 +211,7 @@ def order_over(attempt: Attempt[ParcelCase]) -> bool:
 
 @guard("退回本店的退货件", "a return on its way to us")
 def is_way_back(attempt: Attempt[ParcelCase]) -> bool:
-    """The buyer sent it: the return that opened this case awaits it."""
+    """The buyer sent it, and a return awaits it."""
     return attempt.case.way_back
 
 
@@ -368,6 +369,9 @@ def remember(moved: Move[ParcelCase], attempt: Attempt[ParcelCase]) -> None:
         case _:
             pass
     match moved.trigger:
+        case "find_signed":
+            # what was said of its loss before is overtaken: silence must not pay by it
+            case.said_lost = case.presumed_lost = case.damaged = False
         case "find_forwarded" if case.report is not None and case.report.forwarding is not None:
             follow_on(case, case.report.forwarding)
         case "declare_lost" | "no_proof":
@@ -382,7 +386,7 @@ def remember(moved: Move[ParcelCase], attempt: Attempt[ParcelCase]) -> None:
             # other goods: nothing that was said of the first ones is true of these
             case.shipment = case.following.waybill if case.following is not None else None
             case.came_back = case.said_lost = case.presumed_lost = case.damaged = False
-            case.earlier = []
+            case.earlier, case.claim_fen = [], None
         case _:
             pass
 

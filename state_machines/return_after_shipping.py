@@ -10,7 +10,7 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Annotated, ClassVar, Literal, Self
 
-from pydantic import BaseModel, Field, StrictBool, StrictInt, StringConstraints, model_validator
+from pydantic import BaseModel, Field, StrictBool, StrictInt, model_validator
 
 from casework.case import CaseFigures, PayingCase, Start
 from casework.messages import (
@@ -31,6 +31,7 @@ from casework.rules.returns import Cause, Defect, Evidence, Ground
 from casework.standing import ReturnStanding
 from state_machines.common import (
     UNLIMITED,
+    RaiseDispute,
     cancelling_moves,
     cancelling_states,
     cancelling_triggers,
@@ -184,8 +185,15 @@ class ReturnCase(PayingCase[ReturnFigures]):
     @property
     def goods_came_in(self) -> bool:
         """Whether goods of this return are in the house, also where that is a fact that no state could use yet."""
-        noted = any(kept.trigger == "receive_goods" for kept in self.kept)
-        return bool(self.received) or self.goods == "already_back" or noted
+        return bool(self.came_in) or self.goods == "already_back"
+
+    @property
+    def came_in(self) -> list[LineQuantity]:
+        """What has come in, also where that is a fact that no state could use yet; empty: nothing that anybody said."""
+        said = [ReceiveGoods.model_validate(kept.payload) for kept in self.kept if kept.trigger == "receive_goods"]
+        if self.received or not said:
+            return self.received
+        return [LineQuantity(line=one.line, quantity=one.quantity) for one in said[-1].lines or self.lines]
 
     @property
     def postage_payer(self) -> postage.PostagePayer:
@@ -205,7 +213,7 @@ class ReturnCase(PayingCase[ReturnFigures]):
     @property
     def refunded_lines(self) -> list[LineQuantity]:
         """What is paid for: what the inspection took; until then what has come in, or what was asked."""
-        lines = self.accepted if self.accepted is not None else self.received or self.lines
+        lines = self.accepted if self.accepted is not None else self.came_in or self.lines
         return [one for one in lines if one.quantity]
 
     def grounds(self, cause: Cause | None = None) -> list[Ground]:
@@ -287,14 +295,6 @@ class GoodsSentBack(Message):
 
     courier: Courier = Field(description="Kuaidi100's code of the courier")
     waybill: Waybill = Field(description="the waybill, 6 to 32 letters, digits or hyphens")
-
-
-class RaiseDispute(Message):
-    """The buyer has called the platform in."""
-
-    platform_case: (
-        Annotated[str, StringConstraints(strict=True, strip_whitespace=True, min_length=1, max_length=64)] | None
-    ) = Field(default=None, description="the platform's own number, text of 1 to 64 characters")
 
 
 # --- guards: pure, each tested by itself ---
@@ -474,7 +474,7 @@ def _remember_inspection(moved: Move[ReturnCase], attempt: Attempt[ReturnCase]) 
         # what was found and decided before is looked at again
         case.accepted = case.gift_back = case.invoice_back = case.inspected_limit_fen = None
         case.looked_at, case.gift_deduction_fen, case.decided_fen = False, 0, 0
-        case.received = case.received or list(case.lines)
+        case.received = case.came_in or list(case.lines)
 
 
 def _may_decide(moved: Move[ReturnCase], attempt: Attempt[ReturnCase]) -> int:

@@ -184,6 +184,8 @@ class Attempt(Generic[CaseT]):
     """The person asking; None for the system and the clock."""
     automatic: Automatic | None = None
     message: Message | None = None
+    offering: bool = False
+    """Nobody acts yet: the question is what people may try. What is looked up only then stands in nobody's way."""
 
     role: Role | None = field(default=None, init=False)
     """The role in which the row now being tried would be taken."""
@@ -216,13 +218,17 @@ class Guard(Generic[CaseT]):
     label: Label
     holds: Callable[[Attempt[CaseT]], bool]
     code: str = "guard"
+    looked_up: bool = False
+    """What it reads is in the message, or is read from the shop when somebody acts: before that, nobody knows."""
 
 
-def guard(zh: str, en: str, *, code: str = "guard") -> Callable[[Callable[[Attempt[CaseT]], bool]], Guard[CaseT]]:
+def guard(
+    zh: str, en: str, *, code: str = "guard", looked_up: bool = False
+) -> Callable[[Callable[[Attempt[CaseT]], bool]], Guard[CaseT]]:
     """Make a guard of a predicate; the predicate's name is the guard's name."""
 
     def make(predicate: Callable[[Attempt[CaseT]], bool]) -> Guard[CaseT]:
-        return Guard(predicate.__name__, Label(zh, en), predicate, code)
+        return Guard(predicate.__name__, Label(zh, en), predicate, code, looked_up)
 
     return make
 
@@ -495,7 +501,7 @@ def _condition(row: Move[Any], trigger: Trigger) -> Callable[[EventData], bool]:
         if trigger.four_eyes and attempt.actor is not None and not other_eyes(attempt, attempt.actor):
             return False
         for condition in row.only_if:
-            if not condition.holds(attempt):
+            if not (attempt.offering and condition.looked_up) and not condition.holds(attempt):
                 why = f"{row.trigger} is refused unless {condition.label.en}"
                 return refuse(attempt, condition.code, why)
         attempt.move = row

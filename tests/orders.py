@@ -22,6 +22,7 @@ def add_order(
     paid: bool = True,
     shipped: bool | Sequence[int] = False,
     flag: str = "none",
+    left_ago: timedelta = timedelta(hours=2),
 ) -> None:
     """Add an order of lines (price in fen, quantity); `shipped`: all lines, none, or the numbers of those that left."""
     now = datetime.now(UTC)
@@ -35,7 +36,7 @@ def add_order(
             state=state,
             created_at=now - timedelta(days=1),
             paid_at=now - timedelta(hours=23) if paid else None,
-            shipped_at=now - timedelta(hours=2) if left else None,
+            shipped_at=now - left_ago if left else None,
             goods_fen=goods,
             postage_fen=postage_fen,
             total_fen=goods + postage_fen,
@@ -63,7 +64,7 @@ def add_order(
     session.flush()
     if left:
         parcel = ShipmentRow(
-            order_id=order_id, waybill=f"YT{order_id[-11:]}", company="圆通速递", shipped_at=now - timedelta(hours=2)
+            order_id=order_id, waybill=f"YT{order_id[-11:]}", company="圆通速递", shipped_at=now - left_ago
         )
         session.add(parcel)
         session.flush()

@@ -195,8 +195,8 @@ def attempt(message: Message | None = None, **known: Any) -> Attempt[BulkCase]:
     return Attempt(a_case(**known), "any", NOW, message=message)
 
 
-BY = {"by": "somebody.1"}
-NOTED = {**BY, "note": "nothing speaks against it"}
+BY: dict[str, Any] = {"by": "somebody.1"}
+NOTED: dict[str, Any] = {**BY, "note": "nothing speaks against it"}
 CASES: list[tuple[Guard[BulkCase], bool, Attempt[BulkCase]]] = [
     (flow.not_applicable, False, attempt()),
     (flow.not_applicable, True, attempt(standing=standing(gone=True))),
@@ -312,7 +312,7 @@ def test_a_dossier_that_is_overdue_is_marked_incomplete() -> None:
 
 def test_what_is_reviewed_again_is_judged_again() -> None:
     changed = standing(differs=True)
-    known = {"legal_passed": True, "approved_percent": "5", "approved_fen": 95_000, "standing": changed}
+    known: dict[str, Any] = {"legal_passed": True, "approved_percent": "5", "approved_fen": 95_000, "standing": changed}
     case = take(a_case("following", **known), "order_changed", Role.BULK_SPECIALIST, Message(**BY))
     assert (case.state, case.legal_passed, case.approved_percent, case.approved_fen) == (
         "legal_review",
@@ -345,9 +345,9 @@ def test_the_time_to_confirm_counts_from_the_last_shipment_once_all_has_shipped(
 
 
 def test_the_dossiers_word_on_the_buyers_record_counts_before_the_shops() -> None:
-    known = {"shop_registered_on": "2026-11-14", "shop_purchases": 0, "talk_signs": ["material_talk"]}
+    known: dict[str, Any] = {"shop_registered_on": "2026-11-14", "shop_purchases": 0, "talk_signs": ["material_talk"]}
     assert risk_signs(a_case(**known)) == [Sign.YOUNG_ACCOUNT, Sign.NO_PURCHASES, Sign.MATERIAL_TALK]
-    told = {**known, "buyer_registered_on": "2016-01-01", "buyer_purchases": 7}
+    told: dict[str, Any] = {**known, "buyer_registered_on": "2016-01-01", "buyer_purchases": 7}
     assert risk_signs(a_case(**told)) == [Sign.MATERIAL_TALK]
 
 

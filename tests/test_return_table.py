@@ -393,3 +393,12 @@ def test_the_time_to_send_back_counts_from_signing_where_that_is_later_than_the_
     assert flow.signed_after_approval(a_case(approved_at=NOW, standing=standing(signed_at=signed))) == signed
     assert flow.signed_after_approval(a_case(approved_at=NOW)) is None
     assert flow.signed_after_approval(a_case(approved_at=NOW, standing=standing(signed_at=None))) is None
+
+
+def test_what_came_in_and_no_state_could_use_is_what_is_paid_for() -> None:
+    case = a_case(lines=[LineQuantity(line=1, quantity=1), LineQuantity(line=2, quantity=2)])
+    assert case.refunded_lines == case.lines
+    case.kept.append(kept("receive_goods", lines=[{"line": 2, "quantity": 1}]))
+    assert case.refunded_lines == [LineQuantity(line=2, quantity=1)]
+    case.kept.append(kept("receive_goods"))
+    assert case.refunded_lines == case.lines

@@ -159,6 +159,10 @@ class BulkOrder(PayingWorkflow[BulkCase]):
         """What brings the order down to the approved price."""
         return RebateDue(price_fen=self.case.approved_fen or 0)
 
+    def repairing_payment(self) -> list[Post]:
+        """The payment was refused for good: the refund clerk hears how much it is, which is not the case's amount."""
+        return [self._task("bulk.repair_payment", Role.REFUND_CLERK, rebate=yuan(self.case.rebate_fen))]
+
     def offering_list_price(self) -> list[Post]:
         """No discount is no loss of the sale: the buyer is asked whether the list price will do."""
         return self.to_buyer("bulk.list_price")
@@ -166,8 +170,10 @@ class BulkOrder(PayingWorkflow[BulkCase]):
     async def begin_following(self) -> None:
         """Let the shipment go; what has changed since it was reviewed is not let go, but reviewed again."""
         let_go = await self.in_shop(BulkOrderActivities.let_bulk_go, self.step(), "let the shipment go")
+        self.case.ship_alarmed = self.case.ship_alarmed and not let_go.let_go  # held again, it is alarmed again
         self._learn(let_go.standing)
-        if not let_go.let_go:
+        # that nothing is left of it is other news, which the shop brings itself
+        if not let_go.let_go and not let_go.standing.gone:
             self.receive("order_changed", [{"by": Automatic.SYSTEM.value}])
 
     def following(self) -> list[Post]:

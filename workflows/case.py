@@ -65,6 +65,8 @@ MOST_LOOKS = 100
 """After so many looks at the world a case continues as new: each is about a dozen events."""
 ASKED_AGAIN = timedelta(seconds=1)
 """After this a child is started again whose id a start that is about to be refused has for a moment."""
+MOST_WAITS = 60
+"""So often a case waits for the end of another one that cannot have its lines."""
 REMINDER, WATCH, OWN_ALARM = "reminder", "watch", "alarm"
 """What a timer rings for, besides the deadline's trigger."""
 TEMPORAL = "temporal"
@@ -410,6 +412,8 @@ class CaseWorkflow(Generic[CaseT]):
             while case.version == here:
                 if self._inbox:
                     await self._answer_one()
+                    if case.version == here and not alarm.timer.done():  # what it told may ring at another time
+                        alarm = self._set_alarm(state, alarm)
                 elif self._look is not None and self._look.done():
                     await self._take_what_was_seen(self._look.result())
                     alarm = self._set_alarm(state, alarm)
@@ -472,8 +476,9 @@ class CaseWorkflow(Generic[CaseT]):
             self._look_again = getattr(case.figures.flow, cast("str", state.watch))
             self._look = asyncio.create_task(_seen(self.watch()))
         elif rings_for == OWN_ALARM:
-            case.alarm_at = None
-            await self.sound_alarm()
+            if case.alarm_at is not None:
+                case.alarm_at = None
+                await self.sound_alarm()
         else:
             await self._move_by_itself(rings_for, Automatic.CLOCK)
 
@@ -701,7 +706,7 @@ class CaseWorkflow(Generic[CaseT]):
                 trigger=moved.trigger,
                 source=moved.source,
                 dest=moved.dest,
-                note=attempt.message.note if attempt.message else None,
+                note=_said(attempt.message),
                 accepted=True,
                 why=why,
             )
@@ -815,38 +820,49 @@ class CaseWorkflow(Generic[CaseT]):
 
         What this case holds and has claimed of the other's lines is handed over first, in one transaction. `fields` are
         those of the other's start beyond `order_id`, `by` and `from_case`. A case of that id that is open already is
-        linked as it is. Where the other would be refused, None: a task asks for it to be opened by hand.
+        linked as it is, unless it is about to end because this one has its lines: then it is waited for. Where the
+        other would be refused, None: a task asks for it to be opened by hand.
         """
         case = self.case
         start = {"order_id": case.order_id, "by": Automatic.SYSTEM.value, "from_case": case.case_id, **fields}
-        while True:
+        waited = 0
+        while waited < MOST_WAITS:
             handed = await self.in_shop(
                 CaseActivities.hand_over,
                 HandOver(**self.step().model_dump(), flow=flow_name, start=start, involved=case.involved),
                 f"hand over to {flow_name}",
             )
             if handed.refused is not None:
-                task = self.to_staff("open_by_hand", self.flow.opened_by[0], flow=flow_name, why=handed.refused)
-                await self._post([task])
-                return None
-            child_id, opened = handed.case_id, FLOWS[flow_name]
-            try:
-                if not handed.open_already:
-                    await workflow.start_child_workflow(
-                        opened.workflow,
-                        start,
-                        id=child_id,
-                        parent_close_policy=workflow.ParentClosePolicy.ABANDON,
-                        static_summary=static_summary(opened, case.order_id),
-                        static_details=f"casework show {child_id}",
-                        search_attributes=opening_attributes(case.order_id, Automatic.SYSTEM.value),
-                    )
-            except WorkflowAlreadyStartedError:
-                await workflow.sleep(ASKED_AGAIN, summary=f"{child_id} is taken for a moment")
-                continue
-            if child_id not in case.links:
-                case.links.append(child_id)
-            return child_id
+                return await self._ask_to_open(flow_name, handed.refused)
+            child_id = handed.case_id
+            if not handed.ends_soon and (handed.open_already or await self._start_child(flow_name, child_id, start)):
+                if child_id not in case.links:
+                    case.links.append(child_id)
+                return child_id
+            waited += handed.ends_soon
+            await workflow.sleep(ASKED_AGAIN, summary=f"{child_id} is taken for a moment")
+        return await self._ask_to_open(flow_name, "its id stays taken by a case that cannot have the lines")
+
+    async def _start_child(self, flow_name: str, child_id: str, start: dict[str, Any]) -> bool:
+        """Start the child and leave it behind; False where its id is taken for a moment."""
+        flow, order_id = FLOWS[flow_name], self.case.order_id
+        try:
+            await workflow.start_child_workflow(
+                flow.workflow,
+                start,
+                id=child_id,
+                parent_close_policy=workflow.ParentClosePolicy.ABANDON,
+                static_summary=static_summary(flow, order_id),
+                static_details=f"casework show {child_id}",
+                search_attributes=opening_attributes(order_id, Automatic.SYSTEM.value),
+            )
+        except WorkflowAlreadyStartedError:
+            return False
+        return True
+
+    async def _ask_to_open(self, flow_name: str, why: str) -> None:
+        """A task asks for a case to be opened by hand that this one could not open."""
+        await self._post([self.to_staff("open_by_hand", self.flow.opened_by[0], flow=flow_name, why=why)])
 
     async def in_shop(
         self, step: Callable[[ActivitiesT, RequestT], AnswerT], request: RequestT, summary: str
@@ -980,6 +996,11 @@ def _deadline_of(state: State) -> str:
     if state.deadline is None:
         raise HoleInTable(f"{state.name} has no deadline")
     return state.deadline.trigger
+
+
+def _said(message: Message | None) -> str | None:
+    """What the trail repeats of a message: its note, or the reason that is a field of its own."""
+    return None if message is None else message.note or getattr(message, "reason", None)
 
 
 def _texts(message: Message) -> list[str]:

@@ -37,7 +37,10 @@ class GiftApproval(PayingWorkflow[GiftCase]):
         """The case's amount is the cost, which the shop has checked."""
         self.case.amount_fen = resolved["cost_fen"]
 
-    purpose = "postage"
+    @property
+    def purpose(self) -> str:
+        """What is paid, as the payment's key and the Temporal UI name it."""
+        return "postage"
 
     def due(self) -> PostageDue:
         """What is credited of the postage: no more than was decided on."""
@@ -180,6 +183,11 @@ class GiftApproval(PayingWorkflow[GiftCase]):
         await self._grant_credited()
 
     # --- shared by the states above ---
+
+    def to_staff(self, template: str, role: Role, **parameters: str) -> Post:
+        """A task for a role: again, where another gift takes the place of one that was out of stock."""
+        post = super().to_staff(template, role, **parameters)
+        return post.model_copy(update={"purpose": f"{post.purpose}.{self.case.version}"})
 
     async def _read_order(self, why: str) -> GiftStanding:
         self.case.standing = await self.in_shop(GiftActivities.read_gift_standing, self._gift_step(), why)

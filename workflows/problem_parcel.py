@@ -20,12 +20,13 @@ from activities.parcels import (
     TakeReturned,
     TellReturn,
 )
+from casework.case import TrailLine
 from casework.details import local_time
 from casework.money import LineQuantity
 from casework.parcels import Followed
 from casework.rules.parcels import GOING_BACK, HANDED_OVER, counted_from, delivery_cycle, proves_receipt, verdict
 from casework.templates import Post
-from casework.templates.problem_parcel import UNDELIVERABLE
+from casework.templates.problem_parcel import ONLY_TO_A_RECEIVER, REFUSE_IT, UNDELIVERABLE
 from state_machines.problem_parcel import (
     PROBLEM_PARCEL,
     ChooseRemedy,
@@ -33,7 +34,7 @@ from state_machines.problem_parcel import (
     ParcelCase,
     ParcelReturned,
 )
-from state_machines.roles import Role
+from state_machines.roles import Label, Role
 from state_machines.table import Attempt
 from workflows.case import CaseWorkflow, Outcome, Refused, case_workflow
 from workflows.paying import OUTSIDE_RETRIES, OUTSIDE_TIMEOUT
@@ -49,6 +50,8 @@ FOUND = {
     "moving": "find_normal",
 }
 """By what a look comes to, what it fires, where the state makes something of it."""
+OF_ONE_PARCEL = frozenset({"parcel_returned", "picked_up", "parcel_forwarded"})
+"""Facts that are about one parcel: kept ones are not of goods that were sent again later."""
 
 
 @case_workflow(PROBLEM_PARCEL)
@@ -68,7 +71,8 @@ class ProblemParcel(CaseWorkflow[ParcelCase]):
     def opened(self, resolved: dict[str, Any]) -> None:
         """The waybill as the shop writes it, and what is in the parcel, also where a return awaits it."""
         case = self.case
-        case.waybill, case.way_back = resolved["waybill"], resolved["way_back"]
+        case.waybill, case.return_case = resolved["waybill"], resolved["return_case"]
+        case.way_back = case.return_case is not None
         case.lines = [LineQuantity.model_validate(line) for line in resolved["inside"]]
 
     # --- one method a state ---
@@ -159,7 +163,7 @@ class ProblemParcel(CaseWorkflow[ParcelCase]):
 
     def reshipping(self) -> list[Post]:
         """The warehouse sends the goods again."""
-        lines = ", ".join(f"{one.line} x {one.quantity}" for one in self.case.lines)
+        lines = ", ".join(f"{one.line} x {one.quantity}" for one in self._left())
         return [
             self.to_staff("parcel.send_again", Role.WAREHOUSE, lines=lines),
             *self.to_buyer("parcel.sending_again"),
@@ -184,12 +188,13 @@ class ProblemParcel(CaseWorkflow[ParcelCase]):
         case = self.case
         if case.way_back:
             await self._tell_return("parcel.way_back_here" if case.came_back else "parcel.way_back_lost")
-            return Outcome("open_refund", f"{case.from_case} is told, nothing is opened")
+            return Outcome("open_refund", f"{case.return_case} is told, nothing is opened")
+        await self._read()
         if case.claim_fen is None and not case.came_back and (case.damaged or self._is_lost()):
             case.claim_fen = case.amount_fen
             await self._claim(case.claim_fen)
         fields: dict[str, Any] = {
-            "lines": [one.model_dump() for one in case.lines],
+            "lines": [one.model_dump() for one in self._left()],
             "cause": "transit_damage" if case.damaged or self._is_lost() else "no_reason",
             "goods": "already_back" if case.came_back else "lost",
             "said_lost": case.said_lost and not case.came_back,
@@ -208,8 +213,12 @@ class ProblemParcel(CaseWorkflow[ParcelCase]):
         return Outcome("undo")
 
     def told(self) -> dict[str, str]:
-        """The parcel that it was about in the end."""
-        return {"waybill": self._following.waybill}
+        """The parcel that it was about in the end; one that the buyer may still be brought is to be refused."""
+        case, told = self.case, {"waybill": self._following.waybill}
+        if case.outcome != "closed":
+            return told
+        refuse = REFUSE_IT if self._is_out() and not case.came_back and not case.way_back else Label("。", ".")
+        return {**told, "refuse_zh": refuse.zh, "refuse_en": refuse.en}
 
     # --- looking at the world ---
 
@@ -222,9 +231,10 @@ class ProblemParcel(CaseWorkflow[ParcelCase]):
         if case.report is not None and case.report.trade_finished and case.state == "confirming_receipt":
             return Outcome("find_confirmed")
         found = FOUND.get(case.verdict)
+        if found == "find_forwarded" and self.flow.rows(case.state, found) and not await self._follow_by_itself():
+            self._judge(forwarding_known=False)  # somebody else's parcel: all the rest that the scan says still counts
+            found = FOUND.get(case.verdict)
         if found is None or not self.flow.rows(case.state, found):
-            return None
-        if found == "find_forwarded" and not await self._follow_by_itself():
             return None
         return Outcome(found, self._last_word() if found == "find_problem" else None)
 
@@ -249,11 +259,21 @@ class ProblemParcel(CaseWorkflow[ParcelCase]):
         report = await self.in_shop(ParcelActivities.look_at_parcel, self._parcel_step(), "how the parcel stands")
         if self._following.waybill != parcel.waybill:
             return  # it goes under another waybill since: this was about the old one
-        figures, case.report = case.figures.flow, report
+        case.report = report
+        if not report.order_over:
+            case.amount_fen = report.value_fen
+        self._judge(forwarding_known=report.forwarding is not None and report.forwarding.waybill not in case.earlier)
+
+    def _judge(self, *, forwarding_known: bool) -> None:
+        """What the last report comes to."""
+        case, parcel, figures = self.case, self._following, self.case.figures.flow
+        report = case.report
+        if report is None:
+            return
         begin = counted_from(parcel.since, case.answered_at)
         case.verdict = verdict(
             report.last,
-            forwarding_known=report.forwarding is not None and report.forwarding.waybill not in case.earlier,
+            forwarding_known=forwarding_known,
             begin=begin,
             overdue_from_start=case.way_back or case.cause == "overdue",
             answered_at=case.answered_at,
@@ -271,6 +291,8 @@ class ProblemParcel(CaseWorkflow[ParcelCase]):
             fresh=figures.poll_min,
             at=workflow.now(),
         )
+        if case.verdict == "signed" and case.came_back and not case.way_back:
+            case.verdict = "unknown"  # it is with us again: the signature is our own
 
     async def _ask(self, request: AskCourier) -> None:
         """Outside the shop, so an activity; a courier that cannot be asked just now means nothing."""
@@ -306,6 +328,10 @@ class ProblemParcel(CaseWorkflow[ParcelCase]):
         """Are the goods there to be sent again?"""
         await self._read()
 
+    async def consult_choose_refund(self, _: Attempt[ParcelCase]) -> None:
+        """What is it worth by now?"""
+        await self._read()
+
     async def effect_buyer_chooses(self, attempt: Attempt[ParcelCase]) -> None:
         """Reserve what is to be sent again; refused where it has sold out since."""
         await self._reserve_if_sent_again(attempt)
@@ -338,8 +364,22 @@ class ProblemParcel(CaseWorkflow[ParcelCase]):
         await self._follow(cast("OnItsWay", attempt.message), sent_again=False)
 
     async def effect_parcel_reshipped(self, attempt: Attempt[ParcelCase]) -> None:
-        """The goods have left again: a parcel of the order like any other."""
+        """The goods have left again: a parcel of the order like any other, of which nothing has been said yet."""
         await self._follow(cast("OnItsWay", attempt.message), sent_again=True)
+        case = self.case
+        for kept in [one for one in case.kept if one.trigger in OF_ONE_PARCEL]:
+            case.kept.remove(kept)
+            why = "unused: it was said of the parcel before, not of the goods that were sent again"
+            case.note_refused(
+                TrailLine(
+                    at=workflow.now(),
+                    by=kept.by,
+                    trigger=kept.trigger,
+                    source=case.state,
+                    accepted=False,
+                    why=why,
+                )
+            )
 
     async def after_find_forwarded(self) -> None:
         """The new waybill is looked at at once."""
@@ -356,7 +396,7 @@ class ProblemParcel(CaseWorkflow[ParcelCase]):
     async def effect_parcel_returned(self, attempt: Attempt[ParcelCase]) -> None:
         """The goods are here again; a waybill that this case does not follow is refused."""
         case, given = self.case, cast("ParcelReturned", attempt.message).waybill
-        own = {case.waybill, self._following.waybill, *case.earlier}
+        own = {self._shipment, self._following.waybill, *case.earlier}
         if given is not None and given.upper() not in {one.upper() for one in own}:
             raise Refused(f"waybill: {given} is not the parcel that this case follows")
         if not case.way_back:  # what a return awaits, the return takes in
@@ -405,6 +445,10 @@ class ProblemParcel(CaseWorkflow[ParcelCase]):
         case = self.case
         return case.following or Followed(courier=case.courier, waybill=case.waybill)
 
+    def _left(self) -> list[LineQuantity]:
+        """What is in the parcel and is not refunded, as the shop last said."""
+        return self.case.lines if self.case.report is None else self.case.report.left
+
     @property
     def _shipment(self) -> str:
         """The waybill under which the shop knows the shipment whose goods these are."""
@@ -413,6 +457,8 @@ class ProblemParcel(CaseWorkflow[ParcelCase]):
 
     def to_buyer(self, template: str, **parameters: str) -> list[Post]:
         """A message to the buyer of the order: again, where the case comes to say it again."""
+        if self.case.way_back and template in ONLY_TO_A_RECEIVER:
+            return []
         posts = super().to_buyer(template, **parameters)
         return [one.model_copy(update={"purpose": f"{one.purpose}.{self.case.version}"}) for one in posts]
 
@@ -500,6 +546,7 @@ class ProblemParcel(CaseWorkflow[ParcelCase]):
         done = await self.in_shop(ParcelActivities.reserve_goods, self.step(), "reserve the goods")
         if done.refused is not None:
             raise Refused(done.refused)
+        await self._read()
 
     async def _call_off(self) -> None:
         await self.in_shop(ParcelActivities.call_off_reshipment, self.step(), "call off the reshipment")
@@ -539,8 +586,8 @@ class ProblemParcel(CaseWorkflow[ParcelCase]):
             ParcelActivities.tell_return,
             TellReturn(
                 **self.step().model_dump(),
-                return_case=cast("str", case.from_case),
+                return_case=cast("str", case.return_case),
                 tasks=[self.to_staff(template, role, waybill=self._following.waybill) for role in roles],
             ),
-            f"tell {case.from_case}",
+            f"tell {case.return_case}",
         )

@@ -61,7 +61,8 @@ class RefundBeforeShipping(PayingWorkflow[RefundCase]):
         case = self.case
         held = await self.in_shop(
             OrderActivities.hold,
-            self._hold_step(self.to_buyer("refund_requested")),
+            # of a terminated bulk order the buyer has heard already, in neutral words
+            self._hold_step([] if case.order_terminated else self.to_buyer("refund_requested")),
             "hold the shipment",
         )
         case.flag_found = held.flag_found

@@ -26,7 +26,7 @@ from casework.dues import ReturnDue
 from casework.money import LineQuantity
 from casework.rules.returns import evidence_missing, gift_deduction_fen
 from casework.templates import Post, yuan
-from casework.templates.return_after_shipping import EVIDENCE, EXPLAINED, GROUNDS
+from casework.templates.return_after_shipping import EVIDENCE, EXPLAINED, GROUNDS, parts_of_refund
 from state_machines.return_after_shipping import (
     RETURN_AFTER_SHIPPING,
     AddEvidence,
@@ -359,14 +359,15 @@ class ReturnAfterShipping(PayingWorkflow[ReturnCase]):
     async def _told_of_payment(self) -> tuple[list[Post], str]:
         case = self.case
         parts = await self.in_shop(ReturnActivities.read_paid_parts, self.step(), "how the payment was made up")
-        posts = self.to_buyer(
-            "return.refunded",
-            amount=yuan(case.paid_fen),
-            goods=yuan(parts.goods_fen),
-            gift=yuan(case.gift_deduction_fen),
-            postage=yuan(parts.postage_fen),
-            return_postage=yuan(parts.return_postage_fen),
+        if case.paid_fen and not parts.goods_fen + parts.postage_fen + parts.return_postage_fen:
+            return self._told_of_platform()  # found already paid, and not by us
+        zh, en = parts_of_refund(
+            goods_fen=parts.goods_fen,
+            gift_fen=min(case.gift_deduction_fen, parts.gift_left_fen),
+            postage_fen=parts.postage_fen,
+            return_postage_fen=parts.return_postage_fen,
         )
+        posts = self.to_buyer("return.refunded", amount=yuan(case.paid_fen), parts_zh=zh, parts_en=en)
         return posts, f"退货已退款 {yuan(case.paid_fen)}"
 
     def _told_of_platform(self) -> tuple[list[Post], str]:

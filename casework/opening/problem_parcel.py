@@ -20,10 +20,10 @@ def resolve(session: Session, start: ParcelStart) -> Resolved:
     """
     parcel = parcels.parcel_of_start(session, start.order_id, start.waybill, start.from_case)
     waybill = parcel.waybill if parcel is not None else start.waybill
-    way_back = parcel is not None and parcel.way_back
+    return_case = parcel.return_case if parcel is not None else None
     inside = parcel.lines if parcel is not None else []
     return Resolved(
         f"{PROBLEM_PARCEL.name}-{waybill}",
-        lines=[] if way_back else inside,
-        fields={"waybill": waybill, "way_back": way_back, "inside": [line.model_dump() for line in inside]},
+        lines=inside if return_case is None else [],
+        fields={"waybill": waybill, "return_case": return_case, "inside": [line.model_dump() for line in inside]},
     )

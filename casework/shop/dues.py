@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
-from sqlalchemy import select
+from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from casework.dues import Due, PostageDue, RebateDue, ReturnDue
@@ -22,7 +23,38 @@ from casework.shop.amounts import (
     reckon,
     share_out,
 )
+from casework.shop.gifts import granted_gifts
 from casework.shop.tables import GiftPromiseRow, OrderRow, ReturnRow
+
+
+@dataclass(frozen=True, slots=True)
+class Gift:
+    """What the order's gifts are worth, and what of that returns of the order have deducted already, in fen."""
+
+    value_fen: int
+    deducted_fen: int
+
+    @property
+    def left_fen(self) -> int:
+        """What may still be deducted: the value of a gift is, once for an order."""
+        return max(0, self.value_fen - self.deducted_fen)
+
+
+def gift_of(session: Session, order_id: str) -> Gift:
+    """What the gifts of an order are worth, and what settled returns have deducted of it, also one of the same case id
+    as the return that asks, which is not settled yet.
+    """
+    deducted = session.scalar(
+        select(func.coalesce(func.sum(ReturnRow.gift_deducted_fen), 0)).where(
+            ReturnRow.order_id == order_id, ReturnRow.settled_at.is_not(None)
+        )
+    )
+    return Gift(sum(gift.value_fen for gift in granted_gifts(session, order_id)), int(deducted or 0))
+
+
+def deducted_for_gift(session: Session, order_id: str, due: ReturnDue) -> int:
+    """What is taken off for a gift that did not come back, less what another return has taken off since, in fen."""
+    return min(due.gift_deduction_fen, gift_of(session, order_id).left_fen) if due.gift_deduction_fen else 0
 
 
 def reckon_due(session: Session, order: OrderRow, due: Due, *, case_id: str | None) -> Reckoning:
@@ -59,19 +91,21 @@ def _postage(session: Session, order: OrderRow, due: PostageDue, case_id: str | 
 
 def _reckon_return(session: Session, order: OrderRow, due: ReturnDue, case_id: str | None) -> Reckoning:
     """The goods, less a missing gift; the postage of the way out where that goes back; and that of the way back."""
-    goes_back = outbound_goes_back(fault=due.fault, whole_order=not _went_back_without_fault(session, order, case_id))
+    goes_back = outbound_goes_back(fault=due.fault, whole_order=not _went_back_without_fault(session, order))
     found = reckon(session, order, due.lines, case_id=case_id, with_postage=goes_back)
-    owed = _less_gift(found.owed, due.gift_deduction_fen)
+    owed = _less_gift(found.owed, deducted_for_gift(session, order.id, due))
     if due.return_postage_fen:
         owed.append(LedgerLine(RETURN_POSTAGE, 1, due.return_postage_fen))
     return Reckoning(owed, found.from_loose)
 
 
-def _went_back_without_fault(session: Session, order: OrderRow, case_id: str | None) -> bool:
-    """Whether a part of the order has gone back before and was no fault: then the whole does not go back for one."""
+def _went_back_without_fault(session: Session, order: OrderRow) -> bool:
+    """Whether a part of the order has gone back before and was no fault: then the whole does not go back for one.
+
+    A return that is still to be paid is not settled; an earlier one may have had its case id.
+    """
     query = select(ReturnRow.case_id).where(
         ReturnRow.order_id == order.id,
-        ReturnRow.case_id != (case_id or ""),
         ReturnRow.settled_at.is_not(None),
         ReturnRow.fault.is_(False),
     )

@@ -74,6 +74,12 @@ def granted_gifts(session: Session, order_id: str) -> list[GrantedGift]:
     return [GrantedGift(row.sku or "", row.quantity, row.value_fen, row.case_id) for row in rows]
 
 
+def has_free_shipping(session: Session, order_id: str) -> bool:
+    """Whether the postage of an order was waived: of one that was paid, it was credited."""
+    promise = session.get(GiftPromiseRow, (order_id, "free_shipping"))
+    return promise is not None and promise.granted_at is not None
+
+
 def cost_in_catalogue(session: Session, sku: str, quantity: int) -> int:
     """What so many pieces of a gift cost the shop now, in fen.
 

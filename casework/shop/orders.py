@@ -209,11 +209,14 @@ def resolve_lines(session: Session, order_id: str, asked: Sequence[LineQuantity]
     return _checked(order, asked)
 
 
-def resolve_shipped_lines(session: Session, order_id: str, asked: Sequence[LineQuantity] | None) -> list[LineQuantity]:
+def resolve_shipped_lines(
+    session: Session, order_id: str, asked: Sequence[LineQuantity] | None, *, may_be_refunded: bool = False
+) -> list[LineQuantity]:
     """The lines of a return after shipping, ascending: those asked for, checked, or all that have left.
 
     By default what is left of all lines that have left, or of all lines where none has; where nothing is left of any,
-    all of them: the case then finds that nothing was shipped, or that there is nothing to refund.
+    all of them: the case then finds that nothing was shipped, or that there is nothing to refund. With
+    `may_be_refunded`, no more than was bought may be asked for, instead of no more than is left.
 
     Raises:
         UnknownOrder: the shop has no such order.
@@ -224,7 +227,7 @@ def resolve_shipped_lines(session: Session, order_id: str, asked: Sequence[LineQ
     if not order.lines_known or not order.lines:
         raise BadRequest("order_id", f"the lines of order {order_id} are not all known: import its line list first")
     if asked is not None:
-        return _checked(order, asked)
+        return _checked(order, asked, may_be_refunded=may_be_refunded)
     left = [line for line in order.lines if line.left]
     chosen = [line for line in left if line.place != "unshipped"] or left
     if not chosen:
@@ -232,7 +235,7 @@ def resolve_shipped_lines(session: Session, order_id: str, asked: Sequence[LineQ
     return [LineQuantity(line=line.number, quantity=line.left) for line in chosen]
 
 
-def _checked(order: Order, asked: Sequence[LineQuantity]) -> list[LineQuantity]:
+def _checked(order: Order, asked: Sequence[LineQuantity], *, may_be_refunded: bool = False) -> list[LineQuantity]:
     known = {line.number: line for line in order.lines}
     seen: set[int] = set()
     if not asked:
@@ -243,7 +246,7 @@ def _checked(order: Order, asked: Sequence[LineQuantity]) -> list[LineQuantity]:
         if one.line in seen:
             raise BadRequest("lines", f"line {one.line} is named twice")
         seen.add(one.line)
-        left = known[one.line].left
+        left = known[one.line].quantity if may_be_refunded else known[one.line].left
         if one.quantity < 1:
             raise BadRequest("lines", f"line {one.line}: the quantity must be at least 1")
         if one.quantity > left:

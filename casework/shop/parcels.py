@@ -20,6 +20,7 @@ from casework.shop.courier import cases_stopping
 from casework.shop.errors import BadRequest
 from casework.shop.flags import append_memo
 from casework.shop.orders import find_order, lock_order
+from casework.shop.returning import way_back_of
 from casework.shop.staff import all_staff
 from casework.shop.steps import first_time
 from casework.shop.tables import (
@@ -131,17 +132,17 @@ def courier_of(session: Session, waybill: str) -> str | None:
 
 @dataclass(frozen=True, slots=True)
 class KnownParcel:
-    """A parcel as the shop knows it: its own spelling of the waybill, what is in it, and whether it is a way back."""
+    """A parcel as the shop knows it: its own spelling of the waybill, what is in it, and the return that awaits it."""
 
     waybill: str
     lines: list[LineQuantity]
-    way_back: bool = False
+    return_case: str | None = None
 
 
 def parcel_of_start(session: Session, order_id: str, waybill: str, from_case: str | None) -> KnownParcel | None:
     """The parcel that a case is to be opened for; None: the shop knows no such parcel.
 
-    A case that a return opens is about the parcel that the buyer sent to us: it holds the lines of that return.
+    A parcel that the buyer sent to us holds the lines of the return that awaits it, or that opens the case.
 
     Raises:
         BadRequest: it is another order's parcel, or an open case follows it already.
@@ -163,18 +164,20 @@ def parcel_of_start(session: Session, order_id: str, waybill: str, from_case: st
         .order_by(CaseRow.closed_at.is_not(None), CaseRow.opened_at.desc())
     ).first()
     if follower is not None:
-        followed, case = follower.tuple()
+        followed, case = follower
         if case.closed_at is None and case.case_id != f"{FLOW}-{spelling}":
             raise BadRequest("waybill", f"{spelling} is followed by the open case {case.case_id} already")
         if followed.how != "way_back":
             return KnownParcel(spelling, [LineQuantity.model_validate(line) for line in case.lines])
-    if from_case is None:
+    way_back = way_back_of(session, spelling)
+    return_case = way_back.case_id if way_back is not None else from_case
+    if return_case is None:
         return None
     record = session.scalar(
-        select(CaseRow).where(CaseRow.case_id == from_case).order_by(CaseRow.closed_at.is_not(None)).limit(1)
+        select(CaseRow).where(CaseRow.case_id == return_case).order_by(CaseRow.closed_at.is_not(None)).limit(1)
     )
     lines = record.lines if record is not None else []
-    return KnownParcel(spelling, [LineQuantity.model_validate(line) for line in lines], way_back=True)
+    return KnownParcel(spelling, [LineQuantity.model_validate(line) for line in lines], return_case)
 
 
 def follow(
@@ -234,14 +237,23 @@ def value_of(session: Session, order_id: str, lines: Sequence[LineQuantity]) -> 
     """
     order = find_order(session, order_id)
     rows = {row.number: row for row in line_rows(session, order_id)}
+    paid = paid_shares(order, list(rows.values()), accounts(session, order_id))
+    return sum(
+        part_of_line(
+            paid[one.line],
+            rows[one.line].quantity,
+            already=rows[one.line].quantity - one.quantity,
+            taken=one.quantity,
+        )
+        for one in left_of(session, order_id, lines)
+    )
+
+
+def left_of(session: Session, order_id: str, lines: Sequence[LineQuantity]) -> list[LineQuantity]:
+    """What of these pieces is not refunded: the rest is neither sent again nor paid for once more."""
     done = accounts(session, order_id)
-    paid = paid_shares(order, list(rows.values()), done)
-    total = 0
-    for one in lines:
-        row = rows[one.line]
-        taken = min(one.quantity, pieces_left(row, done))
-        total += part_of_line(paid[one.line], row.quantity, already=row.quantity - taken, taken=taken)
-    return total
+    left = {row.number: pieces_left(row, done) for row in line_rows(session, order_id)}
+    return [LineQuantity(line=one.line, quantity=min(one.quantity, left[one.line])) for one in lines if left[one.line]]
 
 
 def read_parcel(
@@ -283,6 +295,8 @@ def read_parcel(
         order_over=over,
         trade_finished=finished,
         in_stock=in_stock(session, order_id, lines),
+        left=left_of(session, order_id, lines),
+        value_fen=value_of(session, order_id, lines),
         region=region_of(address, shop_province=shop_province, remote_provinces=remote_provinces),
         code=last.code if last else None,
         scan_at=last.at if last else None,
@@ -291,19 +305,21 @@ def read_parcel(
     )
 
 
-def put_off_receipt(session: Session, order_id: str, at: datetime) -> datetime | None:
+def put_off_receipt(session: Session, order_id: str, waybill: str, at: datetime) -> datetime | None:
     """Have the platform put the trade's receipt time off, where less than a day of it is left; when it is then.
 
-    None where nothing is put off: there is time enough, or the trade is over or has not shipped.
+    None where nothing is put off: there is time enough, the trade is over or has not shipped, or nobody knows when it
+    did: the order, or else the parcel itself, says so.
 
     Raises:
         UnknownOrder: the shop has no such order.
 
     """
     order = lock_order(session, order_id)
-    if order.state not in {"shipped", "partly_shipped"} or order.shipped_at is None:
+    shipped_at = order.shipped_at or left_at(session, order_id, waybill, way_back=False)
+    if order.state not in {"shipped", "partly_shipped"} or shipped_at is None:
         return None
-    until = receipt_extended(order.receipt_until or order.shipped_at + RECEIPT_TIME, at)
+    until = receipt_extended(order.receipt_until or shipped_at + RECEIPT_TIME, at)
     if until is not None:
         order.receipt_until = until
         session.flush()
@@ -363,7 +379,8 @@ def say_out_of_stock(session: Session, order_id: str, lines: Sequence[LineQuanti
 def reserve(
     session: Session, *, key: str, case_id: str, order_id: str, lines: Sequence[LineQuantity], at: datetime
 ) -> None:
-    """Reserve the goods that are to be sent again; once a key. What came back is there and needs no stock.
+    """Reserve the goods that are to be sent again, as far as they are not refunded; once a key. What came back is there
+    and needs no stock.
 
     Raises:
         UnknownOrder: the shop has no such order.
@@ -376,7 +393,7 @@ def reserve(
     if not in_stock(session, order_id, lines):
         raise BadRequest("choice", "the goods are not in stock")
     rows = {row.number: row for row in line_rows(session, order_id)}
-    reserved = [one for one in lines if rows[one.line].place != "back"]
+    reserved = [one for one in left_of(session, order_id, lines) if rows[one.line].place != "back"]
     session.add(
         ReshipmentRow(
             key=key,
@@ -432,13 +449,14 @@ def send_again(
         row.state = "left"
     if session.scalar(select(ShipmentRow.id).where(ShipmentRow.waybill == parcel.waybill).limit(1)) is not None:
         raise BadRequest("waybill", f"{parcel.waybill} is a parcel already")
-    wanted = {one.line for one in lines}
+    sent = left_of(session, order_id, lines)
+    wanted = {one.line for one in sent}
     rows = [row for row in line_rows(session, order_id) if row.number in wanted]
     outside.send_off(
         session, order, rows, waybill=parcel.waybill, company=parcel.courier, shipped_at=parcel.since, at=at
     )
     shipment = _shipment(session, order_id, parcel.waybill)
-    for one in lines:  # what was in the parcel, and not all that is left of the line
+    for one in sent:  # what was in the parcel, and not all that is left of the line
         inside = session.get(ShipmentLineRow, (shipment.id, one.line)) if shipment is not None else None
         if inside is not None:
             inside.quantity = one.quantity

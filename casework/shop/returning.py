@@ -19,17 +19,18 @@ from casework.rules import returns
 from casework.shop import orders
 from casework.shop.amounts import POSTAGE, RETURN_POSTAGE, left_to_ship, line_rows, reckon
 from casework.shop.courier import parcel_state, shown_scans
-from casework.shop.dues import reckon_due
+from casework.shop.dues import deducted_for_gift, reckon_due
 from casework.shop.errors import BadRequest
 from casework.shop.flags import append_memo, wish_flag
-from casework.shop.gifts import granted_gifts
+from casework.shop.gifts import has_free_shipping
 from casework.shop.holds import release_case
-from casework.shop.orders import Order, lock_order
+from casework.shop.orders import Line, Order, lock_order
 from casework.shop.platform import attribute_to_lines
 from casework.shop.steps import first_time
 from casework.shop.tables import (
     CaseRow,
     ClaimRow,
+    FollowedParcelRow,
     LedgerRow,
     ReturnedLineRow,
     ReturnRow,
@@ -47,14 +48,6 @@ class WayBack:
     order_id: str
     courier: str
     waybill: str
-
-
-@dataclass(frozen=True, slots=True)
-class Gift:
-    """What the order's gifts are worth, and what of that other returns of the order have deducted already, in fen."""
-
-    value_fen: int
-    deducted_fen: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +87,7 @@ def standing(
         refundable_fen=reckon_due(session, row, due, case_id=case_id).total_fen,
         signed_at=signed,
         finished_at=returns.finished_at(signed, order.confirmed_at),
-        free_shipping=order.postage_fen == 0,
+        free_shipping=order.postage_fen == 0 or has_free_shipping(session, order_id),
     )
 
 
@@ -209,16 +202,6 @@ def receive(
     append_memo(session, order_id, memo, at=at, key=f"{key}/memo")
 
 
-def gift_of(session: Session, order_id: str, *, case_id: str) -> Gift:
-    """What the gifts of an order are worth, and what other returns have deducted of it."""
-    deducted = session.scalar(
-        select(func.coalesce(func.sum(ReturnRow.gift_deducted_fen), 0)).where(
-            ReturnRow.order_id == order_id, ReturnRow.case_id != case_id, ReturnRow.settled_at.is_not(None)
-        )
-    )
-    return Gift(sum(gift.value_fen for gift in granted_gifts(session, order_id)), int(deducted or 0))
-
-
 def restock(
     session: Session,
     *,
@@ -294,7 +277,7 @@ def settle(
     places = {row.number: row.place for row in line_rows(session, order_id)}
     _move_stock(session, case_id, order_id, [one for one in came_back_before if places[one.line] == "back"], at)
     row = session.get_one(ReturnRow, (case_id, run_id))
-    row.fault, row.gift_deducted_fen, row.settled_at = due.fault, due.gift_deduction_fen, at
+    row.fault, row.gift_deducted_fen, row.settled_at = due.fault, deducted_for_gift(session, order_id, due), at
     append_memo(session, order_id, memo, at=at, key=f"{key}/memo")
 
 
@@ -329,17 +312,49 @@ def _signed_at(session: Session, order: Order, numbers: set[int], at: datetime) 
     """When the lines were signed for: of several, the first; a line in several parcels has come with its last."""
     by_parcel = {
         parcel.waybill: returns.signed_at(
-            [(scan.at, scan.code) for scan in shown_scans(session, parcel.waybill, at)], order.confirmed_at
+            [
+                (scan.at, scan.code)
+                for waybill in (parcel.waybill, *_later_waybills(session, order.id, parcel.waybill))
+                for scan in shown_scans(session, waybill, at)
+            ],
+            order.confirmed_at,
         )
         for parcel in order.parcels
     }
     found: list[datetime | None] = []
-    for number in sorted(numbers):
-        parcels = [one.waybill for one in order.parcels if any(line.line == number for line in one.lines)]
-        found.append(
-            returns.received_at([by_parcel[waybill] for waybill in parcels]) if parcels else order.confirmed_at
-        )
+    for line in order.lines:
+        if line.number in numbers:
+            parcels = _parcels_that_count(order, line)
+            found.append(
+                returns.received_at([by_parcel[waybill] for waybill in parcels]) if parcels else order.confirmed_at
+            )
     return min((one for one in found if one is not None), default=None)
+
+
+def _parcels_that_count(order: Order, line: Line) -> list[str]:
+    """The waybills of the parcels by which the buyer has a line: the newest that hold all that is left of it.
+
+    What came back, or was lost and sent again, was never signed for, and never will be.
+    """
+    found: list[str] = []
+    pieces = 0
+    for parcel in reversed(order.parcels):
+        inside = sum(one.quantity for one in parcel.lines if one.line == line.number)
+        if inside and parcel.back_at is None and pieces < max(1, line.left):
+            found.append(parcel.waybill)
+            pieces += inside
+    return found
+
+
+def _later_waybills(session: Session, order_id: str, waybill: str) -> list[str]:
+    """Under which waybills a parcel went on that was forwarded."""
+    cases = select(FollowedParcelRow.case_id).where(
+        FollowedParcelRow.order_id == order_id, FollowedParcelRow.waybill == waybill
+    )
+    forwarded = select(FollowedParcelRow.waybill).where(
+        FollowedParcelRow.case_id.in_(cases), FollowedParcelRow.how == "forwarded"
+    )
+    return list(session.scalars(forwarded))
 
 
 def _returned_line(

@@ -603,6 +603,7 @@ class OutOfStockRow(Base):
     __tablename__ = "out_of_stock"
 
     sku: Mapped[str] = mapped_column(String(200), primary_key=True)
+    at: Mapped[datetime]
 
 
 class ReviewRow(Base):

@@ -75,6 +75,10 @@ STAFF: dict[str, Label] = {
         "工单 {case_id} 待改价:订单 {order_id} 批准价(含邮费){price} 元,截止 {due}。",
         "Case {case_id}: change order {order_id} to the approved price with postage, {price} yuan, until {due}.",
     ),
+    "bulk.repair_payment": Label(
+        "工单 {case_id} 待处理付款失败:订单 {order_id} 应退差价 {rebate} 元。",
+        "Case {case_id}: the rebate of {rebate} yuan on order {order_id} was refused; pay it again, or by hand.",
+    ),
     "bulk.ship_alarm": Label(
         "告警:订单 {order_id} 应于 {ship_by} 前发货,仍被工单 {case_id} 拦下。",
         "Alarm: order {order_id} is to ship until {ship_by} and is still held by case {case_id}.",

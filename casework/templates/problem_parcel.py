@@ -81,9 +81,8 @@ BUYER: dict[str, Label] = {
         "Parcel {waybill} of order {order_id} has arrived and we have closed the inquiry. Thank you for your patience.",
     ),
     "parcel.closed": Label(
-        "您好,订单 {order_id} 已退款或关闭,包裹 {waybill} 的查件结束;如包裹送到请拒收。",
-        "Order {order_id} is refunded or closed, so the inquiry about parcel {waybill} has ended; please refuse the "
-        "parcel if it is brought to you.",
+        "您好,订单 {order_id} 已退款或关闭,包裹 {waybill} 的查件结束{refuse_zh}",
+        "Order {order_id} is refunded or closed, so the inquiry about parcel {waybill} has ended{refuse_en}",
     ),
     "parcel.loss_reported": Label(
         "您好,订单 {order_id} 的退货包裹 {waybill} 的查件已结束,结果会在您的退货申请中处理。",
@@ -144,6 +143,13 @@ ENDINGS: dict[str, str | None] = {
     "refund_opened": "parcel.refund_opened",
     "cancelled": "parcel.cancelled",
 }
+
+REFUSE_IT = Label(";如包裹送到请拒收。", "; please refuse the parcel if it is brought to you.")
+"""At the end of a case of an order that is over, where the parcel is still on its way to the buyer."""
+ONLY_TO_A_RECEIVER = frozenset(
+    {"parcel.choose", "parcel.choose_reminder", "parcel.pickup", "parcel.pickup_reminder", "parcel.redelivering"}
+)
+"""What a buyer hears only of a parcel that goes to them: who sent one to us fetches and chooses nothing."""
 
 UNDELIVERABLE: dict[str, Label] = {
     "station_withdrawn": Label("派送网点已撤销", "the station was withdrawn"),

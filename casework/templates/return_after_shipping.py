@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from casework.money import format_yuan
 from casework.rules.returns import Evidence, Ground
 from state_machines.roles import Label
 
@@ -66,10 +67,8 @@ BUYER: dict[str, Label] = {
         "The goods of order {order_id} will be sent back to you.",
     ),
     "return.refunded": Label(
-        "您好,订单 {order_id} 已退款 {amount} 元:商品 {goods} 元(已扣未退赠品 {gift} 元),发货运费 {postage} 元,"
-        "退货运费 {return_postage} 元。请查收并确认。",
-        "{amount} yuan are refunded for order {order_id}: {goods} for the goods (less {gift} for a gift that did not "
-        "come back), {postage} for the postage to you, {return_postage} for the way back. Please check and confirm.",
+        "您好,订单 {order_id} 已退款 {amount} 元:{parts_zh}。请查收并确认。",
+        "{amount} yuan are refunded for order {order_id}: {parts_en}. Please check and confirm.",
     ),
     "return.refunded_by_platform": Label(
         "您好,订单 {order_id} 的退款已由平台退回原支付账户,请注意查收。",
@@ -106,6 +105,23 @@ BUYER: dict[str, Label] = {
     ),
 }
 """To the buyer, in the order of a case's life."""
+
+
+def parts_of_refund(*, goods_fen: int, gift_fen: int, postage_fen: int, return_postage_fen: int) -> tuple[str, str]:
+    """How a refund was reckoned, in Chinese and English: only what there is of it. All in fen."""
+    goods, gift, postage, way_back = map(format_yuan, (goods_fen, gift_fen, postage_fen, return_postage_fen))
+    parts = [
+        (
+            f"商品 {goods} 元" + (f"(已扣未退赠品 {gift} 元)" if gift_fen else ""),
+            f"{goods} for the goods" + (f" (less {gift} for a gift that did not come back)" if gift_fen else ""),
+        )
+    ]
+    if postage_fen:
+        parts.append((f"发货运费 {postage} 元", f"{postage} for the postage to you"))
+    if return_postage_fen:
+        parts.append((f"退货运费 {way_back} 元", f"{way_back} for the way back"))
+    return ",".join(zh for zh, _ in parts), ", ".join(en for _, en in parts)
+
 
 STAFF: dict[str, Label] = {
     "return.look_at_goods": Label(

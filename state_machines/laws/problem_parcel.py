@@ -95,6 +95,8 @@ def _report(case: ParcelCase, **known: Any) -> None:
         "order_over": False,
         "trade_finished": False,
         "in_stock": True,
+        "left": [],
+        "value_fen": case.amount_fen,
         "region": "other",
     }
     before = case.report.model_dump() if case.report is not None else {}

@@ -94,6 +94,26 @@ async def test_readme_leads_from_an_empty_folder_to_money_back_and_to_a_case_for
     await case.terminate()
 
 
+async def test_readme_opens_a_case_of_every_other_flow_and_lets_the_patrol_look(desk: Desk, tmp_path: Path) -> None:
+    environment = surroundings(desk, tmp_path / "home")
+    for words in block("With the command")[1:3]:
+        await typed(words, tmp_path, environment)
+    *starts, patrol = block("The other flows")
+    states: dict[str, str] = {}
+    for words in starts:
+        case = (await typed(words, tmp_path, environment)).split()[0]
+        shown = json.loads(await typed(["casework", "show", case, "--json"], tmp_path, environment))
+        states[shown["flow"]] = shown["state"]
+        await desk.client.get_workflow_handle(case).terminate()
+    assert states == {
+        "return-after-shipping": "awaiting_parcel",
+        "gift-approval": "negotiating",
+        "bulk-order": "compiling",
+        "problem-parcel": "tracking",
+    }
+    assert await typed(patrol, tmp_path, environment)
+
+
 @pytest.mark.parametrize("arguments", [[], ["--help"], ["one", "two"]])
 def test_the_sample_shop_says_how_it_is_used(arguments: list[str]) -> None:
     command = [sys.executable, "-m", "casework.sample_shop", *arguments]
@@ -102,5 +122,5 @@ def test_the_sample_shop_says_how_it_is_used(arguments: list[str]) -> None:
 
 
 def test_every_picture_and_page_that_readme_names_is_there() -> None:
-    named = [part.split(")")[0] for part in README.split("](")[1:]]
+    named = [part.split(")")[0].split("#")[0] for part in README.split("](")[1:]]
     assert [name for name in named if "://" not in name and not (ROOT / name).exists()] == []

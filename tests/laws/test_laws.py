@@ -11,14 +11,15 @@ from typing import Any
 
 import pytest
 
+from casework.details import waiting_for
 from state_machines.flows import FLOWS
 from state_machines.laws.exploring import FOUR_EYES, Explorer, by_amount, by_person, speaks_for_buyer
 from state_machines.laws.laws import faults
 from state_machines.laws.silence import ways_on_which_silence_pays
 from state_machines.laws.world import World
 from state_machines.laws.worlds import WORLDS
-from state_machines.roles import Automatic
-from state_machines.table import Flow
+from state_machines.roles import Automatic, Role
+from state_machines.table import Flow, StateKind
 from tests.laws.mutations import SoundTable, mutants_without_four_eyes, mutations
 from tests.telling import tell
 
@@ -73,6 +74,21 @@ def test_the_exploration_takes_every_row_and_finds_every_condition_true_and_fals
         if row.only_if and (row.trigger, row.source) not in always_true:
             others = tried[row.source, row.trigger] - {row}
             assert others, f"{row.trigger} in {row.source}: its condition is never false"
+
+
+@pytest.mark.parametrize("world", WORLDS.values(), ids=WORLDS)
+def test_whatever_somebody_can_do_in_a_wait_is_offered_to_them(world: World[Any]) -> None:
+    explorer = by_amount(world)
+    explorer.explore()
+    hidden = set[tuple[str, str, Role]]()
+    for one in explorer.situations.values():
+        if world.flow.states[one.case.state].kind is not StateKind.WAIT:
+            continue
+        offered = {(what.trigger, role) for what in waiting_for(world.flow, one.case) for role in what.roles}
+        acts = [(step.moved, step.event.actor) for step in one.steps if step.moved is not None]
+        done = {(moved.trigger, role) for moved, actor in acts if actor is not None for role in actor.grants}
+        hidden |= {(one.case.state, *what) for what in done - offered}
+    assert hidden == set()
 
 
 def _always_true(flow: Flow[Any]) -> set[tuple[str, str]]:

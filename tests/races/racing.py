@@ -97,10 +97,16 @@ async def answer_of(asking: Awaitable[CaseView | None]) -> CaseView | str | None
         return refused.message
 
 
-async def called_off(desk: Desk, case: Handle) -> CaseView:
-    """Tell the cases what the shop has for them, call this one off, wait for its end and look whether all is whole."""
+async def called_off(desk: Desk, case: Handle, by: str | None = None) -> CaseView:
+    """Tell the cases what the shop has for them, call this one off, wait for its end and look whether all is whole.
+
+    Called off by Temporal's own cancel, or by somebody on the staff.
+    """
     await CaseworkClient(desk.client, desk.database).deliver_notices()
-    await answer_of(case.cancel())
+    if by is None:
+        await answer_of(case.cancel())
+    else:
+        await answer_of(desk.submit(case, "cancel_case", by, note="the race is over"))
     return await ended(desk, case)
 
 

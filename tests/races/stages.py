@@ -12,6 +12,7 @@ from typing import Any
 from casework.client import PreparedStart, prepare_start
 from state_machines.flows import FLOWS
 from tests.desk import FLOW, Desk, Handle
+from tests.parcels import parcel_order, scan
 
 
 @dataclass(frozen=True)
@@ -39,6 +40,10 @@ class Stage:
     one: Said
     other: Said
     """By somebody else."""
+    calls_off: str | None = None
+    """Who calls it off, where Temporal's own cancel does not count everywhere; None: Temporal does."""
+    policy: str | None = None
+    """Under which policy of the tests; None: the shipped one."""
 
     @property
     def name(self) -> str:
@@ -60,7 +65,7 @@ class Stage:
     async def reach(self, desk: Desk) -> Handle:
         """A new case that waits in the state."""
         prepared = self.prepare(desk)
-        case = await start_raw(desk, prepared)
+        case = await start_raw(desk if self.policy is None else desk.with_policy(self.policy), prepared)
         for said in self.way:
             await desk.until_it_takes(case, said.trigger)
             await desk.submit(case, said.trigger, said.by, **said.fields)
@@ -83,7 +88,7 @@ def _refund(fen: int) -> Callable[[Desk], dict[str, Any]]:
     return lambda desk: {"order_id": desk.order(prices=[(fen, 1)]), "by": AGENT, "reason": "bought twice"}
 
 
-GIFT_AGENT, GIFT_LEAD, OTHER_GIFT_LEAD = "presale.1", "presale-lead.1", "presale-lead.2"
+PRESALE_AGENT, PRESALE_LEAD, OTHER_PRESALE_LEAD = "presale.1", "presale-lead.1", "presale-lead.2"
 
 
 def _gift(desk: Desk) -> dict[str, Any]:
@@ -92,12 +97,31 @@ def _gift(desk: Desk) -> dict[str, Any]:
     order = desk.order(prices=[(10_000, 1)])
     return {
         "order_id": order,
-        "by": GIFT_AGENT,
+        "by": PRESALE_AGENT,
         "kind": "gift",
         "gift_sku": "GP-race",
         "quantity": 1,
         "cost_fen": 1_000,
     }
+
+
+def _return(desk: Desk) -> dict[str, Any]:
+    """A return that is above every limit of the supervisors."""
+    order = desk.order(prices=[(100_001, 1)], shipped=True)
+    return {"order_id": order, "by": AGENT, "cause": "no_reason"}
+
+
+def _bulk(desk: Desk) -> dict[str, Any]:
+    """A bulk order that asks for a discount within the supervisor's limit."""
+    order = desk.order(prices=[(100_000, 20)])
+    return {"order_id": order, "by": PRESALE_AGENT, "discount_percent": "5"}
+
+
+def _parcel(desk: Desk) -> dict[str, Any]:
+    """A parcel with which the courier has trouble."""
+    order, waybill = parcel_order(desk)
+    scan(desk, waybill, "2")
+    return {"order_id": order, "by": AGENT, "waybill": waybill, "courier": "yuantong", "cause": "asked"}
 
 
 STAGES = (
@@ -129,8 +153,37 @@ STAGES = (
         flow="gift-approval",
         state="awaiting_supervisor",
         opening=_gift,
-        way=(Said("buyer_insists", GIFT_AGENT),),
-        one=Said("approve", GIFT_LEAD),
-        other=Said("reject", OTHER_GIFT_LEAD, {"note": "too dear"}),
+        way=(Said("buyer_insists", PRESALE_AGENT),),
+        one=Said("approve", PRESALE_LEAD),
+        other=Said("reject", OTHER_PRESALE_LEAD, {"note": "too dear"}),
+    ),
+    Stage(
+        flow="return-after-shipping",
+        state="awaiting_supervisor",
+        opening=_return,
+        way=(),
+        one=Said("approve", LEAD),
+        other=Said("approve", OTHER_LEAD),
+    ),
+    Stage(
+        flow="bulk-order",
+        state="pricing",
+        opening=_bulk,
+        way=(
+            Said("submit_dossier", "bulk.1", {"buyer_registered_on": "2016-03-08", "buyer_purchases": 4}),
+            Said("pass_legal_review", "manager.1", {"note": "nothing speaks against it"}),
+        ),
+        one=Said("approve", PRESALE_LEAD),
+        other=Said("reject", OTHER_PRESALE_LEAD, {"note": "too much"}),
+        calls_off="manager.1",
+    ),
+    Stage(
+        flow="problem-parcel",
+        state="asking_buyer",
+        opening=_parcel,
+        way=(Said("courier_answers", "parcel.1", {"finding": "station_withdrawn"}),),
+        one=Said("buyer_chooses", AGENT, {"choice": "pickup"}),
+        other=Said("buyer_chooses", OTHER_AGENT, {"choice": "forward"}),
+        policy="parcels",
     ),
 )

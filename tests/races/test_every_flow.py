@@ -43,7 +43,7 @@ async def test_of_decisions_made_at_once_the_case_takes_exactly_one(desk: Desk, 
             after(wait_one, answer_of(say(desk, case, stage.one, version=version))),
             after(wait_other, answer_of(say(desk, case, stage.other, version=version))),
         )
-        view = await called_off(desk, case)
+        view = await called_off(desk, case, stage.calls_off)
         assert [isinstance(answer, CaseView) for answer in answers].count(True) == 1, answers
         trigger, by = taken(view, version)
         side = f"{by} {trigger}"
@@ -70,7 +70,7 @@ async def test_of_a_signal_and_the_deadline_in_the_same_instant_exactly_one_move
         # the clock's row may end the case at once: then Temporal itself says no to the signal
         while (await desk.view(case)).version == before.version:
             await desk.skip(case, timedelta(milliseconds=100))
-        view = await called_off(desk, case)
+        view = await called_off(desk, case, stage.calls_off)
         trigger, by = taken(view, before.version)
         moves = [line.trigger for line in view.trail if line.accepted]
         if trigger == stage.clock:
@@ -107,7 +107,7 @@ async def test_copies_of_a_message_count_once_and_another_one_under_their_id_is_
             )
         )
         answers = await asyncio.gather(*updates)
-        view = await called_off(desk, case)
+        view = await called_off(desk, case, stage.calls_off)
         assert taken(view, version) == (stage.one.trigger, stage.one.by)
         note = [line for line in view.trail if line.accepted][version].note
         winner, loser = (answers[2:], answers[:2]) if note else (answers[:2], answers[2:])
@@ -138,7 +138,7 @@ async def test_of_the_same_start_several_times_at_once_one_runs_and_the_others_a
                 assert isinstance(answer, WorkflowAlreadyStartedError if place < 2 else CaseOpen), answer
                 named = answer.workflow_id if isinstance(answer, WorkflowAlreadyStartedError) else answer.case_id
                 assert named == prepared.case_id
-        view = await called_off(desk, desk.client.get_workflow_handle(prepared.case_id))
+        view = await called_off(desk, desk.client.get_workflow_handle(prepared.case_id), stage.calls_off)
         assert view.outcome == "cancelled"
         with desk.database.reading() as session:
             assert len(records.find_records(session, case_id=prepared.case_id)) == 1

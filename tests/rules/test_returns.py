@@ -103,12 +103,14 @@ def test_what_was_signed_after_it_was_asked_for_was_not_signed_then() -> None:
     ],
 )
 def test_damage_once_signed_and_slight_colour_differences_are_no_cause(cause: Cause, known: str, ground: str) -> None:
-    assert grounds(cause, finished=MONDAY, **{known: True}) == [ground]
+    damage: dict[str, Any] = {known: True}
+    assert grounds(cause, finished=MONDAY, **damage) == [ground]
 
 
 @pytest.mark.parametrize(("known", "found"), [("buyer_damage", []), ("force_majeure_damage", [])])
 def test_damage_before_signing_is_not_held_against_the_buyer(known: str, found: list[str]) -> None:
-    assert grounds(signed=None, **{known: True}) == found
+    damage: dict[str, Any] = {known: True}
+    assert grounds(signed=None, **damage) == found
 
 
 @pytest.mark.parametrize("cause", get_args(Cause))
@@ -117,7 +119,12 @@ def test_a_fault_overrides_opened(cause: Cause) -> None:
 
 
 def test_every_ground_is_named() -> None:
-    known = {"opened": True, "buyer_damage": True, "force_majeure_damage": True, "slight_colour_difference": True}
+    known: dict[str, Any] = {
+        "opened": True,
+        "buyer_damage": True,
+        "force_majeure_damage": True,
+        "slight_colour_difference": True,
+    }
     assert set(grounds(at=MONDAY + timedelta(days=30), **known)) == set(get_args(Ground))
 
 

@@ -38,10 +38,10 @@ def rebate(session: Session, price_fen: int, *, key: str = "rebate") -> payments
 
 
 def reviewed(
-    session: Session, *, prices: tuple[tuple[int, int], ...] = ((10_000, 2), (5_000, 1)), **order: bool
+    session: Session, *, prices: tuple[tuple[int, int], ...] = ((10_000, 2), (5_000, 1)), paid: bool = True
 ) -> None:
     """An order that a bulk case holds and has reviewed."""
-    an_order(session, prices=prices, postage_fen=1_000, **order)
+    an_order(session, prices=prices, postage_fen=1_000, paid=paid)
     open_case(session, BULK)
     assert bulk.hold_all(session, BULK, ORDER, at=NOW)
     bulk.note_reviewed(session, BULK, ORDER, at=NOW)

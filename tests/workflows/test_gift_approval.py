@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 from datetime import UTC, datetime
 from typing import Any
 
@@ -332,6 +333,24 @@ async def test_what_is_out_of_stock_is_not_added_and_lets_the_budget_go(desk: De
 
 
 # --- the shop's news ---
+
+
+async def test_every_gift_that_is_promised_or_sold_out_in_turn_is_told_to_the_staff(desk: Desk) -> None:
+    order = new_order(desk, RICH)
+    case = await open_gift(desk, order, sku="GP-first")
+    await desk.until(case, "awaiting_audit")
+    await desk.submit(case, "find_out_of_stock", AUDITOR)
+    await desk.until(case, "negotiating")
+    desk.gift("GP-second", 900)
+    await desk.submit(case, "buyer_insists", AGENT, gift_sku="GP-second", quantity=1)
+    await desk.until(case, "awaiting_audit")
+    await desk.submit(case, "find_out_of_stock", AUDITOR)
+    await desk.until(case, "negotiating")
+    with desk.database.reading() as session:
+        tasks = [row.text_en for row in session.query(OutboxRow).filter_by(case_id=case.id, to="staff")]
+    for template, sku in itertools.product(("add gift {} × 1", "The gift {} × 1"), ("GP-first", "GP-second")):
+        assert sum(template.format(sku) in task for task in tasks) == 1
+    await case.terminate()
 
 
 async def test_news_that_the_shop_does_not_bear_out_changes_nothing(desk: Desk) -> None:

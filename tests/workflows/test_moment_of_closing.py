@@ -54,17 +54,22 @@ async def test_a_case_that_takes_another_way_when_it_is_played_again_goes_it_to_
     desk.require_whole(view)
 
 
-async def test_a_case_that_goes_on_when_it_is_played_again_is_open_again_and_pays(desk: Desk) -> None:
-    """The parcel's deadline had ended the case in the shop; played again, the parcel is back before the deadline."""
+async def test_a_case_that_goes_on_when_it_is_played_again_is_open_again(desk: Desk) -> None:
+    """Its deadline had ended the case in the shop; played again, the buyer insists before the deadline."""
     order = desk.order(prices=[(20_000, 1)], shipped=True)
-    case = await desk.open_in("awaiting_parcel_back", order)
-    due = (await desk.view(case)).due
+    flow = "return-after-shipping"
+    start = {"order_id": order, "by": AGENT, "cause": "no_reason", "opened": True}
+    case = await desk.open_case(flow, f"{flow}-{order}", start)
+    due = (await desk.until(case, "explaining")).due
     assert due is not None
     await desk.skip(case, due - datetime.now(UTC) - timedelta(minutes=1))
-    async with desk.before("post_messages", order):
-        await desk.reached_while(desk.skip(case, timedelta(minutes=2)), "post_messages", order)
-        await desk.signal(case, "parcel_back", "returns.1")
-    view = await desk.end(case)
+    async with desk.before("close_case", order):
+        await desk.reached_while(desk.skip(case, timedelta(minutes=2)), "close_case", order)
+        await desk.signal(case, "buyer_insists", AGENT)
+    await desk.until(case, "awaiting_manager")
     assert await taken_back(case) == 1
-    assert [line.trigger for line in view.trail][-3:] == ["parcel_back", "pay", "settle"]
+    assert (await desk.submit(case, "approve", "manager.1")).state == "awaiting_parcel"
+    await desk.submit(case, "buyer_withdraws", AGENT)
+    view = await desk.end(case)
+    assert view.outcome == "withdrawn"
     desk.require_whole(view)

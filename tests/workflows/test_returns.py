@@ -16,10 +16,13 @@ from casework.shop import payments
 from casework.shop.flags import shown_flag
 from casework.shop.tables import (
     CaseRow,
+    FollowedParcelRow,
     GiftPromiseRow,
     OutboxRow,
+    ParcelRow,
     ReturnRow,
     ScanRow,
+    ShipmentLineRow,
     ShipmentRow,
     StockMovementRow,
 )
@@ -28,7 +31,12 @@ from tests.orders import RECEIVER
 
 FLOW = "return-after-shipping"
 AGENT, CLERK, LEAD, FINANCE = "aftersale.1", "returns.1", "aftersale-lead.5", "finance.3"
-SHOWN = {"cause": "quality", "defect": "hole", "photos": ["photo-1"], "description": "a hole in the seam"}
+SHOWN: dict[str, Any] = {
+    "cause": "quality",
+    "defect": "hole",
+    "photos": ["photo-1"],
+    "description": "a hole in the seam",
+}
 GIFTS = {"gift_back": True, "invoice_back": None}
 
 
@@ -68,6 +76,19 @@ def sign_for(desk: Desk, order_id: str, at: datetime, code: str = "301") -> None
     with desk.database.writing() as session:
         waybill = session.scalars(select(ShipmentRow.waybill).where(ShipmentRow.order_id == order_id)).one()
         session.add(ScanRow(waybill=waybill, at=at, code=code))
+
+
+def with_gift(desk: Desk, order_id: str, kind: str = "gift") -> None:
+    """A gift worth 12.00 went out with the order, or its postage was credited."""
+    now = datetime.now(UTC)
+    with desk.database.writing() as session:
+        session.add(
+            GiftPromiseRow(
+                order_id=order_id, kind=kind, case_id="gift", key="gift", sku="GIFT-1" if kind == "gift" else None,
+                quantity=1, cost_fen=500, value_fen=1_200, month="2026-11", loose_before_fen=0, promised_at=now,
+                granted_at=now,
+            )
+        )  # fmt: skip
 
 
 def accepts(*pieces: tuple[int, int]) -> list[dict[str, int]]:
@@ -132,14 +153,7 @@ async def test_without_a_fault_no_postage_comes_back_and_what_is_not_taken_goes_
 
 async def test_a_missing_gift_is_deducted_and_a_gift_that_went_out_must_be_spoken_of(desk: Desk) -> None:
     order = desk.order(prices=[(10_000, 1)], shipped=True)
-    now = datetime.now(UTC)
-    with desk.database.writing() as session:
-        session.add(
-            GiftPromiseRow(
-                order_id=order, kind="gift", case_id="gift", key="gift", sku="GIFT-1", quantity=1, cost_fen=500,
-                value_fen=1_200, month="2026-11", loose_before_fen=0, promised_at=now, granted_at=now,
-            )
-        )  # fmt: skip
+    with_gift(desk, order)
     case = await opened(desk, order, "awaiting_parcel")
     await desk.submit(case, "receive_goods", CLERK)
     taken = accepts((1, 1))
@@ -151,6 +165,59 @@ async def test_a_missing_gift_is_deducted_and_a_gift_that_went_out_must_be_spoke
     assert "less 12.00 for a gift" in (said(desk, case, "return.refunded") or "")
     await desk.submit(case, "buyer_confirms", AGENT)
     desk.require_whole(await desk.end(case))
+
+
+async def test_a_missing_gift_is_deducted_once_also_where_the_second_return_has_the_firsts_id(desk: Desk) -> None:
+    order = desk.order(prices=[(10_000, 2)], shipped=True)
+    with_gift(desk, order)
+    for _ in range(2):
+        case = await opened(desk, order, "awaiting_parcel", lines=[{"line": 1, "quantity": 1}])
+        await desk.submit(case, "receive_goods", CLERK)
+        await inspected(desk, case, (1, 1), gift_back=False)
+        await desk.submit(case, "buyer_confirms", AGENT)
+        await desk.end(case)
+    with desk.database.reading() as session:
+        assert [entry.amount_fen for entry in payments.ledger(session, order)] == [8_800, 10_000]
+
+
+async def test_of_two_returns_that_miss_the_gift_at_once_one_has_it_deducted(desk: Desk) -> None:
+    order = desk.order(prices=[(60_000, 1), (10_000, 1)], shipped=True)
+    with_gift(desk, order)
+    first = await opened(desk, order, "awaiting_supervisor", suffix="-1", lines=[{"line": 1, "quantity": 1}])
+    await desk.submit(first, "approve", LEAD)
+    second = await opened(desk, order, "awaiting_parcel", suffix="-2", lines=[{"line": 2, "quantity": 1}])
+    for case in (first, second):
+        await desk.submit(case, "receive_goods", CLERK)
+    await inspected(desk, first, (1, 1), gift_back=False)
+    await desk.until(first, "awaiting_finance")
+    await inspected(desk, second, (2, 1), gift_back=False)
+    await desk.until(second, "confirming")
+    await desk.submit(first, "approve", FINANCE)
+    await desk.until(first, "confirming")
+    assert paid(desk, order) == {1: 60_000, 2: 8_800}
+    assert "less 0.00 for a gift" in (said(desk, first, "return.refunded") or "")
+    for case in (first, second):
+        await case.terminate()
+
+
+async def test_what_the_platform_has_paid_before_us_is_told_as_the_platforms(desk: Desk) -> None:
+    order = desk.order(shipped=True)
+    case = await opened(desk, order, "awaiting_parcel")
+    await desk.submit(case, "receive_goods", CLERK)
+    desk.platform_refunds_order(order)
+    await inspected(desk, case, (1, 1))
+    await desk.until(case, "confirming")
+    assert said(desk, case, "return.refunded") is None
+    assert said(desk, case, "return.refunded_by_platform") is not None
+    await case.terminate()
+
+
+async def test_an_order_whose_postage_was_credited_went_out_free_of_postage(desk: Desk) -> None:
+    order = desk.order(postage_fen=800, shipped=True)
+    with_gift(desk, order, "free_shipping")
+    case = await opened(desk, order, "awaiting_parcel")
+    assert said(desk, case, "return.send_back.buyer_way_back") is not None
+    await case.terminate()
 
 
 async def test_finance_sends_goods_back_to_inspection_and_they_leave_the_stock(desk: Desk) -> None:
@@ -295,6 +362,34 @@ async def test_the_window_counts_from_the_buyers_own_signature(desk: Desk, days:
     await case.terminate()
 
 
+@pytest.mark.parametrize("how", ["sent again", "forwarded"])
+async def test_the_window_counts_from_the_parcel_that_the_buyer_has(desk: Desk, how: str) -> None:
+    order = desk.order(shipped=True)
+    signed = datetime.now(UTC) - timedelta(days=30)
+    with desk.database.writing() as session:
+        first = session.scalars(select(ShipmentRow.waybill).where(ShipmentRow.order_id == order)).one()
+        later = f"EM{order[-11:]}"
+        session.add(ParcelRow(waybill=later, courier="ems", state="3"))
+        if how == "sent again":
+            parcel = ShipmentRow(order_id=order, waybill=later, company="EMS", shipped_at=signed)
+            session.add(parcel)
+            session.flush()
+            session.add(ShipmentLineRow(shipment_id=parcel.id, line=1, quantity=1))
+        else:
+            for waybill, came in ((first, "opened"), (later, "forwarded")):
+                session.add(
+                    FollowedParcelRow(
+                        case_id=f"problem-parcel-{first}", run_id="run", waybill=waybill, order_id=order,
+                        courier="ems", how=came, since=signed,
+                    )
+                )  # fmt: skip
+        session.flush()
+        session.add(ScanRow(waybill=later, at=signed, code="301"))
+    case = await opened(desk, order, "awaiting_parcel", "explaining")
+    assert (await desk.view(case)).state == "explaining"
+    await case.terminate()
+
+
 async def test_a_lapsed_return_that_is_reopened_keeps_the_first_date(desk: Desk) -> None:
     order = desk.order(shipped=True)
     sign_for(desk, order, datetime.now(UTC) - timedelta(days=7))
@@ -342,6 +437,19 @@ async def test_a_refund_whose_parcel_was_not_stopped_goes_on_as_a_return(desk: D
     assert paid(desk, order) == {1: 10_000}, "the postage stays paid: it is no fault"
     await desk.submit(child, "buyer_confirms", AGENT)
     desk.require_whole(await desk.end(child))
+
+
+async def test_a_return_of_what_the_platform_paid_just_now_opens_and_lets_the_claim_go(desk: Desk) -> None:
+    order = desk.order(shipped=True)
+    desk.fail("intercept", order, "always")
+    async with desk.before("hand_over", order):
+        refund = await desk.start(order)
+        await desk.reached("hand_over", order)
+        desk.platform_refunds_order(order)
+    assert (await desk.end(refund)).links == [f"{FLOW}-{order}"]
+    view = await desk.end(desk.client.get_workflow_handle(f"{FLOW}-{order}"))
+    assert (view.outcome, view.trail[0].why) == ("not_applicable", "the order is closed")
+    desk.require_whole(view)
 
 
 async def test_a_stopped_parcel_that_never_comes_is_a_return_that_finance_decides_on(desk: Desk) -> None:

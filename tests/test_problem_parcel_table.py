@@ -1,0 +1,422 @@
+"""Flow 5's table is the specification's, row by row; its guards hold exactly when their words are true."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import Any, get_args
+
+import pytest
+from pydantic import ValidationError
+
+from casework.case import Actor
+from casework.messages import Message, explain
+from casework.parcels import Followed, ParcelReport
+from casework.policy import load_policy
+from casework.rules.parcels import Verdict
+from state_machines import problem_parcel as flow
+from state_machines.problem_parcel import PROBLEM_PARCEL as FLOW
+from state_machines.problem_parcel import (
+    BuyerChooses,
+    Choice,
+    ChooseRemedy,
+    CourierAnswers,
+    Finding,
+    OnItsWay,
+    ParcelCase,
+    ParcelFigures,
+    ParcelStart,
+    ProofFound,
+)
+from state_machines.roles import Automatic, Role
+from state_machines.table import Attempt, Deadline, Guard, Refusal, StateKind, TriggerKind
+
+NOW = datetime(2026, 11, 20, 10, 0, tzinfo=UTC)
+LOOKED_FOR = [
+    "tracking",
+    "investigating",
+    "investigation_late",
+    "asking_buyer",
+    "forwarding",
+    "awaiting_pickup",
+    "awaiting_return",
+    "choosing_remedy",
+]
+OPEN = [*LOOKED_FOR, "awaiting_supervisor", "reshipping", "confirming_receipt", "disputing_signature"]
+LATE = ["investigating", "investigation_late"]
+BOTH = ["aftersale_agent", "parcel_specialist"]
+SPECIALIST, AGENT, SUPERVISOR = ["parcel_specialist"], ["aftersale_agent"], ["aftersale_supervisor"]
+
+ROWS: list[tuple[str, str | list[str], str, list[str], list[str]]] = [
+    ("register", "registering", "not_applicable", ["system"], ["nothing_to_follow"]),
+    ("register", "registering", "tracking", ["system"], []),
+    ("find_normal", "tracking", "reassured", ["system"], ["only_asked_and_on_time"]),
+    ("find_confirmed", "confirming_receipt", "delivered", ["system"], ["trade_finished"]),
+    ("order_gone", OPEN, "closed", ["system"], ["order_over"]),
+    ("find_signed", LOOKED_FOR, "delivered", ["system"], ["signed_and_not_denied", "is_way_back"]),
+    ("find_signed", LOOKED_FOR, "confirming_receipt", ["system"], ["signed_and_not_denied"]),
+    ("find_problem", "tracking", "investigating", ["system"], ["something_wrong"]),
+    ("find_returning", "tracking", "awaiting_return", ["system"], ["is_returning"]),
+    ("find_forwarded", "tracking", "tracking", ["system"], ["is_forwarded"]),
+    ("courier_answers", LATE, "tracking", SPECIALIST, ["found_moving"]),
+    ("courier_answers", LATE, "delivered", SPECIALIST, ["found_signed", "is_way_back"]),
+    ("courier_answers", LATE, "confirming_receipt", SPECIALIST, ["found_signed"]),
+    ("courier_answers", LATE, "choosing_remedy", SPECIALIST, ["found_lost_or_damaged"]),
+    ("courier_answers", LATE, "awaiting_return", SPECIALIST, ["found_returning"]),
+    ("courier_answers", LATE, "asking_buyer", SPECIALIST, ["found_undeliverable"]),
+    ("investigation_overdue", "investigating", "investigation_late", ["clock"], []),
+    ("declare_lost", "investigation_late", "choosing_remedy", SUPERVISOR, []),
+    ("presume_lost", "investigation_late", "tracking", ["clock"], ["scanned_since_asked"]),
+    ("presume_lost", "investigation_late", "choosing_remedy", ["clock"], []),
+    ("buyer_chooses", "asking_buyer", "awaiting_pickup", BOTH, ["chose_pickup"]),
+    ("buyer_chooses", "asking_buyer", "forwarding", BOTH, ["chose_forward"]),
+    ("buyer_chooses", "asking_buyer", "tracking", BOTH, ["chose_redeliver"]),
+    ("buyer_chooses", "asking_buyer", "opening_refund", BOTH, ["chose_refund"]),
+    (
+        "buyer_chooses",
+        "asking_buyer",
+        "reshipping",
+        BOTH,
+        ["chose_reship", "goods_in_stock", "within_agent_limit", "not_way_back"],
+    ),
+    ("buyer_chooses", "asking_buyer", "choosing_remedy", BOTH, ["chose_reship"]),
+    ("buyer_silent", "asking_buyer", "awaiting_pickup", ["clock"], []),
+    ("parcel_forwarded", "forwarding", "tracking", SPECIALIST, []),
+    ("forwarding_overdue", "forwarding", "investigating", ["clock"], []),
+    ("picked_up", "awaiting_pickup", "delivered", SPECIALIST, ["is_way_back"]),
+    ("picked_up", "awaiting_pickup", "confirming_receipt", SPECIALIST, []),
+    ("pickup_overdue", "awaiting_pickup", "awaiting_return", ["clock"], []),
+    (
+        "choose_reship",
+        "choosing_remedy",
+        "reshipping",
+        AGENT,
+        ["goods_in_stock", "within_agent_limit", "not_way_back"],
+    ),
+    ("choose_reship", "choosing_remedy", "awaiting_supervisor", AGENT, ["goods_in_stock", "not_way_back"]),
+    ("approve", "awaiting_supervisor", "reshipping", SUPERVISOR, ["within_supervisor_limit"]),
+    ("approve", "awaiting_supervisor", "reshipping", ["finance_manager"], []),
+    ("reject", "awaiting_supervisor", "choosing_remedy", ["aftersale_supervisor", "finance_manager"], []),
+    ("supervisor_silent", "awaiting_supervisor", "opening_refund", ["clock"], []),
+    ("choose_refund", "choosing_remedy", "opening_refund", AGENT, []),
+    ("remedy_overdue", "choosing_remedy", "opening_refund", ["clock"], []),
+    ("parcel_reshipped", "reshipping", "tracking", ["warehouse"], []),
+    ("find_out_of_stock", "reshipping", "opening_refund", ["warehouse"], []),
+    ("reshipping_overdue", "reshipping", "reshipping", ["clock"], []),
+    ("open_refund", "opening_refund", "loss_reported", ["system"], ["is_way_back"]),
+    ("open_refund", "opening_refund", "refund_opened", ["system"], []),
+    ("buyer_confirms", OPEN, "delivered", BOTH, []),
+    ("receipt_presumed", "confirming_receipt", "delivered", ["clock"], []),
+    ("buyer_denies", "confirming_receipt", "disputing_signature", AGENT, []),
+    ("proof_found", "disputing_signature", "confirming_receipt", SPECIALIST, []),
+    ("no_proof", "disputing_signature", "choosing_remedy", SPECIALIST, []),
+    ("proof_overdue", "disputing_signature", "choosing_remedy", ["clock"], []),
+    (
+        "parcel_returned",
+        [
+            "awaiting_return",
+            "tracking",
+            "investigating",
+            "investigation_late",
+            "asking_buyer",
+            "forwarding",
+            "awaiting_pickup",
+        ],
+        "choosing_remedy",
+        ["returns_clerk"],
+        [],
+    ),
+    ("return_overdue", "awaiting_return", "investigating", ["clock"], []),
+]
+"""The specification's table of flow 5, with the rows that we put beside it, each with its reason in the table: a
+parcel on its way to us is received by us, and is not sent again."""
+
+Row = tuple[str, str, str, list[str], list[str]]
+
+
+def test_the_table_of_flow_5_is_the_specifications_row_by_row() -> None:
+    wanted: list[Row] = [
+        (trigger, source, dest, who, guards)
+        for trigger, sources, dest, who, guards in ROWS
+        for source in ([sources] if isinstance(sources, str) else sources)
+    ]
+    found: list[Row] = [
+        (row.trigger, row.source, row.dest, [str(who) for who in row.who], [one.name for one in row.only_if])
+        for row in FLOW.moves
+        if row.trigger not in ("cancel_case", "undo")
+    ]
+    assert sorted(found) == sorted(wanted)
+
+    # of several rows for one trigger in one state the first counts, so their order is part of the contract
+    def by_place(rows: list[Row]) -> dict[tuple[str, str], list[str]]:
+        places: dict[tuple[str, str], list[str]] = {}
+        for trigger, source, dest, *_ in rows:
+            places.setdefault((source, trigger), []).append(dest)
+        return places
+
+    assert by_place(found) == by_place(wanted)
+
+
+def test_it_is_called_off_by_an_aftersale_supervisor_or_by_temporal_wherever_it_is_not_ending() -> None:
+    rows = [row for row in FLOW.moves if row.trigger == "cancel_case"]
+    ending = {name for name, state in FLOW.states.items() if state.kind is StateKind.END} | {"cancelling"}
+    assert {row.source for row in rows} == FLOW.states.keys() - ending
+    for row in rows:
+        assert (row.dest, row.who) == ("cancelling", (Role.AFTERSALE_SUPERVISOR, Automatic.SYSTEM))
+
+
+def test_it_is_opened_by_an_aftersale_role_or_the_specialist() -> None:
+    assert set(FLOW.opened_by) == {Role.AFTERSALE_AGENT, Role.AFTERSALE_SUPERVISOR, Role.PARCEL_SPECIALIST}
+
+
+def test_facts_and_who_speaks_for_the_buyer_are_as_specified() -> None:
+    assert {t.name for t in FLOW.triggers.values() if t.kind is TriggerKind.FACT} == {
+        "order_gone",
+        "parcel_forwarded",
+        "parcel_reshipped",
+        "parcel_returned",
+        "picked_up",
+        "buyer_confirms",
+    }
+    assert {t.name for t in FLOW.triggers.values() if t.from_shop} == {"order_gone"}
+    assert {t.name for t in FLOW.triggers.values() if t.four_eyes} == {"approve", "reject", "declare_lost"}
+    assert {t.name for t in FLOW.triggers.values() if t.speaks_for_buyer} == {
+        "buyer_chooses",
+        "buyer_confirms",
+        "buyer_denies",
+        "choose_reship",
+        "choose_refund",
+    }
+
+
+def test_each_wait_has_the_specified_deadline_and_looks_at_the_world() -> None:
+    waits = {s.name: s for s in FLOW.states.values() if s.kind is StateKind.WAIT}
+    assert {name: state.deadline for name, state in waits.items()} == {
+        "tracking": None,
+        "investigating": Deadline("investigation_overdue", "investigation"),
+        "investigation_late": Deadline("presume_lost", "presume_lost"),
+        "asking_buyer": Deadline("buyer_silent", "choice", reminds_buyer="parcel.choose_reminder"),
+        "forwarding": Deadline("forwarding_overdue", "forwarding"),
+        "awaiting_pickup": Deadline("pickup_overdue", "pickup", reminds_buyer="parcel.pickup_reminder"),
+        "awaiting_return": Deadline("return_overdue", "return_"),
+        "choosing_remedy": Deadline("remedy_overdue", "remedy"),
+        "awaiting_supervisor": Deadline("supervisor_silent", "supervisor"),
+        "reshipping": Deadline("reshipping_overdue", "reshipping"),
+        "confirming_receipt": Deadline(
+            "receipt_presumed", "receipt", reminders="receipt_reminder", reminds_buyer="parcel.received_reminder"
+        ),
+        "disputing_signature": Deadline("proof_overdue", "proof"),
+    }
+    assert {state.watch for state in waits.values()} == {"poll"}
+    assert Role.AFTERSALE_SUPERVISOR in waits["investigation_late"].expects
+
+
+# --- guards ---
+
+
+def report(**known: Any) -> ParcelReport:
+    usual: dict[str, Any] = {
+        "known": True,
+        "settled": False,
+        "order_over": False,
+        "trade_finished": False,
+        "in_stock": True,
+        "region": "other",
+        "left": [],
+        "value_fen": 10_000,
+    }
+    return ParcelReport.model_validate({**usual, **known})
+
+
+def parcel(**known: Any) -> ParcelCase:
+    usual: dict[str, Any] = {
+        "case_id": "problem-parcel-YT00000000001",
+        "run_id": "run",
+        "flow": FLOW.name,
+        "order_id": "330000001",
+        "state": "tracking",
+        "opened_by": "aftersale.1",
+        "opened_at": NOW,
+        "policy": ParcelFigures.model_validate(load_policy(None).for_flow(FLOW.name)),
+        "waybill": "YT00000000001",
+        "courier": "yuantong",
+        "cause": "asked",
+        "report": report(),
+    }
+    return ParcelCase(**{**usual, **known})
+
+
+def holds(guard: Guard[ParcelCase], message: Message | None = None, **known: Any) -> bool:
+    return guard.holds(Attempt(parcel(**known), "any", NOW, message=message))
+
+
+@pytest.mark.parametrize(
+    ("guard", "true", "false"),
+    [
+        (flow.nothing_to_follow, {"report": report(known=False)}, {}),
+        (flow.nothing_to_follow, {"report": report(settled=True)}, {"report": None}),
+        (flow.only_asked_and_on_time, {"verdict": "moving"}, {"verdict": "unknown"}),
+        (flow.only_asked_and_on_time, {"verdict": "moving"}, {"verdict": "moving", "troubled": True}),
+        (flow.only_asked_and_on_time, {"verdict": "moving"}, {"verdict": "moving", "cause": "overdue"}),
+        (flow.trade_finished, {"report": report(trade_finished=True)}, {}),
+        (flow.order_over, {"report": report(order_over=True)}, {"report": None}),
+        (flow.is_way_back, {"way_back": True}, {}),
+        (flow.not_way_back, {}, {"way_back": True}),
+        (flow.goods_in_stock, {}, {"report": report(in_stock=False)}),
+        (flow.within_agent_limit, {"amount_fen": 20_000}, {"amount_fen": 20_001}),
+        (flow.within_supervisor_limit, {"amount_fen": 100_000}, {"amount_fen": 100_001}),
+        (flow.scanned_since_asked, {"report": report(code="0", scan_at=NOW, answered_at=NOW)}, {}),
+        (
+            flow.scanned_since_asked,
+            {"report": report(scan_at=NOW), "scan_when_asked": NOW - timedelta(seconds=1)},
+            {"report": report(scan_at=NOW), "scan_when_asked": NOW},
+        ),
+    ],
+)
+def test_a_guard_holds_exactly_when_its_words_are_true(
+    guard: Guard[ParcelCase], true: dict[str, Any], false: dict[str, Any]
+) -> None:
+    assert holds(guard, **true)
+    assert not holds(guard, **false)
+
+
+@pytest.mark.parametrize(
+    ("guard", "seen"),
+    [
+        (flow.signed_and_not_denied, "signed"),
+        (flow.something_wrong, "problem"),
+        (flow.is_returning, "returning"),
+        (flow.is_forwarded, "forwarded"),
+    ],
+)
+def test_what_a_look_shows_takes_its_own_row_alone(guard: Guard[ParcelCase], seen: str) -> None:
+    assert [one for one in get_args(Verdict) if holds(guard, verdict=one)] == [seen]
+
+
+ANSWERED = {
+    "moving": flow.found_moving,
+    "signed": flow.found_signed,
+    "lost": flow.found_lost_or_damaged,
+    "damaged": flow.found_lost_or_damaged,
+    "returning": flow.found_returning,
+    "station_withdrawn": flow.found_undeliverable,
+    "out_of_area": flow.found_undeliverable,
+    "wrong_address": flow.found_undeliverable,
+    "unreachable": flow.found_undeliverable,
+}
+CHOSEN = {
+    "pickup": flow.chose_pickup,
+    "forward": flow.chose_forward,
+    "redeliver": flow.chose_redeliver,
+    "reship": flow.chose_reship,
+    "refund": flow.chose_refund,
+}
+
+
+def test_every_finding_and_every_choice_takes_its_own_row() -> None:
+    assert set(ANSWERED) == set(get_args(Finding))
+    assert set(CHOSEN) == set(get_args(Choice))
+    for finding, guard in ANSWERED.items():
+        answer = CourierAnswers.model_validate({"by": "parcel.1", "finding": finding})
+        assert [one for one in dict.fromkeys(ANSWERED.values()) if holds(one, answer)] == [guard]
+    for choice, guard in CHOSEN.items():
+        chosen = BuyerChooses.model_validate({"by": "parcel.1", "choice": choice, "address_id": "a-1"})
+        assert [one for one in CHOSEN.values() if holds(one, chosen)] == [guard]
+
+
+def test_a_persons_own_lower_limit_counts_for_sending_again() -> None:
+    case = parcel(state="choosing_remedy", amount_fen=15_000)
+    for own, dest in ((None, "reshipping"), (14_999, "awaiting_supervisor")):
+        agent = Actor(staff_id="aftersale.2", grants={Role.AFTERSALE_AGENT: own})
+        moved = FLOW.fire(Attempt(case, "choose_reship", NOW, agent, message=ChooseRemedy(by="aftersale.2")))
+        assert not isinstance(moved, Refusal)
+        assert moved.dest == dest
+
+
+# --- what a case remembers ---
+
+
+def take(case: ParcelCase, trigger: str, message: Message, role: Role) -> ParcelCase:
+    attempt = Attempt(case, trigger, NOW, Actor(staff_id="somebody.1", grants={role: None}), message=message)
+    moved = FLOW.fire(attempt)
+    assert not isinstance(moved, Refusal), moved
+    FLOW.take(moved, attempt)
+    return case
+
+
+def test_a_forwarded_parcel_is_followed_under_its_new_waybill_and_the_old_one_is_kept() -> None:
+    old = Followed(courier="yuantong", waybill="YT00000000001")
+    case = parcel(state="forwarding", following=old, report=report(code="2", scan_at=NOW, answered_at=NOW))
+    message = OnItsWay(by="parcel.1", courier="ems", waybill="EA00000000001CN")
+    take(case, "parcel_forwarded", message, Role.PARCEL_SPECIALIST)
+    assert case.following == Followed(courier="ems", waybill="EA00000000001CN", since=NOW)
+    assert case.earlier == ["YT00000000001"]
+    assert case.report is not None
+    assert case.report.last is None, "the old waybill's scan says nothing of the new one's"
+
+
+def test_goods_that_are_sent_again_are_other_goods() -> None:
+    case = parcel(state="reshipping", said_lost=True, damaged=True, came_back=True, earlier=["YT00000000000"])
+    message = OnItsWay(by="warehouse.1", courier="ems", waybill="EA00000000001CN")
+    take(case, "parcel_reshipped", message, Role.WAREHOUSE)
+    assert (case.said_lost, case.damaged, case.came_back, case.earlier) == (False, False, False, [])
+    assert case.shipment == "EA00000000001CN"
+
+
+def test_the_claim_is_the_paid_value_unless_another_one_is_named() -> None:
+    for given, claimed in ((None, 9_900), (0, 0), (5_000, 5_000)):
+        case = parcel(state="choosing_remedy", amount_fen=9_900)
+        take(case, "choose_refund", ChooseRemedy(by="aftersale.1", claim_fen=given), Role.AFTERSALE_AGENT)
+        assert case.claim_fen == claimed
+
+
+# --- bad input ---
+
+
+@pytest.mark.parametrize(
+    ("fields", "sentence"),
+    [
+        ({"waybill": "YT 1"}, "waybill: a waybill of 6 to 32 letters, digits or hyphens is wanted"),
+        ({"courier": "圆通"}, "courier: Kuaidi100's code of a courier, such as yuantong, is wanted"),
+        ({"cause": "bored"}, "cause: 'asked', 'overdue', 'signed_unconfirmed' or 'exception' is wanted"),
+        ({"cause": None}, "cause: 'asked', 'overdue', 'signed_unconfirmed' or 'exception' is wanted"),
+        ({"waybill": 12345678}, "waybill: text is wanted"),
+        ({"lines": []}, "there is a field that does not belong here: lines"),
+    ],
+)
+def test_a_bad_start_is_refused_with_the_field_named(fields: dict[str, Any], sentence: str) -> None:
+    good = {
+        "order_id": "330000001",
+        "by": "aftersale.1",
+        "waybill": "YT00000000001",
+        "courier": "yuantong",
+        "cause": "asked",
+    }
+    ParcelStart.model_validate(good)
+    with pytest.raises(ValidationError) as refused:
+        ParcelStart.model_validate({**good, **fields})
+    assert explain(refused.value) == sentence
+
+
+@pytest.mark.parametrize(
+    ("kind", "fields", "named"),
+    [
+        (CourierAnswers, {}, "finding is missing"),
+        (CourierAnswers, {"finding": "stolen"}, "finding: "),
+        (CourierAnswers, {"finding": "lost", "courier_ticket": "x" * 65}, "courier_ticket: "),
+        (BuyerChooses, {}, "choice is missing"),
+        (BuyerChooses, {"choice": "wait"}, "choice: "),
+        (BuyerChooses, {"choice": "redeliver"}, "lacks address_id"),
+        (BuyerChooses, {"choice": "pickup", "station": ""}, "station: "),
+        (OnItsWay, {"waybill": "EA00000000001CN"}, "courier is missing"),
+        (OnItsWay, {"courier": "ems"}, "waybill is missing"),
+        (ChooseRemedy, {"claim_fen": -1}, "claim_fen: 0 or more is wanted"),
+        (ChooseRemedy, {"claim_fen": 1.5}, "claim_fen: a whole number is wanted"),
+        (ProofFound, {}, "lacks signer, place and photo"),
+        (ProofFound, {"signer": "ghost"}, "signer: "),
+        (ProofFound, {"signer": "family", "colour": "red"}, "there is a field that does not belong here: colour"),
+    ],
+)
+def test_a_bad_message_is_refused_with_the_field_named(kind: type[Message], fields: dict[str, Any], named: str) -> None:
+    with pytest.raises(ValidationError) as refused:
+        kind.model_validate({"by": "parcel.1", **fields})
+    assert named in explain(refused.value)
