@@ -39,16 +39,18 @@ def main(arguments: list[str] | None = None) -> int:
         parser.error(str(unknown))
     program = find_server_program(print)
     results = Results(about(program.version, given.flow or "all", given.rounds, given.cases, given.alone))
-    code = 0
+    code = 1
     # a shell that starts it in the background has it ignore Ctrl-C, and so do some machines that run tests
     signal.signal(signal.SIGINT, signal.default_int_handler)
     try:
         asyncio.run(measure(results, program, given))
+        code = 0
     except KeyboardInterrupt:
-        results.about["interrupted"] = True
         code = 130
-    print(table(results))
-    print(f"Every figure is in {results.write(given.results)}.")
+    finally:  # also where it has failed: hours of measuring are not thrown away
+        results.about["interrupted"] = code != 0
+        print(table(results))
+        print(f"Every figure is in {results.write(given.results)}.", flush=True)
     return code
 
 
