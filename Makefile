@@ -20,7 +20,7 @@ setup: $(DEV) ## all that the other targets need; each of them also sets itself 
 	@echo "✓ Python environment"
 	@$(RUN) -m casework.server_program
 
-demo: $(RUNTIME) ## all five flows on a real Temporal server, three cases left for you; SHOP=FOLDER takes your own export
+demo: $(RUNTIME) ## cases of all five flows on a real Temporal server, some left for you; SHOP=FOLDER takes your own export
 	@echo "✓ Python environment"
 	@$(RUN) -m casework.server_program --own
 	@$(RUN) -m casework.demo $(if $(SHOP),--shop "$(SHOP)") $(ARGS)

@@ -216,6 +216,7 @@ HAPPENINGS: list[Happening[ReturnCase]] = [
     ),
     # what the shop shows when it is looked at for something else
     Happening("the parcel is signed for", "order_gone", ("awaiting_parcel",), learn=_is_signed, possible=_not_signed),
+    Happening("the news is of something else", "order_gone"),
     Happening("somebody at our address signs", "order_gone", ("tracing_return",), learn=_signed_by_us),
 ]
 

@@ -207,11 +207,11 @@ def test_receipt_is_put_off_only_while_the_trade_is_under_way(shop: Database) ->
         an_order(session, shipped=True)
         order = session.get_one(OrderRow, ORDER)
         order.shipped_at = NOW - timedelta(days=9, hours=1)
-        until = parcels.put_off_receipt(session, ORDER, NOW)
+        until = parcels.put_off_receipt(session, ORDER, WAYBILL, NOW)
         assert until == NOW + timedelta(days=3, hours=23)
-        assert parcels.put_off_receipt(session, ORDER, NOW) is None, "there is time enough again"
+        assert parcels.put_off_receipt(session, ORDER, WAYBILL, NOW) is None, "there is time enough again"
         order.receipt_until, order.state = NOW, "finished"
-        assert parcels.put_off_receipt(session, ORDER, NOW) is None
+        assert parcels.put_off_receipt(session, ORDER, WAYBILL, NOW) is None
 
 
 def test_goods_are_reserved_once_and_what_is_sold_out_is_not(shop: Database) -> None:
