@@ -18,6 +18,7 @@ from temporalio.testing import WorkflowEnvironment
 from bench.long_runs import LongRun, patrolled, tracked
 from bench.measure import Batch, Memory, Rig, events_by_type, memory, new_shop
 from bench.paths import BARE, BARE_WORKFLOWS, CASEWORK, PATHS, SIDES, paths_of
+from bench.paths import Path as BenchPath
 from bench.results import BY_UPDATE, Results, about, table
 from state_machines.flows import FLOWS
 
@@ -148,14 +149,14 @@ async def test_open_cases_are_counted_in_the_worker_that_keeps_them(here: Rig) -
     assert found.with_cases_bytes > 0
 
 
-async def test_both_sides_of_every_path_take_the_same_steps(here: Rig) -> None:
+@pytest.mark.parametrize("path", PATHS, ids=lambda path: f"{path.flow} {path.name}")
+async def test_both_sides_of_a_path_take_the_same_steps(here: Rig, path: BenchPath) -> None:
     """Event for event, but for the search attributes: one change a wait, and one at the end."""
     async with here.worker(CASEWORK) as casework, here.worker(BARE) as bare:
-        for path in PATHS:
-            events = await events_by_type(here, path, CASEWORK, casework)
-            waits = sum(answer.looks + 1 for answer in path.answers)
-            assert events.pop("UPSERT_WORKFLOW_SEARCH_ATTRIBUTES") == waits + 1, path.name
-            assert events == await events_by_type(here, path, BARE, bare), path.name
+        events = await events_by_type(here, path, CASEWORK, casework)
+        waits = sum(answer.looks + 1 for answer in path.answers)
+        assert events.pop("UPSERT_WORKFLOW_SEARCH_ATTRIBUTES") == waits + 1
+        assert events == await events_by_type(here, path, BARE, bare)
 
 
 async def test_a_parcel_is_tracked_over_skipped_days(here: Rig, tmp_path: Path) -> None:

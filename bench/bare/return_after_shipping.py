@@ -56,8 +56,12 @@ class BareReturnAfterShipping(Plain):
         amount = standing.refundable_fen
         paid = await self.step(PaymentActivities.pay, Payment, run=outside, due=due, amount_fen=amount)
         parts = await self.step(Returns.read_paid_parts, OrderStep)
-        self.words |= {"amount": yuan(paid.paid_fen), "goods": yuan(parts.goods_fen), "gift": yuan(gift.value_fen)}
-        self.words |= {"postage": yuan(parts.postage_fen), "return_postage": yuan(parts.return_postage_fen)}
+        goods = yuan(parts.goods_fen)
+        self.words |= {
+            "amount": yuan(paid.paid_fen),
+            "parts_zh": f"商品 {goods} 元",
+            "parts_en": f"{goods} for the goods",
+        }
         told: Any = {"posts": [self.post("return.refunded")], "memo": "退货已退款", "came_back_before": []}
         await self.step(Returns.settle_return, returns.SettleReturnStep, due=due, **told)
         await self.ask("aftersale_agent", "buyer_confirms", flow.confirmation)
