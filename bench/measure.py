@@ -102,7 +102,7 @@ class Rig:
         with self.log.open("ab") as log:
             process = await asyncio.create_subprocess_exec(
                 *(sys.executable, "-m", "bench.worker_process"),
-                *(self.address, self.database_url, task_queue, str(CACHED)),
+                *(self.address, self.client.namespace, self.database_url, task_queue, str(CACHED)),
                 stdin=asyncio.subprocess.PIPE,
                 stdout=asyncio.subprocess.PIPE,
                 stderr=log,

@@ -28,6 +28,7 @@ async def main() -> None:
     """Connect and work as the real worker does, with the bare workflows beside the real ones."""
     parser = argparse.ArgumentParser()
     parser.add_argument("address")
+    parser.add_argument("namespace")
     parser.add_argument("database_url")
     parser.add_argument("task_queue")
     parser.add_argument("cached", type=int)
@@ -36,7 +37,7 @@ async def main() -> None:
     answers = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)
     configure_logs()
-    client = await Client.connect(given.address, data_converter=DATA_CONVERTER)
+    client = await Client.connect(given.address, namespace=given.namespace, data_converter=DATA_CONVERTER)
     async with build_worker(
         client,
         Database(given.database_url),

@@ -9,7 +9,7 @@ import fcntl
 import socket
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from types import TracebackType
@@ -68,16 +68,23 @@ class EmbeddedServer:
     """
 
     def __init__(
-        self, program: Path, home: Path | None, *, port: int | None = None, ui_port: int | None = None
+        self,
+        program: Path,
+        home: Path | None,
+        *,
+        port: int | None = None,
+        ui_port: int | None = None,
+        more_flags: Sequence[str] = (),
     ) -> None:
         """A server that is not started yet.
 
         `home` holds its database, its log and `server.json`; None keeps all in memory. The ports default to
-        free ones.
+        free ones. `more_flags` are Temporal's own, beside ours.
         """
         self._program = program
         self._home = home
         self._asked_port, self._asked_ui_port = port, ui_port
+        self._more_flags = tuple(more_flags)
         self._process: asyncio.subprocess.Process | None = None
         self._watcher: asyncio.subprocess.Process | None = None
         self._running: RunningServer | None = None
@@ -186,7 +193,7 @@ class EmbeddedServer:
 
     async def _launch(self, port: int, ui_port: int, log: IO[bytes], lock: IO[bytes] | None) -> None:
         arguments = ["server", "start-dev", "--ip", _IP, "--port", str(port), "--ui-port", str(ui_port)]
-        arguments += ["--log-level", "error", *SERVER_FLAGS]
+        arguments += ["--log-level", "error", *SERVER_FLAGS, *self._more_flags]
         if self._home is not None:
             arguments += ["--db-filename", str(self._home / "temporal.db")]
         for name, kind in SEARCH_ATTRIBUTES.items():

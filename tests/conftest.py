@@ -1,38 +1,44 @@
-"""One real Temporal server, one shop and its workers for the whole run."""
+"""One real Temporal server for the whole run, and for each process one shop and its workers."""
 
 from __future__ import annotations
 
 import asyncio
+import functools
 import os
+import shutil
+import tempfile
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, settings
 from sqlalchemy import select
-from temporalio.testing import TimeSkippingConfig, WorkflowEnvironment
+from temporalio.client import Client
+from temporalio.testing import TimeSkipper, TimeSkippingConfig
 
 from casework.cli import run
 from casework.converter import DATA_CONVERTER
 from casework.names import TASK_QUEUE
 from casework.policy import load_policy
-from casework.server import SEARCH_ATTRIBUTE_KEYS, SERVER_FLAGS
-from casework.server_program import find_server_program
 from casework.shop.database import Database
 from casework.shop.staff import load_sample_if_empty
 from casework.shop.tables import StaffRow
 from tests.cli.commands import Casework, Done, address, shop_url
-from tests.desk import CACHED_WORKFLOWS, Desk, Gates, ParentOfTheTests
+from tests.desk import Desk, Gates, ParentOfTheTests
 from tests.planted import MARK, found_in
+from tests.server import CACHED_WORKFLOWS, RunningServer, SharedServer
 from tests.telling import FIGURES
 from tests.walking.driver import STAFF
 from worker import build_worker
 
-EVENTS_BEFORE_CONTINUING = 150
-REPLAY_TASK_TIMEOUT = "2s"
-"""Without a cache Temporal's SDK may drop a workflow task where two cases run at once: its local activities are torn,
-and the server gives the task out again after the timeout, which is 10 s by default."""
-REPLAYING_FLAGS = ("--dynamic-config-value", f'history.defaultWorkflowTaskTimeout="{REPLAY_TASK_TIMEOUT}"')
+SERVER, FIGURES_TOLD = "casework_server", "casework_figures"
+"""What the processes of a run tell each other: where the server is, and what was measured."""
+ALONE = "main"
+"""The name of the only process, where one runs all tests."""
+running_server = pytest.StashKey[RunningServer]()
+LONG_ONES_FIRST = ("tests/walking/", "tests/laws/", "tests/races/", "tests/test_demo.py")
+"""Where two processes share the tests, none begins a test of minutes when the other has nothing left to do."""
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -59,38 +65,76 @@ def database(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Database]:
     database.close()
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The long ones first; tests know no order among themselves."""
+    items.sort(key=lambda item: not item.nodeid.startswith(LONG_ONES_FIRST))
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_configure_node(node: Any) -> None:
+    """Another process is about to share the tests: all use the server of the one that hands the tests out."""
+    config: pytest.Config = node.config
+    if running_server not in config.stash:
+        folder = Path(tempfile.mkdtemp(prefix="casework-tests-"))
+        server = RunningServer(folder, [spec.id for spec in node.nodemanager.specs])
+        config.stash[running_server] = server
+        config.add_cleanup(functools.partial(shutil.rmtree, folder))
+        config.add_cleanup(server.stop)
+        node.nodemanager.casework_server = server.start().told()
+    node.workerinput[SERVER] = node.nodemanager.casework_server
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_testnodedown(node: Any) -> None:
+    """A process that shared the tests has ended: what it measured is told with the rest."""
+    FIGURES.extend(getattr(node, "workeroutput", {}).get(FIGURES_TOLD, ()))
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """Hand what was measured to the process that tells it."""
+    output: dict[str, Any] | None = getattr(session.config, "workeroutput", None)
+    if output is not None:
+        output[FIGURES_TOLD] = [str(figure) for figure in FIGURES]
+
+
 @pytest.fixture(scope="session")
-def kept_by_temporal(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def process(request: pytest.FixtureRequest) -> str:
+    """The name of this process among those that share the tests."""
+    return getattr(request.config, "workerinput", {}).get("workerid", ALONE)
+
+
+@pytest.fixture(scope="session")
+def server(
+    request: pytest.FixtureRequest, process: str, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[SharedServer]:
+    """The real Temporal server: one for the whole run."""
+    told: dict[str, Any] | None = getattr(request.config, "workerinput", {}).get(SERVER)
+    if told is not None:
+        yield SharedServer(**told)
+        return
+    running = RunningServer(tmp_path_factory.mktemp("temporal"), [process])
+    try:
+        yield running.start()
+    finally:
+        running.stop()
+
+
+@pytest.fixture(scope="session")
+def kept_by_temporal(server: SharedServer) -> Path:
     """The Temporal server's database file."""
-    return tmp_path_factory.mktemp("temporal") / "temporal.db"
+    return Path(server.database)
 
 
 @pytest.fixture(scope="session")
-async def env(kept_by_temporal: Path) -> AsyncIterator[WorkflowEnvironment]:
-    """The real Temporal server; time is skipped only where a test asks for it."""
-    program = find_server_program(print)
-    async with await WorkflowEnvironment.start_time_skipping_v2(
-        ts_config=TimeSkippingConfig(enabled=False),
-        dev_server_existing_path=str(program.path),
-        # a case continues as new after few events, so that a test can see it
-        dev_server_extra_args=[
-            *SERVER_FLAGS,
-            # in a file, so that it can be searched; nobody needs it after a power cut
-            *("--sqlite-pragma", "synchronous=off", "--sqlite-pragma", "journal_mode=memory"),
-            "--dynamic-config-value",
-            f"limit.historyCount.suggestContinueAsNew={EVENTS_BEFORE_CONTINUING}",
-            *(REPLAYING_FLAGS if CACHED_WORKFLOWS == 0 else ()),
-            # everybody asks at once, where a test sends a case all that it must refuse
-            "--dynamic-config-value",
-            "history.maxInFlightUpdates=200",
-        ],
-        dev_server_log_level="error",
-        dev_server_database_filename=str(kept_by_temporal),
-        search_attributes=SEARCH_ATTRIBUTE_KEYS,
+async def skipper(server: SharedServer, process: str) -> TimeSkipper:
+    """The server as the tests use it; time is skipped only where a test asks for it."""
+    client = await Client.connect(
+        server.address,
+        namespace=server.namespaces[process],
         data_converter=DATA_CONVERTER,
         identity="casework-tests",  # recorded histories name no machine
-    ) as env:
-        yield env
+    )
+    return TimeSkipper(client, config=TimeSkippingConfig(enabled=False))
 
 
 PARCELS = """
@@ -119,7 +163,7 @@ flag_profile = "handed_over"
 
 @pytest.fixture(scope="session")
 async def desk(
-    env: WorkflowEnvironment, database: Database, kept_by_temporal: Path, tmp_path_factory: pytest.TempPathFactory
+    skipper: TimeSkipper, database: Database, kept_by_temporal: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> AsyncIterator[Desk]:
     """The shop's desk with its workers: one under the shipped policy, and one under each other one.
 
@@ -133,7 +177,7 @@ async def desk(
     queues = {name: f"{TASK_QUEUE}-{name}" for name in policies}
     async with (
         build_worker(
-            env.client,
+            skipper.client,
             database,
             load_policy(None),
             interceptors=[gates],
@@ -141,7 +185,7 @@ async def desk(
             more_workflows=[ParentOfTheTests],
         ),
         build_worker(
-            env.client,
+            skipper.client,
             database,
             load_policy(folder / "handed_over.toml"),
             interceptors=[gates],
@@ -149,7 +193,7 @@ async def desk(
             task_queue=queues["handed_over"],
         ),
         build_worker(
-            env.client,
+            skipper.client,
             database,
             load_policy(folder / "parcels.toml"),
             interceptors=[gates],
@@ -158,7 +202,7 @@ async def desk(
             task_queue=queues["parcels"],
         ),
     ):
-        yield Desk(env, env.client, database, gates, queues)
+        yield Desk(skipper, skipper.client, database, gates, queues)
     assert found_in(kept_by_temporal, [MARK]) == []
 
 
@@ -183,6 +227,7 @@ def casework(
     monkeypatch.setenv("CASEWORK_LANG", "en")
     monkeypatch.setenv("CASEWORK_DATABASE_URL", shop_url(desk))
     monkeypatch.setenv("TEMPORAL_ADDRESS", address(desk))
+    monkeypatch.setenv("TEMPORAL_NAMESPACE", desk.client.namespace)
 
     async def command(*arguments: str) -> Done:
         capfd.readouterr()

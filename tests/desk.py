@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-import os
 from collections import Counter
 from collections.abc import AsyncGenerator, Callable, Coroutine, Sequence
 from contextlib import asynccontextmanager
@@ -17,7 +16,7 @@ from temporalio import activity, workflow
 from temporalio.api.enums.v1 import EventType
 from temporalio.client import Client, WorkflowHandle, WorkflowQueryFailedError
 from temporalio.service import RPCError
-from temporalio.testing import WorkflowEnvironment
+from temporalio.testing import TimeSkipper
 from temporalio.worker import ActivityInboundInterceptor, ExecuteActivityInput, Interceptor
 
 from activities.cases import CloseCase, OpenCase
@@ -46,8 +45,6 @@ from tests.planted import plant
 
 Handle = WorkflowHandle[Any, Any]
 FLOW = "refund-before-shipping"
-CACHED_WORKFLOWS = int(os.environ.get("CASEWORK_TEST_CACHED_WORKFLOWS", "2000"))
-"""0 makes every workflow task replay from the beginning."""
 ENDED = (
     EventType.EVENT_TYPE_WORKFLOW_EXECUTION_COMPLETED,
     EventType.EVENT_TYPE_WORKFLOW_EXECUTION_FAILED,
@@ -127,7 +124,7 @@ class ParentOfTheTests:
 class Desk:
     """One shop, one server, one worker: what a test needs to play operations, staff and the world."""
 
-    env: WorkflowEnvironment
+    skipper: TimeSkipper
     client: Client
     database: Database
     gates: Gates
@@ -313,6 +310,13 @@ class Desk:
                     break
         raise AssertionError(f"{handle.id} ended in {view.state}: never {what}")
 
+    async def until_true(self, handle: Handle, holds: Callable[[], bool], what: str) -> None:
+        """Wait until the shop shows what is wanted; every new event of the case's history is a chance to look."""
+        async for _ in handle.fetch_history_events(wait_new_event=True):
+            if holds():
+                return
+        assert holds(), f"{handle.id} ended, and never {what}"
+
     async def end(self, handle: Handle) -> CaseView:
         """Wait for the case's end."""
         return CaseView.model_validate(await handle.result())
@@ -334,7 +338,7 @@ class Desk:
 
     async def skip(self, handle: Handle, duration: timedelta) -> None:
         """Let time pass for the case."""
-        await self.env.fast_forward(handle, duration)
+        await self.skipper.fast_forward(handle, duration)
 
     async def skip_to_deadline(self, handle: Handle, version: int | None = None) -> CaseView:
         """Let time pass until the state's clock has fired.
@@ -346,7 +350,7 @@ class Desk:
             return before
         assert before.due is not None
         while True:
-            now = await self.env.get_current_time(handle)
+            now = await self.skipper.get_current_time(handle)
             await self.skip(handle, max(before.due - now, timedelta(0)) + timedelta(seconds=1))
             # until the case has heard of it a busy machine says the time from before: it would be skipped twice
             await self.at_rest(handle)

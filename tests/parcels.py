@@ -41,7 +41,7 @@ def scan(desk: Desk, waybill: str, code: str, *, at: datetime | None = None, tex
 
 async def scan_now(desk: Desk, case: Handle, waybill: str, code: str, *, text: str = "") -> None:
     """As `scan`, on the case's own clock."""
-    scan(desk, waybill, code, at=await desk.env.get_current_time(case), text=text)
+    scan(desk, waybill, code, at=await desk.skipper.get_current_time(case), text=text)
 
 
 async def until_it_moves(desk: Desk, case: Handle, *, most: timedelta = timedelta(days=2)) -> CaseView:

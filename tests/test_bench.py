@@ -8,19 +8,21 @@ import itertools
 import json
 import signal
 import sys
-from collections.abc import Iterator
+from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-from temporalio.testing import WorkflowEnvironment
+from temporalio.client import Client
 
 from bench.long_runs import LongRun, patrolled, tracked
 from bench.measure import Batch, Memory, Rig, events_by_type, memory, new_shop
 from bench.paths import BARE, BARE_WORKFLOWS, CASEWORK, PATHS, SIDES, paths_of
 from bench.paths import Path as BenchPath
 from bench.results import BY_UPDATE, Results, about, table
+from casework.converter import DATA_CONVERTER
 from state_machines.flows import FLOWS
+from tests.server import SharedServer
 
 _numbers = (itertools.count(start) for start in itertools.count(7_000_000, 1_000_000))
 """No two shops have an order of the same id: they share a server."""
@@ -133,12 +135,12 @@ async def test_ctrl_c_leaves_what_was_measured_on_both_sides(tmp_path: Path) -> 
 
 
 @pytest.fixture
-def here(env: WorkflowEnvironment, tmp_path: Path) -> Iterator[Rig]:
-    """A shop of its own on the tests' server."""
+async def here(server: SharedServer, process: str, tmp_path: Path) -> AsyncIterator[Rig]:
+    """A shop of its own on the tests' server, in a namespace where no other worker works."""
     url = f"sqlite:///{tmp_path / 'shop.db'}"
     database = new_shop(url)
-    address = env.client.service_client.config.target_host
-    yield Rig(env.client, address, database, url, tmp_path / "workers.log", next(_numbers))
+    client = await Client.connect(server.address, namespace=server.benches[process], data_converter=DATA_CONVERTER)
+    yield Rig(client, server.address, database, url, tmp_path / "workers.log", next(_numbers))
     database.close()
 
 

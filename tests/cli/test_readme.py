@@ -36,6 +36,7 @@ def surroundings(desk: Desk, home: Path) -> dict[str, str]:
         "CASEWORK_LANG": "en",
         "CASEWORK_DATABASE_URL": desk.database._url.render_as_string(hide_password=False),  # pyright: ignore[reportPrivateUsage] - a test may look inside
         "TEMPORAL_ADDRESS": desk.client.service_client.config.target_host,
+        "TEMPORAL_NAMESPACE": desk.client.namespace,
         "PYTHONPATH": str(ROOT),
     }
 

@@ -71,6 +71,7 @@ async def test_money_on_a_terminal_asks_once(
         CASEWORK_LANG="en",
         CASEWORK_DATABASE_URL=shop_url(desk),
         TEMPORAL_ADDRESS=address(desk),
+        TEMPORAL_NAMESPACE=desk.client.namespace,
     )
     assert done == code, said
     assert said.count("may pay 100.00") == asked

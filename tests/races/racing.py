@@ -16,7 +16,8 @@ from temporalio.service import RPCError, RPCStatusCode
 
 from casework.case import CaseView
 from casework.client import CaseworkClient
-from tests.desk import CACHED_WORKFLOWS, Desk, Handle
+from tests.desk import Desk, Handle
+from tests.server import CACHED_WORKFLOWS
 from tests.telling import tell
 
 SEED = int(os.environ.get("CASEWORK_TEST_SEED") or secrets.randbelow(10**9))

@@ -61,8 +61,8 @@ async def test_of_a_signal_and_the_deadline_in_the_same_instant_exactly_one_move
         before = await desk.view(case)
         assert before.due is not None
         # past the reminder, so that the deadline is all that is left to come
-        await desk.skip(case, before.due - await desk.env.get_current_time(case) - timedelta(minutes=1))
-        left = before.due - await desk.env.get_current_time(case)
+        await desk.skip(case, before.due - await desk.skipper.get_current_time(case) - timedelta(minutes=1))
+        left = before.due - await desk.skipper.get_current_time(case)
         await asyncio.gather(
             after(wait_signal, answer_of(desk.signal(case, stage.one.trigger, stage.one.by, **stage.one.fields))),
             after(wait_clock, answer_of(desk.skip(case, left))),

@@ -69,7 +69,7 @@ class BulkHands(Hands):
             return tell
 
         async def ships() -> None:
-            now = await desk.env.get_current_time(case)
+            now = await desk.skipper.get_current_time(case)
             self._ship(now - SHORTLY)
 
         async def ships_late() -> None:

@@ -93,7 +93,7 @@ class ParcelHands(Hands):
             FLOW, f"{FLOW}-{self.waybill}", fields, task_timeout=task_timeout, parent=parent
         )
         if self.how.scanned_late:
-            scan(self.desk, self.waybill, "0", at=await self.desk.env.get_current_time(case) + SCANNED_AFTER)
+            scan(self.desk, self.waybill, "0", at=await self.desk.skipper.get_current_time(case) + SCANNED_AFTER)
             silence(self.desk, self.waybill)
         return case
 

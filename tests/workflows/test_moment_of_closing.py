@@ -7,7 +7,8 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from temporalio.api.enums.v1 import WorkflowTaskFailedCause
 
-from tests.desk import CACHED_WORKFLOWS, Desk, Handle
+from tests.desk import Desk, Handle
+from tests.server import CACHED_WORKFLOWS
 
 AGENT = "aftersale.1"
 

@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 from temporalio.client import Client, WorkflowFailureError
 from temporalio.exceptions import ApplicationError
-from temporalio.testing import WorkflowEnvironment
+from temporalio.testing import TimeSkipper
 
 from casework import names
 from casework.client import CaseworkClient
@@ -45,10 +45,10 @@ def shop(tmp_path: Path) -> Iterator[Database]:
 
 
 @asynccontextmanager
-async def patrolling(env: WorkflowEnvironment, shop: Database) -> AsyncGenerator[str]:
+async def patrolling(skipper: TimeSkipper, shop: Database) -> AsyncGenerator[str]:
     """A worker for this shop; gives its task queue."""
     queue = f"patrol-{next(_numbers)}"
-    async with build_worker(env.client, shop, load_policy(None), task_queue=queue):
+    async with build_worker(skipper.client, shop, load_policy(None), task_queue=queue):
         yield queue
 
 
@@ -76,13 +76,13 @@ async def patrol(client: Client, queue: str, workflow_id: str | None = None) -> 
 
 
 async def test_ten_thousand_shipments_with_nothing_wrong_take_little_time_and_history(
-    env: WorkflowEnvironment, shop: Database
+    skipper: TimeSkipper, shop: Database
 ) -> None:
     with shop.writing() as session:
         add_shipments(session, 10_000, left=datetime.now(UTC) - timedelta(days=1))
-    async with patrolling(env, shop) as queue:
+    async with patrolling(skipper, shop) as queue:
         before = time.perf_counter()
-        done = await patrol(env.client, queue)
+        done = await patrol(skipper.client, queue)
         seconds = time.perf_counter() - before
     tell(f"patrol over 10,000 shipments: {seconds:.1f} s, {sum(done.events)} events, none above {done.largest} bytes")
     assert (done.patrolled.looked_at, done.patrolled.opened, done.patrolled.cases) == (10_000, 0, [])
@@ -99,52 +99,50 @@ async def opened_by(client: Client, case_id: str) -> str:
 
 
 async def test_many_that_need_a_case_are_opened_in_bounded_runs(
-    env: WorkflowEnvironment, shop: Database, monkeypatch: pytest.MonkeyPatch
+    skipper: TimeSkipper, shop: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """More need one than a look answers, and than a run opens: nothing is left out, and nothing opened twice."""
     monkeypatch.setattr("activities.patrol.MOST_FOUND", 4)
     monkeypatch.setattr("casework.patrol.MOST_OPENED_A_RUN", 8)
     with shop.writing() as session:
         add_shipments(session, 25, left=datetime.now(UTC) - timedelta(days=30))
-    async with patrolling(env, shop) as queue:
-        done = await patrol(env.client, queue)
-        again = await patrol(env.client, queue)
+    async with patrolling(skipper, shop) as queue:
+        done = await patrol(skipper.client, queue)
+        again = await patrol(skipper.client, queue)
         assert (done.patrolled.looked_at, done.patrolled.opened) == (25, 25)
         assert sorted(done.patrolled.cases) == case_ids(25)
         assert len(done.events) == 4, "runs, of which none opens more than 8"
         assert (again.patrolled.looked_at, again.patrolled.opened) == (25, 0)
         for case_id in done.patrolled.cases:
-            await env.client.get_workflow_handle(case_id).terminate()
+            await skipper.client.get_workflow_handle(case_id).terminate()
 
 
 async def test_of_two_patrols_at_once_one_opens_the_case_and_the_other_minds_nothing(
-    env: WorkflowEnvironment, shop: Database
+    skipper: TimeSkipper, shop: Database
 ) -> None:
     with shop.writing() as session:
         add_shipments(session, 20, left=datetime.now(UTC) - timedelta(days=30))
-    async with patrolling(env, shop) as queue:
+    async with patrolling(skipper, shop) as queue:
         one, other = await asyncio.gather(
-            patrol(env.client, queue, "parcel-patrol-one"), patrol(env.client, queue, "parcel-patrol-other")
+            patrol(skipper.client, queue, "parcel-patrol-one"), patrol(skipper.client, queue, "parcel-patrol-other")
         )
         cases = [*one.patrolled.cases, *other.patrolled.cases]
         assert sorted(cases) == case_ids(20)
         assert one.patrolled.looked_at == other.patrolled.looked_at == 20
         for case_id in cases:
             opener = "parcel-patrol-one" if case_id in one.patrolled.cases else "parcel-patrol-other"
-            assert await opened_by(env.client, case_id) == opener
-            await env.client.get_workflow_handle(case_id).terminate()
+            assert await opened_by(skipper.client, case_id) == opener
+            await skipper.client.get_workflow_handle(case_id).terminate()
 
 
-async def test_a_case_that_the_patrol_opens_says_so_and_has_no_link_to_it(
-    env: WorkflowEnvironment, shop: Database
-) -> None:
+async def test_a_case_that_the_patrol_opens_says_so_and_has_no_link_to_it(skipper: TimeSkipper, shop: Database) -> None:
     with shop.writing() as session:
         add_shipments(session, 1, left=datetime.now(UTC) - timedelta(days=30))
-    async with patrolling(env, shop) as queue:
-        done = await patrol(env.client, queue)
+    async with patrolling(skipper, shop) as queue:
+        done = await patrol(skipper.client, queue)
         (case_id,) = done.patrolled.cases
         await record("parcel-patrol", done.handle, "completed", "one-opened")
-        client = CaseworkClient(env.client, shop)
+        client = CaseworkClient(skipper.client, shop)
         view = await client.view_at_rest(case_id)
         assert (view.flow, view.opened_by, view.links) == ("problem-parcel", "system", [])
         await client.cancel(case_id)
@@ -158,10 +156,10 @@ def case_ids(count: int) -> list[str]:
     "start", [["now"], [{"looked_at": 5}], [{"after": 7}, {}], [5]], ids=["text", "progress", "two", "number"]
 )
 async def test_a_patrol_that_is_started_with_something_fails_at_once_and_says_why(
-    env: WorkflowEnvironment, shop: Database, start: list[Any]
+    skipper: TimeSkipper, shop: Database, start: list[Any]
 ) -> None:
-    async with patrolling(env, shop) as queue:
-        handle = await env.client.start_workflow(
+    async with patrolling(skipper, shop) as queue:
+        handle = await skipper.client.start_workflow(
             names.PARCEL_PATROL, args=start, id=f"parcel-patrol-{queue}", task_queue=queue
         )
         with pytest.raises(WorkflowFailureError) as failed:

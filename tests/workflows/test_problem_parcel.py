@@ -92,11 +92,11 @@ async def test_the_manuals_case_inner_mongolia_station_withdrawn_forwarded_by_em
         assert parcels.open_parcel_cases(session, [ems, waybill]) == {ems: case.id, waybill: case.id}
         assert parcels.later_waybills(session, order, waybill) == [ems]
 
-    tomorrow = await desk.env.get_current_time(case) + timedelta(days=1)
+    tomorrow = await desk.skipper.get_current_time(case) + timedelta(days=1)
     scan(desk, ems, "301", at=tomorrow)
     view = await until_it_moves(desk, case)
     assert view.state == "confirming_receipt"
-    assert await desk.env.get_current_time(case) >= tomorrow
+    assert await desk.skipper.get_current_time(case) >= tomorrow
     await desk.submit(case, "buyer_confirms", AGENT)
     assert (await desk.end(case)).outcome == "delivered"
     assert told(desk, case) == [
@@ -133,11 +133,15 @@ async def test_the_buyer_who_only_asked_is_reassured_by_an_answer_and_never_by_s
     silence(desk, waybill)
     case = await open_parcel(desk, order, waybill, cause="asked")
     await desk.until(case, "tracking")
+
+    def asked_in_vain() -> bool:
+        with desk.database.reading() as session:
+            status = session.get(ParcelStatusRow, waybill)
+            return status is not None and (status.answered_at, status.code) == (None, None)
+
     await desk.skip(case, timedelta(hours=9))
+    await desk.until_true(case, asked_in_vain, "asked the courier")
     assert (await desk.view(case)).state == "tracking"
-    with desk.database.reading() as session:
-        status = session.get_one(ParcelStatusRow, waybill)
-        assert (status.answered_at, status.code) == (None, None)
     await scan_now(desk, case, waybill, "9999")
     await until_it_moves(desk, case)
     assert (await desk.end(case)).outcome == "reassured"
@@ -210,7 +214,7 @@ async def test_an_order_that_is_refunded_closes_the_case_and_a_moving_parcel_is_
 
 async def test_receipt_is_put_off_while_the_case_is_open(desk: Desk) -> None:
     case, order, _ = await open_in_trouble(desk)
-    near = await desk.env.get_current_time(case) + timedelta(hours=20)
+    near = await desk.skipper.get_current_time(case) + timedelta(hours=20)
     with desk.database.writing() as session:
         session.get_one(OrderRow, order).receipt_until = near
     await desk.skip(case, timedelta(hours=5))
@@ -364,7 +368,7 @@ async def test_hostile_messages_change_nothing_and_are_on_the_record(desk: Desk)
 
 async def until_time(desk: Desk, case: Handle, until: datetime) -> None:
     """Let time pass for the case, also over its continuations: skipping counts for one run."""
-    while (now := await desk.env.get_current_time(case)) < until:
+    while (now := await desk.skipper.get_current_time(case)) < until:
         await desk.skip(case, min(until - now, timedelta(days=2)))
 
 

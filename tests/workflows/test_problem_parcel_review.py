@@ -121,7 +121,7 @@ async def test_a_second_loss_is_claimed_too(desk: Desk) -> None:
     await desk.submit(case, "choose_reship", AGENT)
     again = f"SF{order[-10:]}"
     await desk.submit(case, "parcel_reshipped", WAREHOUSE, courier="shunfeng", waybill=again)
-    scan(desk, again, "2", at=await desk.env.get_current_time(case) + timedelta(minutes=1))
+    scan(desk, again, "2", at=await desk.skipper.get_current_time(case) + timedelta(minutes=1))
     await until_it_moves(desk, case)
     await desk.submit(case, "courier_answers", SPECIALIST, finding="lost")
     await desk.skip(case, timedelta(hours=49))
