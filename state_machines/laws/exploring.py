@@ -26,10 +26,11 @@ CLOCK_AT = AT + timedelta(days=100)
 """The clock fires later than anything else happens, as far as any guard asks."""
 
 OPENER, SPEAKER = "opener.1", "speaker.2"
+STRANGER = Person("stranger.3")
 CAST = (
     Person(OPENER),
     Person(SPEAKER),
-    Person("stranger.3"),
+    STRANGER,
     Person("deputy-of-opener.4", stands_for=(OPENER,)),
     Person("deputy-of-speaker.5", stands_for=(SPEAKER,)),
 )
@@ -179,6 +180,7 @@ class Explorer(Generic[CaseT]):
                 self._happenings.setdefault((state, None), []).append(one)
                 self._happenings.setdefault((state, one.trigger), []).append(one)
         self.situations: MutableMapping[Hashable, Situation[CaseT]] = {}
+        self._one_role_each = one_role_each
         self._asked: dict[Hashable, Event[CaseT]] = {}
         people_count = set[str]() if one_role_each else _states_before(self.flow, lambda row: row.trigger in FOUR_EYES)
         self._people_count = people_count
@@ -272,7 +274,7 @@ class Explorer(Generic[CaseT]):
             who = dict.fromkeys(who for row in rows if row.trigger == trigger for who in row.who)
             if Automatic.SYSTEM in who and not known.from_shop:
                 yield Event(trigger, automatic=Automatic.SYSTEM)  # Temporal's own cancel
-            for person in self.people:
+            for person in self._people_for(trigger):
                 for role in who:
                     if isinstance(role, Role) and (role in person.roles or not person.roles):
                         for limit in person.limits_fen:
@@ -283,6 +285,11 @@ class Explorer(Generic[CaseT]):
                                 yield replace(asked, happening=happening)
                             for message in self.world.more_messages(case, trigger, person.staff_id):
                                 yield replace(asked, message=message)
+
+    def _people_for(self, trigger: str) -> Sequence[Person]:
+        """Of a trigger that neither needs four eyes nor gives a part in the request, one person stands for all."""
+        told_apart = trigger in FOUR_EYES or speaks_for_buyer(trigger)
+        return self.people if told_apart or self._one_role_each else (STRANGER,)
 
     def _ask(self, case: CaseT, trigger: str, person: Person, role: Role, limit_fen: int | None) -> Event[CaseT]:
         actor = Actor(staff_id=person.staff_id, grants={role: limit_fen}, deputises_for=list(person.stands_for))
@@ -301,7 +308,7 @@ class Explorer(Generic[CaseT]):
         for trigger in sorted(self.world.counts_kept):
             if self.flow.rows(case.state, trigger) or only not in (None, trigger):
                 continue
-            for person in self.people:
+            for person in self._people_for(trigger):
                 for role in self.flow.roles_of(trigger):
                     if role in person.roles or not person.roles:
                         yield self._ask(case, trigger, person, role, None)

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
+import sys
 from collections import ChainMap, deque
 from collections.abc import Hashable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
-from state_machines.laws.exploring import Situation, Step, by_amount, that_can_end
+from state_machines.laws.exploring import Explorer, Situation, Step, that_can_end
 from state_machines.laws.laws import faults_of_step
-from state_machines.laws.world import World
 from state_machines.roles import Automatic, Role
 from state_machines.table import Flow, Move, StateKind, UnsoundFlow, Who
 
@@ -102,24 +102,26 @@ def mutant(flow: Flow[Any], mutation: Mutation) -> Flow[Any]:
     return flow.changed(moves=rows)
 
 
-def mutants_without_four_eyes(flow: Flow[Any]) -> Iterator[tuple[str, Flow[Any]]]:
-    """The flow with one trigger that people with a part in the request may fire, or that gives nobody a part."""
+def mutants_without_four_eyes(flow: Flow[Any]) -> Iterator[tuple[str, str, Flow[Any]]]:
+    """The flow with one trigger that people with a part in the request may fire, or that gives nobody a part.
+
+    With what is left out, and the trigger's name.
+    """
     for one in flow.signals:
         for what in ("four_eyes", "speaks_for_buyer"):
             if getattr(one, what):
                 without = replace(one, **{what: False})
                 triggers = [without if known is one else known for known in flow.triggers.values()]
-                yield f"{one.name} without {what}", flow.changed(triggers=triggers)
+                yield f"{one.name} without {what}", one.name, flow.changed(triggers=triggers)
 
 
 class SoundTable:
     """The exploration of the sound table, kept so that a mutant is explored only where it can differ."""
 
-    def __init__(self, world: World[Any]) -> None:
-        """Explore it all."""
-        self.flow = world.flow
-        self.explorer = by_amount(world)
-        self.explorer.explore()
+    def __init__(self, explorer: Explorer[Any]) -> None:
+        """It has gone everywhere."""
+        self.flow = explorer.flow
+        self.explorer = explorer
         self._can_end: dict[str, set[int]] = {}
 
     def verdict(self, mutation: Mutation) -> Verdict:
@@ -147,28 +149,50 @@ class SoundTable:
         Only what the row's trigger does in the row's state can differ, and what that leads to where the sound table
         never went. A situation that the mutation itself made unreachable counts as reached all the same.
         """
+        touched = self.situations_in(row.source)
+        steps: dict[int, list[Step[Any]]] = {}
+        most = len(touched) + FARTHEST
+        fault = self._fault_from(touched, mutated, row.trigger, steps, most)
+        if fault is not None or len(steps) > most:
+            return fault
+        return self._without_end(row.source, touched, steps)
+
+    def fault_without(self, mutated: Flow[Any], trigger: str) -> str | None:
+        """The first law that a table breaks whose trigger alone has changed; None: it breaks none."""
+        return self._fault_from(list(self.explorer.situations.values()), mutated, trigger, {}, sys.maxsize)
+
+    def _fault_from(
+        self,
+        touched: list[Situation[Any]],
+        mutated: Flow[Any],
+        trigger: str,
+        steps: dict[int, list[Step[Any]]],
+        most: int,
+    ) -> str | None:
+        """What the trigger does in these situations, and what that leads to where the sound table never went.
+
+        Situations that are new are added to `touched`, and the steps of all to `steps`, until there are more than
+        `most`.
+        """
         explorer = self.explorer.like(mutated)
         fresh: dict[Hashable, Situation[Any]] = {}
         explorer.situations = ChainMap(fresh, self.explorer.situations)
-        touched = self.situations_in(row.source)
-        steps: dict[int, list[Step[Any]]] = {}
         frontier = deque(touched)
-        while frontier:
+        while frontier and len(steps) <= most:
             here = frontier.popleft()
-            if len(steps) > len(touched) + FARTHEST:
-                return None
             old = here.key not in fresh
-            mine = [step for step in here.steps if step.event.trigger != row.trigger] if old else []
-            for step in explorer.steps_from(here, row.trigger if old else None):
+            mine = [step for step in here.steps if step.event.trigger != trigger] if old else []
+            for step in explorer.steps_from(here, trigger if old else None):
                 fault = next(faults_of_step(explorer, step), None)
                 if fault is not None:
                     return fault
                 mine.append(step)
                 if step.to.key in fresh and step.to.came is None:
                     step.to.came = step
+                    touched.append(step.to)
                     frontier.append(step.to)
             steps[id(here)] = mine
-        return self._without_end(row.source, [*touched, *fresh.values()], steps)
+        return None
 
     def _without_end(
         self, state: str, situations: Sequence[Situation[Any]], steps: dict[int, list[Step[Any]]]
