@@ -8,8 +8,9 @@ from pathlib import Path
 from typing import Any, Literal
 
 from sqlalchemy import Connection, create_engine, event, inspect, make_url, text
+from sqlalchemy.exc import DisconnectionError
 from sqlalchemy.orm import Session
-from sqlalchemy.pool import NullPool
+from sqlalchemy.pool import ConnectionPoolEntry
 
 from casework.shop.errors import SchemaNotReady
 
@@ -20,6 +21,7 @@ BUSY_TIMEOUT_MS = 10_000
 a step that was given up is not done after all."""
 
 _AFTER_ROLLBACK = "casework_after_rollback"
+_FILE = "casework_file"
 
 SchemaState = Literal["current", "behind", "missing", "ahead"]
 """`missing`: no shop there yet; `behind`: to be migrated; `ahead`: made by a newer Casework."""
@@ -41,12 +43,10 @@ class Database:
         options: dict[str, Any] = {"hide_parameters": True}
         if self.is_sqlite:
             options["connect_args"] = {"timeout": BUSY_TIMEOUT_MS / 1000}
-            if self._url.database and self._url.database != ":memory:":
-                # a file that was moved away and put back is found again by the next transaction
-                options["poolclass"] = NullPool
         self._engine = create_engine(self._url, **options)
         if self.is_sqlite:
             event.listen(self._engine, "connect", _prepare_sqlite)
+            event.listen(self._engine, "checkout", _require_same_file)
             event.listen(self._engine, "begin", _begin_sqlite)
         self._writer = self._engine.execution_options(casework_writing=True)
 
@@ -141,14 +141,37 @@ def _state_of(connection: Connection) -> SchemaState:
     return "behind" if revision in REVISIONS else "ahead"
 
 
-def _prepare_sqlite(connection: Any, _record: object) -> None:
+def _prepare_sqlite(connection: Any, record: ConnectionPoolEntry) -> None:
     # the driver begins no transactions of its own: `_begin_sqlite` does
     connection.isolation_level = None
     cursor = connection.cursor()
     cursor.execute(f"PRAGMA busy_timeout = {BUSY_TIMEOUT_MS}")
     cursor.execute("PRAGMA journal_mode = WAL")
     cursor.execute("PRAGMA foreign_keys = ON")
+    ((_, _, file),) = cursor.execute("PRAGMA database_list").fetchall()
     cursor.close()
+    record.info[_FILE] = file, _identity(file)
+
+
+def _require_same_file(_connection: Any, record: ConnectionPoolEntry, _proxy: object) -> None:
+    """A file that was moved away and put back, or replaced, is opened anew by the next transaction.
+
+    Raises:
+        DisconnectionError: the pool then connects again.
+
+    """
+    file, identity = record.info[_FILE]
+    if _identity(file) != identity:
+        raise DisconnectionError(f"{file} is another file now")
+
+
+def _identity(file: str) -> tuple[int, int] | None:
+    """What tells the file from any other of its name; None: it is not there, or the database is in memory."""
+    try:
+        found = Path(file).stat()
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino
 
 
 def _begin_sqlite(connection: Connection) -> None:

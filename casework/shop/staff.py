@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import csv
+from dataclasses import asdict, dataclass
 from importlib.resources import files
 
-from pydantic import BaseModel, ConfigDict
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
@@ -13,10 +13,9 @@ from casework.shop.errors import BadRequest
 from casework.shop.tables import StaffRow
 
 
-class StaffMember(BaseModel):
+@dataclass(frozen=True, slots=True)
+class StaffMember:
     """A staff member. `limit_fen` None: the policy's limits count; `deputy` acts while they are absent."""
-
-    model_config = ConfigDict(frozen=True)
 
     id: str
     name: str
@@ -47,24 +46,17 @@ def load_sample_if_empty(session: Session) -> bool:
     if session.scalar(select(StaffRow.id).limit(1)) is not None:
         return False
     for position, member in enumerate(sample_staff(), start=1):
-        session.add(StaffRow(position=position, **member.model_dump()))
+        session.add(StaffRow(position=position, **asdict(member)))
     session.flush()
     return True
 
 
 def all_staff(session: Session) -> list[StaffMember]:
     """The whole staff, in the list's order."""
-    return [
-        StaffMember(
-            id=row.id,
-            name=row.name,
-            roles=[str(role) for role in row.roles],
-            limit_fen=row.limit_fen,
-            present=row.present,
-            deputy=row.deputy,
-        )
-        for row in session.scalars(select(StaffRow).order_by(StaffRow.position))
-    ]
+    # by columns, not by rows of the table: every message of a person asks for it
+    one = StaffRow
+    columns = select(one.id, one.name, one.roles, one.limit_fen, one.present, one.deputy)
+    return [StaffMember(*row) for row in session.execute(columns.order_by(one.position))]
 
 
 def set_present(session: Session, staff_id: str, *, present: bool) -> None:

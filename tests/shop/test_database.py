@@ -136,6 +136,30 @@ def test_a_look_at_the_shop_changes_nothing(shop: Database) -> None:
         assert session.get(SettingRow, "a") is None
 
 
+def test_a_file_that_was_replaced_is_opened_anew(tmp_path: Path) -> None:
+    one, other = (Database(f"sqlite:///{tmp_path / name}") for name in ("shop.db", "other.db"))
+    for database, value in ((one, "first"), (other, "second")):
+        database.migrate()
+        with database.writing() as session:
+            session.add(SettingRow(name="which", value=value))
+    other.close()
+
+    def which() -> str:
+        with one.reading() as session:
+            return session.get_one(SettingRow, "which").value
+
+    assert which() == "first"
+    one.close()
+    (tmp_path / "shop.db").rename(tmp_path / "away.db")
+    (tmp_path / "other.db").rename(tmp_path / "shop.db")
+    assert which() == "second"
+    # also while a connection to it is kept
+    (tmp_path / "shop.db").rename(tmp_path / "other.db")
+    (tmp_path / "away.db").rename(tmp_path / "shop.db")
+    assert which() == "first"
+    one.close()
+
+
 def test_foreign_keys_are_held(shop: Database) -> None:
     def hold_nothing() -> None:
         with shop.writing() as session:
