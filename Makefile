@@ -28,17 +28,20 @@ demo: $(RUNTIME) ## cases of all five flows on a real Temporal server, some left
 run: $(RUNTIME) ## the case desk: Temporal server and its UI, worker, shop, until Ctrl-C (casework up)
 	@$(RUN) -m casework up $(ARGS)
 
+# One Temporal server, and a process for each core; ARGS=-n0 for all in one.
+SHARED := --numprocesses auto --maxprocesses 4 --dist worksteal
+
 test: $(DEV) ## all tests, on a real Temporal server
 	@echo "✓ Python environment"
 	@$(RUN) -m casework.server_program --own
-	@$(RUN) -m pytest $(ARGS)
+	@$(RUN) -m pytest $(SHARED) $(ARGS)
 
 # What runs on the tests' own worker, but for the refusals: so many messages at once outlast a task without a cache.
 replay: $(DEV) ## the tests of workflows once more, where every workflow task replays from the beginning
 	@echo "✓ Python environment"
 	@$(RUN) -m casework.server_program --own
 	CASEWORK_TEST_CACHED_WORKFLOWS=0 $(RUN) -m pytest tests/workflows tests/races tests/cli tests/walking/test_walk.py \
-		tests/test_no_personal_data.py $(ARGS)
+		tests/test_no_personal_data.py $(SHARED) $(ARGS)
 
 bench: $(DEV) ## what a case costs against a bare Temporal workflow; takes half an hour, Ctrl-C keeps what there is
 	@echo "✓ Python environment"

@@ -667,8 +667,12 @@ async def _each(case_ids: Sequence[str], ask: Callable[[str], Awaitable[ResultT]
         async with gate:
             return await ask(case_id)
 
-    async with asyncio.TaskGroup() as group:
-        tasks = [group.create_task(one(case_id)) for case_id in case_ids]
+    try:
+        async with asyncio.TaskGroup() as group:
+            tasks = [group.create_task(one(case_id)) for case_id in case_ids]
+    except ExceptionGroup as several:
+        # what one of them says is said: it is most often the same for all
+        raise several.exceptions[0] from None
     return [task.result() for task in tasks]
 
 

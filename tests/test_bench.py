@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import inspect
-import itertools
 import json
 import signal
 import sys
@@ -16,7 +15,7 @@ import pytest
 from temporalio.client import Client
 
 from bench.long_runs import LongRun, patrolled, tracked
-from bench.measure import Batch, Memory, Rig, events_by_type, memory, new_shop
+from bench.measure import Batch, Memory, Rig, WorkerProcess, events_by_type, memory, new_shop
 from bench.paths import BARE, BARE_WORKFLOWS, CASEWORK, PATHS, SIDES, paths_of
 from bench.paths import Path as BenchPath
 from bench.results import BY_UPDATE, Results, about, table
@@ -24,8 +23,6 @@ from casework.converter import DATA_CONVERTER
 from state_machines.flows import FLOWS
 from tests.server import SharedServer
 
-_numbers = (itertools.count(start) for start in itertools.count(7_000_000, 1_000_000))
-"""No two shops have an order of the same id: they share a server."""
 ROOT = Path(__file__).parents[1]
 BARE_LINES = 80
 
@@ -134,14 +131,22 @@ async def test_ctrl_c_leaves_what_was_measured_on_both_sides(tmp_path: Path) -> 
     assert found["patrolled"] is None
 
 
-@pytest.fixture
-async def here(server: SharedServer, process: str, tmp_path: Path) -> AsyncIterator[Rig]:
+@pytest.fixture(scope="module")
+async def here(server: SharedServer, process: str, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Rig]:
     """A shop of its own on the tests' server, in a namespace where no other worker works."""
-    url = f"sqlite:///{tmp_path / 'shop.db'}"
+    folder = tmp_path_factory.mktemp("bench")
+    url = f"sqlite:///{folder / 'shop.db'}"
     database = new_shop(url)
     client = await Client.connect(server.address, namespace=server.benches[process], data_converter=DATA_CONVERTER)
-    yield Rig(client, server.address, database, url, tmp_path / "workers.log", next(_numbers))
+    yield Rig(client, server.address, database, url, folder / "workers.log")
     database.close()
+
+
+@pytest.fixture(scope="module")
+async def workers(here: Rig) -> AsyncIterator[dict[str, WorkerProcess]]:
+    """A worker of each side."""
+    async with here.worker(CASEWORK) as casework, here.worker(BARE) as bare:
+        yield {CASEWORK: casework, BARE: bare}
 
 
 async def test_open_cases_are_counted_in_the_worker_that_keeps_them(here: Rig) -> None:
@@ -152,13 +157,14 @@ async def test_open_cases_are_counted_in_the_worker_that_keeps_them(here: Rig) -
 
 
 @pytest.mark.parametrize("path", PATHS, ids=lambda path: f"{path.flow} {path.name}")
-async def test_both_sides_of_a_path_take_the_same_steps(here: Rig, path: BenchPath) -> None:
+async def test_both_sides_of_a_path_take_the_same_steps(
+    here: Rig, workers: dict[str, WorkerProcess], path: BenchPath
+) -> None:
     """Event for event, but for the search attributes: one change a wait, and one at the end."""
-    async with here.worker(CASEWORK) as casework, here.worker(BARE) as bare:
-        events = await events_by_type(here, path, CASEWORK, casework)
-        waits = sum(answer.looks + 1 for answer in path.answers)
-        assert events.pop("UPSERT_WORKFLOW_SEARCH_ATTRIBUTES") == waits + 1
-        assert events == await events_by_type(here, path, BARE, bare)
+    events = await events_by_type(here, path, CASEWORK, workers[CASEWORK])
+    waits = sum(answer.looks + 1 for answer in path.answers)
+    assert events.pop("UPSERT_WORKFLOW_SEARCH_ATTRIBUTES") == waits + 1
+    assert events == await events_by_type(here, path, BARE, workers[BARE])
 
 
 async def test_a_parcel_is_tracked_over_skipped_days(here: Rig, tmp_path: Path) -> None:

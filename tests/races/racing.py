@@ -17,13 +17,12 @@ from temporalio.service import RPCError, RPCStatusCode
 from casework.case import CaseView
 from casework.client import CaseworkClient
 from tests.desk import Desk, Handle
-from tests.server import CACHED_WORKFLOWS
 from tests.telling import tell
 
 SEED = int(os.environ.get("CASEWORK_TEST_SEED") or secrets.randbelow(10**9))
 """Of the small differences in when the two sides start: the same seed repeats them, the machine's own it cannot."""
-ROUNDS = int(os.environ.get("CASEWORK_TEST_ROUNDS") or (8 if CACHED_WORKFLOWS else 6))
-"""More of them with CASEWORK_TEST_ROUNDS; without a cache a round takes seconds: see `tests/conftest.py`."""
+ROUNDS = int(os.environ.get("CASEWORK_TEST_ROUNDS") or 5)
+"""More of them with CASEWORK_TEST_ROUNDS."""
 FIRST_STEP, SHORTEST_STEP, LONGEST_STEP = 0.016, 0.001, 0.5
 """By how much a side starts earlier, in seconds."""
 JITTER = 0.002

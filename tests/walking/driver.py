@@ -187,7 +187,7 @@ class Driver:
         if before is not None:
             await before.aclose()
         await self.desk.reached(name, self.hands.order_id)
-        if name == OPENING:
+        if leading is not None and self._at == 0:  # a case may be that far before its opener has heard of it
             await self._under_way[0]
 
     async def _wait_in(self, state: str) -> None:

@@ -28,8 +28,9 @@ from tests.walking.driver import STAFF, Driver, Hands, fields_of
 from tests.walking.flows import HANDS, planner_of
 from tests.walking.planner import Plan
 
-EVERY_ROLE = bool(os.environ.get("CASEWORK_ALL_REFUSALS"))
-"""Every trigger from every role, whether a state has a row for it or not: minutes more a flow."""
+EVERYTHING = bool(os.environ.get("CASEWORK_ALL_REFUSALS"))
+"""Every trigger from every role, whether a state has a row for it or not, and each both as a signal and as an update:
+minutes more a flow."""
 ROLES_EACH = 1
 CASES_AT_ONCE = 6
 MESSAGES_AT_ONCE = 20
@@ -52,6 +53,19 @@ class Wrong(NamedTuple):
     """How the reason begins; None: it is a fact, which is kept."""
     on_record: bool
     """Whether an update, too, leaves a line in the trail: it passes the validator."""
+    as_signal: bool
+    as_update: bool
+    """How it is sent: one way or the other, by turns."""
+
+    @property
+    def times(self) -> int:
+        """How often it is sent."""
+        return self.as_signal + self.as_update
+
+    @property
+    def lines(self) -> int:
+        """How many lines in the trail come of it."""
+        return self.as_signal + (self.as_update and self.on_record)
 
     @property
     def line(self) -> tuple[str, str]:
@@ -67,15 +81,18 @@ def wrongs(plan: Plan, hands: Hands, case: Handle) -> Iterator[Wrong]:
     state.
     """
     flow, state = plan.flow, plan.state
+    place = list(flow.states).index(state)
     turns = itertools.cycle(STAFF)
-    for _ in range(list(flow.states).index(state)):
+    for _ in range(place):
         next(turns)
+    # what one state is sent as a signal, the next one is sent as an update
+    ways = itertools.cycle([True, False] if place % 2 else [False, True])
     known_case = plan.steps[-1].step.to.case if plan.steps else plan.opening.case
     for trigger in [*flow.triggers, UNKNOWN]:
         rows, known = flow.rows(state, trigger), flow.triggers.get(trigger)
         is_fact = known is not None and known.kind is TriggerKind.FACT
         few = {*itertools.islice(turns, ROLES_EACH), *(flow.roles_of(trigger) if is_fact else ())}
-        for role in STAFF if rows or EVERY_ROLE else sorted(few):
+        for role in STAFF if rows or EVERYTHING else sorted(few):
             by = STAFF[role]
             if any(role in row.roles for row in rows):
                 continue
@@ -83,7 +100,8 @@ def wrongs(plan: Plan, hands: Hands, case: Handle) -> Iterator[Wrong]:
             if trigger in flow.triggers:
                 fields = fields_of(case, hands.world.message(known_case, trigger, by))
             why, on_record = _refusal(flow, state, trigger, role)
-            yield Wrong(trigger, by, fields, why, on_record)
+            as_signal = next(ways)
+            yield Wrong(trigger, by, fields, why, on_record, as_signal or EVERYTHING, not as_signal or EVERYTHING)
 
 
 def _refusal(flow: Flow[Any], state: str, trigger: str, role: Role) -> tuple[str | None, bool]:
@@ -109,25 +127,25 @@ class Prober:
         """How many messages were refused, each as it must be."""
 
     async def probe(self, sent: Sequence[Wrong]) -> None:
-        """Each of them as a signal and as an update: nothing moves, and every one is answered, or on the record."""
+        """Send each of them: nothing moves, and every one is answered, or on the record."""
         # where a workflow task was given up, what it had done is done again: the state was come to only for a moment
         before = await self.desk.until(self.case, self.driver.hands.plan.state)
         facts, recorded = Counter(before.kept), count_refused(before)
         for start in range(0, len(sent), MESSAGES_AT_ONCE):
             some = sent[start : start + MESSAGES_AT_ONCE]
-            lines = [*some, *(one for one in some if one.on_record)]
+            lines = [one for one in some for _ in range(one.lines)]
             expected = Counter(one.line for one in lines if one.why is not None)
             facts.update(one.trigger for one in lines if one.why is None)
             recorded += expected.total()
-            await asyncio.gather(*[self.case.signal(one.trigger, one.fields) for one in some])
-            await asyncio.gather(*map(self._update, some))
+            await asyncio.gather(*[self.case.signal(one.trigger, one.fields) for one in some if one.as_signal])
+            await asyncio.gather(*[self._update(one) for one in some if one.as_update])
             # where every update was refused before the case had read it, the signals may still be read
             after = await self._once_recorded(recorded)
             assert (after.state, after.version, after.due) == (before.state, before.version, before.due)
             assert count_refused(after) == recorded
             self._require_reasons(after, expected, {one.line: one.why for one in lines})
             assert Counter(after.kept) == facts
-            self.refused += sum(1 for one in some if one.why is not None)
+            self.refused += sum(1 for one in some if one.why is not None and one.as_signal)
 
     async def _once_recorded(self, recorded: int) -> CaseView:
         return await self.desk.until_shown(
@@ -135,10 +153,11 @@ class Prober:
         )
 
     async def probe_and_let_go(self, held: Sequence[Wrong]) -> None:
-        """What a working case reads only once its work is done: each as a signal and as an update."""
-        await asyncio.gather(*[self.case.signal(one.trigger, one.fields) for one in held])
-        passed = [one for one in held if one.on_record]
-        await asyncio.gather(*[self._update(one) for one in held if not one.on_record])
+        """Send what a working case reads only once its work is done."""
+        await asyncio.gather(*[self.case.signal(one.trigger, one.fields) for one in held if one.as_signal])
+        asked = [one for one in held if one.as_update]
+        passed = [one for one in asked if one.on_record]
+        await asyncio.gather(*[self._update(one) for one in asked if not one.on_record])
         answers = await asyncio.gather(
             *[
                 self.case.start_update(  # pyright: ignore[reportUnknownMemberType] - the SDK's own
@@ -152,19 +171,20 @@ class Prober:
             with pytest.raises(WorkflowUpdateFailedError) as refused:
                 await answer.result()
             self._require_refusal(refused.value, one, held=True)
-        due = len(held) + len(passed)
+        due = sum(one.lines for one in held)
 
         def all_refused(view: CaseView) -> bool:
             lines = [line for line in view.trail if line.trigger == CANCEL and not line.accepted]
             return len(lines) == due and all(line.why for line in lines)
 
         await self.desk.until_shown(self.case, all_refused, f"refused {due} times {CANCEL}")
-        self.refused += len(held)
+        self.refused += sum(one.as_signal for one in held)
 
     async def probe_ended(self, sent: Sequence[Wrong]) -> None:
         """A case that has ended: the server itself answers that there is none."""
-        await asyncio.gather(*[self._not_found(self.case.signal(one.trigger, one.fields)) for one in sent])
-        await asyncio.gather(*[self._not_found(self.desk.update(self.case, as_update(one))) for one in sent])
+        signals = [self.case.signal(one.trigger, one.fields) for one in sent if one.as_signal]
+        updates = [self.desk.update(self.case, as_update(one)) for one in sent if one.as_update]
+        await asyncio.gather(*map(self._not_found, [*signals, *updates]))
 
     async def _not_found(self, sending: Coroutine[Any, Any, object]) -> None:
         with pytest.raises(RPCError) as refused:
@@ -239,12 +259,12 @@ async def refused_in(desk: Desk, flow: str, state: str) -> tuple[int, int]:
             if planner.flow.is_final(state):
                 await desk.end(driver.case)
                 await prober.probe_ended(sent)
-                return prober.refused, 2 * len(sent)
+                return prober.refused, sum(one.times for one in sent)
             held = [one for one in sent if works and one.trigger == CANCEL]
             await prober.probe([one for one in sent if one not in held])
             if held:
                 await prober.probe_and_let_go(held)
-            return prober.refused, 2 * sum(1 for one in sent if one.why is not None)
+            return prober.refused, sum(one.times for one in sent if one.why is not None)
     finally:
         await driver.give_up()
 

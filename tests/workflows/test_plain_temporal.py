@@ -23,6 +23,8 @@ async def temporal(desk: Desk, *arguments: str) -> Any:
         *arguments,
         "--address",
         desk.client.service_client.config.target_host,
+        "--namespace",
+        desk.client.namespace,
         "--output",
         "json",
         stdout=asyncio.subprocess.PIPE,
