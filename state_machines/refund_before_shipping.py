@@ -52,7 +52,8 @@ class RefundStart(Start):
 
     `lines` default to all unshipped ones, or to all when none is unshipped. `platform_deadline` is until when the
     platform waits for the shop's answer. `from_case` and `order_terminated` (a bulk order that was ended for a
-    malicious claim: nobody persuades) come only from a parent workflow of that id.
+    malicious claim: nobody persuades) come only from a parent workflow of that id: the bulk order, or a refund of
+    several lines of which some have left.
     """
 
     ONLY_FROM_CASE: ClassVar[frozenset[str]] = frozenset({"order_terminated"})
@@ -64,7 +65,8 @@ class RefundStart(Start):
 
     @model_validator(mode="after")
     def _opened_by_a_bulk_order(self) -> Self:
-        if self.order_terminated and not (self.from_case or "").startswith("bulk-order-"):
+        parents = ("bulk-order-", "refund-before-shipping-")
+        if self.order_terminated and not (self.from_case or "").startswith(parents):
             raise ValueError("order_terminated is for a refund that a bulk order opened")
         return self
 
