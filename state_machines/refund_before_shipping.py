@@ -19,12 +19,15 @@ from state_machines.common import (
     cancelling_moves,
     cancelling_states,
     cancelling_triggers,
+    lines_refunded,
     news_from_shop,
     nothing_paid,
     payment_moves,
     payment_triggers,
     repairing_state,
+    within_agent_limit,
     within_decision,
+    within_supervisor_limit,
 )
 from state_machines.roles import Automatic, Label, Role
 from state_machines.table import (
@@ -124,12 +127,6 @@ def has_left(attempt: Attempt[RefundCase]) -> bool:
     return attempt.case.standing is not None and attempt.case.standing.shipped
 
 
-@guard("店铺显示该商品行已退款", "the shop shows the lines refunded")
-def lines_refunded(attempt: Attempt[RefundCase]) -> bool:
-    """The platform, or another way, has paid for the lines meanwhile."""
-    return attempt.case.standing is not None and attempt.case.standing.refunded
-
-
 @guard("大宗订单因恶意终止,无需挽留", "opened by a terminated bulk order: nobody persuades")
 def order_terminated(attempt: Attempt[RefundCase]) -> bool:
     """A malicious bulk order was ended: its refund goes straight to finance."""
@@ -154,24 +151,12 @@ def no_reason(attempt: Attempt[RefundCase]) -> bool:
     return not attempt.case.reason
 
 
-@guard("金额在客服权限内", "the amount is within the agent's limit")
-def within_agent_limit(attempt: Attempt[RefundCase]) -> bool:
-    """A standing limit: acting within it needs no approval."""
-    return attempt.within(attempt.case.figures.flow.agent_limit_fen)
-
-
 @guard("金额在客服权限内,或出库前已获批准", "within the agent's limit, or approved before it left")
 def within_agent_limit_or_approved(attempt: Attempt[RefundCase]) -> bool:
     """The agent's limit here is the policy's: the returns clerk decides nothing about money."""
     case = attempt.case
     approved = case.approved and case.amount_fen <= case.decided_fen
     return approved or case.amount_fen <= case.figures.flow.agent_limit_fen
-
-
-@guard("金额在主管权限内", "the amount is within the supervisor's limit")
-def within_supervisor_limit(attempt: Attempt[RefundCase]) -> bool:
-    """The policy's limit, or the supervisor's own if lower."""
-    return attempt.within(attempt.case.figures.flow.supervisor_limit_fen)
 
 
 @guard("退回次数未用完", "sent back less often than the policy allows")
