@@ -100,6 +100,7 @@ def build_worker(
             staff.consider,
             orders.check_and_claim,
             orders.read_standing,
+            orders.part_lines,
             orders.hold,
             orders.mark_goods_back,
             orders.mark_left,

@@ -69,6 +69,13 @@ class ParcelBack(BaseModel):
     refused: str | None
 
 
+class Parted(BaseModel):
+    """Of the lines that are meant, those that have left, and those that have not."""
+
+    left: list[LineQuantity]
+    here: list[LineQuantity]
+
+
 class SettleStep(OrderStep):
     """Settle a refund, or restore the order, with a memo."""
 
@@ -124,6 +131,13 @@ class OrderActivities:
         """Read the order again."""
         with self._database.reading() as session:
             return orders.standing(session, step.order_id, step.lines, at=step.at, case_id=step.case_id)
+
+    @activity.defn
+    def part_lines(self, step: OrderStep) -> Parted:
+        """Which of the lines have left, and which have not?"""
+        with self._database.reading() as session:
+            left, here = orders.parted(session, step.order_id, step.lines)
+        return Parted(left=left, here=here)
 
     @activity.defn
     def hold(self, step: HoldStep) -> Held:

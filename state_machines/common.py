@@ -61,6 +61,24 @@ def within_decision(attempt: Attempt[Any]) -> bool:
     return (message.amount_fen if isinstance(message, PaidByHand) else case.amount_fen) <= case.decided_fen
 
 
+@guard("金额在客服权限内", "the amount is within the agent's limit")
+def within_agent_limit(attempt: Attempt[Any]) -> bool:
+    """A standing limit: acting within it needs no approval."""
+    return attempt.within(attempt.case.figures.flow.agent_limit_fen)
+
+
+@guard("金额在主管权限内", "the amount is within the supervisor's limit")
+def within_supervisor_limit(attempt: Attempt[Any]) -> bool:
+    """The policy's limit for the flow, or the supervisor's own if lower."""
+    return attempt.within(attempt.case.figures.flow.supervisor_limit_fen)
+
+
+@guard("店铺显示该商品行已退款", "the shop shows the lines refunded")
+def lines_refunded(attempt: Attempt[Any]) -> bool:
+    """The platform, or another way, has paid for the lines meanwhile."""
+    return attempt.case.standing is not None and attempt.case.standing.refunded
+
+
 def cancelling_states() -> list[State]:
     """What is undone when a case is called off, and its end."""
     return [work("cancelling", "撤销中", "cancelling"), end("cancelled", "已撤销", "cancelled")]

@@ -24,6 +24,7 @@ from state_machines.common import (
     payment_moves,
     payment_triggers,
     repairing_state,
+    within_supervisor_limit,
 )
 from state_machines.roles import Automatic, Label, Role
 from state_machines.table import (
@@ -129,12 +130,6 @@ def names_gift_that_meets_rule(attempt: Attempt[GiftCase]) -> bool:
     """Another gift is another one of the catalogue, or the same in another quantity."""
     case, cost_fen = attempt.case, attempt.case.named_cost_fen
     return names_another(attempt) and cost_fen is not None and _meets_rule(case, cost_fen)
-
-
-@guard("成本在主管权限内", "the cost is within the supervisor's limit")
-def within_supervisor_limit(attempt: Attempt[GiftCase]) -> bool:
-    """The policy's limit for one case, or the supervisor's own if lower."""
-    return attempt.within(attempt.case.figures.flow.supervisor_limit_fen)
 
 
 @guard("成本在当月预算内", "the cost is within the month's budget")

@@ -20,7 +20,14 @@ from casework.messages import Courier, Fen, Message, MessageWithReason, Referenc
 from casework.parcels import Followed, ParcelReport
 from casework.policy import ProblemParcelPolicy
 from casework.rules.parcels import Priority, Verdict
-from state_machines.common import cancelling_moves, cancelling_states, cancelling_triggers, news_from_shop
+from state_machines.common import (
+    cancelling_moves,
+    cancelling_states,
+    cancelling_triggers,
+    news_from_shop,
+    within_agent_limit,
+    within_supervisor_limit,
+)
 from state_machines.roles import Automatic, Label, Role
 from state_machines.table import (
     Attempt,
@@ -317,18 +324,6 @@ def chose_reship(attempt: Attempt[ParcelCase]) -> bool:
 def goods_in_stock(attempt: Attempt[ParcelCase]) -> bool:
     """The same goods are there to be sent again."""
     return attempt.case.report is not None and attempt.case.report.in_stock
-
-
-@guard("价值在客服权限内", "worth no more than the agent's limit")
-def within_agent_limit(attempt: Attempt[ParcelCase]) -> bool:
-    """A standing limit: sending again within it needs no approval."""
-    return attempt.within(attempt.case.figures.flow.agent_limit_fen)
-
-
-@guard("价值在主管权限内", "within the supervisor's limit")
-def within_supervisor_limit(attempt: Attempt[ParcelCase]) -> bool:
-    """The policy's limit, or the supervisor's own if lower."""
-    return attempt.within(attempt.case.figures.flow.supervisor_limit_fen)
 
 
 def _finding(attempt: Attempt[ParcelCase]) -> Finding | None:

@@ -19,12 +19,15 @@ from state_machines.common import (
     cancelling_moves,
     cancelling_states,
     cancelling_triggers,
+    lines_refunded,
     news_from_shop,
     nothing_paid,
     payment_moves,
     payment_triggers,
     repairing_state,
+    within_agent_limit,
     within_decision,
+    within_supervisor_limit,
 )
 from state_machines.roles import Automatic, Label, Role
 from state_machines.table import (
@@ -52,7 +55,8 @@ class RefundStart(Start):
 
     `lines` default to all unshipped ones, or to all when none is unshipped. `platform_deadline` is until when the
     platform waits for the shop's answer. `from_case` and `order_terminated` (a bulk order that was ended for a
-    malicious claim: nobody persuades) come only from a parent workflow of that id.
+    malicious claim: nobody persuades) come only from a parent workflow of that id: the bulk order, or a refund of
+    several lines of which some have left.
     """
 
     ONLY_FROM_CASE: ClassVar[frozenset[str]] = frozenset({"order_terminated"})
@@ -64,7 +68,8 @@ class RefundStart(Start):
 
     @model_validator(mode="after")
     def _opened_by_a_bulk_order(self) -> Self:
-        if self.order_terminated and not (self.from_case or "").startswith("bulk-order-"):
+        parents = ("bulk-order-", "refund-before-shipping-")
+        if self.order_terminated and not (self.from_case or "").startswith(parents):
             raise ValueError("order_terminated is for a refund that a bulk order opened")
         return self
 
@@ -122,12 +127,6 @@ def has_left(attempt: Attempt[RefundCase]) -> bool:
     return attempt.case.standing is not None and attempt.case.standing.shipped
 
 
-@guard("店铺显示该商品行已退款", "the shop shows the lines refunded")
-def lines_refunded(attempt: Attempt[RefundCase]) -> bool:
-    """The platform, or another way, has paid for the lines meanwhile."""
-    return attempt.case.standing is not None and attempt.case.standing.refunded
-
-
 @guard("大宗订单因恶意终止,无需挽留", "opened by a terminated bulk order: nobody persuades")
 def order_terminated(attempt: Attempt[RefundCase]) -> bool:
     """A malicious bulk order was ended: its refund goes straight to finance."""
@@ -152,24 +151,12 @@ def no_reason(attempt: Attempt[RefundCase]) -> bool:
     return not attempt.case.reason
 
 
-@guard("金额在客服权限内", "the amount is within the agent's limit")
-def within_agent_limit(attempt: Attempt[RefundCase]) -> bool:
-    """A standing limit: acting within it needs no approval."""
-    return attempt.within(attempt.case.figures.flow.agent_limit_fen)
-
-
 @guard("金额在客服权限内,或出库前已获批准", "within the agent's limit, or approved before it left")
 def within_agent_limit_or_approved(attempt: Attempt[RefundCase]) -> bool:
     """The agent's limit here is the policy's: the returns clerk decides nothing about money."""
     case = attempt.case
     approved = case.approved and case.amount_fen <= case.decided_fen
     return approved or case.amount_fen <= case.figures.flow.agent_limit_fen
-
-
-@guard("金额在主管权限内", "the amount is within the supervisor's limit")
-def within_supervisor_limit(attempt: Attempt[RefundCase]) -> bool:
-    """The policy's limit, or the supervisor's own if lower."""
-    return attempt.within(attempt.case.figures.flow.supervisor_limit_fen)
 
 
 @guard("退回次数未用完", "sent back less often than the policy allows")

@@ -35,11 +35,13 @@ from state_machines.common import (
     cancelling_moves,
     cancelling_states,
     cancelling_triggers,
+    lines_refunded,
     news_from_shop,
     payment_moves,
     payment_triggers,
     repairing_state,
     within_decision,
+    within_supervisor_limit,
 )
 from state_machines.roles import Automatic, Label, Role
 from state_machines.table import (
@@ -370,12 +372,6 @@ def eligible_without_fault_or_came_in(attempt: Attempt[ReturnCase]) -> bool:
     return not attempt.case.grounds("no_reason") or attempt.case.goods_came_in
 
 
-@guard("金额在主管权限内", "the amount is within the supervisor's limit")
-def within_supervisor_limit(attempt: Attempt[ReturnCase]) -> bool:
-    """The policy's limit, or the supervisor's own if lower."""
-    return attempt.within(attempt.case.figures.flow.supervisor_limit_fen)
-
-
 @guard("规则允许拒绝", "the rules allow refusing", code="rules")
 def rules_allow_refusing(attempt: Attempt[ReturnCase]) -> bool:
     """What may go back without a reason is never refused, nor a fault, in time, that the supplier has admitted."""
@@ -426,12 +422,6 @@ def signed_too_lately(attempt: Attempt[ReturnCase]) -> bool:
     if case.standing.signed_at is None:
         return case.standing.on_its_way
     return attempt.at < case.standing.signed_at + case.figures.flow.ship_back
-
-
-@guard("店铺显示该商品行已退款", "the shop shows the lines refunded")
-def lines_refunded(attempt: Attempt[ReturnCase]) -> bool:
-    """The platform, or another way, has paid for the lines meanwhile."""
-    return attempt.case.standing is not None and attempt.case.standing.refunded
 
 
 # --- what a case remembers of its moves ---

@@ -10,8 +10,9 @@ from typing import Any, cast
 from temporalio import workflow
 
 from activities.courier import CourierActivities
-from activities.orders import HoldStep, OrderActivities, ParcelBackStep, SettleStep
+from activities.orders import HoldStep, OrderActivities, ParcelBackStep, Parted, SettleStep
 from casework.dues import RefundDue
+from casework.money import LineQuantity
 from casework.templates import Post, yuan
 from state_machines.refund_before_shipping import REFUND_BEFORE_SHIPPING, ParcelBack, RefundCase
 from state_machines.roles import Role
@@ -21,6 +22,8 @@ from workflows.paying import OUTSIDE_RETRIES, OUTSIDE_TIMEOUT, PayingWorkflow
 
 OPENS_RETURN = "opens-return"
 """The patch since which a refund whose parcel was not stopped opens its return itself."""
+PARTS_LINES = "parts-lines"
+"""The patch since which lines that have not left are refunded before shipping still, where others have left."""
 
 
 @case_workflow(REFUND_BEFORE_SHIPPING)
@@ -144,7 +147,11 @@ class RefundBeforeShipping(PayingWorkflow[RefundCase]):
         return []
 
     async def converting(self) -> Outcome:
-        """Go on as a return of the same lines, which takes over their claim."""
+        """Go on as a return of the same lines, which takes over their claim.
+
+        A return takes no line that has not left: where only some have, those are returned, and a refund of their own
+        takes over the others with their hold.
+        """
         case = self.case
         goods = (
             "lost"
@@ -153,17 +160,36 @@ class RefundBeforeShipping(PayingWorkflow[RefundCase]):
         )
         if not workflow.patched(OPENS_RETURN):
             return await self._ask_for_return(goods)
+        parted = Parted(left=case.lines, here=[])
+        if workflow.patched(PARTS_LINES):
+            parted = await self.in_shop(OrderActivities.part_lines, self.step(), "which lines have left?")
+        in_part = bool(parted.left and parted.here)
+        returned = parted.left if in_part else case.lines
         await self.open_case(
             "return-after-shipping",
             {
-                "lines": [line.model_dump() for line in case.lines],
+                "lines": [line.model_dump() for line in returned],
                 "cause": "no_reason",
                 "goods": goods,
                 "seller_pays_postage": case.asked_before_left,
             },
         )
-        await self._post(self.to_buyer("converted"))
+        if in_part:
+            await self._refund_what_is_here(parted.here)
+        await self._post(self.to_buyer("converted_in_part" if in_part else "converted"))
         return Outcome("convert")
+
+    async def _refund_what_is_here(self, lines: Sequence[LineQuantity]) -> None:
+        """What was asked for these lines is asked for still; who may pay them decides anew."""
+        case = self.case
+        fields: dict[str, Any] = {"lines": [line.model_dump() for line in lines]}
+        if case.reason is not None:
+            fields["reason"] = case.reason
+        if case.order_terminated:
+            fields["order_terminated"] = True
+        if case.platform_deadline is not None:
+            fields["platform_deadline"] = case.platform_deadline.isoformat()
+        await self.open_case("refund-before-shipping", fields)
 
     async def _ask_for_return(self, goods: str) -> Outcome:
         """As cases went on that came here before there was a flow for returns."""

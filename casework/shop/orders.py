@@ -235,6 +235,19 @@ def resolve_shipped_lines(
     return [LineQuantity(line=line.number, quantity=line.left) for line in chosen]
 
 
+def parted(
+    session: Session, order_id: str, lines: Sequence[LineQuantity]
+) -> tuple[list[LineQuantity], list[LineQuantity]]:
+    """Of these lines, those that have left (also if they are back), and those that have not.
+
+    Raises:
+        UnknownOrder: the shop has no such order.
+
+    """
+    unshipped = {line.number for line in read_order(session, order_id).lines if line.place == "unshipped"}
+    return [one for one in lines if one.line not in unshipped], [one for one in lines if one.line in unshipped]
+
+
 def _checked(order: Order, asked: Sequence[LineQuantity], *, may_be_refunded: bool = False) -> list[LineQuantity]:
     known = {line.number: line for line in order.lines}
     seen: set[int] = set()

@@ -29,6 +29,11 @@ BUYER: dict[str, Label] = {
         "您好,订单 {order_id} 的包裹未能拦回,请收到后为您办理退货退款。",
         "The parcel of order {order_id} could not be stopped; your refund goes on as a return.",
     ),
+    "converted_in_part": Label(
+        "您好,订单 {order_id} 有一部分已发出且未能拦回,请收到后为您办理退货退款;其余未发货的部分继续为您办理退款。",
+        "A part of order {order_id} has left and could not be stopped: it goes on as a return. The refund of the rest, "
+        "which has not left, goes on as it was.",
+    ),
     "cancelled": Label(
         "您好,订单 {order_id} 的退款申请已关闭,订单按原样处理。",
         "The refund request for order {order_id} has been closed; the order goes on as it was.",

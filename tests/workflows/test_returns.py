@@ -12,12 +12,14 @@ from temporalio.client import WorkflowFailureError, WorkflowUpdateFailedError
 from temporalio.exceptions import ApplicationError
 
 from casework.case import CaseView
-from casework.shop import payments
+from casework.shop import outside, payments
 from casework.shop.flags import shown_flag
 from casework.shop.tables import (
     CaseRow,
+    ClaimRow,
     FollowedParcelRow,
     GiftPromiseRow,
+    HoldRow,
     OutboxRow,
     ParcelRow,
     ReturnRow,
@@ -437,6 +439,36 @@ async def test_a_refund_whose_parcel_was_not_stopped_goes_on_as_a_return(desk: D
     assert paid(desk, order) == {1: 10_000}, "the postage stays paid: it is no fault"
     await desk.submit(child, "buyer_confirms", AGENT)
     desk.require_whole(await desk.end(child))
+
+
+async def test_of_an_order_that_has_left_in_part_only_that_part_goes_on_as_a_return(desk: Desk) -> None:
+    order = desk.order(prices=[(10_000, 1), (20_000, 2)], postage_fen=800)
+    desk.fail("intercept", order, "always")
+    refund = await desk.open_in("persuading", order, reason="bought twice")
+    desk.without_telling(
+        lambda session: outside.ship(
+            session, order, lines=[1], waybill=f"YT{order[-11:]}", at=datetime.now(UTC), force=True
+        )
+    )
+    await desk.signal(refund, "order_gone", "system")
+    view = await desk.end(refund)
+    back, rest = f"{FLOW}-{order}-1", f"refund-before-shipping-{order}-2"
+    assert (view.outcome, view.links) == ("converted", [back, rest])
+    desk.require_whole(view)
+    assert said(desk, refund, "converted_in_part") is not None
+    child = desk.client.get_workflow_handle(rest)
+    view = await desk.until(child, "persuading")
+    assert (view.links, view.opened_by, view.amount_fen) == ([refund.id], "system", 40_000)
+    with desk.database.reading() as session:
+        held = session.scalars(select(HoldRow.case_id).where(HoldRow.order_id == order, HoldRow.line == 2)).all()
+        assert held == [rest]
+        claims = session.scalars(select(ClaimRow).where(ClaimRow.order_id == order)).all()
+        assert {(one.line, one.case_id) for one in claims} == {(1, back), (2, rest)}
+    await desk.until(desk.client.get_workflow_handle(back), "awaiting_parcel")
+    await desk.submit(child, "buyer_insists", AGENT)
+    await desk.submit(child, "approve", LEAD)
+    assert (await desk.end(child)).outcome == "refunded"
+    await desk.client.get_workflow_handle(back).terminate()
 
 
 async def test_a_return_of_what_the_platform_paid_just_now_opens_and_lets_the_claim_go(desk: Desk) -> None:
