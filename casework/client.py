@@ -358,6 +358,8 @@ class CaseworkClient:
         if described is None:
             raise UnknownCase(f"There is no case {case_id}.")
         if described.status is WorkflowExecutionStatus.COMPLETED:
+            if described.workflow_type not in names.WORKFLOW_TYPES.values():
+                raise CaseRefused(f"The case {case_id} is not one: a {described.workflow_type} of that id has ended.")
             return CaseView.model_validate(await handle.result())
         raise CaseRefused(f"The case {case_id} is not one: {await _why_failed(handle)}.")
 

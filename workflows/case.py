@@ -793,6 +793,10 @@ class CaseWorkflow(Generic[CaseT]):
         given = {"order_id": self.case.order_id, **parameters}
         return Post(purpose=f"staff.{template}", template=template, to="staff", role=role, parameters=given)
 
+    def once_more(self, posts: Sequence[Post]) -> list[Post]:
+        """The same posts, to go out although the case has posted them before: once for each move."""
+        return [post.model_copy(update={"purpose": f"{post.purpose}.{self.case.version}"}) for post in posts]
+
     def told(self) -> dict[str, str]:
         """What the buyer's message at the end says, besides the order (a flow's own)."""
         return {}

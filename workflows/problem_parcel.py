@@ -459,13 +459,12 @@ class ProblemParcel(CaseWorkflow[ParcelCase]):
         """A message to the buyer of the order: again, where the case comes to say it again."""
         if self.case.way_back and template in ONLY_TO_A_RECEIVER:
             return []
-        posts = super().to_buyer(template, **parameters)
-        return [one.model_copy(update={"purpose": f"{one.purpose}.{self.case.version}"}) for one in posts]
+        return self.once_more(super().to_buyer(template, **parameters))
 
     def to_staff(self, template: str, role: Role, **parameters: str) -> Post:
         """A task for a role: again, where the case comes to give it again."""
-        post = super().to_staff(template, role, **parameters)
-        return post.model_copy(update={"purpose": f"{post.purpose}.{self.case.version}"})
+        (post,) = self.once_more([super().to_staff(template, role, **parameters)])
+        return post
 
     def _came_by(self) -> str:
         """What moved the case into its state."""

@@ -119,7 +119,7 @@ class ReturnAfterShipping(PayingWorkflow[ReturnCase]):
     def explaining(self) -> list[Post]:
         """The buyer is told why not."""
         why = _joined([GROUNDS[one] for one in self.case.grounds()]) or EXPLAINED
-        return self.to_buyer("return.refused", why_zh=why.zh, why_en=why.en)
+        return self.once_more(self.to_buyer("return.refused", why_zh=why.zh, why_en=why.en))
 
     def awaiting_parcel(self) -> list[Post]:
         """The buyer is told until when to send what back, and beforehand who pays the postage."""
@@ -291,7 +291,7 @@ class ReturnAfterShipping(PayingWorkflow[ReturnCase]):
     async def after_inspection_unanswered(self) -> None:
         """They count as passed in full, and stay out of stock until somebody has looked."""
         listed = _listed(self.case.received)
-        await self._post([self.to_staff("return.look_at_goods", Role.RETURNS_CLERK, lines=listed)])
+        await self._post(self.once_more([self.to_staff("return.look_at_goods", Role.RETURNS_CLERK, lines=listed)]))
         await self._read_again()
 
     async def effect_send_back(self, _: Attempt[ReturnCase]) -> None:

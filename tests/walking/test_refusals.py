@@ -31,7 +31,8 @@ from tests.walking.planner import Plan
 EVERYTHING = bool(os.environ.get("CASEWORK_ALL_REFUSALS"))
 """Every trigger from every role, whether a state has a row for it or not, and each both as a signal and as an update:
 minutes more a flow."""
-ROLES_EACH = 1
+WRONG_ROLES_EACH, ROLES_EACH = 4, 1
+"""How many send what is for others, and what is for nobody, in a state."""
 CASES_AT_ONCE = 6
 MESSAGES_AT_ONCE = 20
 """More of them, each with its look at the staff, would take a case longer than Temporal gives a workflow task."""
@@ -76,26 +77,29 @@ class Wrong(NamedTuple):
 def wrongs(plan: Plan, hands: Hands, case: Handle) -> Iterator[Wrong]:
     """Everything that is not for the state where the plan leads.
 
-    What the state has a row for comes from everybody whom it is not for. A fact that it has no row for comes from
-    everybody who may bring it. All else is refused alike wherever it comes from: from a few roles, other ones in each
-    state.
+    What the state has a row for comes from some whom it is not for. A fact that it has no row for comes from everybody
+    who may bring it. All else is refused alike wherever it comes from. They are other roles for each trigger, and in
+    each state.
     """
     flow, state = plan.flow, plan.state
     place = list(flow.states).index(state)
-    turns = itertools.cycle(STAFF)
-    for _ in range(place):
-        next(turns)
+    turn = place
     # what one state is sent as a signal, the next one is sent as an update
     ways = itertools.cycle([True, False] if place % 2 else [False, True])
     known_case = plan.steps[-1].step.to.case if plan.steps else plan.opening.case
     for trigger in [*flow.triggers, UNKNOWN]:
         rows, known = flow.rows(state, trigger), flow.triggers.get(trigger)
         is_fact = known is not None and known.kind is TriggerKind.FACT
-        few = {*itertools.islice(turns, ROLES_EACH), *(flow.roles_of(trigger) if is_fact else ())}
-        for role in STAFF if rows or EVERYTHING else sorted(few):
+        known_here = bool(rows) and known in flow.signals
+        meant = {role for row in rows for role in row.roles}
+        others = [role for role in STAFF if role not in meant]
+        first = turn % len(others)
+        turn += WRONG_ROLES_EACH if known_here else ROLES_EACH
+        some = [*others[first:], *others[:first]][: WRONG_ROLES_EACH if known_here else ROLES_EACH]
+        if is_fact and not rows:
+            some += [role for role in flow.roles_of(trigger) if role not in some]
+        for role in others if EVERYTHING else some:
             by = STAFF[role]
-            if any(role in row.roles for row in rows):
-                continue
             fields: dict[str, Any] = {"by": by}
             if trigger in flow.triggers:
                 fields = fields_of(case, hands.world.message(known_case, trigger, by))
