@@ -52,23 +52,36 @@ def view_of(flow: Flow[Any], case: Case[Any]) -> CaseView:
 
 
 def waiting_for(flow: Flow[Any], case: Case[Any]) -> list[WaitingFor]:
-    """Everything that people may do in the case's state, with the roles that may and the fields it wants.
-
-    What a guard would refuse to everybody (a third `send_back`, say) is not offered: the machine itself is asked.
-    """
-    if flow.states[case.state].kind is not StateKind.WAIT:
-        return []
-    roles: dict[str, list[str]] = {}
-    for trigger in dict.fromkeys(row.trigger for row in flow.rows(case.state)):
-        for role in flow.roles_of(trigger):
-            somebody = Actor(staff_id="", grants={role: None})
-            moved = flow.fire(Attempt(case, trigger, case.entered_at or case.opened_at, somebody, offering=True))
-            if not isinstance(moved, Refusal):
-                roles.setdefault(trigger, []).append(role.value)
+    """Everything that people may do in the case's state, with the roles that may and the fields it wants."""
     return [
-        WaitingFor(trigger=name, roles=who, fields=fields_of(flow.triggers[name].message))
-        for name, who in roles.items()
+        WaitingFor(trigger=name, roles=[role.value for role in who], fields=fields_of(flow.triggers[name].message))
+        for name, who in offered(flow, case).items()
     ]
+
+
+def offered(flow: Flow[Any], case: Case[Any]) -> dict[str, list[Role]]:
+    """The triggers that people may fire where the case waits, with the roles that may.
+
+    What a guard would refuse to everybody (a third `send_back`, say) is not offered: the machine itself is asked,
+    but where a row asks for nothing but the role.
+    """
+    roles: dict[str, list[Role]] = {}
+    if flow.states[case.state].kind is not StateKind.WAIT:
+        return roles
+    rows = flow.rows(case.state)
+    for trigger in dict.fromkeys(row.trigger for row in rows):
+        here = [row for row in rows if row.trigger == trigger]
+        for role in flow.roles_of(trigger):
+            mine = [row for row in here if role in row.roles]
+            if mine and (not all(row.only_if for row in mine) or _is_taken(flow, case, trigger, role)):
+                roles.setdefault(trigger, []).append(role)
+    return roles
+
+
+def _is_taken(flow: Flow[Any], case: Case[Any], trigger: str, role: Role) -> bool:
+    somebody = Actor(staff_id="", grants={role: None})
+    attempt = Attempt(case, trigger, case.entered_at or case.opened_at, somebody, offering=True)
+    return not isinstance(flow.fire(attempt), Refusal)
 
 
 def expected(flow: Flow[Any], case: Case[Any]) -> tuple[Role, ...]:
@@ -144,7 +157,7 @@ def current_details(flow: Flow[Any], case: Case[Any]) -> str:
         if silent is not None:
             pays = f", pays {format_yuan(silent.pays_fen)}" if silent.pays_fen else ""
             lines.append(f"| 无人处理 if silent | {silent.trigger} → {silent.dest}{pays} |")
-        may = [f"`{one.trigger}` ({', '.join(one.roles)})" for one in waiting_for(flow, case) if one.trigger != CANCEL]
+        may = [f"`{name}` ({', '.join(roles)})" for name, roles in offered(flow, case).items() if name != CANCEL]
         lines.append(f"| 可做 may be sent | {'; '.join(may)} |")
     if case.outcome is not None:
         lines.append(f"| 结果 outcome | **{case.outcome}** |")

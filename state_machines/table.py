@@ -435,7 +435,14 @@ class Flow(Generic[CaseT]):
 
     def roles_of(self, trigger: str) -> tuple[Role, ...]:
         """Every role that may fire the trigger somewhere in the flow."""
-        return tuple(dict.fromkeys(role for row in self.moves if row.trigger == trigger for role in row.roles))
+        return self._roles_by_trigger.get(trigger, ())
+
+    @cached_property
+    def _roles_by_trigger(self) -> dict[str, tuple[Role, ...]]:
+        by_trigger: dict[str, dict[Role, None]] = {}
+        for row in self.moves:
+            by_trigger.setdefault(row.trigger, {}).update(dict.fromkeys(row.roles))
+        return {trigger: tuple(roles) for trigger, roles in by_trigger.items()}
 
     def is_final(self, state: str) -> bool:
         """Whether the case ends in the state."""

@@ -575,8 +575,8 @@ class CaseWorkflow(Generic[CaseT]):
             if received.message is not None and received.seen != self.case.version and not waited_for_work:
                 raise Refused("the case has moved on since")
             moved = self.flow.fire(attempt)
-            if not isinstance(moved, Refusal) or moved.code not in ABOUT_THE_PERSON:
-                await self._consult(attempt)
+            consulted = not isinstance(moved, Refusal) or moved.code not in ABOUT_THE_PERSON
+            if consulted and await self._consult(attempt):
                 moved = self.flow.fire(attempt)
             if isinstance(moved, Refusal):
                 raise Refused(moved.why)
@@ -672,10 +672,13 @@ class CaseWorkflow(Generic[CaseT]):
                 self._refuse(received, str(refused))
         return False
 
-    async def _consult(self, attempt: Attempt[CaseT]) -> None:
+    async def _consult(self, attempt: Attempt[CaseT]) -> bool:
+        """Read the shop before the table is asked; whether the flow has anything to read for the trigger."""
         consult = getattr(self, f"consult_{attempt.trigger}", None)
-        if consult is not None:
-            await consult(attempt)
+        if consult is None:
+            return False
+        await consult(attempt)
+        return True
 
     async def _accept(self, received: _Received, attempt: Attempt[CaseT], moved: Move[CaseT]) -> None:
         """The table agrees: do what must be done in the shop before the move, then make it."""
