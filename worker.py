@@ -10,7 +10,6 @@ from datetime import timedelta
 
 from temporalio.client import Client
 from temporalio.worker import Interceptor, Worker
-from temporalio.worker.workflow_sandbox import SandboxedWorkflowRunner, SandboxRestrictions
 
 from activities.bulk_orders import BulkOrderActivities
 from activities.cases import CaseActivities
@@ -28,6 +27,7 @@ from casework.converter import DATA_CONVERTER
 from casework.logs import configure_logs
 from casework.names import TASK_QUEUE
 from casework.policy import Policy, load_policy
+from casework.sandbox import workflow_runner
 from casework.settings import Settings
 from casework.shop.courier import EmbeddedCourier
 from casework.shop.database import Database
@@ -40,26 +40,9 @@ from workflows.return_after_shipping import ReturnAfterShipping
 
 WORKFLOWS = [RefundBeforeShipping, ReturnAfterShipping, GiftApproval, BulkOrder, ProblemParcel, ParcelPatrol]
 
-PASSED_THROUGH = (
-    # one copy of what is pure, or only referred to: the workflow classes alone are loaded in the sandbox
-    "activities",
-    "casework",
-    "pydantic",
-    "sqlalchemy",
-    "state_machines",
-    "structlog",
-    "transitions",
-    "workflows.case",
-    "workflows.paying",
-)
 THREADS = 8
 """Activities are short and wait for one database."""
 GRACEFUL_SHUTDOWN = timedelta(seconds=20)
-
-
-def workflow_runner() -> SandboxedWorkflowRunner:
-    """The sandbox in which workflows run here, in tests and in replays."""
-    return SandboxedWorkflowRunner(restrictions=SandboxRestrictions.default.with_passthrough_modules(*PASSED_THROUGH))
 
 
 def build_worker(

@@ -25,6 +25,7 @@ from bench.paths import BARE_WORKFLOWS, Path, nothing
 from bench.worker_process import CPU, OPEN_CASES
 from casework.converter import DATA_CONVERTER
 from casework.opening import examine_start
+from casework.sandbox import workflow_runner
 from casework.server import EmbeddedServer
 from casework.shop.database import Database
 from casework.shop.staff import load_sample_if_empty
@@ -33,7 +34,7 @@ from state_machines.laws.exploring import AT, Step, by_amount
 from state_machines.laws.worlds import WORLDS
 from state_machines.table import Attempt, Move, Refusal
 from tests.orders import add_order
-from worker import WORKFLOWS, workflow_runner
+from worker import WORKFLOWS
 
 Handle = WorkflowHandle[Any, Any]
 AT_ONCE = 50

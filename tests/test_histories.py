@@ -14,11 +14,12 @@ from temporalio.client import WorkflowHistory
 from temporalio.worker import Replayer
 
 from casework.converter import DATA_CONVERTER
+from casework.sandbox import workflow_runner
 from state_machines.flows import FLOWS
 from state_machines.table import StateKind
 from tests.history_register import HISTORIES
 from tests.recording import without_machine
-from worker import WORKFLOWS, workflow_runner
+from worker import WORKFLOWS
 
 RECORDED = sorted(HISTORIES.glob("*/*.json"))
 

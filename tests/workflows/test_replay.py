@@ -7,8 +7,9 @@ from datetime import UTC, datetime, timedelta
 from temporalio.worker import Replayer
 
 from casework.converter import DATA_CONVERTER
+from casework.sandbox import workflow_runner
 from tests.desk import Desk
-from worker import WORKFLOWS, workflow_runner
+from worker import WORKFLOWS
 
 
 async def test_a_slow_shop_does_not_make_a_replay_see_another_deadline(desk: Desk) -> None:
