@@ -15,6 +15,7 @@ from typing import Any, Final, TypeVar
 from uuid import uuid4
 
 from pydantic import ValidationError
+from sqlalchemy.orm import Session
 from temporalio.api.enums.v1 import EventType
 from temporalio.client import (
     Client,
@@ -195,6 +196,12 @@ def prepare_start(database: Database, flow_name: str, fields: Mapping[str, Any])
         BadInput: one plain sentence that names the field.
 
     """
+    with database.reading() as session:
+        return prepare_in(session, flow_name, fields)
+
+
+def prepare_in(session: Session, flow_name: str, fields: Mapping[str, Any]) -> PreparedStart:
+    """As `prepare_start`, in the caller's transaction: many starts are examined in one."""
     flow = FLOWS[flow_name]
     payload = {name: value for name, value in fields.items() if value is not None}
     for name in ("from_case", *sorted(flow.start_type.ONLY_FROM_CASE)):
@@ -202,12 +209,26 @@ def prepare_start(database: Database, flow_name: str, fields: Mapping[str, Any])
             raise BadInput(f"{name} is only for cases that another case opens.")
     if payload.get("by") == Automatic.SYSTEM:
         raise BadInput("by is system, which only another case may say.")
-    with database.reading() as session:
-        try:
-            examined = examine_start(session, flow_name=flow_name, given=payload)
-        except BadStart as refused:
-            raise BadInput(f"{refused}.") from None
+    try:
+        examined = examine_start(session, flow_name=flow_name, given=payload)
+    except BadStart as refused:
+        raise BadInput(f"{refused}.") from None
     return PreparedStart(flow, examined.case_id, payload, tuple(examined.lines))
+
+
+def refuse_overlap(session: Session, prepared: PreparedStart) -> None:
+    """Another open case may have one of the lines; the case looks again, in one transaction with its claim.
+
+    Raises:
+        CaseOpen: it has.
+
+    """
+    if prepared.flow.name not in claims.CLAIMING:
+        return
+    order_id = str(prepared.payload["order_id"])
+    holder = claims.claimed_by_another(session, order_id, prepared.lines, case_id=prepared.case_id)
+    if holder is not None:
+        raise CaseOpen(holder, f"The open case {holder} has a line of this already: look at it with casework show.")
 
 
 def check_message(
@@ -304,8 +325,13 @@ class CaseworkClient:
 
     async def start_prepared(self, prepared: PreparedStart) -> str:
         """As `start_case`, for a start that `prepare_start` has examined."""
+        with self._database.reading() as session:
+            refuse_overlap(session, prepared)
+        return await self.send_start(prepared)
+
+    async def send_start(self, prepared: PreparedStart) -> str:
+        """As `start_prepared`, for a start that `refuse_overlap` has let pass: the shop is not asked any more."""
         order_id, by = str(prepared.payload["order_id"]), str(prepared.payload["by"])
-        self._refuse_overlap(prepared, order_id)
         try:
             await self.temporal.start_workflow(
                 prepared.flow.workflow,
@@ -322,15 +348,6 @@ class CaseworkClient:
                 prepared.case_id, f"The case {prepared.case_id} is open already: look at it with casework show."
             ) from None
         return prepared.case_id
-
-    def _refuse_overlap(self, prepared: PreparedStart, order_id: str) -> None:
-        """Another open case may have one of the lines; the case looks again, in one transaction with its claim."""
-        if prepared.flow.name not in claims.CLAIMING:
-            return
-        with self._database.reading() as session:
-            holder = claims.claimed_by_another(session, order_id, prepared.lines, case_id=prepared.case_id)
-        if holder is not None:
-            raise CaseOpen(holder, f"The open case {holder} has a line of this already: look at it with casework show.")
 
     # --- look ---
 

@@ -137,6 +137,16 @@ def read_order(session: Session, order_id: str, *, lock: bool = False) -> Order:
     return _whole(session, find_order(session, order_id, lock=lock))
 
 
+def whole_lines(session: Session, order_id: str) -> dict[int, int]:
+    """How many pieces of each line are left, or were bought where none is: for lines named without a quantity.
+
+    Raises:
+        UnknownOrder: the shop has no such order.
+
+    """
+    return {line.number: line.left or line.quantity for line in read_order(session, order_id).lines}
+
+
 def personal_of(session: Session, order_id: str) -> Personal:
     """What the shop knows of the order's buyer, to keep it out of the cases.
 
