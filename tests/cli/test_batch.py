@@ -6,9 +6,11 @@ import asyncio
 import csv
 import json
 import os
+import re
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +18,7 @@ import pytest
 from temporalio.service import RPCError, RPCStatusCode
 
 from casework.cli.errors import BAD_INPUT, DONE, FAILED
-from casework.client import CaseworkClient
+from casework.client import CaseworkClient, UnknownCase
 from casework.shop import records
 from casework.shop.tables import BatchOpeningRow, ShipmentRow
 from tests.cli.commands import Casework, address, shop_url
@@ -32,11 +34,12 @@ async def opened(desk: Desk) -> AsyncIterator[list[str]]:
     """The cases that a test opens: those that are still open are ended after it."""
     cases: list[str] = []
     yield cases
+    client = CaseworkClient(desk.client, desk.database)
     for case_id in cases:
-        try:
-            await desk.client.get_workflow_handle(case_id).terminate()
-        except RPCError as error:
-            assert "already completed" in error.message or "not found" in error.message  # noqa: PT017 - of a teardown
+        with suppress(UnknownCase):
+            # at rest: what it is doing when it is ended would be complained about on another test's output
+            if not (await client.view_at_rest(case_id)).final:
+                await desk.client.get_workflow_handle(case_id).terminate()
 
 
 def environment(desk: Desk, home: Path) -> dict[str, str]:
@@ -248,7 +251,7 @@ KILLED = """
 import os, signal, sys
 from casework.batch import memory
 from casework.cli import run
-from casework.client import CaseworkClient
+from casework.client import CaseworkClient, UnknownCase
 
 moment, count = sys.argv[1], int(sys.argv[2])
 sent, send, note = 0, CaseworkClient.send_start, memory.opened
@@ -315,7 +318,7 @@ async def test_killed_before_any_worker_saw_what_it_had_opened_it_still_opens_no
 ) -> None:
     file = jsonl(tmp_path, *refunds(desk, 2, opened))
     reached, go_on = asyncio.Event(), asyncio.Event()
-    desk.gates.stopped["open_in_shop", opened[0].removeprefix(f"{FLOW}-")] = (reached, go_on)
+    desk.gates.stopped["open_case", opened[0].removeprefix(f"{FLOW}-")] = (reached, go_on)
     await killed(desk, tmp_path, "after the start", 1, file)
     told = (await casework("batch", str(file), "--json")).json
     go_on.set()
@@ -379,7 +382,7 @@ async def test_bad_rows_are_listed_by_their_lines_and_the_rest_is_opened(
         f"refund,{good},1,,,\n"
         f"return,{shipped},,,,\n"
         f"return,{shipped},,,no_reason,nobody.9\n"
-        f"return,{shipped},,,no_reason,finance.1\n"
+        f"return,{shipped},,,no_reason,finance.3\n"
         f"refund,{shipped},,电话13800138000,,\n",
         "utf-8",
     )
@@ -401,9 +404,9 @@ async def test_bad_rows_are_listed_by_their_lines_and_the_rest_is_opened(
         f"line 8: asks for the same case as line 2: {FLOW}-{good}-1.",
         "line 9: repeats line 2.",
         "line 10: cause is missing.",
-        "line 11: by: nobody on the staff list is called nobody.9.",
+        "line 11: by: by names nobody on the staff list.",
         (
-            "line 12: by: a return after shipping is opened by aftersale_agent or aftersale_supervisor, which finance.1 "
+            "line 12: by: a return after shipping is opened by aftersale_agent or aftersale_supervisor, which finance.3 "
             "is not."
         ),
         "line 13: reason holds a mobile number; cases hold no personal data.",
@@ -567,12 +570,15 @@ async def test_a_server_that_is_lost_leaves_a_report_of_how_far_it_came(
 async def test_on_a_terminal_a_bar_shows_how_far_it_is(desk: Desk, tmp_path: Path, opened: list[str]) -> None:
     file = jsonl(tmp_path, *refunds(desk, 3, opened))
     code, said = await asyncio.to_thread(
-        on_terminal, "", "batch", str(file), **environment(desk, tmp_path / "home"), COLUMNS="100", TERM="xterm"
+        on_terminal,
+        "",
+        "batch",
+        str(file),
+        **{**environment(desk, tmp_path / "home"), "COLUMNS": "100", "TERM": "xterm"},
     )
     assert code == DONE, said
-    assert "3/3 rows" in said
-    assert "a second" in said
-    assert "left" in said
+    plain = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", said)
+    assert re.search(r"3/3 rows [0-9]+ a second, 0 s left", plain), plain
 
 
 async def test_in_chinese_and_from_standard_input(desk: Desk, tmp_path: Path, opened: list[str]) -> None:
