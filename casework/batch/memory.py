@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import TypeVar
 
-from sqlalchemy import delete, func, select, update
+from sqlalchemy import delete, func, insert, select, update
 from sqlalchemy.orm import Session
 
 from casework.shop.tables import BatchOpeningRow, CaseRow
@@ -57,13 +57,13 @@ def begin(session: Session, openings: Iterable[tuple[str, str]], at: datetime) -
     wanted = dict(openings)
     runs = runs_recorded(session, wanted.values())
     known = recall(session, list(wanted))
-    for digest, case_id in wanted.items():
-        before = known.get(digest)
-        if before is None or before.case_id != case_id:
-            session.merge(
-                BatchOpeningRow(digest=digest, case_id=case_id, runs_before=runs[case_id], begun_at=at, opened_at=None)
-            )
-    session.flush()
+    begun = [digest for digest, case_id in wanted.items() if digest not in known or known[digest].case_id != case_id]
+    for some in parts(begun, AT_A_TIME):
+        session.execute(delete(BatchOpeningRow).where(BatchOpeningRow.digest.in_(some)))
+        session.execute(
+            insert(BatchOpeningRow),
+            [{"digest": one, "case_id": wanted[one], "runs_before": runs[wanted[one]], "begun_at": at} for one in some],
+        )
 
 
 def opened(session: Session, digests: Sequence[str], at: datetime) -> None:

@@ -19,10 +19,10 @@ from casework.cli.errors import Stop
 from casework.cli.reading import if_rounded
 from casework.client import BadInput, CaseOpen, CaseworkClient, PreparedStart, prepare_in, refuse_overlap
 from casework.opening.completing import complete_parcel, order_of_parcel
-from casework.shop import claims, orders, records
+from casework.shop import claims, orders, records, staff
 from casework.shop.database import Database
 from casework.shop.errors import BadRequest, UnknownOrder
-from casework.shop.tables import CaseRow, OrderRow
+from casework.shop.tables import CaseRow
 from state_machines.flows import FLOWS
 
 AT_A_TIME: Final = 100
@@ -88,6 +88,10 @@ class Checker:
     def check(self, session: Session, rows: Sequence[Row]) -> tuple[list[Told], list[Ready], list[str]]:
         """Check some rows: what needs no opening, what is ready, and the digests of those begun and opened since."""
         known = memory.recall(session, [row.digest for row in rows])
+        order_ids = sorted({row.order_id for row in rows if row.order_id is not None and row.digest not in known})
+        orders.look_ahead(session, order_ids)
+        claims.look_ahead(session, order_ids)
+        staff.look_ahead(session)
         recorded = _recorded(session, [one.case_id for one in known.values()])
         told: list[Told] = []
         ready: list[Ready] = []
@@ -131,13 +135,13 @@ class Checker:
         if "order_id" not in fields:
             fields["order_id"] = order_of_parcel(session, fields["waybill"])
         order_id = fields["order_id"]
-        if isinstance(order_id, str) and order_id.isdecimal() and session.get(OrderRow, order_id) is None:
-            raise BadRow(if_rounded(f"order_id: the shop has no order {order_id}", order_id))
-        if row.whole:
-            try:
+        try:
+            if isinstance(order_id, str) and order_id.isdecimal():
+                orders.find_order(session, order_id)
+            if row.whole:
                 fields["lines"] = lines_with_quantities(row, orders.whole_lines(session, order_id))
-            except UnknownOrder as unknown:
-                raise BadRow(f"order_id: {unknown}") from None
+        except UnknownOrder:
+            raise BadRow(if_rounded(f"order_id: the shop has no order {order_id}", order_id)) from None
         complete_parcel(session, flow.start_type, fields)
         return prepare_in(session, row.flow, fields)
 

@@ -396,8 +396,8 @@ async def test_bad_rows_are_listed_by_their_lines_and_the_rest_is_opened(
             "makes them: copy the id from the order itself."
         ),
         (
-            "line 5: order_id: 3.30001E+18 was rounded by a spreadsheet: its last digits are lost; copy the id from the "
-            "order itself."
+            "line 5: order_id: 3.30001E+18 was rounded by a spreadsheet: its last digits are lost; copy the id from "
+            "the order itself."
         ),
         "line 6: lines: the order has no line 7; its lines are 1, 2.",
         "line 7: asks for line 1 of the order, as line 2 of the file does already.",
@@ -406,8 +406,8 @@ async def test_bad_rows_are_listed_by_their_lines_and_the_rest_is_opened(
         "line 10: cause is missing.",
         "line 11: by: by names nobody on the staff list.",
         (
-            "line 12: by: a return after shipping is opened by aftersale_agent or aftersale_supervisor, which finance.3 "
-            "is not."
+            "line 12: by: a return after shipping is opened by aftersale_agent or aftersale_supervisor, which "
+            "finance.3 is not."
         ),
         "line 13: reason holds a mobile number; cases hold no personal data.",
         "opened: 1, refused: 10",
@@ -519,8 +519,8 @@ async def test_a_dry_run_says_what_would_be_and_starts_and_remembers_nothing(
         f"line 3: open already: {opened[2]}",
         "line 4: order_id: the shop has no order 3300012345678901208.",
         (
-            f"line 5: flow: there is no flow 'swap'; there is {FLOW}, return-after-shipping, gift-approval, bulk-order, "
-            "problem-parcel."
+            f"line 5: flow: there is no flow 'swap'; there is {FLOW}, return-after-shipping, gift-approval, "
+            "bulk-order, problem-parcel."
         ),
         "open already: 1, refused: 2, would be opened: 2",
     ]
