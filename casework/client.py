@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final, TypeVar
@@ -34,6 +34,8 @@ from temporalio.service import RPCError, RPCStatusCode
 from casework import names
 from casework.authority import NOBODY, actor_named
 from casework.case import CaseView
+from casework.connection import connect
+from casework.converter import DATA_CONVERTER
 from casework.details import (
     CASE_AMOUNT,
     CASE_DUE,
@@ -49,6 +51,7 @@ from casework.money import LineQuantity
 from casework.opening import BadStart, examine_start
 from casework.privacy import personal_id, personal_text
 from casework.sentences import full_stop
+from casework.settings import Settings
 from casework.shop import claims, notices, orders, records
 from casework.shop.database import Database
 from casework.shop.errors import UnknownOrder
@@ -294,6 +297,24 @@ def is_overdue(view: CaseView, now: datetime) -> bool:
 # --- what talks to Temporal ---
 
 
+@asynccontextmanager
+async def desk_client(settings: Settings | None = None) -> AsyncGenerator[CaseworkClient]:
+    """The client of the desk that the settings name (default: those of the environment), as the commands have it.
+
+    Raises:
+        NoServer: no Temporal server answers.
+        SchemaNotReady: there is no shop, or it is of another version.
+
+    """
+    settings = settings or Settings()
+    database = Database(settings.database_url)
+    try:
+        database.require_schema()
+        yield CaseworkClient(await connect(settings.home, data_converter=DATA_CONVERTER), database)
+    finally:
+        database.close()
+
+
 class CaseworkClient:
     """A case desk's client: `CaseworkClient(client, database)`; both are the caller's to close."""
 
@@ -310,6 +331,11 @@ class CaseworkClient:
         self._database = database
         self._task_queue = task_queue
         self._answer_seconds = answer_seconds
+
+    @property
+    def shop(self) -> Database:
+        """The shop's database."""
+        return self._database
 
     # --- open ---
 
