@@ -11,6 +11,7 @@ from tempfile import TemporaryDirectory
 
 from bench.long_runs import patrolled, tracked
 from bench.measure import batch, events_by_type, long_history, memory, moves_us, replay_ms, rig
+from bench.opening import opened_a_second
 from bench.paths import BARE, CASEWORK, SIDES, paths_of
 from bench.results import BY_UPDATE, Results, about, table
 from casework.server_program import ServerProgram, find_server_program
@@ -31,6 +32,8 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--events", type=int, default=200, help="events of the history that is replayed (%(default)s)")
     parser.add_argument("--days", type=int, default=90, help="for which a parcel is tracked; 0: not (%(default)s)")
     parser.add_argument("--shipments", type=int, default=10_000, help="of a patrol; 0: none (%(default)s)")
+    parser.add_argument("--opened", type=int, default=300, help="in a batch, in a round; 0: none (%(default)s)")
+    parser.add_argument("--at-once", type=int, default=20, help="starts on their way in a batch (%(default)s)")
     parser.add_argument("--results", type=Path, default=RESULTS, help="folder of the JSON files (bench/results)")
     given = parser.parse_args(arguments)
     try:
@@ -84,6 +87,9 @@ async def measure(results: Results, program: ServerProgram, given: argparse.Name
                 results.batch(paths[0].name, BY_UPDATE, number, taken)
                 for side in turn:
                     results.replay(side, number, len(histories[side].events), await replay_ms(histories[side]))
+                for side in turn if given.opened else ():
+                    fast = await opened_a_second(here, longest, side, cases=given.opened, at_once=given.at_once)
+                    results.opening(side, number, fast)
                 results.moves.append(moves_us(longest.flow))
                 print(f"round {number + 1} of {given.rounds} is done", file=sys.stderr)
             for path in paths:

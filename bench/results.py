@@ -29,6 +29,8 @@ RUN_EVENTS = 2_000
 """Below this many history events is every run of a case that tracks a parcel for months."""
 PATROL_SECONDS, PATROL_EVENTS = 60, 500
 """Below these is a patrol over 10,000 shipments with which nothing is wrong, all its runs together."""
+OPENING = 0.8
+"""At least so fast is a batch, as a multiple of a bare loop of starts."""
 
 
 @dataclass
@@ -44,6 +46,8 @@ class Results:
     replays: list[dict[str, Any]] = field(default_factory=list[dict[str, Any]])
     moves: list[dict[str, float]] = field(default_factory=list[dict[str, float]])
     memory: dict[str, Memory] = field(default_factory=dict[str, Memory])
+    openings: list[dict[str, Any]] = field(default_factory=list[dict[str, Any]])
+    """By side and round: how many cases were opened a second."""
     tracked: LongRun | None = None
     """A parcel that was tracked for months."""
     patrolled: LongRun | None = None
@@ -56,6 +60,10 @@ class Results:
     def replay(self, side: str, number: int, events: int, ms: float) -> None:
         """Keep what a replay took."""
         self.replays.append({"side": side, "round": number, "events": events, "ms": ms})
+
+    def opening(self, side: str, number: int, a_second: float) -> None:
+        """Keep how fast cases were opened."""
+        self.openings.append({"side": side, "round": number, "a_second": a_second})
 
     def write(self, folder: Path) -> Path:
         """Write everything into a new file of the folder."""
@@ -135,6 +143,12 @@ def table(results: Results) -> str:
         cells = [f"{results.memory[side].kib_a_case:.0f}" if side in results.memory else "" for side in SIDES]
         cases = next(iter(results.memory.values())).cases
         rows.append([f"memory with {cases} open cases, KiB a case", *cells, "", "", ""])
+    if results.openings:
+        casework, bare = (_figures(results.openings, side, "a_second") for side in SIDES)
+        ratios = [ours / theirs for ours, theirs in zip(casework, bare, strict=False)]
+        met = _met(statistics.median(ratios) >= OPENING) if ratios else ""
+        figures = [_spread(casework), _spread(bare), _spread(ratios)]
+        rows.append(["a batch opens, cases a second", *figures, f"≥ {OPENING:g}", met])
     return columns(rows + _long_runs(results))
 
 

@@ -7,14 +7,15 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final, TypeVar
 from uuid import uuid4
 
 from pydantic import ValidationError
+from sqlalchemy.orm import Session
 from temporalio.api.enums.v1 import EventType
 from temporalio.client import (
     Client,
@@ -33,6 +34,8 @@ from temporalio.service import RPCError, RPCStatusCode
 from casework import names
 from casework.authority import NOBODY, actor_named
 from casework.case import CaseView
+from casework.connection import connect
+from casework.converter import DATA_CONVERTER
 from casework.details import (
     CASE_AMOUNT,
     CASE_DUE,
@@ -48,6 +51,7 @@ from casework.money import LineQuantity
 from casework.opening import BadStart, examine_start
 from casework.privacy import personal_id, personal_text
 from casework.sentences import full_stop
+from casework.settings import Settings
 from casework.shop import claims, notices, orders, records
 from casework.shop.database import Database
 from casework.shop.errors import UnknownOrder
@@ -195,6 +199,12 @@ def prepare_start(database: Database, flow_name: str, fields: Mapping[str, Any])
         BadInput: one plain sentence that names the field.
 
     """
+    with database.reading() as session:
+        return prepare_in(session, flow_name, fields)
+
+
+def prepare_in(session: Session, flow_name: str, fields: Mapping[str, Any]) -> PreparedStart:
+    """As `prepare_start`, in the caller's transaction: many starts are examined in one."""
     flow = FLOWS[flow_name]
     payload = {name: value for name, value in fields.items() if value is not None}
     for name in ("from_case", *sorted(flow.start_type.ONLY_FROM_CASE)):
@@ -202,12 +212,26 @@ def prepare_start(database: Database, flow_name: str, fields: Mapping[str, Any])
             raise BadInput(f"{name} is only for cases that another case opens.")
     if payload.get("by") == Automatic.SYSTEM:
         raise BadInput("by is system, which only another case may say.")
-    with database.reading() as session:
-        try:
-            examined = examine_start(session, flow_name=flow_name, given=payload)
-        except BadStart as refused:
-            raise BadInput(f"{refused}.") from None
+    try:
+        examined = examine_start(session, flow_name=flow_name, given=payload)
+    except BadStart as refused:
+        raise BadInput(f"{refused}.") from None
     return PreparedStart(flow, examined.case_id, payload, tuple(examined.lines))
+
+
+def refuse_overlap(session: Session, prepared: PreparedStart) -> None:
+    """Another open case may have one of the lines; the case looks again, in one transaction with its claim.
+
+    Raises:
+        CaseOpen: it has.
+
+    """
+    if prepared.flow.name not in claims.CLAIMING:
+        return
+    order_id = str(prepared.payload["order_id"])
+    holder = claims.claimed_by_another(session, order_id, prepared.lines, case_id=prepared.case_id)
+    if holder is not None:
+        raise CaseOpen(holder, f"The open case {holder} has a line of this already: look at it with casework show.")
 
 
 def check_message(
@@ -273,6 +297,24 @@ def is_overdue(view: CaseView, now: datetime) -> bool:
 # --- what talks to Temporal ---
 
 
+@asynccontextmanager
+async def desk_client(settings: Settings | None = None) -> AsyncGenerator[CaseworkClient]:
+    """The client of the desk that the settings name (default: those of the environment), as the commands have it.
+
+    Raises:
+        NoServer: no Temporal server answers.
+        SchemaNotReady: there is no shop, or it is of another version.
+
+    """
+    settings = settings or Settings()
+    database = Database(settings.database_url)
+    try:
+        database.require_schema()
+        yield CaseworkClient(await connect(settings.home, data_converter=DATA_CONVERTER), database)
+    finally:
+        database.close()
+
+
 class CaseworkClient:
     """A case desk's client: `CaseworkClient(client, database)`; both are the caller's to close."""
 
@@ -290,6 +332,11 @@ class CaseworkClient:
         self._task_queue = task_queue
         self._answer_seconds = answer_seconds
 
+    @property
+    def shop(self) -> Database:
+        """The shop's database."""
+        return self._database
+
     # --- open ---
 
     async def start_case(self, flow_name: str, fields: Mapping[str, Any]) -> str:
@@ -304,8 +351,13 @@ class CaseworkClient:
 
     async def start_prepared(self, prepared: PreparedStart) -> str:
         """As `start_case`, for a start that `prepare_start` has examined."""
+        with self._database.reading() as session:
+            refuse_overlap(session, prepared)
+        return await self.send_start(prepared)
+
+    async def send_start(self, prepared: PreparedStart) -> str:
+        """As `start_prepared`, for a start that `refuse_overlap` has let pass: the shop is not asked any more."""
         order_id, by = str(prepared.payload["order_id"]), str(prepared.payload["by"])
-        self._refuse_overlap(prepared, order_id)
         try:
             await self.temporal.start_workflow(
                 prepared.flow.workflow,
@@ -322,15 +374,6 @@ class CaseworkClient:
                 prepared.case_id, f"The case {prepared.case_id} is open already: look at it with casework show."
             ) from None
         return prepared.case_id
-
-    def _refuse_overlap(self, prepared: PreparedStart, order_id: str) -> None:
-        """Another open case may have one of the lines; the case looks again, in one transaction with its claim."""
-        if prepared.flow.name not in claims.CLAIMING:
-            return
-        with self._database.reading() as session:
-            holder = claims.claimed_by_another(session, order_id, prepared.lines, case_id=prepared.case_id)
-        if holder is not None:
-            raise CaseOpen(holder, f"The open case {holder} has a line of this already: look at it with casework show.")
 
     # --- look ---
 

@@ -68,6 +68,15 @@ _WORDS: Final[Mapping[str, Label]] = {
     "looked_at": Label("查看的在途包裹", "open shipments looked at"),
     "cases_opened": Label("新开工单", "cases opened"),
     "not_all_listed": Label("其余见 casework cases", "casework cases lists the rest"),
+    "batch_opened": Label("已开立", "opened"),
+    "batch_open_already": Label("已有在办工单", "open already"),
+    "batch_remembered": Label("此前已开立", "remembered"),
+    "batch_refused": Label("被拒", "refused"),
+    "batch_would_open": Label("可开立", "would be opened"),
+    "batch_not_reached": Label("未处理", "not reached"),
+    "batch_rows": Label("行", "rows"),
+    "batch_a_second": Label("行/秒", "a second"),
+    "batch_left": Label("剩余", "left"),
     "unopenable": Label("无法开单的包裹(单号不是运单号)", "parcels without a case (their number is no waybill)"),
 }
 

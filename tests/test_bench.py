@@ -68,6 +68,14 @@ def test_long_runs_are_held_against_their_targets() -> None:
     assert table(results).count("missed") == 3
 
 
+@pytest.mark.parametrize(("batch", "said"), [(80.0, "met"), (79.0, "missed")])
+def test_a_batch_is_held_against_a_bare_loop(batch: float, said: str) -> None:
+    results = Results(about("1.32.0", PATHS[0].flow, 2, 1, 1))
+    results.opening(CASEWORK, 0, batch)
+    results.opening(BARE, 0, 100.0)
+    assert table(results).splitlines()[-1].endswith(said)
+
+
 def test_nothing_measured_is_an_empty_table_and_still_a_file(tmp_path: Path) -> None:
     nothing = Results(about("1.32.0", PATHS[0].flow, 2, 1, 1))
     assert len(table(nothing).splitlines()) == 1
@@ -94,7 +102,7 @@ def only_file(folder: Path) -> dict[str, Any]:
 
 
 async def test_ctrl_c_leaves_what_was_measured_on_both_sides(tmp_path: Path) -> None:
-    few = ("--path", "short", "--cases", "1", "--alone", "1", "--events", "60", "--rounds", "1000")
+    few = ("--path", "short", "--cases", "1", "--alone", "1", "--events", "60", "--rounds", "1000", "--opened", "3")
     process = await asyncio.create_subprocess_exec(
         *(sys.executable, "-m", "bench", *few, "--results", str(tmp_path)),
         cwd=ROOT,
@@ -126,6 +134,9 @@ async def test_ctrl_c_leaves_what_was_measured_on_both_sides(tmp_path: Path) -> 
     assert all(found["events"]["short"][side]["TIMER_STARTED"] == 1 for side in SIDES)
     assert all(one["events"] >= 60 and one["ms"] > 0 for one in found["replays"])
     assert len(found["moves"][0]) >= len(FLOWS[PATHS[0].flow].moves)
+    openings = [one for one in found["openings"] if one["round"] == 0]
+    assert {one["side"] for one in openings} == {*SIDES}
+    assert all(one["a_second"] > 0 for one in openings)
     assert found["memory"] == {}
     assert found["tracked"] is None
     assert found["patrolled"] is None

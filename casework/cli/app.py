@@ -23,7 +23,6 @@ app = typer.Typer(
     name="casework",
     help="A case desk for an online shop: refunds as cases on Temporal, with the people who may decide them.",
     epilog=_AFTER,
-    add_completion=False,
     # plain text: quick, and the same in a terminal, a pipe and the documentation
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
@@ -250,6 +249,48 @@ def start(
     start_case(flow, order, given, fields or [], chat=chat, by=by, print_only=print_only, as_json=json)
 
 
+@app.command(
+    epilog=examples(
+        "casework batch cases.csv --by aftersale.1 --dry-run",
+        "casework batch cases.csv --by aftersale.1 --report opened.csv",
+        "casework batch cases.jsonl --at-once 40 --json",
+    )
+)
+def batch(
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="CSV or JSON lines; - is standard input.")],
+    flow: Annotated[
+        str | None, typer.Option("--flow", metavar="FLOW", help="The flow of the rows that name none.")
+    ] = None,
+    by: By = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Check every row, and open nothing.")] = False,
+    again: Annotated[
+        bool, typer.Option("--again", help="Open also what an earlier run has opened, unless it is still open.")
+    ] = False,
+    at_once: Annotated[
+        int, typer.Option("--at-once", min=1, max=500, help="Starts on their way at the same time.")
+    ] = 20,
+    report: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="Write what became of each row: CSV or JSON lines, by the ending."),
+    ] = None,
+    json: Json = False,
+) -> None:
+    """Open many cases, of any flows, from one file.
+
+    A column or field for each field of a start, and one for the flow; headings in English or Chinese. In CSV, lines are
+    1x2;3 (two pieces of line 1, and line 3 whole), photos are parted by ;, and a time without a zone is the shop's. Bad
+    rows are listed by their line and skipped. --by is for rows that do not say who opens them.
+
+    What was opened is remembered by flow and content: run again, also after it was killed, it opens what is left and
+    nothing twice. After --again was killed, run it again without.
+    """
+    from casework.cli.batch import run_batch
+
+    run_batch(
+        file, flow_text=flow, by=by, only_check=dry_run, again=again, at_once=at_once, report=report, as_json=json
+    )
+
+
 @app.command(epilog=examples("casework inbox --by finance.1", "casework inbox --role finance_manager --overdue"))
 def inbox(
     role: Annotated[
@@ -457,14 +498,6 @@ def doctor(by: By = None, json: Json = False) -> None:
     from casework.cli.doctor import examine
 
     examine(as_json=json)
-
-
-@app.command(hidden=True, context_settings={"ignore_unknown_options": True, "allow_extra_args": True})
-def batch() -> None:
-    """Not there yet."""
-    from casework.cli.errors import bad_input
-
-    raise bad_input("batch is not there yet: open cases one by one with casework start.")
 
 
 @shop_app.callback()

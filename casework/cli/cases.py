@@ -16,7 +16,7 @@ import typer
 from casework.case import Case, CaseFigures, CaseView
 from casework.cli.errors import FAILED, Stop, bad_input
 from casework.cli.plain import plain_cancel, plain_submit
-from casework.cli.reading import looks_rounded, read_fields, read_id, read_time
+from casework.cli.reading import if_rounded, read_fields, read_id, read_time
 from casework.cli.running import Desk, on_terminal, print_json, run_async, say, sentences
 from casework.client import (
     CaseFilter,
@@ -34,8 +34,8 @@ from casework.diagram import mermaid
 from casework.money import format_yuan
 from casework.names import NAMESPACE
 from casework.server_running import read_running
+from casework.shop import orders
 from casework.shop.errors import UnknownOrder
-from casework.shop.orders import read_order
 from casework.shop.outbox import Letter, letters
 from casework.shop.records import came_from, lines_of, resolve_case
 from casework.show import (
@@ -67,20 +67,14 @@ def whole_lines(desk: Desk, order_id: str) -> dict[int, int]:
     """How many pieces of each line are left, for lines that are named without a quantity."""
     with desk.shop.reading() as session:
         try:
-            order = read_order(session, order_id)
+            return orders.whole_lines(session, order_id)
         except UnknownOrder:
             raise unknown_order(order_id) from None
-        return {line.number: line.left or line.quantity for line in order.lines}
 
 
 def unknown_order(order_id: str) -> Stop:
     """No such order; where the id looks as if a spreadsheet had rounded it, that is said too."""
-    return bad_input(_unknown(f"The shop has no order {order_id}", order_id))
-
-
-def _unknown(sentence: str, identifier: str) -> str:
-    rounded = "; its last digits are zeros, as a spreadsheet makes them: copy the id from the order itself."
-    return sentence + (rounded if looks_rounded(identifier) else ".")
+    return bad_input(if_rounded(f"The shop has no order {order_id}", order_id))
 
 
 # --- act ---
@@ -477,7 +471,7 @@ async def _resolve(client: CaseworkClient, text: str) -> str:
     try:
         return await client.resolve(text)
     except UnknownCase:
-        raise bad_input(_unknown(f"No case matches {text}", text)) from None
+        raise bad_input(if_rounded(f"No case matches {text}", text)) from None
 
 
 def flow_meant(text: str) -> Flow[Any]:

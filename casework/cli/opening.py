@@ -12,9 +12,9 @@ from casework.cli.plain import plain_start
 from casework.cli.reading import read_field, read_fields, read_id, read_time
 from casework.cli.running import Desk, print_json, run_async, sentence, sentences
 from casework.client import NoAnswer, PreparedStart, prepare_start
-from casework.shop.errors import BadFile
+from casework.opening.completing import complete_parcel, order_of_parcel
+from casework.shop.errors import BadFile, BadRequest
 from casework.shop.importing import keep_chat
-from casework.shop.parcels import courier_of, orders_of_waybill
 from state_machines.table import Flow
 
 Given = Mapping[str, str | bool | list[str] | None]
@@ -52,8 +52,10 @@ def start_case(
             elif value is not None:
                 fields[name] = value
         fields |= read_fields(settings, flow.start_type, desk.zone, whole)
-        if "waybill" in known:
-            _complete_parcel(desk, fields)
+        if isinstance(fields.get("waybill"), str):
+            fields["waybill"] = read_id(fields["waybill"])
+        with desk.shop.reading() as session:
+            complete_parcel(session, flow.start_type, fields)
         if chat is not None:
             fields["chat_id"] = _kept(desk, chat, order_id)
         prepared = prepare_start(desk.shop, flow.name, fields)
@@ -69,24 +71,11 @@ def _order_of_parcel(desk: Desk, flow: Flow[Any], given: Given) -> str:
     if not isinstance(waybill, str):
         or_waybill = ", or the parcel with --waybill" if "waybill" in flow.start_type.model_fields else ""
         raise bad_input(f"Which order? Name it with --order{or_waybill}.")
-    with desk.shop.reading() as session:
-        orders = orders_of_waybill(session, read_id(waybill))
-    if not orders:
-        raise bad_input(f"waybill: the shop knows no parcel {waybill}; name its order with --order.")
-    if len(orders) > 1:
-        raise bad_input(f"waybill: {waybill} is a parcel of {', '.join(orders)}; name one with --order.")
-    return orders[0]
-
-
-def _complete_parcel(desk: Desk, fields: dict[str, Any]) -> None:
-    """What the shop knows of a parcel need not be said; whoever opens its case by hand was asked by the buyer."""
-    waybill = fields.get("waybill")
-    if isinstance(waybill, str):
-        fields["waybill"] = waybill = read_id(waybill)
-        if "courier" not in fields:
-            with desk.shop.reading() as session:
-                fields["courier"] = courier_of(session, waybill)
-    fields.setdefault("cause", "asked")
+    try:
+        with desk.shop.reading() as session:
+            return order_of_parcel(session, read_id(waybill))
+    except BadRequest as refused:
+        raise bad_input(f"{refused} with --order.") from None
 
 
 def _kept(desk: Desk, chat: Path, order_id: str) -> str:

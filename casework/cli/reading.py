@@ -8,6 +8,7 @@ import unicodedata
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from datetime import datetime
+from functools import cache
 from typing import Annotated, Any, Final, get_args, get_origin
 from zoneinfo import ZoneInfo
 
@@ -19,7 +20,20 @@ from casework.messages import COMMON_FIELDS
 _WRAPPED: Final = re.compile(r'^="?([^"]*)"?$')
 _ROUNDED: Final = re.compile(r"^[0-9]+([.,][0-9]+)?[eE][+]?[0-9]+$")
 _LINE: Final = re.compile(r"^([0-9]{1,6})(?:x([0-9]{1,7}))?$")
-_WORDS: Final[Mapping[str, bool | None]] = {"yes": True, "是": True, "no": False, "否": False, "none": None, "无": None}
+_WORDS: Final[Mapping[str, bool | None]] = {
+    "yes": True,
+    "true": True,
+    "是": True,
+    "no": False,
+    "false": False,
+    "否": False,
+    "none": None,
+    "无": None,
+}
+_SPREADSHEET_TIME: Final = re.compile(
+    r"^(\d{4})[/-](\d{1,2})[/-](\d{1,2})(?:[ T](\d{1,2}):(\d{2})(?::(\d{2}))?)?$", re.ASCII
+)
+"""As spreadsheets write times: 2026/11/5 8:00."""
 _QUANTITY: Final = "quantity"
 _SPREADSHEET_DIGITS: Final = 15
 """A spreadsheet keeps so many digits of a number and makes zeros of the rest."""
@@ -48,11 +62,22 @@ def looks_rounded(identifier: str) -> bool:
     return identifier.isdigit() and bool(end) and not end.strip("0")
 
 
+def if_rounded(sentence: str, identifier: str) -> str:
+    """The sentence about an id that nobody knows; where it looks as if a spreadsheet had rounded it, that is said."""
+    rounded = "; its last digits are zeros, as a spreadsheet makes them: copy the id from the order itself."
+    return sentence + (rounded if looks_rounded(identifier) else ".")
+
+
 def read_time(text: str, zone: ZoneInfo) -> datetime:
     """A time as people give it in commands; one without a zone is the shop's."""
     cleaned = unicodedata.normalize("NFKC", text).strip()
+    written = _SPREADSHEET_TIME.match(cleaned)
     try:
-        when = datetime.fromisoformat(cleaned)
+        when = (
+            datetime(*(int(part or 0) for part in written.groups()))  # noqa: DTZ001 - the zone follows
+            if written
+            else datetime.fromisoformat(cleaned)
+        )
     except ValueError:
         raise bad_input(
             f"{text!r} is not a time: write it as 2026-11-20 or '2026-11-20 18:00', with a zone if not the shop's."
@@ -109,8 +134,7 @@ def read_field(name: str, text: str, message: type[BaseModel], zone: ZoneInfo, w
         raise bad_input(f"There is no field {name} here; " + (f"there is {', '.join(known)}." if known else "none is."))
     if name == "lines" and not text.lstrip().startswith("["):
         return read_lines(text, whole, _quantity_of(field.annotation))
-    # the field by itself with all that is asked of it; its type is known only when this runs
-    wanted = TypeAdapter[Any](Annotated[field.annotation, field])  # pyright: ignore[reportInvalidTypeForm, reportArgumentType, reportUnknownMemberType]
+    wanted = _by_itself(message, name)
     candidates = list(_readings(text, zone, as_list=_takes_list(field.annotation)))
     for candidate in candidates:
         try:
@@ -120,6 +144,13 @@ def read_field(name: str, text: str, message: type[BaseModel], zone: ZoneInfo, w
         return candidate
     # as the list or the JSON that it was meant to be, if it was any
     return next((one for one in candidates if not isinstance(one, str)), text)
+
+
+@cache
+def _by_itself(message: type[BaseModel], name: str) -> TypeAdapter[Any]:
+    """A field with all that is asked of it; its type is known only when this runs."""
+    field = message.model_fields[name]
+    return TypeAdapter[Any](Annotated[field.annotation, field])  # pyright: ignore[reportInvalidTypeForm, reportArgumentType, reportUnknownMemberType]
 
 
 def _readings(text: str, zone: ZoneInfo, *, as_list: bool) -> Iterator[Any]:

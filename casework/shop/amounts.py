@@ -9,6 +9,7 @@ from sqlalchemy import and_, func, select
 from sqlalchemy.orm import Session
 
 from casework.money import LineQuantity, part_of_line, shares
+from casework.shop.ahead import read_ahead
 from casework.shop.tables import ClaimRow, LedgerRow, LineRow, OrderRow
 
 POSTAGE = 0
@@ -16,6 +17,9 @@ POSTAGE = 0
 RETURN_POSTAGE = -1
 """In the ledger, the line of the postage that the buyer advanced for a way back: an account of its own, which is no
 part of what was paid for the order."""
+
+LINES, ACCOUNTS = "lines", "accounts"
+"""Of what may have been read ahead."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,31 +60,53 @@ class Reckoning:
 
 def line_rows(session: Session, order_id: str) -> list[LineRow]:
     """The lines of an order, ascending, as they are now."""
-    return list(session.scalars(select(LineRow).where(LineRow.order_id == order_id).order_by(LineRow.number)))
+    return list(read_ahead(session, LINES, order_id, lambda: line_rows_of(session, [order_id])[order_id]))
+
+
+def line_rows_of(session: Session, order_ids: Sequence[str]) -> dict[str, list[LineRow]]:
+    """The lines of each of some orders, ascending."""
+    found: dict[str, list[LineRow]] = {order_id: [] for order_id in order_ids}
+    for row in session.scalars(select(LineRow).where(LineRow.order_id.in_(order_ids)).order_by(LineRow.number)):
+        found[row.order_id].append(row)
+    return found
 
 
 def accounts(session: Session, order_id: str) -> Accounts:
     """What has been refunded of an order, by whomever."""
+    return read_ahead(session, ACCOUNTS, order_id, lambda: accounts_of(session, [order_id])[order_id])
+
+
+def accounts_of(session: Session, order_ids: Sequence[str]) -> dict[str, Accounts]:
+    """What has been refunded of each of some orders."""
+    entries: dict[str, list[tuple[int | None, bool, int, int]]] = {order_id: [] for order_id in order_ids}
+    # what a case of ours pays for no pieces of a line makes the line cheaper, and refunds nothing of it
+    is_rebate = and_(LedgerRow.quantity == 0, LedgerRow.line > POSTAGE, LedgerRow.case_id.is_not(None))
+    for order_id, line, rebate, quantity, amount in session.execute(
+        select(
+            LedgerRow.order_id, LedgerRow.line, is_rebate, func.sum(LedgerRow.quantity), func.sum(LedgerRow.amount_fen)
+        )
+        .where(LedgerRow.order_id.in_(order_ids))
+        .group_by(LedgerRow.order_id, LedgerRow.line, is_rebate)
+    ):
+        entries[order_id].append((line, bool(rebate), int(quantity), int(amount)))
+    return {order_id: _accounts(one) for order_id, one in entries.items()}
+
+
+def _accounts(entries: Sequence[tuple[int | None, bool, int, int]]) -> Accounts:
     pieces: dict[int, int] = {}
     fen: dict[int, int] = {}
     rebates: dict[int, int] = {}
     total = 0
-    # what a case of ours pays for no pieces of a line makes the line cheaper, and refunds nothing of it
-    is_rebate = and_(LedgerRow.quantity == 0, LedgerRow.line > POSTAGE, LedgerRow.case_id.is_not(None))
-    for line, rebate, quantity, amount in session.execute(
-        select(LedgerRow.line, is_rebate, func.sum(LedgerRow.quantity), func.sum(LedgerRow.amount_fen))
-        .where(LedgerRow.order_id == order_id)
-        .group_by(LedgerRow.line, is_rebate)
-    ):
+    for line, rebate, quantity, amount in entries:
         if line == RETURN_POSTAGE:
             continue
-        total += int(amount)
+        total += amount
         if line is None:
             continue
         if rebate:
-            rebates[line] = int(amount)
+            rebates[line] = amount
         else:
-            pieces[line], fen[line] = int(quantity), int(amount)
+            pieces[line], fen[line] = quantity, amount
     return Accounts(pieces, fen, total, total - sum(fen.values()) - sum(rebates.values()), rebates)
 
 

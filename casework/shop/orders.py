@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Literal, cast
+from typing import Any, Literal, cast
 
 from pydantic import BaseModel, ConfigDict
 from sqlalchemy import func, select
@@ -13,13 +13,26 @@ from sqlalchemy.orm import Session
 
 from casework.money import LineQuantity
 from casework.privacy import Personal
-from casework.shop.amounts import accounts, due, line_rows, paid_shares, pieces_left
+from casework.shop.ahead import keep_ahead, read_ahead
+from casework.shop.amounts import (
+    ACCOUNTS,
+    LINES,
+    accounts,
+    accounts_of,
+    due,
+    line_rows,
+    line_rows_of,
+    paid_shares,
+    pieces_left,
+)
 from casework.shop.errors import BadRequest, UnknownOrder
 from casework.shop.states import OrderState
 from casework.shop.tables import ChatRow, ClaimRow, LineRow, OrderRow, ShipmentLineRow, ShipmentRow
 from casework.standing import Standing
 
 Place = Literal["unshipped", "shipped", "back"]
+ROWS, CHATS, PARCELS, ORDERS = "order rows", "chats", "parcels", "orders"
+"""Of what may have been read ahead."""
 
 
 class Line(BaseModel):
@@ -121,10 +134,27 @@ def find_order(session: Session, order_id: str, *, lock: bool = False) -> OrderR
     """
     if lock:
         return lock_order(session, order_id)
-    row = session.get(OrderRow, order_id)
+    row = read_ahead(session, ROWS, order_id, lambda: session.get(OrderRow, order_id))
     if row is None:
         raise UnknownOrder(order_id)
     return row
+
+
+def look_ahead(session: Session, order_ids: Iterable[str]) -> None:
+    """Read at once what a start of each of these orders is examined by. Only for a session that only reads."""
+    ids = sorted(set(order_ids))
+    rows = {row.id: row for row in session.scalars(select(OrderRow).where(OrderRow.id.in_(ids)))}
+    said: dict[str, list[list[Any]]] = {order_id: [] for order_id in ids}
+    for order_id, messages in session.execute(
+        select(ChatRow.order_id, ChatRow.messages).where(ChatRow.order_id.in_(ids))
+    ):
+        said[order_id].append(messages)
+    keep_ahead(session, ROWS, {order_id: rows.get(order_id) for order_id in ids})
+    keep_ahead(session, CHATS, said)
+    keep_ahead(session, LINES, line_rows_of(session, ids))
+    keep_ahead(session, ACCOUNTS, accounts_of(session, ids))
+    keep_ahead(session, PARCELS, _parcels_of(session, ids))
+    keep_ahead(session, ORDERS, {})
 
 
 def read_order(session: Session, order_id: str, *, lock: bool = False) -> Order:
@@ -134,7 +164,18 @@ def read_order(session: Session, order_id: str, *, lock: bool = False) -> Order:
         UnknownOrder: the shop has no such order.
 
     """
-    return _whole(session, find_order(session, order_id, lock=lock))
+    row = find_order(session, order_id, lock=lock)
+    return read_ahead(session, ORDERS, order_id, lambda: _whole(session, row))
+
+
+def whole_lines(session: Session, order_id: str) -> dict[int, int]:
+    """How many pieces of each line are left, or were bought where none is: for lines named without a quantity.
+
+    Raises:
+        UnknownOrder: the shop has no such order.
+
+    """
+    return {line.number: line.left or line.quantity for line in read_order(session, order_id).lines}
 
 
 def personal_of(session: Session, order_id: str) -> Personal:
@@ -145,7 +186,12 @@ def personal_of(session: Session, order_id: str) -> Personal:
 
     """
     row = find_order(session, order_id)
-    chats = session.scalars(select(ChatRow.messages).where(ChatRow.order_id == order_id))
+    chats = read_ahead(
+        session,
+        CHATS,
+        order_id,
+        lambda: list(session.scalars(select(ChatRow.messages).where(ChatRow.order_id == order_id))),
+    )
     return Personal(
         names=(row.receiver_name, row.buyer_nick),
         addresses=(row.address, row.changed_address),
@@ -343,9 +389,16 @@ def _whole(session: Session, row: OrderRow) -> Order:
 
 
 def _parcels(session: Session, order_id: str) -> list[Parcel]:
-    rows = session.scalars(select(ShipmentRow).where(ShipmentRow.order_id == order_id).order_by(ShipmentRow.id)).all()
+    return read_ahead(session, PARCELS, order_id, lambda: _parcels_of(session, [order_id])[order_id])
+
+
+def _parcels_of(session: Session, order_ids: Sequence[str]) -> dict[str, list[Parcel]]:
+    found: dict[str, list[Parcel]] = {order_id: [] for order_id in order_ids}
+    rows = session.scalars(
+        select(ShipmentRow).where(ShipmentRow.order_id.in_(order_ids)).order_by(ShipmentRow.id)
+    ).all()
     if not rows:
-        return []
+        return found
     inside: dict[int, list[LineQuantity]] = {}
     for one in session.scalars(
         select(ShipmentLineRow)
@@ -353,14 +406,15 @@ def _parcels(session: Session, order_id: str) -> list[Parcel]:
         .order_by(ShipmentLineRow.line)
     ):
         inside.setdefault(one.shipment_id, []).append(LineQuantity(line=one.line, quantity=one.quantity))
-    return [
-        Parcel(
-            waybill=row.waybill,
-            company=row.company,
-            lines=inside.get(row.id, []),
-            shipped_at=row.shipped_at,
-            intercepted_at=row.intercepted_at,
-            back_at=row.back_at,
+    for row in rows:
+        found[row.order_id].append(
+            Parcel(
+                waybill=row.waybill,
+                company=row.company,
+                lines=inside.get(row.id, []),
+                shipped_at=row.shipped_at,
+                intercepted_at=row.intercepted_at,
+                back_at=row.back_at,
+            )
         )
-        for row in rows
-    ]
+    return found

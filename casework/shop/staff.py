@@ -9,8 +9,12 @@ from importlib.resources import files
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
+from casework.shop.ahead import keep_ahead, read_ahead
 from casework.shop.errors import BadRequest
 from casework.shop.tables import StaffRow
+
+STAFF = "staff"
+"""What may have been read ahead."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +57,15 @@ def load_sample_if_empty(session: Session) -> bool:
 
 def all_staff(session: Session) -> list[StaffMember]:
     """The whole staff, in the list's order."""
+    return list(read_ahead(session, STAFF, None, lambda: _all_staff(session)))
+
+
+def look_ahead(session: Session) -> None:
+    """Read the staff once for all who ask. Only for a session that only reads."""
+    keep_ahead(session, STAFF, {})
+
+
+def _all_staff(session: Session) -> list[StaffMember]:
     # by columns, not by rows of the table: every message of a person asks for it
     one = StaffRow
     columns = select(one.id, one.name, one.roles, one.limit_fen, one.present, one.deputy)

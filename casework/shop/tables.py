@@ -620,3 +620,18 @@ class ReviewRow(Base):
     approved_fen: Mapped[int | None]
     """What the buyer is to pay under the approved discount."""
     at: Mapped[datetime]
+
+
+class BatchOpeningRow(Base):
+    """A row of a batch by what it says: the case that it has opened, or is about to open."""
+
+    __tablename__ = "batch_openings"
+
+    digest: Mapped[str] = mapped_column(String(64), primary_key=True)
+    """Of the row's flow and content."""
+    case_id: Mapped[str] = mapped_column(CASE_ID, index=True)
+    runs_before: Mapped[int]
+    """How often the shop had recorded the case id when the opening began: one run more is the one that it opened."""
+    begun_at: Mapped[datetime]
+    opened_at: Mapped[datetime | None]
+    """None: it began, and nobody has noted how it ended (the batch may have been killed)."""

@@ -16,7 +16,7 @@ ROOT = Path(__file__).parents[2]
 COMMANDS = {
     "up", "import", "start", "inbox", "cases", "show", "submit", "approve", "reject", "cancel", "open", "diagram",
     "policy", "policy check", "staff", "shop", "shop ship", "shop close", "shop refunded", "shop flag", "shop address",
-    "shop fail", "patrol", "doctor",
+    "shop fail", "batch", "patrol", "doctor",
 }  # fmt: skip
 
 
@@ -89,7 +89,7 @@ def test_help_imports_nothing_heavy() -> None:
             ["shop", "fail", "weather", "1", "once"],
             "Invalid value for 'what': 'weather' is not one of 'payment', 'intercept'. See casework shop fail --help.",
         ),
-        (["batch", "cases.csv", "--again"], "not there yet"),
+        (["batch", "cases.csv", "--at-once", "0"], "--at-once"),
         (["up", "--port", "many"], "Invalid value for '--port': a number is wanted."),
     ],
 )
@@ -102,11 +102,6 @@ def test_wrong_usage_is_one_plain_sentence_and_exit_2(
     assert said in output.err
     assert len(output.err.splitlines()) == 1
     assert "Traceback" not in output.err
-
-
-def test_a_missing_batch_is_not_offered(capsys: pytest.CaptureFixture[str]) -> None:
-    run(["--help"])
-    assert "batch" not in capsys.readouterr().out
 
 
 def test_the_command_alone_shows_its_help(capsys: pytest.CaptureFixture[str]) -> None:

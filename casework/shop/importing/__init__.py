@@ -33,7 +33,7 @@ from casework.shop.importing.rows import (
 from casework.shop.importing.writing import Importer, chat_id_of
 from casework.shop.tables import SettingRow
 
-__all__ = ["BadFile", "FileReport", "ImportReport", "RejectedRow", "import_files", "keep_chat"]
+__all__ = ["BadFile", "FileReport", "ImportReport", "RejectedRow", "import_files", "keep_chat", "read_bytes"]
 
 AGE_OF_NEWEST = timedelta(hours=1)
 """How old the newest order is after an import as of now (data.md)."""
@@ -92,7 +92,7 @@ def import_files(database: Database, paths: Sequence[Path], *, as_of_now: dateti
         BadFile: a file is not an export or not a whole one, or cannot be moved in time; nothing is imported.
 
     """
-    exports = [read_export(path.name, _content(path)) for path in paths]
+    exports = [read_export(path.name, read_bytes(path)) for path in paths]
     parsed = [(export, *_parse(export)) for export in exports]
     with database.writing() as session:
         shift = _time_shift(session, parsed, as_of_now)
@@ -117,7 +117,7 @@ def keep_chat(database: Database, path: Path, order_id: str) -> str:
         BadFile: it holds none about the order, or several, or cannot be read.
 
     """
-    export = read_export(path.name, _one_a_line(_content(path), order_id))
+    export = read_export(path.name, _one_a_line(read_bytes(path), order_id))
     if export.kind != "chats":
         raise BadFile(path.name, "holds no conversation")
     rows, rejected = _parse(export)
@@ -146,7 +146,13 @@ def _one_a_line(content: bytes, order_id: str) -> bytes:
     return json.dumps({"order_id": order_id, **cast("dict[str, Any]", whole)}).encode() + b"\n"
 
 
-def _content(path: Path) -> bytes:
+def read_bytes(path: Path) -> bytes:
+    """What a file holds.
+
+    Raises:
+        BadFile: it cannot be read, or is far larger than any list of a shop.
+
+    """
     try:
         if path.stat().st_size > MAX_BYTES:
             raise BadFile(path.name, "is far larger than any export")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import csv
 import io
 import json
@@ -62,7 +63,7 @@ SIGNATURES = (
 )
 MAX_FIELD = 1_000_000
 """Characters in one cell; the platform's are far below."""
-HALF = "ends in the middle of a row: it is only a part of an export"
+HALF = "ends in the middle of a row: it is only a part of a file"
 UNKNOWN = "is not one of the shop's exports (order list, line list, courier answers, gifts, chats)"
 
 
@@ -78,6 +79,21 @@ class Row:
     cells: Mapping[str, Any]
     wrong: str | None = None
     """Why the row cannot be read at all."""
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """A CSV file: its headings as they stand, but for spaces and full width, and its rows by them.
+
+    A column without a heading is called `column 5` by its place.
+    """
+
+    headings: list[str]
+    heading_line: int
+    """The line of the file that the headings begin on."""
+    rows: list[Row]
+    cut_last: bool
+    """Whether its last row ends without a line end."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,15 +114,26 @@ def read_export(name: str, content: bytes) -> Export:
         BadFile: it is empty, no export, or not a whole one.
 
     """
+    text = read_text(name, content)
+    if text.lstrip().startswith("{"):
+        return _read_json_lines(name, text)
+    return _read_export_table(name, text)
+
+
+def read_text(name: str, content: bytes) -> str:
+    """The text of a file: UTF-8 with or without a byte order mark, else GB18030.
+
+    Raises:
+        BadFile: it is empty, no text, not a whole one, or in two encodings.
+
+    """
     for signature, sentence in SIGNATURES:
         if content.startswith(signature):
             raise BadFile(name, sentence)
     text = _decode(name, content)
     if not text.strip():
         raise BadFile(name, "is empty")
-    if text.lstrip().startswith("{"):
-        return _read_json_lines(name, text)
-    return _read_table(name, text)
+    return text
 
 
 def _decode(name: str, content: bytes) -> str:
@@ -120,6 +147,7 @@ def _decode(name: str, content: bytes) -> str:
         cut = error.reason == "unexpected end of data" and error.end >= len(content)
         if cut and any(byte > 0x7F for byte in content[: error.start]):
             raise BadFile(name, HALF) from None
+    _refuse_mixture(name, content)
     try:
         return content.decode("gb18030")
     except UnicodeDecodeError as error:
@@ -128,7 +156,40 @@ def _decode(name: str, content: bytes) -> str:
         raise BadFile(name, "is neither UTF-8 nor GB18030 text") from None
 
 
-def _read_table(name: str, text: str) -> Export:
+def _refuse_mixture(name: str, content: bytes) -> None:
+    """A file of which one line is surely UTF-8 and another surely is not was put together from two.
+
+    Raises:
+        BadFile: with a line of each.
+
+    """
+    first: dict[str, int] = {"UTF-8": 1} if content.startswith(codecs.BOM_UTF8) else {}
+    for number, line in enumerate(content.split(b"\n"), start=1):
+        encoding = None if line.isascii() else _encoding_of(line)
+        if encoding is not None:
+            first.setdefault(encoding, number)
+    if len(first) > 1:
+        (one, other) = sorted(first.items(), key=lambda found: found[1])
+        raise BadFile(name, f"mixes encodings: line {one[1]} is {one[0]}, line {other[1]} is {other[0]}")
+
+
+def _encoding_of(line: bytes) -> str | None:
+    """The encoding that a line surely is in; None where that cannot be told."""
+    try:
+        text = line.decode("utf-8")
+    except UnicodeDecodeError:
+        return "GB18030"
+    # two bytes of GB18030 may look like one letter of two bytes in UTF-8, but hardly like one of three
+    return "UTF-8" if any(character >= "\u2000" for character in text) else None
+
+
+def read_table(name: str, text: str) -> Table:
+    """Read CSV; a row whose cells do not fit the headings is kept, and says so.
+
+    Raises:
+        BadFile: it is no CSV, has no rows, or ends in the middle of one.
+
+    """
     csv.field_size_limit(MAX_FIELD)
     reader = csv.reader(io.StringIO(text, newline=""), strict=True)
     cut_last = not text.endswith(("\n", "\r"))
@@ -141,26 +202,34 @@ def _read_table(name: str, text: str) -> Export:
             start = reader.line_num + 1
     except csv.Error as error:
         if "unexpected end of data" in str(error):
-            raise BadFile(name, HALF) from None
+            raise BadFile(name, f"{HALF}, which begins on line {start}") from None
         raise BadFile(name, f"line {start} is not CSV: {error}") from None
     if not found:
         raise BadFile(name, "is empty")
-    headings = [unicodedata.normalize("NFKC", heading).strip() for heading in found[0][1]]
-    kind = _kind_of_table(name, headings)
-    if len(found) == 1:
-        raise BadFile(name, "has headings and no rows")
+    heading_line, first = found[0]
+    headings = [
+        unicodedata.normalize("NFKC", heading).strip() or f"column {number}" for number, heading in enumerate(first, 1)
+    ]
     rows: list[Row] = []
     for number, cells in found[1:]:
         is_last = number == found[-1][0]
         if len(cells) != len(headings):
             if is_last and cut_last and len(cells) < len(headings):
-                raise BadFile(name, HALF)
+                raise BadFile(name, f"{HALF}, which begins on line {number}")
             rows.append(Row(number, {}, wrong=f"has {len(cells)} cells, the headings are {len(headings)}"))
             continue
         # the first of two columns with one name counts
         named = dict(reversed(list(zip(headings, map(clean, cells), strict=True))))
         rows.append(Row(number, named))
-    return Export(name, kind, frozenset(headings), rows, cut_last)
+    return Table(headings, heading_line, rows, cut_last)
+
+
+def _read_export_table(name: str, text: str) -> Export:
+    found = read_table(name, text)
+    kind = _kind_of_table(name, found.headings)
+    if not found.rows:
+        raise BadFile(name, "has headings and no rows")
+    return Export(name, kind, frozenset(found.headings), found.rows, found.cut_last)
 
 
 def _kind_of_table(name: str, headings: Iterable[str]) -> Kind:

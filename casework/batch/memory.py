@@ -1,0 +1,96 @@
+"""Which rows have been opened, kept in the shop: what a second run goes by, also after the first one was killed.
+
+A row is noted before it is opened, with how often the shop had recorded its case id by then. Where a batch is killed in
+between, one recorded run more tells the next that it was opened, also if the case has ended since; a case that is still
+open says so itself.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import TypeVar
+
+from sqlalchemy import delete, func, insert, select, update
+from sqlalchemy.orm import Session
+
+from casework.shop.tables import BatchOpeningRow, CaseRow
+
+AT_A_TIME = 500
+"""Ids that one question to the database holds."""
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Memory:
+    """What is known of a row."""
+
+    case_id: str
+    runs_before: int
+    opened: bool
+    """Whether it is noted that it was opened."""
+
+
+def recall(session: Session, digests: Sequence[str]) -> dict[str, Memory]:
+    """What is known of rows, by digest; those that nobody began are left out."""
+    found: dict[str, Memory] = {}
+    for some in parts(digests, AT_A_TIME):
+        for row in session.scalars(select(BatchOpeningRow).where(BatchOpeningRow.digest.in_(some))):
+            found[row.digest] = Memory(row.case_id, row.runs_before, row.opened_at is not None)
+    return found
+
+
+def runs_recorded(session: Session, case_ids: Iterable[str]) -> Counter[str]:
+    """How many runs of each case id the shop has recorded."""
+    counted: Counter[str] = Counter()
+    for some in parts(sorted(set(case_ids)), AT_A_TIME):
+        query = select(CaseRow.case_id, func.count()).where(CaseRow.case_id.in_(some)).group_by(CaseRow.case_id)
+        for case_id, count in session.execute(query):
+            counted[case_id] = count
+    return counted
+
+
+def begin(session: Session, openings: Iterable[tuple[str, str]], at: datetime) -> None:
+    """Note that rows (digest, case id) are about to be opened; what was begun for the same case id stays as it is."""
+    wanted = dict(openings)
+    runs = runs_recorded(session, wanted.values())
+    known = recall(session, list(wanted))
+    begun = [digest for digest, case_id in wanted.items() if digest not in known or known[digest].case_id != case_id]
+    for some in parts(begun, AT_A_TIME):
+        session.execute(delete(BatchOpeningRow).where(BatchOpeningRow.digest.in_(some)))
+        session.execute(
+            insert(BatchOpeningRow),
+            [{"digest": one, "case_id": wanted[one], "runs_before": runs[wanted[one]], "begun_at": at} for one in some],
+        )
+
+
+def opened(session: Session, digests: Sequence[str], at: datetime) -> None:
+    """Note that rows have been opened."""
+    for some in parts(digests, AT_A_TIME):
+        session.execute(update(BatchOpeningRow).where(BatchOpeningRow.digest.in_(some)).values(opened_at=at))
+
+
+def not_opened(session: Session, digests: Sequence[str]) -> None:
+    """Forget that rows were begun: they opened nothing."""
+    for some in parts(digests, AT_A_TIME):
+        session.execute(
+            delete(BatchOpeningRow).where(BatchOpeningRow.digest.in_(some), BatchOpeningRow.opened_at.is_(None))
+        )
+
+
+def begin_again(session: Session, digests: Sequence[str], at: datetime) -> None:
+    """Let rows be opened once more, whatever came of them: they count as begun now."""
+    known = recall(session, digests)
+    runs = runs_recorded(session, [one.case_id for one in known.values()])
+    for some in parts(list(known), AT_A_TIME):
+        for row in session.scalars(select(BatchOpeningRow).where(BatchOpeningRow.digest.in_(some))):
+            row.runs_before, row.begun_at, row.opened_at = runs[row.case_id], at, None
+    session.flush()
+
+
+def parts(whole: Sequence[T], size: int) -> Iterator[Sequence[T]]:
+    """A sequence in parts of at most so many."""
+    for start in range(0, len(whole), size):
+        yield whole[start : start + size]
