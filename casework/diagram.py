@@ -332,6 +332,7 @@ _KINDS = {
     TriggerKind.FACT: Label("事实", "fact"),
     TriggerKind.OUTCOME: Label("处理结果", "outcome of the work"),
     TriggerKind.CLOCK: Label("到期", "clock"),
+    TriggerKind.ASIDE: Label("旁白", "aside"),
 }
 
 

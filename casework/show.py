@@ -24,8 +24,8 @@ from state_machines.table import Flow
 
 WIDTH: Final = 100
 """Columns that short lines of a trail are packed into."""
-_CALLS_TO_ACT: Final = ("asked_to_act", "reminder", "alarm")
-"""Templates of tasks that only call somebody to a waiting case."""
+_CALLS_TO_ACT: Final = ("asked_to_act", "reminder", "alarm", "question", "answer", "reassigned")
+"""Templates of tasks that only call somebody to a waiting case, or repeat what stands in its trail."""
 SHORTHANDS: Final = ("approve", "reject")
 """Triggers that are commands of their own."""
 
@@ -257,7 +257,8 @@ def _trail_entry(entry: TrailLine) -> str:
         return f"✗ {entry.by} {entry.trigger}: {entry.why}"
     more = f" “{entry.note}”" if entry.note else ""
     more += f" ({entry.why})" if entry.why else ""
-    return f"{entry.by} {entry.trigger} → {entry.dest}{more}"
+    arrow = f" → {entry.dest}" if entry.is_move else ""
+    return f"{entry.by} {entry.trigger}{arrow}{more}"
 
 
 def _what_to_do(view: CaseView, address: str, see: str | None, language: Language) -> list[str]:
