@@ -35,6 +35,7 @@ from casework.authority import NOBODY, actor_named
 from casework.case import CaseView
 from casework.details import (
     CASE_AMOUNT,
+    CASE_ASSIGNEE,
     CASE_DUE,
     CASE_OPENED_BY,
     CASE_STATE,
@@ -537,6 +538,14 @@ class CaseworkClient:
         except (UnknownCase, CaseRefused):
             return None
         return None if view.final else view
+
+    async def assigned_to(self, staff_ids: Sequence[str]) -> dict[str, str]:
+        """Open case → whose it is: the cases that are assigned to these people, as Temporal lists them."""
+        if not staff_ids:
+            return {}
+        quoted = ", ".join(f"'{one}'" for one in staff_ids)
+        found = self.temporal.list_workflows(f"{names.CASE_ASSIGNEE} IN ({quoted}) AND {OPEN}")
+        return {one.id: one.typed_search_attributes.get(CASE_ASSIGNEE, "") async for one in found}
 
     async def cases(self, wanted: CaseFilter) -> list[CaseLine]:
         """Open and closed cases, also those Temporal no longer keeps; newest first.

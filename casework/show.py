@@ -14,6 +14,7 @@ from rich.cells import cell_len
 
 from casework.case import CaseView, TrailLine, WaitingFor
 from casework.money import format_yuan
+from casework.names import ANSWER, ASK_OPENER
 from casework.patrol import Patrolled
 from casework.settings import Language
 from casework.shop.outbox import Letter
@@ -60,6 +61,8 @@ _WORDS: Final[Mapping[str, Label]] = {
     "limit": Label("权限", "limit"),
     "present": Label("在岗", "present"),
     "deputy": Label("代理人", "deputy"),
+    "absent": Label("缺勤", "absent"),
+    "question": Label("待答复:", "asked:"),
     "yes": Label("是", "yes"),
     "no": Label("否", "no"),
     "nothing_waits": Label("没有待处理的工单。", "No case waits."),
@@ -194,6 +197,9 @@ def show_case(
         *_trail(view, zone, now, language),
         *(_letter(one, zone, now, language) for one in posted),
     ]
+    asked = question_open(view)
+    if asked is not None:
+        lines.append(f"{word('question', language)} {asked.by} “{asked.note}”: casework answer {address} …")
     if view.kept:
         lines.append(f"{word('kept', language)} {', '.join(view.kept)}")
     if view.links:
@@ -201,6 +207,12 @@ def show_case(
         lines.append(f"{word('links', language)} {', '.join(linked)}")
     lines.extend(_what_to_do(view, address, see, language))
     return "\n".join(lines)
+
+
+def question_open(view: CaseView) -> TrailLine | None:
+    """The newest question to the opener that waits for an answer, in a case that has not ended."""
+    said = [line for line in view.trail if line.accepted and line.trigger in (ASK_OPENER, ANSWER)]
+    return said[-1] if said and said[-1].trigger == ASK_OPENER and not view.final else None
 
 
 def _expectation(view: CaseView, language: Language, zone: ZoneInfo, now: datetime) -> str:

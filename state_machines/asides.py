@@ -14,11 +14,11 @@ from pydantic import Field
 
 from casework.case import Actor, Case, TrailLine
 from casework.messages import Message, Reference, StaffId, Text
+from casework.names import ANSWER, ASK_OPENER, COMMENT, REASSIGN, REMIND
 from state_machines.common import CANCEL
 from state_machines.roles import Automatic, Label, Role
 from state_machines.table import Attempt, Flow, Refusal, State, StateKind, Trigger, TriggerKind
 
-ASK_OPENER, ANSWER, REASSIGN, REMIND, COMMENT = "ask_opener", "answer", "reassign", "remind", "comment"
 REMIND_AGAIN: Final = timedelta(hours=1)
 """So long after people were reminded by hand they may be again."""
 MOST_SAID: Final = 100

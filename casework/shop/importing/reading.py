@@ -98,15 +98,26 @@ def read_export(name: str, content: bytes) -> Export:
         BadFile: it is empty, no export, or not a whole one.
 
     """
+    text = text_of(name, content)
+    if text.lstrip().startswith("{"):
+        return _read_json_lines(name, text)
+    return _read_table(name, text)
+
+
+def text_of(name: str, content: bytes) -> str:
+    """The text of a file that is to be CSV or JSON lines.
+
+    Raises:
+        BadFile: it is empty, or no such text.
+
+    """
     for signature, sentence in SIGNATURES:
         if content.startswith(signature):
             raise BadFile(name, sentence)
     text = _decode(name, content)
     if not text.strip():
         raise BadFile(name, "is empty")
-    if text.lstrip().startswith("{"):
-        return _read_json_lines(name, text)
-    return _read_table(name, text)
+    return text
 
 
 def _decode(name: str, content: bytes) -> str:
@@ -129,6 +140,17 @@ def _decode(name: str, content: bytes) -> str:
 
 
 def _read_table(name: str, text: str) -> Export:
+    headings, rows, cut_last = read_rows(name, text)
+    return Export(name, _kind_of_table(name, headings), frozenset(headings), rows, cut_last)
+
+
+def read_rows(name: str, text: str) -> tuple[list[str], list[Row], bool]:
+    """The headings and the rows of a CSV file, and whether its last row ends without a line end.
+
+    Raises:
+        BadFile: it is no CSV, has no rows, or ends in the middle of one.
+
+    """
     csv.field_size_limit(MAX_FIELD)
     reader = csv.reader(io.StringIO(text, newline=""), strict=True)
     cut_last = not text.endswith(("\n", "\r"))
@@ -146,7 +168,6 @@ def _read_table(name: str, text: str) -> Export:
     if not found:
         raise BadFile(name, "is empty")
     headings = [unicodedata.normalize("NFKC", heading).strip() for heading in found[0][1]]
-    kind = _kind_of_table(name, headings)
     if len(found) == 1:
         raise BadFile(name, "has headings and no rows")
     rows: list[Row] = []
@@ -160,7 +181,7 @@ def _read_table(name: str, text: str) -> Export:
         # the first of two columns with one name counts
         named = dict(reversed(list(zip(headings, map(clean, cells), strict=True))))
         rows.append(Row(number, named))
-    return Export(name, kind, frozenset(headings), rows, cut_last)
+    return headings, rows, cut_last
 
 
 def _kind_of_table(name: str, headings: Iterable[str]) -> Kind:
