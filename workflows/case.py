@@ -24,6 +24,7 @@ from activities.cases import CaseActivities, CloseCase, HandOver, OpenCase
 from activities.messages import MessageActivities, PostMessages
 from activities.orders import OrderStep
 from activities.staff import Consider, Considered, StaffActivities
+from casework.authority import NOBODY
 from casework.case import MOST_KEPT, Actor, Answer, Case, CaseView, KeptFact, Loan, TrailLine
 from casework.details import current_details, local_time, opening_attributes, search_attributes, static_summary, view_of
 from casework.diagram import mermaid
@@ -651,32 +652,38 @@ class CaseWorkflow(Generic[CaseT]):
         full = asides.room_for(case, aside)
         if full is not None:
             raise Refused(full)
-        note, why, posts = message.note, None, list[Post]()
+        why, posts = None, list[Post]()
         match message:
             case AskOpener():
-                note, to_whom = message.question, self.flow.opened_by if opener is None or opener_left else [opener]
-                posts = self._say("question", to_whom, by=actor.staff_id, text=note)
+                to_whom = self.flow.opened_by if opener is None or opener_left else [opener]
+                posts = self._say("question", to_whom, by=actor.staff_id, text=message.question)
                 case.asked_by += [actor.staff_id] * (actor.staff_id not in case.asked_by)
             case AnswerQuestion():
                 if not case.asked_by:
                     raise Refused("no question waits for an answer; comment puts something on the record")
-                note, why = message.text, f"to {', '.join(case.asked_by)}"
-                posts = self._say("answer", case.asked_by, by=actor.staff_id, text=note)
+                why = f"to {', '.join(case.asked_by)}"
+                posts = self._say("answer", case.asked_by, by=actor.staff_id, text=message.text)
                 case.asked_by = []
             case Reassign():
                 why = f"to {message.to}"
                 posts = self._reassign(others[message.to], message.to, actor)
             case Comment():
-                note = message.text
                 why = f"references: {', '.join(message.references)}" if message.references else None
             case _:
                 why, posts = self._call_upon()
         if posts:
             await self._post(posts)
         line = TrailLine(
-            at=workflow.now(), by=actor.staff_id, role=role, trigger=aside, source=case.state, accepted=True
+            at=workflow.now(),
+            by=actor.staff_id,
+            role=role,
+            trigger=aside,
+            source=case.state,
+            note=_said(message),
+            accepted=True,
+            why=why,
         )
-        asides.note_aside(case, line.model_copy(update={"note": note, "why": why}))
+        asides.note_aside(case, line)
         if not self._is_working():
             self._publish()
         self._settle_answer(received, accepted=True)
@@ -685,7 +692,8 @@ class CaseWorkflow(Generic[CaseT]):
         """Give the case to a person, and have them told."""
         case = self.case
         if looked_up.actor is None:
-            raise Refused(looked_up.why if looked_up.listed and looked_up.why else f"{to} is nobody on the staff list")
+            why = None if looked_up.why == NOBODY else looked_up.why
+            raise Refused(why or f"nobody on the staff list is called {to}")
         role = asides.taken_by(self.flow, case, looked_up.actor, workflow.now())
         if isinstance(role, Refusal):
             raise Refused(role.why)
@@ -1111,8 +1119,14 @@ def _deadline_of(state: State) -> str:
 
 
 def _said(message: Message | None) -> str | None:
-    """What the trail repeats of a message: its note, or the reason that is a field of its own."""
-    return None if message is None else message.note or getattr(message, "reason", None)
+    """What the trail repeats of a message: its note, and the text, or the reason, that is a field of its own."""
+    if message is None:
+        return None
+    match message:
+        case AskOpener(question=words) | AnswerQuestion(text=words) | Comment(text=words):
+            return f"{words} ({message.note})" if message.note else words
+        case _:
+            return message.note or getattr(message, "reason", None)
 
 
 def _texts(message: Message) -> list[str]:

@@ -118,9 +118,7 @@ def note_absent(staff_id: str, first: str | None, last: str | None, *, as_json: 
         except BadCell as bad:
             raise bad_input(sentence(str(bad))) from None
         if ends is None and first is not None:
-            raise bad_input(
-                "Until when? Say so with --until DAY; without both, the person is away until further notice."
-            )
+            raise bad_input("Until when? Say so with --until DAY; without both days: until further notice.")
         if ends is not None and ends < max(begins, today):
             why = "before it begins" if ends < begins else "in the past"
             raise bad_input(f"An absence from {begins} until {ends} ends {why}.")
