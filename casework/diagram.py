@@ -13,6 +13,7 @@ from typing import Any, cast
 
 from casework.case import Case
 from casework.messages import fields_of
+from state_machines.asides import ASIDES
 from state_machines.roles import Label
 from state_machines.table import Flow, Move, State, StateKind, TriggerKind, Who
 
@@ -301,6 +302,22 @@ def triggers_markdown(flow: Flow[Any], language: str = "en") -> str:
                 yes if trigger.four_eyes else "",
             )
             for trigger in flow.triggers.values()
+        ),
+    )
+
+
+def asides_markdown() -> str:
+    """What may be said beside every table: its labels, and what people send beside the common fields."""
+    return markdown_table(
+        ("signal", "中文", "English", "fields"),
+        (
+            (
+                f"`{one.name}`",
+                one.label.zh,
+                one.label.en,
+                "; ".join(f"`{name}`: {what}" for name, what in fields_of(one.message).items()),
+            )
+            for one in ASIDES.values()
         ),
     )
 

@@ -44,7 +44,8 @@ async def test_a_staff_file_makes_the_list_of_a_new_shop(casework: Casework, fil
 
 async def test_a_wrong_file_is_refused_whole_with_every_line(casework: Casework, file: Path) -> None:
     await casework("staff", "import", str(file))
-    file.write_text(HEADINGS + "a.1,A,boss,,yes,,\nb.1,B,store_manager,1.5,yes,,\nc.1,C,warehouse,,yes,,\n", "utf-8")
+    wrong = file.parent / "staff.csv"
+    wrong.write_text(HEADINGS + "a.1,A,boss,,yes,,\nb.1,B,store_manager,1.5,yes,,\nc.1,C,warehouse,,yes,,\n", "utf-8")
     refused = await casework("staff", "import", str(file), "--replace")
     assert refused.code == BAD_INPUT
     lines = refused.err.splitlines()
