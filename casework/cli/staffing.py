@@ -6,10 +6,10 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from casework.authority import Absence, acting_deputy, is_present
-from casework.cli.errors import BAD_INPUT, Stop, bad_input
+from casework.cli.errors import Stop, bad_input
 from casework.cli.running import Desk, print_json, run_async, say, sentence, sentences
 from casework.connection import NoServer
 from casework.money import format_yuan
@@ -17,6 +17,8 @@ from casework.shop.errors import BadFile, BadRequest
 from casework.shop.staff import StaffMember, all_staff, note_absence, note_return, set_present
 from casework.shop.staff_file import BadCell, BadStaff, import_staff, read_day
 from casework.show import role_name, table, word
+
+_AS_IT_WAS: Final = "The staff list is as it was."
 
 
 def show_staff(*, as_json: bool) -> None:
@@ -74,8 +76,10 @@ def import_file(file: Path, *, replacing: bool, as_json: bool) -> None:
         try:
             with desk.made_shop.writing() as session:
                 report = import_staff(session, file.name, content, zone=desk.policy.shop.timezone, replacing=replacing)
-        except (BadFile, BadStaff) as error:
-            raise Stop(BAD_INPUT, f"{sentence(error)} The staff list is as it was.") from None
+        except BadFile as error:
+            raise bad_input(f"{sentence(error)} {_AS_IT_WAS}") from None
+        except BadStaff as error:
+            raise bad_input("\n".join([*(f"{file.name}, {fault}." for fault in error.faults), _AS_IT_WAS])) from None
     left = _left_behind(desk, report.gone)
     if as_json:
         print_json({**asdict(report), "assigned_to_gone": left})

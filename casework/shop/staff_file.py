@@ -43,9 +43,8 @@ class BadStaff(Exception):
     """What is wrong with a staff file, a sentence each with its line; nothing of it was taken in."""
 
     def __init__(self, name: str, faults: Sequence[str]) -> None:
-        self.name = name
         self.faults = list(faults)
-        super().__init__("\n".join(f"{name}, {fault}." for fault in faults))
+        super().__init__(f"{name}, {'; '.join(faults)}")
 
 
 class BadCell(Exception):

@@ -276,7 +276,8 @@ async def test_every_aside_is_a_signal_of_its_own_name_and_none_wedges_the_case(
 
 async def test_an_absence_that_begins_while_the_case_waits_counts_at_the_moment_of_the_decision(desk: Desk) -> None:
     lead = hire(desk, "asides.lead", "aftersale_supervisor", deputy="aftersale.2")
-    case = await desk.open_in("awaiting_parcel_back", desk.order(shipped=True))
+    far = (datetime.now(UTC) + timedelta(days=9)).isoformat()
+    case = await desk.open_in("awaiting_parcel_back", desk.order(shipped=True), platform_deadline=far)
     day = (await desk.view(case)).opened_at.astimezone(ZoneInfo(SHANGHAI)).date() + timedelta(days=1)
     with desk.database.writing() as session:
         note_absence(session, lead, Absence(day, day, SHANGHAI))
