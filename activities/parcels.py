@@ -90,7 +90,7 @@ class ParcelActivities:
                     parcel=Followed(courier=step.courier, waybill=step.waybill, since=since),
                     how="way_back" if step.way_back else "opened",
                 )
-                specialist = parcels.specialist_for(session, step.waybill)
+                specialist = parcels.specialist_for(session, step.waybill, step.at)
         return Registered(
             report=report,
             value_fen=value,

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from pydantic import BaseModel
+from collections.abc import Sequence
+from datetime import datetime
+
+from pydantic import BaseModel, Field
 from temporalio import activity
 
 from casework.authority import actor_named
@@ -10,22 +13,29 @@ from casework.case import Actor
 from casework.privacy import personal_text
 from casework.shop.database import Database
 from casework.shop.orders import personal_of
-from casework.shop.staff import all_staff
+from casework.shop.staff import StaffMember, all_staff
 
 
 class Consider(BaseModel):
-    """A person's message: who they say they are, and every text in it."""
+    """A person's message: who they say they are, every text in it, and on the case's clock when it is considered.
+
+    `others` are looked up with them: whom the message is about.
+    """
 
     staff_id: str
     order_id: str
     texts: list[str]
+    at: datetime
+    others: list[str] = Field(default_factory=list[str])
 
 
 class Considered(BaseModel):
-    """The person as the staff list has them now, or why they may not act."""
+    """The person as the staff list has them then, or why they may not act; `listed`: they have not left."""
 
     actor: Actor | None
     why: str | None = None
+    listed: bool = True
+    others: dict[str, Considered] = Field(default_factory=dict[str, "Considered"])
 
 
 class StaffActivities:
@@ -39,9 +49,16 @@ class StaffActivities:
     def consider(self, request: Consider) -> Considered:
         """Who is it, in which roles may they act now, and does the message hold something of the buyer's?"""
         with self._database.reading() as session:
-            actor, why = actor_named(all_staff(session), request.staff_id)
-            if actor is None or not request.texts:
-                return Considered(actor=actor, why=why)
+            staff = all_staff(session)
+            considered = _considered(staff, request.staff_id, request.at)
+            considered.others = {one: _considered(staff, one, request.at) for one in request.others}
+            if considered.actor is None or not request.texts:
+                return considered
             personal = personal_of(session, request.order_id)
         problems = [problem for text in request.texts if (problem := personal_text(text, personal)) is not None]
-        return Considered(actor=None, why=problems[0]) if problems else Considered(actor=actor)
+        return Considered(actor=None, why=problems[0]) if problems else considered
+
+
+def _considered(staff: Sequence[StaffMember], staff_id: str, at: datetime) -> Considered:
+    actor, why = actor_named(staff, staff_id, at)
+    return Considered(actor=actor, why=why, listed=any(one.id == staff_id and not one.gone for one in staff))

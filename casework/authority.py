@@ -1,17 +1,46 @@
-"""Who may act in which role right now: the staff list, absences and deputies. Pure.
+"""Who may act in which role at a moment: the staff list, absences and deputies. Pure.
 
-A deputy acts with the absent person's roles and limits, on top of their own. An absent person may not act.
+A deputy acts with the absent person's roles and limits, on top of their own, and only during the absence. An absent
+person may not act, nor may one who has left; who has left lends nothing to a deputy either.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date, datetime, timedelta
 from typing import Protocol
+from zoneinfo import ZoneInfo
 
 from casework.case import Actor
 from state_machines.roles import Role
 
 NOBODY = "by names nobody on the staff list"
+_DAY = timedelta(days=1)
+
+
+@dataclass(frozen=True, slots=True)
+class Absence:
+    """Days on which somebody is away, the first and the last included, as the calendar in the shop's zone has them."""
+
+    first: date
+    last: date
+    zone: str
+
+    def covers(self, at: datetime) -> bool:
+        """Whether the aware time is on one of the days."""
+        return self.first <= at.astimezone(ZoneInfo(self.zone)).date() <= self.last
+
+
+def merged(absences: Iterable[Absence]) -> tuple[Absence, ...]:
+    """The same days, in order, and those that touch or overlap as one absence."""
+    kept: list[Absence] = []
+    for one in sorted(absences, key=lambda one: (one.first, one.last)):
+        if kept and one.zone == kept[-1].zone and one.first <= kept[-1].last + _DAY:
+            kept[-1] = Absence(kept[-1].first, max(kept[-1].last, one.last), one.zone)
+        else:
+            kept.append(one)
+    return tuple(kept)
 
 
 class Member(Protocol):
@@ -34,7 +63,7 @@ class Member(Protocol):
 
     @property
     def present(self) -> bool:
-        """Whether they are there now."""
+        """Whether they are there, on the days on which no absence is noted."""
         ...
 
     @property
@@ -42,20 +71,59 @@ class Member(Protocol):
         """Who acts for them while they are absent."""
         ...
 
+    @property
+    def absences(self) -> Sequence[Absence]:
+        """On which days they are away."""
+        ...
 
-def actor_named(staff: Iterable[Member], staff_id: str) -> tuple[Actor | None, str | None]:
-    """The person as they may act now, or None and one sentence that says why not."""
+    @property
+    def gone(self) -> bool:
+        """Whether they have left: they are kept only because cases name them."""
+        ...
+
+
+def is_present(member: Member, at: datetime) -> bool:
+    """Whether somebody is there at this time (aware) and may act."""
+    return member.present and not member.gone and not any(one.covers(at) for one in member.absences)
+
+
+def actor_named(staff: Iterable[Member], staff_id: str, at: datetime) -> tuple[Actor | None, str | None]:
+    """The person as they may act at this time (aware), or None and one sentence that says why not."""
     members = {member.id: member for member in staff}
     person = members.get(staff_id)
     if person is None:
         return None, NOBODY
-    if not person.present:
-        return None, f"{staff_id} is absent" + (f"; {person.deputy} deputises" if person.deputy else "")
+    if not is_present(person, at):
+        return None, _why_away(members, person, at)
     grants: dict[Role, int | None] = {}
-    for member in (person, *(one for one in members.values() if _acting_deputy(members, one) == staff_id)):
+    lenders = [one for one in members.values() if acting_deputy(members, one, at) == staff_id]
+    for member in (person, *lenders):
         for name in member.roles:
             _grant(grants, Role(name), member.limit_fen)
-    return Actor(staff_id=staff_id, grants=grants, deputises_for=_named_by(members, staff_id)), None
+    return Actor(
+        staff_id=staff_id,
+        grants=grants,
+        deputises_for=_named_by(members, staff_id),
+        stands_in_for=[one.id for one in lenders],
+    ), None
+
+
+def _why_away(members: Mapping[str, Member], person: Member, at: datetime) -> str:
+    if person.gone:
+        return f"{person.id} has left the shop"
+    until = _away_until(person, at)
+    why = f"{person.id} is absent" + (f" until {until.isoformat()}" if until is not None else "")
+    deputy = acting_deputy(members, person, at)
+    if deputy is None and person.deputy:
+        return f"{why}, and so is whoever would deputise"
+    return why + (f"; {deputy} deputises" if deputy else "")
+
+
+def _away_until(person: Member, at: datetime) -> date | None:
+    """The last day of an absence with an end; None where nobody knows when they are back."""
+    if not person.present:
+        return None
+    return next((one.last for one in merged(person.absences) if one.covers(at)), None)
 
 
 def _grant(grants: dict[Role, int | None], role: Role, limit_fen: int | None) -> None:
@@ -66,17 +134,20 @@ def _grant(grants: dict[Role, int | None], role: Role, limit_fen: int | None) ->
     grants[role] = limit_fen
 
 
-def _acting_deputy(members: dict[str, Member], absent: Member) -> str | None:
-    """Who acts for an absent person: their deputy, or the deputy's deputy if that one is absent too, and so on."""
+def acting_deputy(members: Mapping[str, Member], absent: Member, at: datetime) -> str | None:
+    """Who acts for an absent person: their deputy, or the deputy's deputy if that one is absent too, and so on.
+
+    None for somebody who is there or has left, and where the chain ends, or comes round, without anybody who is there.
+    """
     seen: set[str] = set()
     person: Member | None = absent
-    while person is not None and not person.present and person.id not in seen:
+    while person is not None and not person.gone and not is_present(person, at) and person.id not in seen:
         seen.add(person.id)
         person = members.get(person.deputy) if person.deputy else None
-    return person.id if person is not None and person.present and person is not absent else None
+    return person.id if person is not None and person is not absent and is_present(person, at) else None
 
 
-def _named_by(members: dict[str, Member], staff_id: str) -> list[str]:
+def _named_by(members: Mapping[str, Member], staff_id: str) -> list[str]:
     """Everybody who named this person as deputy, directly or through another deputy, absent or not."""
     found: list[str] = []
     frontier = [staff_id]

@@ -46,7 +46,9 @@ class Start(BaseModel):
 
 
 class TrailLine(BaseModel):
-    """One line of a case's trail: a move, or an attempt that was refused, with the reason in `why`."""
+    """One line of a case's trail: a move, what somebody said beside the table (no `dest`), or an attempt that was
+    refused, with the reason in `why`.
+    """
 
     at: datetime
     by: str
@@ -57,6 +59,11 @@ class TrailLine(BaseModel):
     note: str | None = None
     accepted: bool
     why: str | None = None
+
+    @property
+    def is_move(self) -> bool:
+        """Whether it is a move: what people say beside the table is on the record too, and leads nowhere."""
+        return self.accepted and self.dest is not None
 
 
 class Answer(BaseModel):
@@ -90,12 +97,21 @@ class Actor(BaseModel):
     """Who is asking, as the shop's staff list said at the moment of the decision.
 
     `grants` maps every role the person may act in to their own limit in fen (None: none of their own), including the
-    roles of absent people whom they deputise. `deputises_for` names everybody who named them as deputy, absent or not.
+    roles of absent people whom they deputise. `deputises_for` names everybody who named them as deputy, absent or not;
+    `stands_in_for` those of whom they act in the place of now.
     """
 
     staff_id: str
     grants: dict[Role, int | None] = Field(default_factory=dict[Role, "int | None"])
     deputises_for: list[str] = Field(default_factory=list[str])
+    stands_in_for: list[str] = Field(default_factory=list[str])
+
+
+class Loan(BaseModel):
+    """A case that was reassigned for as long as it waits for a role: then it is again whose it was."""
+
+    role: Role
+    before: str | None
 
 
 class CaseFigures(BaseModel):
@@ -113,6 +129,9 @@ class Case(BaseModel, Generic[FiguresT]):
 
     Times are aware datetimes in UTC on the case's own clock (Temporal's), money is whole fen.
     """
+
+    OWNED_BY: ClassVar[Role | None] = None
+    """The role of the one person whom the flow itself assigns a case to; None: it assigns nobody."""
 
     case_id: str
     run_id: str
@@ -147,6 +166,15 @@ class Case(BaseModel, Generic[FiguresT]):
     """When the case sounds an alarm of its own, wherever it waits then: it moves no deadline."""
     alarms: int = 0
     """How often the clock has already fired in the state without leaving it."""
+
+    said: int = 0
+    """How much was said beside the table so far: the number makes each task that comes of it another one."""
+    asked_by: list[str] = Field(default_factory=list[str])
+    """Whose questions to the opener wait for an answer."""
+    called_at: datetime | None = None
+    """When somebody last had those reminded who may act."""
+    loan: Loan | None = None
+    """The assignee has the case only while it waits for their role."""
 
     trail: list[TrailLine] = Field(default_factory=list[TrailLine])
     kept: list[KeptFact] = Field(default_factory=list[KeptFact])

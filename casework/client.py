@@ -38,6 +38,7 @@ from casework.connection import connect
 from casework.converter import DATA_CONVERTER
 from casework.details import (
     CASE_AMOUNT,
+    CASE_ASSIGNEE,
     CASE_DUE,
     CASE_OPENED_BY,
     CASE_STATE,
@@ -57,6 +58,7 @@ from casework.shop.database import Database
 from casework.shop.errors import UnknownOrder
 from casework.shop.staff import all_staff
 from casework.show import expected_roles
+from state_machines.asides import may_be_sent
 from state_machines.common import CANCEL
 from state_machines.flows import FLOWS
 from state_machines.roles import Automatic, Role
@@ -244,7 +246,7 @@ def check_message(
 
     """
     flow = flow_of_case(case_id)
-    known = {one.name: one for one in flow.signals}
+    known = {one.name: one for one in may_be_sent(flow)}
     if trigger not in known:
         raise BadInput(f"There is no trigger {trigger} in {flow.name}; there is {', '.join(known)}.")
     try:
@@ -259,7 +261,7 @@ def check_message(
             personal = orders.personal_of(session, order_id)
         except UnknownOrder:
             return
-        nobody = actor_named(all_staff(session), message.by) == (None, NOBODY)
+        nobody = actor_named(all_staff(session), message.by, datetime.now(UTC)) == (None, NOBODY)
     for name, text in texts_of("", given):
         problem = personal_text(text, personal)
         if problem is not None:
@@ -289,7 +291,7 @@ def is_overdue(view: CaseView, now: datetime) -> bool:
     """Whether the deadline of a waiting case has passed: also where its clock has fired already and it stayed."""
     if view.final or view.due is None:
         return False
-    moves = [line for line in view.trail if line.accepted]
+    moves = [line for line in view.trail if line.is_move]
     alarmed = bool(moves) and moves[-1].by == Automatic.CLOCK and moves[-1].source == moves[-1].dest
     return alarmed or view.due <= now
 
@@ -570,7 +572,7 @@ class CaseworkClient:
 
     def _roles_of(self, staff_id: str) -> set[Role]:
         with self._database.reading() as session:
-            actor, why = actor_named(all_staff(session), staff_id)
+            actor, why = actor_named(all_staff(session), staff_id, datetime.now(UTC))
         if actor is None:
             raise BadInput(full_stop(why or f"{staff_id} may not act"))
         return set(actor.grants)
@@ -581,6 +583,14 @@ class CaseworkClient:
         except (UnknownCase, CaseRefused):
             return None
         return None if view.final else view
+
+    async def assigned_to(self, staff_ids: Sequence[str]) -> dict[str, str]:
+        """Open case → whose it is: the cases that are assigned to these people, as Temporal lists them."""
+        if not staff_ids:
+            return {}
+        quoted = ", ".join(f"'{one}'" for one in staff_ids)
+        found = self.temporal.list_workflows(f"{names.CASE_ASSIGNEE} IN ({quoted}) AND {OPEN}")
+        return {one.id: one.typed_search_attributes.get(CASE_ASSIGNEE, "") async for one in found}
 
     async def cases(self, wanted: CaseFilter) -> list[CaseLine]:
         """Open and closed cases, also those Temporal no longer keeps; newest first.

@@ -159,14 +159,18 @@ def current_details(flow: Flow[Any], case: Case[Any]) -> str:
             lines.append(f"| 无人处理 if silent | {silent.trigger} → {silent.dest}{pays} |")
         may = [f"`{name}` ({', '.join(roles)})" for name, roles in offered(flow, case).items() if name != CANCEL]
         lines.append(f"| 可做 may be sent | {'; '.join(may)} |")
+    if case.assignee is not None:
+        lines.append(f"| 经办人 assignee | {case.assignee} |")
+    if case.asked_by:
+        lines.append(f"| 待答复 waits for an answer | {', '.join(case.asked_by)} |")
     if case.outcome is not None:
         lines.append(f"| 结果 outcome | **{case.outcome}** |")
     if case.links:
         lines.append(f"| 关联 links | {', '.join(case.links)} |")
-    moves = [line for line in case.trail if line.accepted]
+    moves = [line for line in case.trail if line.is_move]
     path = " → ".join([flow.initial, *(line.dest or "" for line in moves)])
     lines.append(f"| 路径 path | {path} |")
-    refused = len(case.trail) - len(moves)
+    refused = sum(not line.accepted for line in case.trail)
     if refused:
         lines.append(f"| 拒绝 refused | {refused} |")
     return "\n".join(lines)

@@ -13,6 +13,7 @@ from typing import Any, cast
 
 from casework.case import Case
 from casework.messages import fields_of
+from state_machines.asides import ASIDES
 from state_machines.roles import Label
 from state_machines.table import Flow, Move, State, StateKind, TriggerKind, Who
 
@@ -305,6 +306,22 @@ def triggers_markdown(flow: Flow[Any], language: str = "en") -> str:
     )
 
 
+def asides_markdown() -> str:
+    """What may be said beside every table: its labels, and what people send beside the common fields."""
+    return markdown_table(
+        ("signal", "中文", "English", "fields"),
+        (
+            (
+                f"`{one.name}`",
+                one.label.zh,
+                one.label.en,
+                "; ".join(f"`{name}`: {what}" for name, what in fields_of(one.message).items()),
+            )
+            for one in ASIDES.values()
+        ),
+    )
+
+
 _HEADINGS: dict[str, tuple[tuple[str, ...], ...]] = {
     "en": (
         ("trigger", "from", "to", "who", "only if"),
@@ -332,6 +349,7 @@ _KINDS = {
     TriggerKind.FACT: Label("事实", "fact"),
     TriggerKind.OUTCOME: Label("处理结果", "outcome of the work"),
     TriggerKind.CLOCK: Label("到期", "clock"),
+    TriggerKind.ASIDE: Label("旁白", "aside"),
 }
 
 

@@ -18,10 +18,19 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from casework.diagram import markdown_table, mermaid, moves_in_short, moves_markdown, triggers_markdown, waits_markdown
+from casework.diagram import (
+    asides_markdown,
+    markdown_table,
+    mermaid,
+    moves_in_short,
+    moves_markdown,
+    triggers_markdown,
+    waits_markdown,
+)
 from casework.policy import SHIPPED, describe, load_policy
 from casework.svg import svg
 from casework.templates import BUYER_MESSAGES, ENDINGS
+from state_machines.asides import ASIDES
 from state_machines.flows import FLOWS
 from state_machines.laws.silence import Way, ways_on_which_silence_pays
 from state_machines.laws.worlds import WORLDS
@@ -226,6 +235,10 @@ def _glossary() -> str:
             f"## {flow.label.en}: triggers (触发)\n",
             markdown_table(heading, [_entry(trigger.name, trigger.label) for trigger in flow.triggers.values()]),
         ]
+    parts += [
+        "## Beside every table (旁白)\n",
+        markdown_table(heading, [_entry(one.name, one.label) for one in ASIDES.values()]),
+    ]
     return "\n".join(parts)
 
 
@@ -238,7 +251,7 @@ def _entry(name: str, label: Label) -> tuple[str, str, str]:
 
 def _sections() -> dict[str, Callable[[], str] | None]:
     """What a page may ask for, by name; None: cannot be made here, so it is left as it is."""
-    sections: dict[str, Callable[[], str] | None] = {"policy": _policy, "commands": None}
+    sections: dict[str, Callable[[], str] | None] = {"policy": _policy, "asides": asides_markdown, "commands": None}
     if find_spec("casework.cli") is not None:
         sections["commands"] = _commands
     for flow in FLOWS.values():

@@ -26,6 +26,13 @@ SUBMIT: Final = "submit"
 """The update that acts on a case and answers with its view."""
 CASE_QUERY: Final = "case"
 
+ASK_OPENER: Final = "ask_opener"
+ANSWER: Final = "answer"
+REASSIGN: Final = "reassign"
+REMIND: Final = "remind"
+COMMENT: Final = "comment"
+"""The signals that every flow takes beside its own triggers (`state_machines/asides.py`)."""
+
 CASE_STATE: Final = "CaseState"
 CASE_WAITING_FOR: Final = "CaseWaitingFor"
 CASE_ASSIGNEE: Final = "CaseAssignee"

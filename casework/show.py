@@ -14,6 +14,7 @@ from rich.cells import cell_len
 
 from casework.case import CaseView, TrailLine, WaitingFor
 from casework.money import format_yuan
+from casework.names import ANSWER, ASK_OPENER
 from casework.patrol import Patrolled
 from casework.settings import Language
 from casework.shop.outbox import Letter
@@ -24,8 +25,8 @@ from state_machines.table import Flow
 
 WIDTH: Final = 100
 """Columns that short lines of a trail are packed into."""
-_CALLS_TO_ACT: Final = ("asked_to_act", "reminder", "alarm")
-"""Templates of tasks that only call somebody to a waiting case."""
+_CALLS_TO_ACT: Final = ("asked_to_act", "reminder", "alarm", "question", "answer", "reassigned")
+"""Templates of tasks that only call somebody to a waiting case, or repeat what stands in its trail."""
 SHORTHANDS: Final = ("approve", "reject")
 """Triggers that are commands of their own."""
 
@@ -60,6 +61,8 @@ _WORDS: Final[Mapping[str, Label]] = {
     "limit": Label("权限", "limit"),
     "present": Label("在岗", "present"),
     "deputy": Label("代理人", "deputy"),
+    "absent": Label("缺勤", "absent"),
+    "question": Label("待答复:", "asked:"),
     "yes": Label("是", "yes"),
     "no": Label("否", "no"),
     "nothing_waits": Label("没有待处理的工单。", "No case waits."),
@@ -203,6 +206,9 @@ def show_case(
         *_trail(view, zone, now, language),
         *(_letter(one, zone, now, language) for one in posted),
     ]
+    asked = question_open(view)
+    if asked is not None:
+        lines.append(f"{word('question', language)} {asked.by} “{asked.note}”: casework answer {address} …")
     if view.kept:
         lines.append(f"{word('kept', language)} {', '.join(view.kept)}")
     if view.links:
@@ -210,6 +216,12 @@ def show_case(
         lines.append(f"{word('links', language)} {', '.join(linked)}")
     lines.extend(_what_to_do(view, address, see, language))
     return "\n".join(lines)
+
+
+def question_open(view: CaseView) -> TrailLine | None:
+    """The newest question to the opener that waits for an answer, in a case that has not ended."""
+    said = [line for line in view.trail if line.accepted and line.trigger in (ASK_OPENER, ANSWER)]
+    return said[-1] if said and said[-1].trigger == ASK_OPENER and not view.final else None
 
 
 def _expectation(view: CaseView, language: Language, zone: ZoneInfo, now: datetime) -> str:
@@ -266,7 +278,8 @@ def _trail_entry(entry: TrailLine) -> str:
         return f"✗ {entry.by} {entry.trigger}: {entry.why}"
     more = f" “{entry.note}”" if entry.note else ""
     more += f" ({entry.why})" if entry.why else ""
-    return f"{entry.by} {entry.trigger} → {entry.dest}{more}"
+    arrow = f" → {entry.dest}" if entry.is_move else ""
+    return f"{entry.by} {entry.trigger}{arrow}{more}"
 
 
 def _what_to_do(view: CaseView, address: str, see: str | None, language: Language) -> list[str]:

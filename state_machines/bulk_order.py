@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from datetime import date, datetime, timedelta
 from decimal import Decimal
-from typing import Annotated, Literal, Self
+from typing import Annotated, ClassVar, Literal, Self
 from zoneinfo import ZoneInfo
 
 from pydantic import BeforeValidator, Field, StrictInt, model_validator
@@ -83,6 +83,8 @@ class BulkFigures(CaseFigures):
 
 class BulkCase(PayingCase[BulkFigures]):
     """What a bulk order's case knows. Its amount is the order's total."""
+
+    OWNED_BY: ClassVar[Role | None] = Role.BULK_SPECIALIST
 
     discount_percent: Decimal = Decimal(0)
     """What was asked for; 0: nothing."""

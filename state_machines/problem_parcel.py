@@ -11,7 +11,7 @@ it, nothing is sent again, and its end is told to the return.
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Literal, Self
+from typing import ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
 
@@ -81,6 +81,8 @@ class ParcelFigures(CaseFigures):
 
 class ParcelCase(Case[ParcelFigures]):
     """What a problem parcel knows. `amount_fen` is the paid value of the parcel."""
+
+    OWNED_BY: ClassVar[Role | None] = Role.PARCEL_SPECIALIST
 
     waybill: str
     courier: str

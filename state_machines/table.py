@@ -118,6 +118,8 @@ class TriggerKind(StrEnum):
     OUTCOME = "outcome"
     """Fired by the work done in a state."""
     CLOCK = "clock"
+    ASIDE = "aside"
+    """Said beside the table, in every flow (`state_machines/asides.py`): it is in no row and moves nothing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -398,14 +400,24 @@ class Flow(Generic[CaseT]):
         self.note_involvement(attempt)
         if attempt.actor and attempt.role and moved.trigger == "approve":
             case.approvals.append(Approval(role=attempt.role, by=attempt.actor.staff_id))
+        assigned = case.assignee
         self._remember(moved, attempt)
         case.state = moved.dest
+        self._end_loan(case, assigned)
         case.version += 1
         case.alarms = case.alarms + 1 if moved.stays and attempt.automatic is Automatic.CLOCK else 0
         case.entered_at = case.due = case.remind_at = None
         case.reminded = 0
         if self.is_final(case.state):
             case.outcome = case.state
+
+    def _end_loan(self, case: CaseT, assigned: str | None) -> None:
+        """Whom the flow itself assigns the case to has it; who has it for one role only, while it waits for that."""
+        loan, expects = case.loan, self.states[case.state].expects
+        if case.assignee != assigned:
+            case.loan = None
+        elif loan is not None and ((expects and loan.role not in expects) or self.is_final(case.state)):
+            case.assignee, case.loan = loan.before, None
 
     def note_involvement(self, attempt: Attempt[CaseT]) -> None:
         """Whoever speaks for the buyer has a part in the case from then on, also with a fact that is only kept."""

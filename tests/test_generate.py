@@ -9,6 +9,7 @@ import pytest
 from casework.generate import BUYER_MESSAGES, GenerateError, generated, main, stale, write
 from casework.policy import describe, load_policy
 from casework.templates import ENDINGS, TEMPLATES
+from state_machines.asides import ASIDES
 from state_machines.flows import FLOWS
 from state_machines.laws.worlds import WORLDS
 
@@ -137,6 +138,7 @@ def test_the_glossary_names_every_role_state_and_trigger_in_both_languages(tree:
     for flow in FLOWS.values():
         for one in (*flow.states.values(), *flow.triggers.values()):
             assert f"| `{one.name}` | {one.label.zh} | {one.label.en} |" in text
+    assert all(f"| `{one.name}` | {one.label.zh} | {one.label.en} |" in text for one in ASIDES.values())
 
 
 def test_a_flow_has_a_page_of_where_silence_pays_if_it_pays_anywhere(tree: Path) -> None:

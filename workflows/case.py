@@ -22,8 +22,9 @@ from temporalio.exceptions import ActivityError, ApplicationError, WorkflowAlrea
 from activities.cases import CaseActivities, CloseCase, HandOver, OpenCase
 from activities.messages import MessageActivities, PostMessages
 from activities.orders import OrderStep
-from activities.staff import Consider, StaffActivities
-from casework.case import MOST_KEPT, Actor, Answer, Case, CaseView, KeptFact, TrailLine
+from activities.staff import Consider, Considered, StaffActivities
+from casework.authority import NOBODY
+from casework.case import MOST_KEPT, Actor, Answer, Case, CaseView, KeptFact, Loan, TrailLine
 from casework.details import current_details, local_time, opening_attributes, search_attributes, static_summary, view_of
 from casework.diagram import mermaid
 from casework.logs import move_logged
@@ -34,6 +35,8 @@ from casework.privacy import find_mobile_number
 from casework.shop.records import Moment
 from casework.templates import ENDINGS, Post, yuan
 from casework.waits import due_at, remind_at
+from state_machines import asides
+from state_machines.asides import ASIDES, AnswerQuestion, AskOpener, Comment, Reassign
 from state_machines.common import CANCEL
 from state_machines.flows import FLOWS
 from state_machines.roles import Automatic, Role
@@ -225,8 +228,8 @@ class CaseWorkflow(Generic[CaseT]):
         return received
 
     def _trigger(self, name: str) -> Trigger:
-        trigger = self.flow.triggers.get(name)
-        if trigger is None or trigger not in self.flow.signals:
+        trigger = asides.trigger_named(self.flow, name)
+        if trigger is None:
             raise ValueError("there is no such trigger in this flow")
         return trigger
 
@@ -567,6 +570,8 @@ class CaseWorkflow(Generic[CaseT]):
             if received.problem is not None:
                 raise Refused(received.problem)
             self._refuse_untimely(received)
+            if received.trigger in ASIDES:
+                return await self._take_aside(received)
             attempt = await self._who_is_asking(received)
             if self.flow.triggers[received.trigger].kind is TriggerKind.FACT:
                 return await self._take_fact(received, attempt)
@@ -596,17 +601,33 @@ class CaseWorkflow(Generic[CaseT]):
                 received.message = message.model_copy(update={"note": None})
                 raise Refused("by is system, which leaves no note")
             return self._attempt(received.trigger, automatic=Automatic.SYSTEM, message=message)
+        actor, _ = await self._look_up(message)
+        return self._attempt(received.trigger, actor=actor, message=message)
+
+    async def _look_up(self, message: Message, others: Sequence[str] = ()) -> tuple[Actor, dict[str, Considered]]:
+        """Who sends the message, as the shop's staff list has them now, and whoever else it is about."""
         considered = await self.in_shop(
             StaffActivities.consider,
-            Consider(staff_id=message.by, order_id=self.case.order_id, texts=_texts(message)),
+            Consider(
+                staff_id=message.by,
+                order_id=self.case.order_id,
+                texts=_texts(message),
+                at=workflow.now(),
+                others=list(others),
+            ),
             f"who is {message.by}",
         )
         if considered.actor is None:
             raise Refused(considered.why or f"{message.by} may not act")
-        return self._attempt(received.trigger, actor=considered.actor, message=message)
+        return considered.actor, considered.others
 
     def _refuse_untimely(self, received: _Received) -> None:
         """Refuse a decision that this state does not ask for, or that was made for an earlier one."""
+        if received.trigger in ASIDES:
+            untimely = asides.untimely(self.flow.states[self.case.state], received.trigger)
+            if untimely is not None:
+                raise Refused(untimely)
+            return
         if self.flow.triggers[received.trigger].kind is TriggerKind.FACT:
             return
         version = received.message.version if received.message else None
@@ -614,6 +635,95 @@ class CaseWorkflow(Generic[CaseT]):
             raise Refused(f"the case has moved on since: version {version} was seen, it is at {received.seen}")
         if not self.flow.rows(self.case.state, received.trigger):
             raise Refused(f"{received.trigger} is not possible in {self.case.state}")
+
+    async def _take_aside(self, received: _Received) -> None:
+        """What is said beside the table goes on the record and to whom it concerns; the case stays where it is."""
+        case, message, aside = self.case, cast("Message", received.message), received.trigger
+        if message.by == Automatic.SYSTEM:
+            raise Refused("by is system, which may only bring news from the shop")
+        to = message.to if isinstance(message, Reassign) else None
+        opener = None if case.opened_by == Automatic.SYSTEM else case.opened_by
+        actor, others = await self._look_up(message, [one for one in (opener, to) if one is not None])
+        opener_left = opener is not None and not others[opener].listed
+        role = asides.speaks_as(self.flow, case, aside, actor, opener_left=opener_left)
+        if isinstance(role, Refusal):
+            raise Refused(role.why)
+        full = asides.room_for(case, aside)
+        if full is not None:
+            raise Refused(full)
+        why, posts = None, list[Post]()
+        match message:
+            case AskOpener():
+                to_whom = self.flow.opened_by if opener is None or opener_left else [opener]
+                posts = self._say("question", to_whom, by=actor.staff_id, text=message.question)
+                case.asked_by += [actor.staff_id] * (actor.staff_id not in case.asked_by)
+            case AnswerQuestion():
+                if not case.asked_by:
+                    raise Refused("no question waits for an answer; comment puts something on the record")
+                why = f"to {', '.join(case.asked_by)}"
+                posts = self._say("answer", case.asked_by, by=actor.staff_id, text=message.text)
+                case.asked_by = []
+            case Reassign():
+                why = f"to {message.to}"
+                posts = self._reassign(others[message.to], message.to, actor)
+            case Comment():
+                why = f"references: {', '.join(message.references)}" if message.references else None
+            case _:
+                why, posts = self._call_upon()
+        if posts:
+            await self._post(posts)
+        line = TrailLine(
+            at=workflow.now(),
+            by=actor.staff_id,
+            role=role,
+            trigger=aside,
+            source=case.state,
+            note=_said(message),
+            accepted=True,
+            why=why,
+        )
+        asides.note_aside(case, line)
+        if not self._is_working():
+            self._publish()
+        self._settle_answer(received, accepted=True)
+
+    def _reassign(self, looked_up: Considered, to: str, by: Actor) -> list[Post]:
+        """Give the case to a person, and have them told."""
+        case = self.case
+        if looked_up.actor is None:
+            why = None if looked_up.why == NOBODY else looked_up.why
+            raise Refused(why or f"nobody on the staff list is called {to}")
+        role = asides.taken_by(self.flow, case, looked_up.actor, workflow.now())
+        if isinstance(role, Refusal):
+            raise Refused(role.why)
+        before = case.loan.before if case.loan else case.assignee
+        case.assignee, case.loan = to, None if role == case.OWNED_BY else Loan(role=role, before=before)
+        return self._say("reassigned", [to], by=by.staff_id)
+
+    def _call_upon(self) -> tuple[str, list[Post]]:
+        """A reminder at once to everybody who is asked to act, and to whom the case was given."""
+        case, now = self.case, workflow.now()
+        if case.called_at is not None and now < case.called_at + asides.REMIND_AGAIN:
+            again = local_time(case, case.called_at + asides.REMIND_AGAIN)
+            raise Refused(f"people were reminded less than an hour ago; again from {again} on")
+        case.called_at = now
+        asked = asides.asked_in(self.flow, self.flow.states[case.state])
+        to_whom = [*asked, *([case.assignee] if case.assignee else [])]
+        return f"to {', '.join(to_whom)}", self._say("reminder", to_whom)
+
+    def _say(self, template: str, to_whom: Sequence[str], **parameters: str) -> list[Post]:
+        """A task for each role or person, once for each thing that is said."""
+        return [
+            Post(
+                purpose=f"aside.{self.case.said + 1}.{template}.{one}",
+                template=template,
+                to="staff",
+                role=one if isinstance(one, Role) else None,
+                person=None if isinstance(one, Role) else one,
+                parameters=self._how_it_stands() | parameters,
+            )
+            for one in to_whom
+        ]
 
     async def _take_fact(self, received: _Received, attempt: Attempt[CaseT]) -> None:
         """A fact is true whenever it arrives: used now, or kept until a state can use it."""
@@ -758,23 +868,27 @@ class CaseWorkflow(Generic[CaseT]):
     def _tasks(self, template: str, roles: Sequence[Role], purpose: str) -> list[Post]:
         """A staff task for each of the roles, once for this stay in the state."""
         case, state = self.case, self.flow.states[self.case.state]
-        parameters = {
-            "case_id": case.case_id,
-            "state_zh": state.label.zh,
-            "state_en": state.label.en,
-            "amount": yuan(case.amount_fen),
-            "due": local_time(case, case.due) if case.due else "",
-        }
         return [
             Post(
                 purpose=f"{state.name}.{case.version}.{purpose}.{role}",
                 template=template,
                 to="staff",
                 role=role,
-                parameters=parameters,
+                parameters=self._how_it_stands(),
             )
             for role in roles
         ]
+
+    def _how_it_stands(self) -> dict[str, str]:
+        """What a task says of the case."""
+        case, state = self.case, self.flow.states[self.case.state]
+        return {
+            "case_id": case.case_id,
+            "state_zh": state.label.zh,
+            "state_en": state.label.en,
+            "amount": yuan(case.amount_fen),
+            "due": local_time(case, case.due) if case.due else "—",
+        }
 
     def _remind_buyer(self, state: State, again: str) -> list[Post]:
         template = state.deadline.reminds_buyer if state.deadline is not None else None
@@ -893,7 +1007,7 @@ class CaseWorkflow(Generic[CaseT]):
                 posts=posts,
                 at=workflow.now(),
             ),
-            "tell " + ", ".join(dict.fromkeys(post.role or post.to for post in posts)),
+            "tell " + ", ".join(dict.fromkeys(post.recipient or post.to for post in posts)),
         )
 
     def _publish(self) -> None:
@@ -980,7 +1094,10 @@ def case_workflow(flow: Flow[Any]) -> Callable[[WorkflowT], WorkflowT]:
         ends = {name for name in flow.states if flow.is_final(name)}
         if set(ENDINGS.get(flow.name, ())) != ends:
             raise UnsoundFlow(f"{flow.name}: casework/templates must name for each ending what the buyer is told")
-        for trigger in flow.signals:
+        taken = [name for name in ASIDES if name in flow.triggers]
+        if taken:
+            raise UnsoundFlow(f"{flow.name}: {', '.join(taken)} is what may be said beside every table")
+        for trigger in asides.may_be_sent(flow):
             setattr(cls, f"signal_{trigger.name}", _signal_handler(trigger))
         defined = workflow.defn(name=flow.workflow)(cls)
         _DEFINITIONS[flow.name] = getattr(defined, _DEFINITION)
@@ -1024,8 +1141,14 @@ def _deadline_of(state: State) -> str:
 
 
 def _said(message: Message | None) -> str | None:
-    """What the trail repeats of a message: its note, or the reason that is a field of its own."""
-    return None if message is None else message.note or getattr(message, "reason", None)
+    """What the trail repeats of a message: its note, and the text, or the reason, that is a field of its own."""
+    if message is None:
+        return None
+    match message:
+        case AskOpener(question=words) | AnswerQuestion(text=words) | Comment(text=words):
+            return f"{words} ({message.note})" if message.note else words
+        case _:
+            return message.note or getattr(message, "reason", None)
 
 
 def _texts(message: Message) -> list[str]:

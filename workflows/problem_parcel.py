@@ -468,7 +468,7 @@ class ProblemParcel(CaseWorkflow[ParcelCase]):
 
     def _came_by(self) -> str:
         """What moved the case into its state."""
-        moves = [line for line in self.case.trail if line.accepted]
+        moves = [line for line in self.case.trail if line.is_move]
         return moves[-1].trigger if moves else ""
 
     def _is_out(self) -> bool:

@@ -65,7 +65,7 @@ class BareRefundBeforeShipping:
                     await workflow.wait_condition(partial(self.said.__contains__, trigger), timeout=until - now())
                     said, self.said = self.said[trigger], {}
                     texts = [said.reason] if isinstance(said, GiveReason) else []
-                    who = staff.Consider(**case, staff_id=said.by, texts=texts)
+                    who = staff.Consider(**case, staff_id=said.by, texts=texts, at=now())
                     if role in (await local(staff.StaffActivities.consider, who)).actor.grants:
                         break
         payment = payments.Payment(**case | {"posts": []}, at=now(), amount_fen=fen)

@@ -11,6 +11,8 @@ from typing import Annotated, Final
 
 import typer
 
+from casework.names import ANSWER, ASK_OPENER, COMMENT, REASSIGN, REMIND
+
 _AFTER: Final = (
     "CASE is a case id, an order id, a waybill, or any end of one with at least four digits. "
     "FLOW is a flow's name or an unambiguous beginning of it: refund is enough for refund-before-shipping. "
@@ -28,6 +30,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 policy_app = typer.Typer(invoke_without_command=True)
+staff_app = typer.Typer(invoke_without_command=True)
 shop_app = typer.Typer(no_args_is_help=False, invoke_without_command=True)
 
 
@@ -65,6 +68,7 @@ By = Annotated[
     str | None,
     typer.Option("--by", metavar="STAFF", help="Who you are: a staff id. Default: CASEWORK_STAFF."),
 ]
+StaffMember = Annotated[str, typer.Argument(metavar="STAFF", help="The person's staff id.")]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON, which is never translated.")]
 Yes = Annotated[bool, typer.Option("--yes", help="Do not ask first.")]
 Print = Annotated[
@@ -407,6 +411,78 @@ def reject(
     act(case, "reject", fields or [], note=note, by=by, yes=yes, print_only=print_only, as_json=json)
 
 
+@app.command("ask", epilog=examples('casework ask 1208 "买家是否同意换货?" --by aftersale-lead.1'))
+def ask(
+    case: Case,
+    question: Annotated[str, typer.Argument(metavar="QUESTION", help="What you want to know.")],
+    note: Note = None,
+    by: By = None,
+    print_only: Print = False,
+    json: Json = False,
+) -> None:
+    """Ask who opened a case something: the same as `casework submit CASE ask_opener`. The case stays as it is."""
+    from casework.cli.cases import act
+
+    act(case, ASK_OPENER, {"question": question}, note=note, by=by, yes=True, print_only=print_only, as_json=json)
+
+
+@app.command(epilog=examples('casework answer 1208 "同意" --by aftersale.1'))
+def answer(
+    case: Case,
+    text: Annotated[str, typer.Argument(metavar="TEXT", help="What you answer.")],
+    note: Note = None,
+    by: By = None,
+    print_only: Print = False,
+    json: Json = False,
+) -> None:
+    """Answer what you were asked about a case you opened: whoever asked is told."""
+    from casework.cli.cases import act
+
+    act(case, ANSWER, {"text": text}, note=note, by=by, yes=True, print_only=print_only, as_json=json)
+
+
+@app.command(epilog=examples("casework reassign 1208 aftersale-lead.5 --by aftersale-lead.1"))
+def reassign(
+    case: Case,
+    to: Annotated[str, typer.Argument(metavar="STAFF", help="Whose it is from now on: present, and of the role.")],
+    note: Note = None,
+    by: By = None,
+    print_only: Print = False,
+    json: Json = False,
+) -> None:
+    """Give a waiting case to a person of the role that it waits for. Others of the role may still act in it."""
+    from casework.cli.cases import act
+
+    act(case, REASSIGN, {"to": to}, note=note, by=by, yes=True, print_only=print_only, as_json=json)
+
+
+@app.command(epilog=examples("casework remind 1208 --by aftersale.1"))
+def remind(case: Case, note: Note = None, by: By = None, print_only: Print = False, json: Json = False) -> None:
+    """Remind everybody who is asked to act in a case, at most once an hour."""
+    from casework.cli.cases import act
+
+    act(case, REMIND, {}, note=note, by=by, yes=True, print_only=print_only, as_json=json)
+
+
+@app.command(epilog=examples('casework comment 1208 "仓库已拍照" --ref photos/1208-1.jpg --by warehouse.1'))
+def comment(
+    case: Case,
+    text: Annotated[str, typer.Argument(metavar="TEXT", help="What is to stay on the record.")],
+    references: Annotated[
+        list[str] | None, typer.Option("--ref", metavar="REF", help="A reference to evidence; may be repeated.")
+    ] = None,
+    note: Note = None,
+    by: By = None,
+    print_only: Print = False,
+    json: Json = False,
+) -> None:
+    """Put something on a case's record, with references to evidence; also while the case works by itself."""
+    from casework.cli.cases import act
+
+    fields = {"text": text, **({"references": references} if references else {})}
+    act(case, COMMENT, fields, note=note, by=by, yes=True, print_only=print_only, as_json=json)
+
+
 @app.command(epilog=examples('casework cancel 1208 --note "重复开单" --by aftersale-lead.1'))
 def cancel(
     case: Case,
@@ -470,12 +546,67 @@ def policy_check(
     check_policy(file, as_json=json)
 
 
-@app.command(epilog=examples("casework staff", "casework staff --json"))
-def staff(by: By = None, json: Json = False) -> None:
-    """The staff: id, name, roles, own limit, whether they are present, and who deputises."""
-    from casework.cli.looking import show_staff
+@staff_app.callback(epilog=examples("casework staff", "casework staff --json"))
+def staff(context: typer.Context, by: By = None, json: Json = False) -> None:
+    """The staff: id, name, roles, own limit, who is present, who deputises (* now), and when they are absent."""
+    if context.invoked_subcommand is None:
+        from casework.cli.staffing import show_staff
 
-    show_staff(as_json=json)
+        show_staff(as_json=json)
+
+
+@staff_app.command(
+    "import", epilog=examples("casework staff import staff.csv", "casework staff import staff.csv --replace")
+)
+def staff_import(
+    file: Annotated[
+        Path,
+        typer.Argument(
+            metavar="FILE",
+            help="CSV with id, name, roles, limit_fen, present, deputy and, if wanted, absent: "
+            "2026-12-01..2026-12-05; 2026-12-24.",
+        ),
+    ],
+    replace: Annotated[
+        bool, typer.Option("--replace", help="Whoever is not in the file has left, and may not act any more.")
+    ] = False,
+    by: By = None,
+    json: Json = False,
+) -> None:
+    """Take the staff in from a file. It is refused whole if a row is wrong; the same file again changes nothing.
+
+    Who is not in the file stays as they are, unless told otherwise. Cases look people up at the moment of a decision,
+    so a new list counts at once, also in open cases.
+    """
+    from casework.cli.staffing import import_file
+
+    import_file(file, replacing=replace, as_json=json)
+
+
+@staff_app.command("absent", epilog=examples("casework staff absent finance.1 --from 2026-12-01 --until 2026-12-05"))
+def staff_absent(
+    staff_id: StaffMember,
+    from_: Annotated[
+        str | None, typer.Option("--from", metavar="DAY", help="The first day, in the shop's zone. Default: today.")
+    ] = None,
+    until: Annotated[
+        str | None, typer.Option("--until", metavar="DAY", help="The last day. Default: until further notice.")
+    ] = None,
+    by: By = None,
+    json: Json = False,
+) -> None:
+    """Note that somebody is away: on these days they may not act, and their deputy may in their place."""
+    from casework.cli.staffing import note_absent
+
+    note_absent(staff_id, from_, until, as_json=json)
+
+
+@staff_app.command("present", epilog=examples("casework staff present finance.1"))
+def staff_present(staff_id: StaffMember, by: By = None, json: Json = False) -> None:
+    """Note that somebody is back: an absence of today ends, later ones stay."""
+    from casework.cli.staffing import note_present
+
+    note_present(staff_id, as_json=json)
 
 
 @app.command(epilog=examples("casework patrol", "casework patrol --json"))
@@ -578,4 +709,5 @@ def shop_fail(
 
 
 app.add_typer(policy_app, name="policy")
+app.add_typer(staff_app, name="staff")
 app.add_typer(shop_app, name="shop")

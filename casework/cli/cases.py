@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import webbrowser
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import Any, Final
@@ -42,6 +42,7 @@ from casework.show import (
     clock_time,
     inbox_table,
     letters_of,
+    named,
     show_case,
     silence,
     state_label,
@@ -51,6 +52,7 @@ from casework.show import (
     word,
 )
 from casework.svg import svg
+from state_machines.asides import ASIDES, trigger_named
 from state_machines.common import CANCEL
 from state_machines.flows import FLOWS, flow_named
 from state_machines.roles import Role
@@ -83,7 +85,7 @@ def unknown_order(order_id: str) -> Stop:
 def act(
     case: str,
     trigger: str,
-    settings: Sequence[str],
+    settings: Sequence[str] | Mapping[str, Any],
     *,
     note: str | None,
     by: str | None,
@@ -91,7 +93,10 @@ def act(
     print_only: bool,
     as_json: bool,
 ) -> None:
-    """`casework submit`, `approve` and `reject`."""
+    """`casework submit`, and the commands that are short for it.
+
+    `settings` are the further fields: as people write them, or as they are sent.
+    """
     with sentences():
         desk = Desk()
         who = desk.who(by)
@@ -102,7 +107,7 @@ async def _act(
     desk: Desk,
     case: str,
     trigger: str,
-    settings: Sequence[str],
+    settings: Sequence[str] | Mapping[str, Any],
     note: str | None,
     who: str,
     *,
@@ -125,13 +130,20 @@ async def _act(
 
 
 def _message(
-    desk: Desk, view: CaseView, trigger: str, settings: Sequence[str], note: str | None, who: str
+    desk: Desk,
+    view: CaseView,
+    trigger: str,
+    settings: Sequence[str] | Mapping[str, Any],
+    note: str | None,
+    who: str,
 ) -> dict[str, Any]:
     """What is sent: who, why, and the trigger's own fields."""
-    known = flow_of_case(view.case_id).triggers.get(trigger)
+    known = trigger_named(flow_of_case(view.case_id), trigger)
     if known is None:
         possible = ", ".join(one.trigger for one in view.waiting_for) or "nothing any more"
         raise bad_input(f"There is no trigger {trigger} in {view.flow}; possible in {view.state}: {possible}.")
+    if isinstance(settings, Mapping):
+        return {"by": who, **({} if note is None else {"note": note}), **settings}
     whole = _lines_of(desk, view) if any(one.startswith("lines=") for one in settings) else {}
     fields: dict[str, Any] = {"by": who}
     if note is not None:
@@ -165,6 +177,10 @@ def _say_after(desk: Desk, view: CaseView, trigger: str, *, as_json: bool) -> No
     """The new state, and what comes next; or that a fact is kept."""
     if as_json:
         print_json(view)
+        return
+    if trigger in ASIDES:
+        said = named(ASIDES[trigger].label, trigger, desk.language)
+        print(f"{view.case_id} · {state_name(view, desk.language)} · {said}")
         return
     text = f"{view.case_id} → {state_name(view, desk.language)}"
     if trigger in view.kept:

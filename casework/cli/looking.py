@@ -1,4 +1,4 @@
-"""The commands that look at what is in force: the policy and the staff."""
+"""The commands that look at the policy in force."""
 
 from __future__ import annotations
 
@@ -6,10 +6,8 @@ from dataclasses import asdict
 from pathlib import Path
 
 from casework.cli.running import Desk, print_json, sentences
-from casework.money import format_yuan
 from casework.policy import FigureValue, Policy, describe, load_policy
-from casework.shop.staff import all_staff
-from casework.show import role_name, table, word
+from casework.show import table
 
 
 def show_policy(*, as_json: bool) -> None:
@@ -53,40 +51,3 @@ def check_policy(file: Path, *, as_json: bool) -> None:
         print_json({"valid": True, "version": policy.version})
     else:
         print(f"{file} is valid: version {policy.version}.")
-
-
-def show_staff(*, as_json: bool) -> None:
-    """`casework staff`."""
-    with sentences():
-        desk = Desk()
-        with desk.shop.reading() as session:
-            staff = all_staff(session)
-    if as_json:
-        print_json(
-            [
-                {
-                    "id": one.id,
-                    "name": one.name,
-                    "roles": list(one.roles),
-                    "limit_fen": one.limit_fen,
-                    "present": one.present,
-                    "deputy": one.deputy,
-                }
-                for one in staff
-            ]
-        )
-        return
-    language = desk.language
-    rows = [[word(name, language) for name in ("staff", "name", "roles", "limit", "present", "deputy")]]
-    rows.extend(
-        [
-            one.id,
-            one.name,
-            ", ".join(role_name(role, language) for role in one.roles),
-            "" if one.limit_fen is None else format_yuan(one.limit_fen),
-            word("yes" if one.present else "no", language),
-            one.deputy or "",
-        ]
-        for one in staff
-    )
-    print(table(rows))

@@ -66,13 +66,19 @@ class Desk:
         return database
 
     @cached_property
+    def made_shop(self) -> Database:
+        """The shop's database, made or brought up to date if need be."""
+        self.settings.home.mkdir(parents=True, exist_ok=True)
+        database = Database(self.settings.database_url)
+        database.migrate()
+        return database
+
+    @cached_property
     def new_shop(self) -> Database:
         """The shop's database, made or brought up to date if need be, with the sample staff if it has none."""
         from casework.shop.staff import load_sample_if_empty
 
-        self.settings.home.mkdir(parents=True, exist_ok=True)
-        database = Database(self.settings.database_url)
-        database.migrate()
+        database = self.made_shop
         with database.writing() as session:
             load_sample_if_empty(session)
         return database

@@ -131,7 +131,7 @@ def _table(played: Sequence[Played]) -> str:
 def _path_of(view: CaseView) -> str:
     """The way of a case that has ended, as in `hold → persuading → silence → paid`."""
     steps: list[str] = []
-    for line in [line for line in view.trail if line.accepted]:
+    for line in [line for line in view.trail if line.is_move]:
         if line.by == Automatic.CLOCK:
             steps.append("silence")
         if line.dest is not None and line.dest != view.state:

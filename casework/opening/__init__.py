@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 
 from pydantic import ValidationError
@@ -60,8 +60,17 @@ class OpenedInShop:
     resolved: dict[str, Any]
 
 
-def examine_start(session: Session, *, flow_name: str, given: dict[str, Any], from_case: str | None = None) -> Examined:
+def examine_start(
+    session: Session,
+    *,
+    flow_name: str,
+    given: dict[str, Any],
+    from_case: str | None = None,
+    at: datetime | None = None,
+) -> Examined:
     """Check a start against its model, the staff list and the order book; changes nothing.
+
+    `at` is when it is opened (aware; default: now): whoever opens it must be there then.
 
     Raises:
         BadStart: one plain sentence that names the field.
@@ -76,7 +85,7 @@ def examine_start(session: Session, *, flow_name: str, given: dict[str, Any], fr
         personal = orders.personal_of(session, start.order_id)
     except UnknownOrder:
         raise BadStart(f"order_id: the shop has no order {start.order_id}") from None
-    involved = _who_opens(session, flow, start, from_case)
+    involved = _who_opens(session, flow, start, from_case, at or datetime.now(UTC))
     for name, text in texts_of("", start.model_dump(exclude={"order_id", "by"})):
         problem = personal_text(text, personal)
         if problem is not None:
@@ -106,7 +115,7 @@ def open_in_shop(
         BadStart: one plain sentence that names the field.
 
     """
-    examined = examine_start(session, flow_name=flow_name, given=given, from_case=from_case)
+    examined = examine_start(session, flow_name=flow_name, given=given, from_case=from_case, at=at)
     if case_id != examined.case_id:
         raise BadStart(f"the workflow id must be {examined.case_id}, by which everybody will look for the case")
     handing = handing_over.handed_over_by(session, case_id)
@@ -128,12 +137,12 @@ def open_in_shop(
     return OpenedInShop(figures, examined.involved, examined.resolved)
 
 
-def _who_opens(session: Session, flow: Flow[Any], start: Start, from_case: str | None) -> list[str]:
+def _who_opens(session: Session, flow: Flow[Any], start: Start, from_case: str | None, at: datetime) -> list[str]:
     """Who is involved from the beginning: the opener, and everybody involved in the case that this one came from."""
     inherited = records.involved_in(session, from_case) if from_case else []
     if start.by == Automatic.SYSTEM:
         return inherited
-    actor, why = actor_named(all_staff(session), start.by)
+    actor, why = actor_named(all_staff(session), start.by, at)
     if actor is None:
         raise BadStart(f"by: {why}")
     if not set(flow.opened_by) & set(actor.grants):

@@ -11,6 +11,7 @@ from typing import Literal
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
+from casework.authority import is_present
 from casework.money import LineQuantity, part_of_line
 from casework.parcels import Followed, ParcelReport
 from casework.rules.parcels import RECEIPT_TIME, courier_code, receipt_extended, region_of
@@ -326,9 +327,12 @@ def put_off_receipt(session: Session, order_id: str, waybill: str, at: datetime)
     return until
 
 
-def specialist_for(session: Session, waybill: str) -> str | None:
-    """Who looks for a parcel: one of the specialists who are there, always the same for a waybill; None: nobody is."""
-    there = [one.id for one in all_staff(session) if Role.PARCEL_SPECIALIST in one.roles and one.present]
+def specialist_for(session: Session, waybill: str, at: datetime) -> str | None:
+    """Who looks for a parcel: one of the specialists who are there at this time, the same for a waybill; None: nobody.
+
+    `at` is an aware time.
+    """
+    there = [one.id for one in all_staff(session) if Role.PARCEL_SPECIALIST in one.roles and is_present(one, at)]
     return there[zlib.crc32(waybill.encode()) % len(there)] if there else None
 
 

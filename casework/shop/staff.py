@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import csv
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
+from datetime import date, datetime, timedelta
 from importlib.resources import files
+from typing import Any
+from zoneinfo import ZoneInfo
 
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
+from casework.authority import Absence, merged
 from casework.shop.ahead import keep_ahead, read_ahead
 from casework.shop.errors import BadRequest
 from casework.shop.tables import StaffRow
@@ -19,7 +24,11 @@ STAFF = "staff"
 
 @dataclass(frozen=True, slots=True)
 class StaffMember:
-    """A staff member. `limit_fen` None: the policy's limits count; `deputy` acts while they are absent."""
+    """A staff member. `limit_fen` None: the policy's limits count; `deputy` acts while they are absent.
+
+    `present` says whether they are there on the days on which no absence is noted. Who is `gone` has left: cases still
+    name them.
+    """
 
     id: str
     name: str
@@ -27,6 +36,8 @@ class StaffMember:
     limit_fen: int | None
     present: bool
     deputy: str | None
+    absences: tuple[Absence, ...] = ()
+    gone: bool = False
 
 
 def sample_staff() -> list[StaffMember]:
@@ -50,13 +61,30 @@ def load_sample_if_empty(session: Session) -> bool:
     if session.scalar(select(StaffRow.id).limit(1)) is not None:
         return False
     for position, member in enumerate(sample_staff(), start=1):
-        session.add(StaffRow(position=position, **asdict(member)))
+        write_member(session, member, position)
     session.flush()
     return True
 
 
+def write_member(session: Session, member: StaffMember, position: int) -> None:
+    """Put somebody on the list at a place, or what is known of them anew."""
+    session.merge(
+        StaffRow(
+            position=position,
+            id=member.id,
+            name=member.name,
+            roles=list(member.roles),
+            limit_fen=member.limit_fen,
+            present=member.present,
+            deputy=member.deputy,
+            absences=_kept(member.absences),
+            gone=member.gone,
+        )
+    )
+
+
 def all_staff(session: Session) -> list[StaffMember]:
-    """The whole staff, in the list's order."""
+    """The whole staff, in the list's order, those who have left included."""
     return list(read_ahead(session, STAFF, None, lambda: _all_staff(session)))
 
 
@@ -68,19 +96,75 @@ def look_ahead(session: Session) -> None:
 def _all_staff(session: Session) -> list[StaffMember]:
     # by columns, not by rows of the table: every message of a person asks for it
     one = StaffRow
-    columns = select(one.id, one.name, one.roles, one.limit_fen, one.present, one.deputy)
-    return [StaffMember(*row) for row in session.execute(columns.order_by(one.position))]
+    columns = select(
+        one.id, one.name, one.roles, one.limit_fen, one.present, one.deputy, one.absences, one.gone
+    ).order_by(one.position)
+    return [
+        StaffMember(staff_id, name, roles, limit_fen, present, deputy, _absences(absences), gone)
+        for staff_id, name, roles, limit_fen, present, deputy, absences, gone in session.execute(columns)
+    ]
 
 
 def set_present(session: Session, staff_id: str, *, present: bool) -> None:
-    """Note that somebody is there, or is not.
+    """Note that somebody is there, or is not until further notice.
 
     Raises:
         BadRequest: nobody of this id is on the list.
 
     """
-    row = session.get(StaffRow, staff_id)
-    if row is None:
+    _change(session, staff_id, lambda member: replace(member, present=present))
+
+
+def note_absence(session: Session, staff_id: str, absence: Absence) -> StaffMember:
+    """Note that somebody is away on these days too; gives them as they are known then.
+
+    Raises:
+        BadRequest: nobody of this id is on the list, or the days end before they begin.
+
+    """
+    if absence.last < absence.first:
+        raise BadRequest("staff", f"an absence from {absence.first} cannot end on {absence.last}")
+    return _change(session, staff_id, lambda member: replace(member, absences=merged([*member.absences, absence])))
+
+
+def note_return(session: Session, staff_id: str, at: datetime) -> StaffMember:
+    """Somebody is back at this time (aware): an absence that covers it ends the day before; later ones stay.
+
+    Raises:
+        BadRequest: nobody of this id is on the list.
+
+    """
+
+    def back(member: StaffMember) -> StaffMember:
+        ended = [_ended(one, at) for one in member.absences]
+        return replace(member, present=True, absences=tuple(one for one in ended if one is not None))
+
+    return _change(session, staff_id, back)
+
+
+def _ended(absence: Absence, at: datetime) -> Absence | None:
+    if not absence.covers(at):
+        return absence
+    yesterday = at.astimezone(ZoneInfo(absence.zone)).date() - timedelta(days=1)
+    return replace(absence, last=yesterday) if absence.first <= yesterday else None
+
+
+def _change(session: Session, staff_id: str, change: Callable[[StaffMember], StaffMember]) -> StaffMember:
+    row = session.get(StaffRow, staff_id, with_for_update=True)
+    member = next((one for one in all_staff(session) if one.id == staff_id), None)
+    if row is None or member is None or member.gone:
         raise BadRequest("staff", f"nobody on the staff list is called {staff_id}")
-    row.present = present
+    changed = change(member)
+    write_member(session, changed, row.position)
     session.flush()
+    return changed
+
+
+def _kept(absences: Iterable[Absence]) -> list[Any]:
+    return [{"first": one.first.isoformat(), "last": one.last.isoformat(), "zone": one.zone} for one in absences]
+
+
+def _absences(kept: Sequence[Any]) -> tuple[Absence, ...]:
+    return tuple(
+        Absence(date.fromisoformat(one["first"]), date.fromisoformat(one["last"]), one["zone"]) for one in kept
+    )

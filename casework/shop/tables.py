@@ -18,6 +18,7 @@ from sqlalchemy import (
     Text,
     TypeDecorator,
     UniqueConstraint,
+    false,
 )
 from sqlalchemy import Date as DateColumn
 from sqlalchemy import DateTime as DateTimeColumn
@@ -378,6 +379,10 @@ class StaffRow(Base):
     limit_fen: Mapped[int | None]
     present: Mapped[bool]
     deputy: Mapped[str | None] = mapped_column(String(64))
+    absences: Mapped[list[Any]] = mapped_column(default=list, server_default="[]")
+    """The days on which they are away: `first`, `last` (ISO dates, both included) and the `zone` of those days."""
+    gone: Mapped[bool] = mapped_column(default=False, server_default=false())
+    """They have left; their id stays taken, as cases name it."""
 
 
 class CaseRow(Base):

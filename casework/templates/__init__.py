@@ -27,6 +27,18 @@ _SHARED: dict[str, Label] = {
         "告警:工单 {case_id} 逾期未处理:{state_zh}。",
         "Alarm: case {case_id} is overdue: {state_en}.",
     ),
+    "question": Label(
+        "{by} 询问工单 {case_id}:{text}(请用 answer 答复)",
+        "{by} asks about case {case_id}: {text} (reply with answer)",
+    ),
+    "answer": Label(
+        "{by} 答复了工单 {case_id}:{text}",
+        "{by} answers about case {case_id}: {text}",
+    ),
+    "reassigned": Label(
+        "{by} 将工单 {case_id} 转交给您:{state_zh},金额 {amount} 元,截止 {due}。",
+        "{by} has given you case {case_id}: {state_en}, {amount} yuan, until {due}.",
+    ),
     "open_by_hand": Label(
         "订单 {order_id} 需要人工开立 {flow} 工单:{why}。",
         "Open a {flow} for order {order_id} by hand: {why}.",
@@ -53,14 +65,21 @@ TEMPLATES: dict[str, Label] = {
 
 
 class Post(BaseModel):
-    """One message for the outbox: to the buyer of the case's order, or to a role of the staff."""
+    """One message for the outbox: to the buyer of the case's order, to a role of the staff, or to one of them."""
 
     purpose: str
     """With the case it makes the key: a purpose is posted once in a case."""
     template: str
     to: Literal["buyer", "staff"]
     role: Role | None = None
+    person: str | None = None
+    """A staff id, where it is for one person and not for a role."""
     parameters: dict[str, str] = Field(default_factory=dict[str, str])
+
+    @property
+    def recipient(self) -> str | None:
+        """The role or the staff id that it is for; None: the buyer."""
+        return self.role or self.person
 
     def text(self) -> Label:
         """The message in both languages."""

@@ -266,6 +266,7 @@ async def test_the_staff_and_the_policy_are_shown(casework: Casework, tmp_path: 
         "limit_fen": None,
         "present": True,
         "deputy": None,
+        "absences": [],
     }
     assert "refund_before_shipping.agent_limit_fen" in (await casework("policy")).out
     wrong = tmp_path / "policy.toml"

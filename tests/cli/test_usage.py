@@ -15,7 +15,8 @@ from casework.cli.errors import BAD_INPUT, DONE
 ROOT = Path(__file__).parents[2]
 COMMANDS = {
     "up", "import", "start", "inbox", "cases", "show", "submit", "approve", "reject", "cancel", "open", "diagram",
-    "policy", "policy check", "staff", "shop", "shop ship", "shop close", "shop refunded", "shop flag", "shop address",
+    "ask", "answer", "reassign", "remind", "comment", "policy", "policy check", "staff", "staff import", "staff absent",
+    "staff present", "shop", "shop ship", "shop close", "shop refunded", "shop flag", "shop address",
     "shop fail", "batch", "patrol", "doctor",
 }  # fmt: skip
 
