@@ -568,7 +568,8 @@ class CaseworkClient:
         wanted = WaitFilter(roles=tuple(role.value for role in roles) or None)
         with self._database.reading() as session:
             told = waiting.waiting(session, wanted)
-            others = [] if roles else set(waiting.open_cases(session)) - {one.case_id for one in told}
+            everybody = set[str]() if roles else set(waiting.open_cases(session))
+            others = everybody - {one.case_id for one in told}
         ended = {one.case_id for one in await self._ended_by_temporal(told)}
         courses: list[Course] = []
         for one in told:

@@ -175,8 +175,7 @@ def forecast_text(forecast: Forecast, *, language: Language, zone: ZoneInfo, now
             [
                 time_with_distance(step.at, now, zone, language),
                 course.case_id,
-                f"{step.trigger}: {state_label(course.flow, step.source, language)} → "
-                f"{state_label(course.flow, step.dest, language)}",
+                f"{step.trigger} → {state_label(course.flow, step.dest, language)}",
                 format_yuan(step.pays_fen) if step.pays_fen else "",
                 _reasons([*step.unknown, *(course.then_unknown if step is course.steps[-1] else ())], language),
             ]

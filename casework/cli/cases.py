@@ -117,7 +117,7 @@ async def _act(
     case_id = await resolve(client, case)
     view = await client.view(case_id)
     fields = message_of(desk, view, trigger, settings, note, who)
-    checkmessage_of(desk.shop, case_id, view.order_id, trigger, fields)
+    check_message(desk.shop, case_id, view.order_id, trigger, fields)
     if print_only:
         print(plain_submit(desk.settings.home, case_id, {"trigger": trigger, **fields, "version": view.version}))
         return
@@ -150,6 +150,7 @@ def _lines_of(desk: Desk, view: CaseView) -> dict[int, int]:
 
 
 def may_pay(view: CaseView, trigger: str) -> bool:
+    """Whether money may leave by this."""
     flow = flow_of_case(view.case_id)
     if view.final or view.state not in flow.states:
         return False
@@ -445,6 +446,7 @@ def _case_of(view: CaseView) -> Case[CaseFigures]:
 
 
 async def resolve(client: CaseworkClient, text: str) -> str:
+    """The one case that is meant; where an id looks as if a spreadsheet had rounded it, that is said too."""
     try:
         return await client.resolve(text)
     except UnknownCase:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import sys
-from collections.abc import Sequence
+from collections.abc import Generator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -136,22 +137,14 @@ async def _send(client: CaseworkClient, one: _Decision, trigger: str, gate: asyn
                 one.after = await client.submit(one.view.case_id, trigger, one.fields, seen=one.view)
 
 
-class _answered:  # noqa: N801 - used as a plain block
+@contextmanager
+def _answered(one: _Decision) -> Generator[None]:
     """What refuses one case is that case's answer, and no reason to stop."""
-
-    def __init__(self, one: _Decision) -> None:
-        self._one = one
-        self._sentences = sentences()
-
-    def __enter__(self) -> None:
-        self._sentences.__enter__()
-
-    def __exit__(self, *raised: Any) -> bool:
-        try:
-            return bool(self._sentences.__exit__(*raised))
-        except Stop as stop:
-            self._one.code, self._one.why = stop.code, str(stop)
-            return True
+    try:
+        with sentences():
+            yield
+    except Stop as stop:
+        one.code, one.why = stop.code, str(stop)
 
 
 def _only_once(decisions: Sequence[_Decision]) -> None:
