@@ -48,7 +48,7 @@ async def inbox_times(rig: Rig, path: Path, cases: int, *, rounds: int = 20, pag
         async def query() -> int:
             return len([one async for one in rig.client.list_workflows(question, page_size=page, limit=page)])
 
-        while (await rig.client.count_workflows(question)).count < cases:
+        while (await rig.client.count_workflows(question)).count < cases:  # noqa: ASYNC110 - nobody tells when it follows
             await asyncio.sleep(POLL_SECONDS)
         times = InboxTimes(cases, page, [], [])
         for number in range(rounds):
