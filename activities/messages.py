@@ -9,9 +9,11 @@ from pydantic import BaseModel
 from sqlalchemy.orm import Session
 from temporalio import activity
 
-from casework.shop import outbox
+from casework.shop import outbox, waiting
 from casework.shop.database import Database
+from casework.shop.records import Moment
 from casework.templates import Post
+from casework.waiting import Waits
 
 
 class PostMessages(BaseModel):
@@ -22,6 +24,9 @@ class PostMessages(BaseModel):
     order_id: str
     posts: list[Post]
     at: datetime
+    moment: Moment | None = None
+    waits: Waits | None = None
+    """Where the case waits, told on this occasion, so that no list has to ask it; None: it is at work."""
 
 
 def post_all(session: Session, case_id: str, run_id: str, posts: Sequence[Post], at: datetime) -> None:
@@ -54,3 +59,5 @@ class MessageActivities:
         """Say it once: a message of the same case and purpose is not posted again."""
         with self._database.writing() as session:
             post_all(session, request.case_id, request.run_id, request.posts, request.at)
+            if request.moment is not None:
+                waiting.tell(session, request.case_id, request.run_id, request.moment, request.waits)

@@ -9,10 +9,11 @@ import sys
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+from bench.inbox import inbox_times
 from bench.long_runs import patrolled, tracked
 from bench.measure import batch, events_by_type, long_history, memory, moves_us, replay_ms, rig
 from bench.opening import opened_a_second
-from bench.paths import BARE, CASEWORK, SIDES, paths_of
+from bench.paths import BARE, CASEWORK, PATHS, SIDES, paths_of
 from bench.results import BY_UPDATE, Results, about, table
 from casework.server_program import ServerProgram, find_server_program
 from state_machines.problem_parcel import PROBLEM_PARCEL
@@ -29,6 +30,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--cases", type=int, default=10, help="cases at once in a round (%(default)s)")
     parser.add_argument("--alone", type=int, default=3, help="cases one after the other in a round (%(default)s)")
     parser.add_argument("--open-cases", type=int, default=2000, help="kept in a worker's memory; 0: none (%(default)s)")
+    parser.add_argument("--waiting", type=int, default=2000, help="open under an inbox; 0: no inbox (%(default)s)")
     parser.add_argument("--events", type=int, default=200, help="events of the history that is replayed (%(default)s)")
     parser.add_argument("--days", type=int, default=90, help="for which a parcel is tracked; 0: not (%(default)s)")
     parser.add_argument("--shipments", type=int, default=10_000, help="of a patrol; 0: none (%(default)s)")
@@ -92,6 +94,8 @@ async def measure(results: Results, program: ServerProgram, given: argparse.Name
                     results.opening(side, number, fast)
                 results.moves.append(moves_us(longest.flow))
                 print(f"round {number + 1} of {given.rounds} is done", file=sys.stderr)
+            if given.waiting:
+                results.inbox = await inbox_times(here, PATHS[0], given.waiting)
             for path in paths:
                 if path.flow == PROBLEM_PARCEL.name and given.days:
                     results.tracked = await tracked(here, path, Path(home), given.days)

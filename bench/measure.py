@@ -141,6 +141,18 @@ class Rig:
             task_queue=worker.task_queue,
         )
 
+    async def open_many(self, path: Path, side: str, worker: WorkerProcess, cases: int) -> list[Handle]:
+        """Start so many cases, and wait until each is in its first wait."""
+        starting = asyncio.Semaphore(AT_ONCE)
+
+        async def open_one(order: Order) -> Handle:
+            async with starting:
+                handle = await self.open(path, side, worker, order)
+                await _next(handle.fetch_history_events(wait_new_event=True), EventType.EVENT_TYPE_TIMER_STARTED)
+                return handle
+
+        return await asyncio.gather(*(open_one(order) for order in self.orders(path, cases)))
+
     async def play(
         self,
         path: Path,
@@ -279,20 +291,12 @@ async def memory(rig: Rig, path: Path, side: str, cases: int) -> Memory:
         RuntimeError: if the worker did not keep all of them.
 
     """
-    starting = asyncio.Semaphore(AT_ONCE)
     async with rig.worker(f"memory-{side}") as worker:
-
-        async def open_one(order: Order) -> Handle:
-            async with starting:
-                handle = await rig.open(path, side, worker, order)
-                await _next(handle.fetch_history_events(wait_new_event=True), EventType.EVENT_TYPE_TIMER_STARTED)
-                return handle
-
         # what the first case loads is not a case's
         await rig.play(path, side, worker, rig.orders(path, 1)[0])
         await worker.ask(OPEN_CASES)  # what is garbage is collected
         before = worker.memory_bytes()
-        handles = await asyncio.gather(*(open_one(order) for order in rig.orders(path, cases)))
+        handles = await rig.open_many(path, side, worker, cases)
         kept, after = await worker.ask(OPEN_CASES), worker.memory_bytes()
         for handle in handles:
             await handle.terminate()

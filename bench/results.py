@@ -14,6 +14,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+from bench.inbox import InboxTimes
 from bench.long_runs import LongRun
 from bench.measure import Batch, Memory
 from bench.paths import SIDES
@@ -25,6 +26,8 @@ AT_MOST = 1.15
 """Worker CPU and wall time of a case, as a multiple of bare."""
 MOVE_US = 25.0
 """A move of the machine, in microseconds."""
+INBOX_AT_MOST = 1.5
+"""An inbox, as a multiple of one plain question to Temporal's list for as many cases."""
 RUN_EVENTS = 2_000
 """Below this many history events is every run of a case that tracks a parcel for months."""
 PATROL_SECONDS, PATROL_EVENTS = 60, 500
@@ -48,6 +51,8 @@ class Results:
     memory: dict[str, Memory] = field(default_factory=dict[str, Memory])
     openings: list[dict[str, Any]] = field(default_factory=list[dict[str, Any]])
     """By side and round: how many cases were opened a second."""
+    inbox: InboxTimes | None = None
+    """An inbox while very many cases are open."""
     tracked: LongRun | None = None
     """A parcel that was tracked for months."""
     patrolled: LongRun | None = None
@@ -149,7 +154,16 @@ def table(results: Results) -> str:
         met = _met(statistics.median(ratios) >= OPENING) if ratios else ""
         figures = [_spread(casework), _spread(bare), _spread(ratios)]
         rows.append(["a batch opens, cases a second", *figures, f"≥ {OPENING:g}", met])
-    return columns(rows + _long_runs(results))
+    return columns(rows + _inbox(results) + _long_runs(results))
+
+
+def _inbox(results: Results) -> list[list[str]]:
+    """The inbox beside one plain question to Temporal's list, in the place of bare."""
+    inbox = results.inbox
+    if inbox is None:
+        return []
+    what = f"inbox of {inbox.page} of {inbox.cases} open cases, beside one visibility query for them, ms"
+    return [[what, *_compared(inbox.inbox_ms, inbox.query_ms, INBOX_AT_MOST)]]
 
 
 def _long_runs(results: Results) -> list[list[str]]:

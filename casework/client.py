@@ -7,14 +7,15 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final, TypeVar
 from uuid import uuid4
 
 from pydantic import ValidationError
+from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session
 from temporalio.api.enums.v1 import EventType
 from temporalio.client import (
@@ -33,7 +34,7 @@ from temporalio.service import RPCError, RPCStatusCode
 
 from casework import names
 from casework.authority import NOBODY, actor_named
-from casework.case import CaseView
+from casework.case import Actor, Case, CaseFigures, CaseView
 from casework.connection import connect
 from casework.converter import DATA_CONVERTER
 from casework.details import (
@@ -47,17 +48,23 @@ from casework.details import (
     opening_attributes,
     static_summary,
 )
+from casework.forecast import Course, course_of
+from casework.inbox import SILENCE, Forecast, Inbox, in_inbox
+from casework.lookups import lookups_of
 from casework.messages import explain, texts_of
 from casework.money import LineQuantity
 from casework.opening import BadStart, examine_start
 from casework.privacy import personal_id, personal_text
 from casework.sentences import full_stop
 from casework.settings import Settings
-from casework.shop import claims, notices, orders, records
+from casework.shop import claims, notices, orders, records, waiting
 from casework.shop.database import Database
 from casework.shop.errors import UnknownOrder
 from casework.shop.staff import all_staff
+from casework.shop.waiting import WaitFilter, Waiting
 from casework.show import expected_roles
+from casework.waiting import case_from, waits_of
+from casework.why import Verdict, judge
 from state_machines.asides import may_be_sent
 from state_machines.common import CANCEL
 from state_machines.flows import FLOWS
@@ -69,6 +76,8 @@ ANSWER_SECONDS: Final = 10.0
 AT_ONCE: Final = 20
 """Cases asked at the same time."""
 POLL_SECONDS: Final = 0.05
+MOST_NAMED: Final = 100
+"""So many cases are named in one question to Temporal's lists."""
 
 OPEN: Final = "ExecutionStatus = 'Running'"
 ResultT = TypeVar("ResultT")
@@ -287,15 +296,6 @@ def closed_cases(database: Database, wanted: CaseFilter) -> list[CaseLine]:
     return _newest_first(line for line in lines if wanted.matches(line))
 
 
-def is_overdue(view: CaseView, now: datetime) -> bool:
-    """Whether the deadline of a waiting case has passed: also where its clock has fired already and it stayed."""
-    if view.final or view.due is None:
-        return False
-    moves = [line for line in view.trail if line.is_move]
-    alarmed = bool(moves) and moves[-1].by == Automatic.CLOCK and moves[-1].source == moves[-1].dest
-    return alarmed or view.due <= now
-
-
 # --- what talks to Temporal ---
 
 
@@ -419,8 +419,11 @@ class CaseworkClient:
         return view
 
     async def _ask(self, handle: Handle) -> CaseView:
+        return CaseView.model_validate(await self._query(handle, names.CASE_QUERY))
+
+    async def _query(self, handle: Handle, name: str) -> Any:
         try:
-            answer = await self._in_time(handle.query(names.CASE_QUERY, rpc_timeout=self._timeout))
+            return await self._in_time(handle.query(name, rpc_timeout=self._timeout))
         except WorkflowQueryFailedError as error:
             raise CaseRefused(f"The case {handle.id} cannot be shown: {error}.") from None
         except (RPCError, TimeoutError) as error:
@@ -431,7 +434,6 @@ class CaseworkClient:
                 "is casework up running?",
                 taken_in=None,
             ) from None
-        return CaseView.model_validate(answer)
 
     # --- act ---
 
@@ -480,7 +482,11 @@ class CaseworkClient:
             if error.status is RPCStatusCode.NOT_FOUND:
                 await self._refuse_if_ended(case_id)
             raise
-        return CaseView.model_validate(answer)
+        after = CaseView.model_validate(answer)
+        # what it does next may be outside: until it tells the shop again, it is offered to nobody
+        with suppress(SQLAlchemyError), self._database.writing() as session:
+            waiting.moved_on(session, case_id, after.opened_at, after.version)
+        return after
 
     async def _refuse_if_ended(self, case_id: str) -> None:
         """The server no longer takes a message while a case closes: look, and say so."""
@@ -548,34 +554,154 @@ class CaseworkClient:
 
     # --- lists ---
 
-    async def inbox(self, staff_id: str | None = None, roles: Sequence[Role] = ()) -> list[CaseView]:
+    async def inbox(
+        self,
+        staff_id: str | None = None,
+        roles: Sequence[Role] = (),
+        *,
+        wanted: WaitFilter | None = None,
+        limit: int | None = None,
+        now: datetime | None = None,
+    ) -> Inbox:
         """The cases that wait for a person, in every role they may act in now, or for the roles; soonest first.
 
-        Temporal's list may lag behind, so every case is asked again before it is shown.
+        Where a case waits it tells the shop itself, in a step that it makes anyway: so this asks no case, and is not
+        behind as Temporal's lists are. Temporal is asked once a page whether it has ended one of them without its
+        knowing. `wanted` narrows it (its roles do not count), `limit` says how many are shown (None: all), `now` is the
+        time by which a case is overdue.
 
         Raises:
             BadInput: there is no such person, or they are absent.
 
         """
-        wanted = set(roles)
+        now = now or datetime.now(UTC)
+        actor = Actor(staff_id="", grants=dict.fromkeys(roles))
         if staff_id is not None:
-            wanted |= self._roles_of(staff_id)
-        if not wanted:
-            return []
-        quoted = ", ".join(f"'{role}'" for role in sorted(wanted))
-        query = f"{names.CASE_WAITING_FOR} IN ({quoted}) AND {OPEN}"
-        case_ids = [execution.id async for execution in self.temporal.list_workflows(query)]
-        views = await _each(case_ids, self._still_open)
-        waiting = [view for view in views if view is not None and wanted & set(expected_roles(view))]
-        latest = datetime.max.replace(tzinfo=UTC)
-        return sorted(waiting, key=lambda view: (view.due or latest, view.case_id))
+            actor = self._actor(staff_id)
+            actor.grants = {role: limit for role, limit in actor.grants.items() if not roles or role in roles}
+        meant = replace(wanted or WaitFilter(), roles=tuple(role.value for role in sorted(actor.grants)))
+        if not actor.grants:
+            return Inbox(cases=[], total=0, leaves_fen=0, leaves_until=now + SILENCE)
+        await self._ask_untold()
+        while True:
+            with self._database.reading() as session:
+                page = waiting.waiting(session, meant, limit)
+                total = len(page) if limit is None or len(page) < limit else waiting.how_many(session, meant)
+                leaves = waiting.leaves_by(session, meant, now + SILENCE)
+            looking = asyncio.create_task(self._ended_by_temporal(page))
+            await asyncio.sleep(0)  # the question is on its way while the table is asked
+            cases = [one for told in page if (one := in_inbox(told, actor, now)) is not None]
+            ended = await looking
+            if not ended:
+                return Inbox(cases=cases, total=total, leaves_fen=leaves, leaves_until=now + SILENCE)
+            with self._database.writing() as session:
+                waiting.drop(session, ended)
 
-    def _roles_of(self, staff_id: str) -> set[Role]:
+    def _actor(self, staff_id: str) -> Actor:
         with self._database.reading() as session:
             actor, why = actor_named(all_staff(session), staff_id, datetime.now(UTC))
         if actor is None:
             raise BadInput(full_stop(why or f"{staff_id} may not act"))
-        return set(actor.grants)
+        return actor
+
+    async def forecast(self, roles: Sequence[Role] = (), *, hours: float = 24, now: datetime | None = None) -> Forecast:
+        """What the open cases do by themselves in the next hours if nobody acts, and what money leaves.
+
+        `roles`: only the cases that wait for one of them now. As for the inbox, no case is asked.
+        """
+        now = now or datetime.now(UTC)
+        until = now + timedelta(hours=hours)
+        await self._ask_untold()
+        wanted = WaitFilter(roles=tuple(role.value for role in roles) or None)
+        with self._database.reading() as session:
+            told = waiting.waiting(session, wanted)
+            everybody = set[str]() if roles else set(waiting.open_cases(session))
+            others = everybody - {one.case_id for one in told}
+        ended = {one.case_id for one in await self._ended_by_temporal(told)}
+        courses: list[Course] = []
+        for one in told:
+            if one.case_id in ended:
+                continue
+            with suppress(KeyError, ValidationError):  # of a flow, or a version, that is not known here
+                flow, case = case_from(one.case)
+                courses.append(course_of(flow, case, now=now, until=until, lookups=lookups_of(flow)))
+        return Forecast(until=until, courses=courses, at_work=sorted(others))
+
+    async def why(self, case_id: str, trigger: str, by: str | None, fields: Mapping[str, Any]) -> Verdict:
+        """Whether `by` may fire the trigger now, what stands in the way, and who could.
+
+        The open case is asked for all that it knows, and the flow's own machine for the answer. `fields` are what would
+        be sent with it; without any, what is in the message stands in nobody's way. Nothing is sent.
+
+        Raises:
+            BadInput: there is no such trigger, or the fields are refused.
+            UnknownCase, CaseRefused, NoAnswer: as `view`.
+
+        """
+        flow = flow_of_case(case_id)
+        view = await self.view(case_id)
+        message = None
+        if fields:
+            given = {**fields, "by": by or "nobody"}
+            check_message(self._database, case_id, view.order_id, trigger, given)
+            message = flow.triggers[trigger].message.model_validate(given)
+        elif trigger not in {one.name for one in flow.signals}:
+            check_message(self._database, case_id, None, trigger, {"by": by or "nobody"})
+        with self._database.reading() as session:
+            staff = all_staff(session)
+        return judge(
+            flow,
+            _ended_case(flow, view) if view.final else await self.state(case_id),
+            trigger,
+            by=by,
+            staff=staff,
+            message=message,
+            at=datetime.now(UTC),
+            lookups=lookups_of(flow),
+        )
+
+    async def state(self, case_id: str) -> Case[Any]:
+        """All that an open case knows, asked of itself.
+
+        Raises:
+            CaseRefused: it cannot be shown.
+            NoAnswer: no worker answers.
+
+        """
+        return flow_of_case(case_id).case_type.model_validate(
+            await self._query(self._handle(case_id), names.STATE_QUERY)
+        )
+
+    async def _ask_untold(self) -> None:
+        """Cases that an older Casework opened have not told the shop where they wait: ask each, once."""
+        with self._database.reading() as session:
+            untold = waiting.untold(session)
+        if not untold:
+            return
+        for case in await _each(untold, self._state_or_none):
+            if case is not None:
+                with self._database.writing() as session:
+                    told = waits_of(FLOWS[case.flow], case, datetime.now(UTC))
+                    waiting.tell_of_untold(session, case.case_id, case.version, told)
+
+    async def _state_or_none(self, case_id: str) -> Case[Any] | None:
+        try:
+            return await self.state(case_id)
+        except (BadInput, CaseRefused, RPCError):
+            return None
+
+    async def _ended_by_temporal(self, page: Sequence[Waiting]) -> list[Waiting]:
+        """Those of the cases that Temporal has terminated or failed, or timed out, without their telling the shop."""
+        opened = {one.case_id: datetime.fromisoformat(one.case["opened_at"]) for one in page}
+        ended: set[str] = set()
+        for some in batched(opened, MOST_NAMED):
+            named = ", ".join(f"'{case_id}'" for case_id in some)
+            query = f"ExecutionStatus IN ('Terminated', 'Failed', 'TimedOut', 'Canceled') AND WorkflowId IN ({named})"
+            async for execution in self.temporal.list_workflows(query):
+                # not an earlier case of the same id
+                if execution.start_time >= opened[execution.id] - timedelta(milliseconds=1):
+                    ended.add(execution.id)
+        return [one for one in page if one.case_id in ended]
 
     async def _still_open(self, case_id: str) -> CaseView | None:
         try:
@@ -714,6 +840,13 @@ def _makes_sense(notice: notices.Notice) -> bool:
         return False
 
 
+def batched(items: Iterable[str], size: int) -> Iterator[list[str]]:
+    """The items in lists of at most so many."""
+    left = list(items)
+    for start in range(0, len(left), size):
+        yield left[start : start + size]
+
+
 async def _each(case_ids: Sequence[str], ask: Callable[[str], Awaitable[ResultT]]) -> list[ResultT]:
     """Ask every case, a bounded number at the same time; in the order given."""
     gate = asyncio.Semaphore(AT_ONCE)
@@ -742,6 +875,22 @@ async def _why_failed(handle: Handle) -> str:
 
 def _ended(view: CaseView) -> CaseEnded:
     return CaseEnded(f"The case has ended: {view.case_id} is {view.outcome or view.state}.")
+
+
+def _ended_case(flow: Flow[Any], view: CaseView) -> Case[Any]:
+    """As much of a case that is over as its end says."""
+    return Case[CaseFigures](
+        case_id=view.case_id,
+        run_id="",
+        flow=flow.name,
+        order_id=view.order_id,
+        state=view.state,
+        opened_by=view.opened_by,
+        opened_at=view.opened_at,
+        version=view.version,
+        outcome=view.outcome,
+        amount_fen=view.amount_fen,
+    )
 
 
 def _line_of_record(record: records.CaseRecord) -> CaseLine:

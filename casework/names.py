@@ -25,6 +25,8 @@ PARCEL_PATROL: Final = "ParcelPatrol"
 SUBMIT: Final = "submit"
 """The update that acts on a case and answers with its view."""
 CASE_QUERY: Final = "case"
+STATE_QUERY: Final = "case_state"
+"""Answers with all that a case knows: for programs that ask the flow's table themselves."""
 
 ASK_OPENER: Final = "ask_opener"
 ANSWER: Final = "answer"

@@ -12,7 +12,7 @@ from zoneinfo import ZoneInfo
 
 from rich.cells import cell_len
 
-from casework.case import CaseView, TrailLine, WaitingFor
+from casework.case import CaseView, IfSilent, TrailLine, WaitingFor
 from casework.money import format_yuan
 from casework.names import ANSWER, ASK_OPENER
 from casework.patrol import Patrolled
@@ -175,7 +175,11 @@ def role_name(role: str, language: Language) -> str:
 
 def silence(view: CaseView, language: Language) -> str | None:
     """What the clock will do if nobody acts, and the money that leaves by it."""
-    silent = view.if_silent
+    return silence_of(view.if_silent, language)
+
+
+def silence_of(silent: IfSilent | None, language: Language) -> str | None:
+    """As `silence`, of a case that is no view."""
     if silent is None:
         return None
     pays = f" ({word('pays', language)} {format_yuan(silent.pays_fen)})" if silent.pays_fen else ""
@@ -340,23 +344,3 @@ def table(rows: Iterable[Sequence[str]]) -> str:
         cells = [cell + " " * (width - cell_len(cell)) for cell, width in zip(row, widths, strict=True)]
         lines.append("  ".join(cells).rstrip())
     return "\n".join(lines)
-
-
-def inbox_table(views: Sequence[CaseView], *, language: Language, zone: ZoneInfo, now: datetime) -> str:
-    """The cases that wait, in the order given: which, where, how much, for whom until when, what silence does."""
-    if not views:
-        return word("nothing_waits", language)
-    columns = ("case", "state", "amount", "waits_for", "due", "if_silent")
-    rows = [[word(name, language) for name in columns]]
-    rows.extend(
-        [
-            view.case_id,
-            state_name(view, language),
-            format_yuan(view.amount_fen),
-            ", ".join(expected_roles(view)),
-            time_with_distance(view.due, now, zone, language) if view.due else "",
-            silence(view, language) or "",
-        ]
-        for view in views
-    )
-    return table(rows)

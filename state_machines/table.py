@@ -193,11 +193,14 @@ class Attempt(Generic[CaseT]):
     """The role in which the row now being tried would be taken."""
     move: Move[CaseT] | None = field(default=None, init=False)
     refusal: Refusal | None = field(default=None, init=False)
+    asked_limit: int | None = field(default=None, init=False)
+    """The limit, in fen, that a guard of the row now being tried has asked for."""
 
     def limit(self, policy_limit_fen: int) -> int:
         """Up to which amount the row may be taken: the policy's limit, or the person's own for this role if lower."""
         own = self.actor.grants.get(self.role) if self.actor and self.role else None
-        return policy_limit_fen if own is None else min(own, policy_limit_fen)
+        self.asked_limit = policy_limit_fen if own is None else min(own, policy_limit_fen)
+        return self.asked_limit
 
     def within(self, policy_limit_fen: int) -> bool:
         """Whether the case's amount is within that limit."""
@@ -206,10 +209,17 @@ class Attempt(Generic[CaseT]):
 
 @dataclass(frozen=True, slots=True)
 class Refusal:
-    """Why an attempt was refused: a stable code for programs, a sentence for people."""
+    """Why an attempt was refused: a stable code for programs, a sentence for people; and what stood in the way.
+
+    `row` is the row that came furthest, `guard` the condition of it that does not hold, `limit_fen` the limit that this
+    condition asked for; None where there is none.
+    """
 
     code: str
     why: str
+    row: Move[Any] | None = field(default=None, compare=False)
+    guard: Guard[Any] | None = field(default=None, compare=False)
+    limit_fen: int | None = field(default=None, compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -394,6 +404,13 @@ class Flow(Generic[CaseT]):
                 return attempt.move
         return attempt.refusal or Refusal("not_possible", f"{attempt.trigger} is not possible in {attempt.case.state}")
 
+    def refuses_news(self, attempt: Attempt[CaseT]) -> Refusal | None:
+        """Why somebody may not report a fact, wherever the case is: it is for others to report."""
+        roles = self.roles_of(attempt.trigger)
+        if attempt.actor is None or set(roles) & set(attempt.actor.grants):
+            return None
+        return Refusal("role", f"{attempt.trigger} is for {' or '.join(roles) or 'the shop itself'}")
+
     def take(self, moved: Move[CaseT], attempt: Attempt[CaseT]) -> None:
         """Make the move on the case: who has a part in it, who approved, what the flow remembers, the new state."""
         case = attempt.case
@@ -476,14 +493,14 @@ def _condition(row: Move[Any], trigger: Trigger) -> Callable[[EventData], bool]:
     """
     roles, wanted = row.roles, " or ".join(row.roles) or "the case itself"
 
-    def refuse(attempt: Attempt[Any], code: str, why: str) -> bool:
+    def refuse(attempt: Attempt[Any], code: str, why: str, guarded: Guard[Any] | None = None) -> bool:
         known = attempt.refusal
         if known is None or _FURTHER.get(code, 2) >= _FURTHER.get(known.code, 2):
-            attempt.refusal = Refusal(code, why)
+            attempt.refusal = Refusal(code, why, row, guarded, attempt.asked_limit)
         return False
 
     def may(attempt: Attempt[Any]) -> bool:
-        attempt.role = None
+        attempt.role = attempt.asked_limit = None
         if attempt.automatic is not None:
             return attempt.automatic in row.who or refuse(
                 attempt, "role", f"{row.trigger} is not for the {attempt.automatic.value} to fire"
@@ -522,7 +539,7 @@ def _condition(row: Move[Any], trigger: Trigger) -> Callable[[EventData], bool]:
         for condition in row.only_if:
             if not (attempt.offering and condition.looked_up) and not condition.holds(attempt):
                 why = f"{row.trigger} is refused unless {condition.label.en}"
-                return refuse(attempt, condition.code, why)
+                return refuse(attempt, condition.code, why, condition)
         attempt.move = row
         return True
 

@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 from temporalio.client import Client
 
+from bench.inbox import InboxTimes, inbox_times
 from bench.long_runs import LongRun, patrolled, tracked
 from bench.measure import Batch, Memory, Rig, WorkerProcess, events_by_type, memory, new_shop
 from bench.paths import BARE, BARE_WORKFLOWS, CASEWORK, PATHS, SIDES, paths_of
@@ -74,6 +75,14 @@ def test_a_batch_is_held_against_a_bare_loop(batch: float, said: str) -> None:
     results.opening(CASEWORK, 0, batch)
     results.opening(BARE, 0, 100.0)
     assert table(results).splitlines()[-1].endswith(said)
+
+
+def test_an_inbox_is_held_against_a_plain_question() -> None:
+    results = Results(about("1.32.0", PATHS[0].flow, 2, 1, 1))
+    results.inbox = InboxTimes(cases=2_000, page=50, inbox_ms=[15, 14.9], query_ms=[10, 10])
+    assert table(results).count("met") == 1
+    results.inbox = InboxTimes(cases=2_000, page=50, inbox_ms=[15.2, 15.1], query_ms=[10, 10])
+    assert table(results).count("missed") == 1
 
 
 def test_nothing_measured_is_an_empty_table_and_still_a_file(tmp_path: Path) -> None:
@@ -138,6 +147,7 @@ async def test_ctrl_c_leaves_what_was_measured_on_both_sides(tmp_path: Path) -> 
     assert {one["side"] for one in openings} == {*SIDES}
     assert all(one["a_second"] > 0 for one in openings)
     assert found["memory"] == {}
+    assert found["inbox"] is None
     assert found["tracked"] is None
     assert found["patrolled"] is None
 
@@ -176,6 +186,12 @@ async def test_both_sides_of_a_path_take_the_same_steps(
     waits = sum(answer.looks + 1 for answer in path.answers)
     assert events.pop("UPSERT_WORKFLOW_SEARCH_ATTRIBUTES") == waits + 1
     assert events == await events_by_type(here, path, BARE, workers[BARE])
+
+
+async def test_an_inbox_and_a_plain_question_show_the_same_page(here: Rig) -> None:
+    found = await inbox_times(here, PATHS[0], 3, rounds=2, page=2)
+    assert (len(found.inbox_ms), len(found.query_ms)) == (2, 2)
+    assert all(took > 0 for took in (*found.inbox_ms, *found.query_ms))
 
 
 async def test_a_parcel_is_tracked_over_skipped_days(here: Rig, tmp_path: Path) -> None:

@@ -23,6 +23,7 @@ from activities.cases import CaseActivities, CloseCase, HandOver, OpenCase
 from activities.messages import MessageActivities, PostMessages
 from activities.orders import OrderStep
 from activities.staff import Consider, Considered, StaffActivities
+from casework import names
 from casework.authority import NOBODY
 from casework.case import MOST_KEPT, Actor, Answer, Case, CaseView, KeptFact, Loan, TrailLine
 from casework.details import current_details, local_time, opening_attributes, search_attributes, static_summary, view_of
@@ -34,6 +35,7 @@ from casework.names import is_case_id
 from casework.privacy import find_mobile_number
 from casework.shop.records import Moment
 from casework.templates import ENDINGS, Post, yuan
+from casework.waiting import waits_of
 from casework.waits import due_at, remind_at
 from state_machines import asides
 from state_machines.asides import ASIDES, AnswerQuestion, AskOpener, Comment, Reassign
@@ -293,6 +295,12 @@ class CaseWorkflow(Generic[CaseT]):
         """The case view of the contract."""
         self._refuse_bad_start()
         return self.view().model_dump(mode="json")
+
+    @workflow.query(name=names.STATE_QUERY, description="All that the case knows, for programs that ask the table.")
+    def query_state(self) -> dict[str, Any]:
+        """The case as it is carried, for programs that ask the flow's table themselves."""
+        self._refuse_bad_start()
+        return self.case.model_dump(mode="json")
 
     @workflow.query(name="diagram", description="The flow as Mermaid text, with the path taken and the state marked.")
     def query_diagram(self) -> str:
@@ -727,10 +735,9 @@ class CaseWorkflow(Generic[CaseT]):
 
     async def _take_fact(self, received: _Received, attempt: Attempt[CaseT]) -> None:
         """A fact is true whenever it arrives: used now, or kept until a state can use it."""
-        roles = self.flow.roles_of(received.trigger)
-        if attempt.actor is not None and not set(roles) & set(attempt.actor.grants):
-            wanted = " or ".join(roles) or "the shop itself"
-            raise Refused(f"{received.trigger} is for {wanted}")
+        not_theirs = self.flow.refuses_news(attempt)
+        if not_theirs is not None:
+            raise Refused(not_theirs.why)
         await self._consult(attempt)
         if not self._is_working():
             moved = self.flow.fire(attempt)
@@ -995,7 +1002,7 @@ class CaseWorkflow(Generic[CaseT]):
     def moment(self) -> Moment:
         """Where this execution is, for steps that must not be done once the case is over."""
         info = workflow.info()
-        return Moment(info.run_id, info.get_current_history_length())
+        return Moment(info.run_id, info.get_current_history_length(), self.case.version)
 
     async def _post(self, posts: list[Post]) -> None:
         await self.in_shop(
@@ -1006,6 +1013,8 @@ class CaseWorkflow(Generic[CaseT]):
                 order_id=self.case.order_id,
                 posts=posts,
                 at=workflow.now(),
+                moment=self.moment(),
+                waits=waits_of(self.flow, self.case, workflow.now()),
             ),
             "tell " + ", ".join(dict.fromkeys(post.recipient or post.to for post in posts)),
         )

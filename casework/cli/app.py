@@ -62,6 +62,12 @@ class HowOften(StrEnum):
 
 
 Case = Annotated[str, typer.Argument(metavar="CASE", help="The case: its id, its order, or an end of one.")]
+Cases = Annotated[
+    list[str],
+    typer.Argument(
+        metavar="CASE…", help="The cases: by id, order, or an end of one; - reads them from standard input."
+    ),
+]
 Order = Annotated[str, typer.Argument(metavar="ORDER", help="The order's id, in full.")]
 FlowName = Annotated[str, typer.Argument(metavar="FLOW", help="The flow, or an unambiguous beginning of its name.")]
 By = Annotated[
@@ -295,19 +301,57 @@ def batch(
     )
 
 
-@app.command(epilog=examples("casework inbox --by finance.1", "casework inbox --role finance_manager --overdue"))
+@app.command(
+    epilog=examples(
+        "casework inbox --by finance.1",
+        "casework inbox --role finance_manager --overdue",
+        "casework inbox --by aftersale-lead.1 --flow refund --over 500 --watch",
+    )
+)
 def inbox(
     role: Annotated[
-        str | None, typer.Option(metavar="ROLE", help="For this role, instead of a person's roles.")
+        str | None,
+        typer.Option(metavar="ROLE", help="For this role, instead of a person's roles; with --by, of that person's."),
     ] = None,
     overdue: Annotated[bool, typer.Option("--overdue", help="Only those whose deadline has passed.")] = False,
+    flow: OptionalFlow = None,
+    order: Annotated[str | None, typer.Option("--order", metavar="ID", help="Only cases of this order.")] = None,
+    over: Annotated[str | None, typer.Option(metavar="YUAN", help="Only cases about more money than this.")] = None,
+    assignee: Annotated[
+        str | None, typer.Option(metavar="STAFF", help="Only cases that were given to this person; me is you.")
+    ] = None,
+    limit: Annotated[int, typer.Option(min=1, metavar="N", help="Show at most so many. Default: 50.")] = 50,
+    watch: Annotated[bool, typer.Option("--watch", help="Look again every other second, until Ctrl-C.")] = False,
     by: By = None,
     json: Json = False,
 ) -> None:
-    """The cases that wait for you or for a role, soonest deadline first, and what silence would do."""
-    from casework.cli.cases import show_inbox
+    """The cases that wait for you or for a role, soonest deadline first: what is asked, and what silence would do.
 
-    show_inbox(by=by, role=role, overdue=overdue, as_json=json)
+    A person sees what waits in all their roles, and in those of absent people whose deputy they are. At the foot stands
+    how much money leaves by silence in the next 24 hours.
+    """
+    from casework.cli.inbox import Wanted, show_inbox
+
+    wanted = Wanted(
+        by=by, role=role, overdue=overdue, flow=flow, order=order, over=over, assignee=assignee, limit=limit
+    )
+    show_inbox(wanted, watch=watch, as_json=json)
+
+
+@app.command(epilog=examples("casework forecast", "casework forecast --hours 72 --role finance_manager"))
+def forecast(
+    hours: Annotated[float, typer.Option(metavar="HOURS", help="How far to look. Default: 24.")] = 24,
+    role: Annotated[str | None, typer.Option(metavar="ROLE", help="Only cases that wait for this role now.")] = None,
+    by: By = None,
+    json: Json = False,
+) -> None:
+    """What the open cases will do by themselves in the next hours if nobody acts, and what money leaves.
+
+    What depends on the outside (a parcel, the shop as it will be then, the end of some work) is said to be unknown.
+    """
+    from casework.cli.inbox import show_forecast
+
+    show_forecast(hours=hours, role=role, as_json=json)
 
 
 @app.command(epilog=examples("casework cases --order 3300012345678901208", "casework cases --closed --csv cases.csv"))
@@ -379,9 +423,40 @@ def submit(
     act(case, trigger, fields or [], note=note, by=by, yes=yes, print_only=print_only, as_json=json)
 
 
-@app.command(epilog=examples("casework approve 1208 --by finance.1"))
-def approve(
+@app.command(
+    epilog=examples(
+        "casework why 1208 approve --by aftersale-lead.4",
+        "casework why 1208 confirm_paid_by_hand --by refund.1 --set payment_reference=2026-77 --set amount_fen=47800",
+    )
+)
+def why(
     case: Case,
+    trigger: Annotated[
+        str, typer.Argument(metavar="TRIGGER", help="What somebody would do; casework show names what is possible.")
+    ],
+    note: Note = None,
+    fields: Fields = None,
+    by: By = None,
+    json: Json = False,
+) -> None:
+    """May somebody do this now? If not: which row, condition, limit or rule stands in the way, and who could.
+
+    Nothing is sent. Exit code 3 if they may not. Without --by, only who could is told.
+    """
+    from casework.cli.why import explain_why
+
+    explain_why(case, trigger, fields or [], note=note, by=by, as_json=json)
+
+
+@app.command(
+    epilog=examples(
+        "casework approve 1208 --by finance.1",
+        "casework approve 1208 1209 1210 --by finance.1",
+        "casework inbox --by finance.1 --json | jq -r '.cases[].case_id' | casework approve - --by finance.1",
+    )
+)
+def approve(
+    cases: Cases,
     note: Note = None,
     fields: Fields = None,
     by: By = None,
@@ -389,15 +464,18 @@ def approve(
     print_only: Print = False,
     json: Json = False,
 ) -> None:
-    """Approve: the same as `casework submit CASE approve`."""
-    from casework.cli.cases import act
+    """Approve: the same as `casework submit CASE approve`, for one case or several, each answered by itself.
 
-    act(case, "approve", fields or [], note=note, by=by, yes=yes, print_only=print_only, as_json=json)
+    The exit code is the worst. Money on a terminal asks once for all.
+    """
+    from casework.cli.deciding import decide
+
+    decide(cases, "approve", fields or [], note=note, by=by, yes=yes, print_only=print_only, as_json=json)
 
 
 @app.command(epilog=examples('casework reject 1208 --note "不符合规则" --by finance.1'))
 def reject(
-    case: Case,
+    cases: Cases,
     note: Note = None,
     fields: Fields = None,
     by: By = None,
@@ -405,10 +483,10 @@ def reject(
     print_only: Print = False,
     json: Json = False,
 ) -> None:
-    """Reject, in flows that can: the same as `casework submit CASE reject`."""
-    from casework.cli.cases import act
+    """Reject, in flows that can: the same as `casework submit CASE reject`, for one case or several as approve does."""
+    from casework.cli.deciding import decide
 
-    act(case, "reject", fields or [], note=note, by=by, yes=yes, print_only=print_only, as_json=json)
+    decide(cases, "reject", fields or [], note=note, by=by, yes=yes, print_only=print_only, as_json=json)
 
 
 @app.command("ask", epilog=examples('casework ask 1208 "买家是否同意换货?" --by aftersale-lead.1'))

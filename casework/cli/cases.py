@@ -27,7 +27,6 @@ from casework.client import (
     closed_cases,
     closed_view,
     flow_of_case,
-    is_overdue,
 )
 from casework.connection import NoServer, configured_cluster
 from casework.diagram import mermaid
@@ -40,7 +39,6 @@ from casework.shop.outbox import Letter, letters
 from casework.shop.records import came_from, lines_of, resolve_case
 from casework.show import (
     clock_time,
-    inbox_table,
     letters_of,
     named,
     show_case,
@@ -55,7 +53,6 @@ from casework.svg import svg
 from state_machines.asides import ASIDES, trigger_named
 from state_machines.common import CANCEL
 from state_machines.flows import FLOWS, flow_named
-from state_machines.roles import Role
 from state_machines.table import Flow
 
 _CLOUD: Final = (".tmprl.cloud", ".temporal.io")
@@ -116,20 +113,20 @@ async def _act(
     as_json: bool,
 ) -> None:
     client = await desk.client()
-    case_id = await _resolve(client, case)
+    case_id = await resolve(client, case)
     view = await client.view(case_id)
-    fields = _message(desk, view, trigger, settings, note, who)
+    fields = message_of(desk, view, trigger, settings, note, who)
     check_message(desk.shop, case_id, view.order_id, trigger, fields)
     if print_only:
         print(plain_submit(desk.settings.home, case_id, {"trigger": trigger, **fields, "version": view.version}))
         return
-    if not yes and on_terminal() and _may_pay(view, trigger):
+    if not yes and on_terminal() and may_pay(view, trigger):
         _ask(desk, view, trigger)
     after = await client.submit(case_id, trigger, fields, seen=view)
-    _say_after(desk, after, trigger, as_json=as_json)
+    say_after(desk, after, trigger, as_json=as_json)
 
 
-def _message(
+def message_of(
     desk: Desk,
     view: CaseView,
     trigger: str,
@@ -158,7 +155,8 @@ def _lines_of(desk: Desk, view: CaseView) -> dict[int, int]:
     return {**whole_lines(desk, view.order_id), **asked}
 
 
-def _may_pay(view: CaseView, trigger: str) -> bool:
+def may_pay(view: CaseView, trigger: str) -> bool:
+    """Whether money may leave by this."""
     flow = flow_of_case(view.case_id)
     if view.final or view.state not in flow.states:
         return False
@@ -173,7 +171,7 @@ def _ask(desk: Desk, view: CaseView, trigger: str) -> None:
         raise Stop(FAILED, "Nothing was sent.")
 
 
-def _say_after(desk: Desk, view: CaseView, trigger: str, *, as_json: bool) -> None:
+def say_after(desk: Desk, view: CaseView, trigger: str, *, as_json: bool) -> None:
     """The new state, and what comes next; or that a fact is kept."""
     if as_json:
         print_json(view)
@@ -208,11 +206,11 @@ def cancel_case(case: str, *, note: str | None, by: str | None, yes: bool, print
 
 async def _cancel(desk: Desk, case: str, *, print_only: bool, as_json: bool) -> None:
     client = await desk.client()
-    case_id = await _resolve(client, case)
+    case_id = await resolve(client, case)
     if print_only:
         print(plain_cancel(desk.settings.home, case_id))
         return
-    _say_after(desk, await client.cancel(case_id), CANCEL, as_json=as_json)
+    say_after(desk, await client.cancel(case_id), CANCEL, as_json=as_json)
 
 
 # --- look ---
@@ -263,33 +261,7 @@ async def _look(desk: Desk, case: str) -> CaseView:
         if view is None:
             raise
         return view
-    return await client.view(await _resolve(client, case))
-
-
-def show_inbox(*, by: str | None, role: str | None, overdue: bool, as_json: bool) -> None:
-    """`casework inbox`."""
-    with sentences():
-        desk = Desk()
-        roles = [_role(role)] if role is not None else []
-        who = None if roles else desk.who(by)
-    views = run_async(_inbox(desk, who, roles))
-    if overdue:
-        views = [view for view in views if is_overdue(view, desk.now)]
-    if as_json:
-        print_json(views)
-        return
-    print(inbox_table(views, language=desk.language, zone=desk.zone, now=desk.now))
-
-
-async def _inbox(desk: Desk, who: str | None, roles: Sequence[Role]) -> list[CaseView]:
-    return await (await desk.client()).inbox(who, roles)
-
-
-def _role(text: str) -> Role:
-    try:
-        return Role(text)
-    except ValueError:
-        raise bad_input(f"There is no role {text}; there is {', '.join(Role)}.") from None
+    return await client.view(await resolve(client, case))
 
 
 def list_cases(
@@ -429,7 +401,7 @@ def open_page(case: str, *, print_only: bool, as_json: bool) -> None:
 
 
 async def _find(desk: Desk, case: str) -> str:
-    return await _resolve(await desk.client(), case)
+    return await resolve(await desk.client(), case)
 
 
 def _page(desk: Desk, case_id: str) -> str | None:
@@ -483,7 +455,8 @@ def _case_of(view: CaseView) -> Case[CaseFigures]:
 # --- shared by the above ---
 
 
-async def _resolve(client: CaseworkClient, text: str) -> str:
+async def resolve(client: CaseworkClient, text: str) -> str:
+    """The one case that is meant; where an id looks as if a spreadsheet had rounded it, that is said too."""
     try:
         return await client.resolve(text)
     except UnknownCase:

@@ -73,11 +73,11 @@ def read_time(text: str, zone: ZoneInfo) -> datetime:
     cleaned = unicodedata.normalize("NFKC", text).strip()
     written = _SPREADSHEET_TIME.match(cleaned)
     try:
-        when = (
-            datetime(*(int(part or 0) for part in written.groups()))  # noqa: DTZ001 - the zone follows
-            if written
-            else datetime.fromisoformat(cleaned)
-        )
+        if written:
+            year, month, day, hour, minute, second = (int(part or 0) for part in written.groups())
+            when = datetime(year, month, day, hour, minute, second)  # noqa: DTZ001 - the zone follows
+        else:
+            when = datetime.fromisoformat(cleaned)
     except ValueError:
         raise bad_input(
             f"{text!r} is not a time: write it as 2026-11-20 or '2026-11-20 18:00', with a zone if not the shop's."

@@ -7,12 +7,12 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, cast
 
-from sqlalchemy import ColumnElement, or_, select
+from sqlalchemy import ColumnElement, delete, or_, select
 from sqlalchemy.orm import InstrumentedAttribute, Session
 
 from casework.money import LineQuantity
 from casework.shop.errors import CaseOver
-from casework.shop.tables import CaseRow, FollowedParcelRow, ReturnRow, ShipmentRow
+from casework.shop.tables import CaseRow, FollowedParcelRow, ReturnRow, ShipmentRow, WaitRow
 
 MIN_DIGITS = 4
 """An end of an id names a case if it has at least so many digits (contract.md)."""
@@ -52,6 +52,8 @@ class Moment:
 
     execution: str
     events: int
+    version: int = 0
+    """How many accepted moves the case has made."""
 
 
 def open_record(
@@ -84,6 +86,7 @@ def open_record(
         if dead.opened_at > opened_at:
             raise CaseOver(case_id)
         dead.closed_at, dead.outcome = opened_at, SUPERSEDED
+        waits_no_more(session, case_id)
     session.add(
         CaseRow(
             case_id=case_id,
@@ -95,6 +98,9 @@ def open_record(
             opened_at=opened_at,
             from_case=from_case,
             amount_fen=amount_fen,
+            at_version=0,
+            at_execution=run_id,
+            at_events=0,
         )
     )
     session.flush()
@@ -124,6 +130,7 @@ def close_record(
     row.closed_at, row.outcome, row.view = at, outcome, dict(view)
     row.closing_execution, row.closing_events = (moment.execution, moment.events) if moment else (None, None)
     row.amount_fen = int(view.get("amount_fen", row.amount_fen))
+    session.execute(delete(WaitRow).where(WaitRow.case_id == case_id, WaitRow.run_id == run_id))
     session.flush()
 
 
@@ -188,6 +195,8 @@ def require_open(session: Session, case_id: str, run_id: str, moment: Moment | N
     if row is None:
         raise CaseOver(case_id)
     if row.closed_at is None:
+        if moment is not None:
+            note_version(session, row, moment)
         return True
     if moment is None or row.closing_execution != moment.execution:
         raise CaseOver(case_id)
@@ -196,6 +205,32 @@ def require_open(session: Session, case_id: str, run_id: str, moment: Moment | N
     row.closed_at = row.outcome = row.view = row.closing_execution = row.closing_events = None
     session.flush()
     return True
+
+
+def note_version(session: Session, row: CaseRow, moment: Moment) -> bool:
+    """Note how far an open case has come, and that it waits no more where it waited before; False if that is old news.
+
+    An attempt that Temporal gave up may arrive late; and a workflow task that Temporal took back may have gone further
+    than the case then goes. So within one execution what is later in its history counts.
+    """
+    known = (row.at_events or 0, row.at_version or 0)
+    if row.at_version is not None:
+        newer = (
+            (moment.events, moment.version) >= known
+            if row.at_execution == moment.execution
+            else moment.version >= known[1]
+        )
+        if not newer:
+            return False
+    if row.at_version != moment.version:
+        row.at_version, row.at_execution, row.at_events = moment.version, moment.execution, moment.events
+        waits_no_more(session, row.case_id)
+    return True
+
+
+def waits_no_more(session: Session, case_id: str) -> None:
+    """Forget where a case waits."""
+    session.execute(delete(WaitRow).where(WaitRow.case_id == case_id))
 
 
 def is_open_in_another_run(session: Session, case_id: str, run_id: str) -> bool:

@@ -19,6 +19,7 @@ from sqlalchemy import (
     TypeDecorator,
     UniqueConstraint,
     false,
+    text,
 )
 from sqlalchemy import Date as DateColumn
 from sqlalchemy import DateTime as DateTimeColumn
@@ -408,6 +409,51 @@ class CaseRow(Base):
     """In which execution of Temporal's it was closed, and how many events that had."""
     involved: Mapped[list[Any] | None]
     """Who had a part in it when it handed over to another case, which takes them over too."""
+    at_version: Mapped[int | None]
+    """How many accepted moves the shop knows of: where it waits (`WaitRow`) is told with each. None: opened by a
+    Casework that did not tell, and not asked yet."""
+    at_execution: Mapped[str | None] = mapped_column(String(100))
+    at_events: Mapped[int | None]
+    """In which execution of Temporal's it was told, and how many events that had."""
+
+    __table_args__ = (
+        Index(
+            "ix_cases_untold",
+            "case_id",
+            sqlite_where=text("closed_at IS NULL AND at_version IS NULL"),
+            postgresql_where=text("closed_at IS NULL AND at_version IS NULL"),
+        ),
+    )
+
+
+class WaitRow(Base):
+    """Where an open case waits now, as it said itself when it began to; no row while it is at work."""
+
+    __tablename__ = "waits"
+
+    case_id: Mapped[str] = mapped_column(CASE_ID, primary_key=True)
+    run_id: Mapped[str] = mapped_column(String(100))
+    flow: Mapped[str] = mapped_column(String(64))
+    order_id: Mapped[str] = mapped_column(ORDER_ID, index=True)
+    roles: Mapped[str] = mapped_column(String(400))
+    """Who is asked to act, as `|finance_manager|store_manager|`."""
+    assignee: Mapped[str | None] = mapped_column(String(64))
+    since: Mapped[datetime]
+    """When it came into the state."""
+    due: Mapped[datetime]
+    alarms: Mapped[int]
+    """How often the clock has fired without anything having moved."""
+    amount_fen: Mapped[int]
+    pays_fen: Mapped[int]
+    """What leaves by itself at `due`."""
+    case: Mapped[dict[str, Any]]
+    """All that the case knows, without its trail; no personal data."""
+
+    __table_args__ = (
+        Index("ix_waits_due", "due", "case_id", "roles"),
+        # what leaves by silence is summed up from the index alone
+        Index("ix_waits_pays", "roles", "due", "pays_fen"),
+    )
 
 
 class NoticeRow(Base):

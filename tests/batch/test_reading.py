@@ -290,12 +290,18 @@ TIMES = st.datetimes(datetime(2020, 1, 1), datetime(2030, 1, 1), timezones=st.sa
     lambda when: when.replace(microsecond=0).isoformat()
 )
 PHOTO = st.text("abc照片.0 ,", min_size=1, max_size=8).map(str.strip).filter(bool)
-STARTS = st.one_of(
-    st.fixed_dictionaries(
+
+
+def _start(given: dict[str, Any], *, optional: dict[str, Any]) -> st.SearchStrategy[dict[str, Any]]:
+    return st.fixed_dictionaries(given, optional=optional)
+
+
+STARTS: st.SearchStrategy[dict[str, Any]] = st.one_of(
+    _start(
         {"flow": st.just(REFUND), "order_id": st.just(ORDER)},
         optional={"lines": LINES, "reason": TEXT, "platform_deadline": TIMES, "note": TEXT},
     ),
-    st.fixed_dictionaries(
+    _start(
         {"flow": st.just("return-after-shipping"), "order_id": st.just(ORDER), "cause": st.just("quality")},
         optional={
             "opened": st.booleans(),
@@ -304,7 +310,7 @@ STARTS = st.one_of(
             "description": TEXT,
         },
     ),
-    st.fixed_dictionaries(
+    _start(
         {"flow": st.just("gift-approval"), "order_id": st.just(ORDER), "kind": st.just("gift")},
         optional={"quantity": st.integers(1, 999), "cost_fen": st.integers(0, 10**9), "gift_sku": TEXT},
     ),

@@ -13,7 +13,6 @@ from casework.shop.outbox import Letter
 from casework.show import (
     clock_time,
     distance,
-    inbox_table,
     letters_of,
     patrol_report,
     show_case,
@@ -180,13 +179,6 @@ def test_what_was_said_at_the_opening_is_shown() -> None:
     assert " 10:00 aftersale.1 opened “又买错了”\n" in shown(
         "en", waiting_for_finance().model_copy(update={"note": "又买错了"})
     )
-
-
-def test_the_inbox_shows_what_silence_would_do() -> None:
-    text = inbox_table([waiting_for_finance()], language="en", zone=SHANGHAI, now=NOW)
-    assert f"refund-before-shipping-{ORDER}" in text
-    assert "finance_silent → refunding (pays 1,437.00)" in text
-    assert inbox_table([], language="en", zone=SHANGHAI, now=NOW) == "No case waits."
 
 
 def test_linked_cases_are_shown_and_which_of_them_opened_this_one() -> None:

@@ -1,0 +1,156 @@
+"""Where the open cases wait: told by each case in a step that it makes anyway, read by lists and forecasts."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import ColumnElement, delete, func, or_, select, update
+from sqlalchemy.orm import Session
+
+from casework.shop.records import Moment, note_version, waits_no_more
+from casework.shop.tables import CaseRow, WaitRow
+from casework.waiting import Waits
+
+
+@dataclass(frozen=True, slots=True)
+class WaitFilter:
+    """Which waiting cases are meant; what is None does not matter.
+
+    `roles`: one of them is asked to act; `over_fen`: more than so much, in fen; `overdue_at`: the clock has fired
+    without anything having moved, or the deadline has passed by then.
+    """
+
+    roles: tuple[str, ...] | None = None
+    flow: str | None = None
+    order_id: str | None = None
+    over_fen: int | None = None
+    assignee: str | None = None
+    overdue_at: datetime | None = None
+
+    def conditions(self) -> list[ColumnElement[bool]]:
+        """As the database understands it."""
+        found: list[ColumnElement[bool]] = []
+        if self.roles is not None:
+            found.append(or_(*(WaitRow.roles.contains(f"|{role}|", autoescape=True) for role in self.roles)))
+        if self.flow is not None:
+            found.append(WaitRow.flow == self.flow)
+        if self.order_id is not None:
+            found.append(WaitRow.order_id == self.order_id)
+        if self.over_fen is not None:
+            found.append(WaitRow.amount_fen > self.over_fen)
+        if self.assignee is not None:
+            found.append(WaitRow.assignee == self.assignee)
+        if self.overdue_at is not None:
+            found.append(or_(WaitRow.alarms > 0, WaitRow.due <= self.overdue_at))
+        return found
+
+
+@dataclass(frozen=True, slots=True)
+class Waiting:
+    """A case that waits, as it was told; `case` is all that it knows but its trail."""
+
+    case_id: str
+    since: datetime
+    due: datetime
+    case: dict[str, Any]
+
+
+def tell(session: Session, case_id: str, run_id: str, moment: Moment, waits: Waits | None) -> None:
+    """Take down where an open case waits, or that it is at work; what comes late, or after its end, is passed over."""
+    row = session.get(CaseRow, (case_id, run_id), with_for_update=True)
+    if row is None or row.closed_at is not None or not note_version(session, row, moment) or waits is None:
+        return
+    waits_no_more(session, case_id)
+    session.add(_row(row, waits))
+    session.flush()
+
+
+def tell_of_untold(session: Session, case_id: str, version: int, waits: Waits | None) -> None:
+    """Take down where a case waits that had not told the shop, and was asked."""
+    row = session.scalar(
+        select(CaseRow)
+        .where(CaseRow.case_id == case_id, CaseRow.closed_at.is_(None), CaseRow.at_version.is_(None))
+        .with_for_update()
+    )
+    if row is None:
+        return
+    row.at_version = version
+    if waits is not None:
+        session.add(_row(row, waits))
+    session.flush()
+
+
+def moved_on(session: Session, case_id: str, opened_at: datetime, version: int) -> None:
+    """Somebody has had the case's answer that it has made so many moves: it waits no more where it waited before."""
+    behind = update(CaseRow).where(
+        CaseRow.case_id == case_id,
+        CaseRow.opened_at == opened_at,
+        CaseRow.closed_at.is_(None),
+        CaseRow.at_version < version,
+    )
+    if session.execute(behind.values(at_version=version)).rowcount:  # pyright: ignore[reportAttributeAccessIssue, reportUnknownMemberType] - an update has one
+        waits_no_more(session, case_id)
+
+
+def waits_nowhere(session: Session, case_id: str, due: datetime) -> None:
+    """Forget where a case waits that Temporal has ended without its knowing, unless it has told again."""
+    session.execute(delete(WaitRow).where(WaitRow.case_id == case_id, WaitRow.due == due))
+
+
+def waiting(session: Session, wanted: WaitFilter, limit: int | None = None) -> list[Waiting]:
+    """The cases that wait, soonest deadline first."""
+    query = (
+        select(WaitRow.case_id, WaitRow.since, WaitRow.due, WaitRow.case)
+        .where(*wanted.conditions())
+        .order_by(WaitRow.due, WaitRow.case_id)
+        .limit(limit)
+    )
+    return [Waiting(*row) for row in session.execute(query)]
+
+
+def how_many(session: Session, wanted: WaitFilter) -> int:
+    """How many cases wait."""
+    return session.scalar(select(func.count()).select_from(WaitRow).where(*wanted.conditions())) or 0
+
+
+def leaves_by(session: Session, wanted: WaitFilter, until: datetime) -> int:
+    """How many fen leave by themselves until then, if nobody acts in the cases that wait now."""
+    total = select(func.sum(WaitRow.pays_fen)).where(*wanted.conditions(), WaitRow.due <= until)
+    return int(session.scalar(total) or 0)
+
+
+def untold(session: Session) -> list[str]:
+    """The open cases that have not told the shop where they wait: a Casework before this opened them."""
+    query = select(CaseRow.case_id).where(CaseRow.closed_at.is_(None), CaseRow.at_version.is_(None))
+    return sorted(session.scalars(query))
+
+
+def open_cases(session: Session) -> list[str]:
+    """Every open case, by id."""
+    return sorted(session.scalars(select(CaseRow.case_id).where(CaseRow.closed_at.is_(None))))
+
+
+def _row(row: CaseRow, waits: Waits) -> WaitRow:
+    return WaitRow(
+        case_id=row.case_id,
+        run_id=row.run_id,
+        flow=row.flow,
+        order_id=row.order_id,
+        roles="".join(f"|{role}" for role in waits.roles) + "|",
+        assignee=waits.assignee,
+        since=waits.since,
+        due=waits.due,
+        alarms=waits.alarms,
+        amount_fen=waits.amount_fen,
+        pays_fen=waits.pays_fen,
+        case=waits.case,
+    )
+
+
+def drop(session: Session, cases: Sequence[Waiting]) -> None:
+    """Forget where these cases wait, which Temporal has ended."""
+    for one in cases:
+        waits_nowhere(session, one.case_id, one.due)
