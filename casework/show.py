@@ -17,6 +17,7 @@ from casework.money import format_yuan
 from casework.patrol import Patrolled
 from casework.settings import Language
 from casework.shop.outbox import Letter
+from casework.templates import CALLS_TO_ACT
 from state_machines.common import CANCEL
 from state_machines.flows import FLOWS
 from state_machines.roles import Automatic, Label, Role
@@ -24,8 +25,6 @@ from state_machines.table import Flow
 
 WIDTH: Final = 100
 """Columns that short lines of a trail are packed into."""
-_CALLS_TO_ACT: Final = ("asked_to_act", "reminder", "alarm")
-"""Templates of tasks that only call somebody to a waiting case."""
 SHORTHANDS: Final = ("approve", "reject")
 """Triggers that are commands of their own."""
 
@@ -65,6 +64,13 @@ _WORDS: Final[Mapping[str, Label]] = {
     "nothing_waits": Label("没有待处理的工单。", "No case waits."),
     "no_cases": Label("没有符合条件的工单。", "No case matches."),
     "closed": Label("已结束", "closed"),
+    "delivered_now": Label("本次送达", "delivered now"),
+    "failed_now": Label("本次失败", "failed now"),
+    "waiting": Label("待送", "still to deliver"),
+    "refused_for_good": Label("对方拒收", "refused for good"),
+    "attempts": Label("次尝试", "attempts"),
+    "next_try": Label("下次", "next"),
+    "not_by_itself": Label("不再自动重试", "not tried again by itself"),
     "looked_at": Label("查看的在途包裹", "open shipments looked at"),
     "cases_opened": Label("新开工单", "cases opened"),
     "not_all_listed": Label("其余见 casework cases", "casework cases lists the rest"),
@@ -225,7 +231,7 @@ def letters_of(view: CaseView, posted: Iterable[Letter]) -> list[Letter]:
     return [
         one
         for one in of_this_run
-        if one.to == "buyer" or (one.cancelled_at is None and one.template not in _CALLS_TO_ACT)
+        if one.to == "buyer" or (one.cancelled_at is None and one.template not in CALLS_TO_ACT)
     ]
 
 

@@ -16,7 +16,8 @@ _AFTER: Final = (
     "FLOW is a flow's name or an unambiguous beginning of it: refund is enough for refund-before-shipping. "
     "Exit codes: 0 done, 2 wrong usage or refused input, 3 the case refused, 1 anything else. "
     "Settings come from the environment or a .env file: CASEWORK_HOME, CASEWORK_DATABASE_URL, CASEWORK_POLICY, "
-    "CASEWORK_STAFF, CASEWORK_LANG, CASEWORK_TEMPORAL_CLI, and Temporal's own TEMPORAL_*."
+    "CASEWORK_STAFF, CASEWORK_LANG, CASEWORK_TEMPORAL_CLI, CASEWORK_WEBHOOK_URL, CASEWORK_WEBHOOK_SECRET, "
+    "CASEWORK_WEBHOOK_TEMPLATE, and Temporal's own TEMPORAL_*."
 )
 
 app = typer.Typer(
@@ -446,6 +447,24 @@ def patrol(by: By = None, json: Json = False) -> None:
     from casework.cli.patrol import patrol_now
 
     patrol_now(as_json=json)
+
+
+@app.command(epilog=examples("casework deliver --once", "casework deliver --once --again"))
+def deliver(
+    once: Annotated[bool, typer.Option("--once", help="Deliver what is due now, and end.")] = False,
+    again: Annotated[
+        bool, typer.Option("--again", help="Try at once what has failed, also what was refused for good.")
+    ] = False,
+    by: By = None,
+    json: Json = False,
+) -> None:
+    """Deliver messages and tasks, to the log or to CASEWORK_WEBHOOK_URL, until Ctrl-C; then say what is left.
+
+    casework up does so by itself; several may run at once. Exit code 1 with --once if a delivery failed.
+    """
+    from casework.cli.deliver import deliver_messages
+
+    deliver_messages(once=once, again=again, as_json=json)
 
 
 @app.command(epilog=examples("casework doctor"))

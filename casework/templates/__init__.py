@@ -33,6 +33,8 @@ _SHARED: dict[str, Label] = {
     ),
 }
 """What every flow says to the staff."""
+CALLS_TO_ACT = ("asked_to_act", "reminder", "alarm")
+"""Templates of tasks that only call somebody to a waiting case: with its end they are not needed any more."""
 
 _FLOWS = {
     "refund-before-shipping": refund_before_shipping,
