@@ -467,14 +467,57 @@ def deliver(
     deliver_messages(once=once, again=again, as_json=json)
 
 
-@app.command(epilog=examples("casework doctor"))
-def doctor(by: By = None, json: Json = False) -> None:
-    """What Casework would run with: server, versions, database, search attributes, worker, policy.
+@app.command(epilog=examples("casework retry 1208 --by refund.1", "casework retry 1208 --print"))
+def retry(
+    case: Case,
+    note: Note = None,
+    by: By = None,
+    yes: Yes = False,
+    print_only: Print = False,
+    json: Json = False,
+) -> None:
+    """Get a case that is stuck going again, or say what it hangs on.
+
+    A payment that failed for good is tried again (retry_payment, by a refund clerk). Where the case's own code keeps
+    failing, it says of what, and prints the temporal command that resets it; exit code 1. Where there is nothing to
+    retry, it says what the case waits for; exit code 3.
+    """
+    from casework.cli.repair import retry_case
+
+    retry_case(case, note=note, by=by, yes=yes, print_only=print_only, as_json=json)
+
+
+@app.command(epilog=examples("casework doctor", "casework doctor --cases", "casework doctor --cases --mend"))
+def doctor(
+    cases: Annotated[
+        bool, typer.Option("--cases", help="Look at all cases instead: which are stuck, or contradicted by the shop.")
+    ] = False,
+    mend: Annotated[
+        bool,
+        typer.Option(
+            "--mend",
+            help="With --cases: let go of what belongs to no open case, and close the records of cases that were "
+            "broken off. It asks first, and touches no money.",
+        ),
+    ] = False,
+    by: By = None,
+    yes: Yes = False,
+    json: Json = False,
+) -> None:
+    """What Casework would run with: server, versions, database, delivery, search attributes, worker, policy.
 
     Exit code 1 if anything is wrong; each thing that is wrong is named.
     """
-    from casework.cli.doctor import examine
+    if cases:
+        from casework.cli.repair import examine_cases
 
+        examine_cases(mend_them=mend, yes=yes, as_json=json)
+        return
+    from casework.cli.doctor import examine
+    from casework.cli.errors import bad_input
+
+    if mend or yes:
+        raise bad_input("--mend and --yes are for cases: say casework doctor --cases --mend.")
     examine(as_json=json)
 
 

@@ -117,7 +117,7 @@ async def _act(
     as_json: bool,
 ) -> None:
     client = await desk.client()
-    case_id = await _resolve(client, case)
+    case_id = await resolve(client, case)
     view = await client.view(case_id)
     fields = _message(desk, view, trigger, settings, note, who)
     check_message(desk.shop, case_id, view.order_id, trigger, fields)
@@ -198,7 +198,7 @@ def cancel_case(case: str, *, note: str | None, by: str | None, yes: bool, print
 
 async def _cancel(desk: Desk, case: str, *, print_only: bool, as_json: bool) -> None:
     client = await desk.client()
-    case_id = await _resolve(client, case)
+    case_id = await resolve(client, case)
     if print_only:
         print(plain_cancel(desk.settings.home, case_id))
         return
@@ -253,7 +253,7 @@ async def _look(desk: Desk, case: str) -> CaseView:
         if view is None:
             raise
         return view
-    return await client.view(await _resolve(client, case))
+    return await client.view(await resolve(client, case))
 
 
 def show_inbox(*, by: str | None, role: str | None, overdue: bool, as_json: bool) -> None:
@@ -419,7 +419,7 @@ def open_page(case: str, *, print_only: bool, as_json: bool) -> None:
 
 
 async def _find(desk: Desk, case: str) -> str:
-    return await _resolve(await desk.client(), case)
+    return await resolve(await desk.client(), case)
 
 
 def _page(desk: Desk, case_id: str) -> str | None:
@@ -473,7 +473,8 @@ def _case_of(view: CaseView) -> Case[CaseFigures]:
 # --- shared by the above ---
 
 
-async def _resolve(client: CaseworkClient, text: str) -> str:
+async def resolve(client: CaseworkClient, text: str) -> str:
+    """The one case that a text means; where none does, that is said."""
     try:
         return await client.resolve(text)
     except UnknownCase:
