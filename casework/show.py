@@ -28,6 +28,16 @@ WIDTH: Final = 100
 SHORTHANDS: Final = ("approve", "reject")
 """Triggers that are commands of their own."""
 
+_BROKEN_OFF: Final[Mapping[str, Label]] = {
+    "superseded": Label("中断后重新开立", "broken off and opened again"),
+    "terminated": Label("被强制终止", "broken off: terminated"),
+    "timed_out": Label("超时中断", "broken off: timed out"),
+    "failed": Label("运行失败中断", "broken off: failed"),
+    "canceled": Label("被取消中断", "broken off: canceled"),
+    "lost": Label("记录丢失", "broken off: lost"),
+}
+"""The outcomes of runs that never ended by themselves."""
+
 _WORDS: Final[Mapping[str, Label]] = {
     "until": Label("处理至", "until"),
     "then": Label("逾期则", "then"),
@@ -157,7 +167,8 @@ def state_label(flow_name: str, state: str, language: Language) -> str:
     """A state's label with its identifier; the identifier alone where this version does not know it."""
     flow = FLOWS.get(flow_name)
     known = flow.states.get(state) if flow else None
-    return named(known.label, state, language) if known else state
+    label = known.label if known else _BROKEN_OFF.get(state)
+    return named(label, state, language) if label else state
 
 
 def flow_label(flow_name: str, language: Language) -> str:

@@ -218,7 +218,7 @@ async def test_a_template_shapes_it_for_a_chat_robot(shop: Database, receiver: R
     ("text", "said"),
     [
         ("{", "is not JSON"),
-        ('{"a": "$nonsense"}', "knows no $nonsense"),
+        ('{"a": "$nonsense"}', r"knows no \$nonsense"),
         ('{"a": ["5 $ x"]}', r"write \$\$"),
         (None, "cannot be read"),
     ],
