@@ -52,6 +52,13 @@ class Fault(StrEnum):
     INTERCEPT = "intercept"
 
 
+class EvidenceLanguage(StrEnum):
+    """In which language evidence is written."""
+
+    ZH = "zh"
+    EN = "en"
+
+
 class HowOften(StrEnum):
     """How often it fails."""
 
@@ -409,6 +416,26 @@ def diagram(
     from casework.cli.cases import print_diagram
 
     print_diagram(what, as_svg=format_ is DiagramFormat.SVG, as_json=json)
+
+
+@app.command(epilog=examples("casework evidence 1208", "casework evidence 1208 --lang zh -o evidence.html"))
+def evidence(
+    case: Case,
+    lang: Annotated[EvidenceLanguage | None, typer.Option("--lang", help="Default: CASEWORK_LANG.")] = None,
+    output: Annotated[
+        Path | None, typer.Option("-o", "--output", metavar="FILE", help="Where to. Default: <case id>.html.")
+    ] = None,
+    by: By = None,
+    json: Json = False,
+) -> None:
+    """Write what there is to show of a case into one HTML file, for a dispute on the platform.
+
+    What happened when, who decided what by which rule, what the buyer was told, parcels and their scans, money, photos
+    and documents by their references, and the flow with the path taken. Nothing in it is loaded from elsewhere.
+    """
+    from casework.cli.evidence import write_evidence
+
+    write_evidence(case, language=lang.value if lang else None, file=output, as_json=json)
 
 
 @policy_app.callback()
