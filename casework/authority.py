@@ -158,3 +158,18 @@ def _named_by(members: Mapping[str, Member], staff_id: str) -> list[str]:
                 found.append(member.id)
                 frontier.append(member.id)
     return found
+
+
+def reached(staff: Iterable[Member], recipient: str, at: datetime) -> list[str]:
+    """Whom a message for a role, or for a person, is for at this time (aware), by staff id, in the list's order.
+
+    Everybody there who may act in the role, deputies of absent people among them; instead of an absent person, whoever
+    acts for them.
+    """
+    members = {member.id: member for member in staff}
+    if recipient in members:
+        person = members[recipient]
+        somebody = recipient if is_present(person, at) else acting_deputy(members, person, at)
+        return [] if somebody is None else [somebody]
+    actors = (actor_named(members.values(), staff_id, at)[0] for staff_id in members)
+    return [actor.staff_id for actor in actors if actor is not None and recipient in actor.grants]

@@ -10,7 +10,7 @@ from typing import Annotated, Any, ClassVar, Generic, Self, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from casework.messages import OrderId, StaffId, Text
+from casework.messages import OrderId, StaffId, Text, references_of
 from casework.money import LineQuantity
 from casework.policy import ShopPolicy
 from state_machines.roles import Role
@@ -59,6 +59,8 @@ class TrailLine(BaseModel):
     note: str | None = None
     accepted: bool
     why: str | None = None
+    references: dict[str, list[str]] = Field(default_factory=dict[str, "list[str]"])
+    """The photos, documents, waybills and the like that an accepted message named, by its field."""
 
     @property
     def is_move(self) -> bool:
@@ -144,6 +146,8 @@ class Case(BaseModel, Generic[FiguresT]):
     note: str | None = None
     platform_deadline: datetime | None = None
     from_case: str | None = None
+    references: dict[str, list[str]] = Field(default_factory=dict[str, "list[str]"])
+    """What it was opened with, as `TrailLine.references`."""
 
     lines: list[LineQuantity] = Field(default_factory=list[LineQuantity])
     """The lines of the order that it is about; empty where it is about none in particular."""
@@ -239,6 +243,7 @@ class Case(BaseModel, Generic[FiguresT]):
             opened_at=at,
             note=start.note,
             involved=[start.by],
+            references=references_of(start),
             **known,
         )
 
@@ -302,6 +307,8 @@ class CaseView(BaseModel):
     """What was said when the case was opened."""
     kept: list[str]
     """Facts that came before the case could use them, by trigger."""
+    references: dict[str, list[str]] = Field(default_factory=dict[str, "list[str]"])
+    """The photos, documents and the like that it was opened with, by field; later ones stand in the trail."""
 
 
 KeptFact.model_rebuild()

@@ -48,6 +48,7 @@ def view_of(flow: Flow[Any], case: Case[Any]) -> CaseView:
         links=case.links,
         note=case.note,
         kept=[fact.trigger for fact in case.kept],
+        references=case.references,
     )
 
 

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, cast
 
-from casework.case import Case
+from casework.case import Case, CaseFigures, CaseView
 from casework.messages import fields_of
 from state_machines.asides import ASIDES
 from state_machines.roles import Label
@@ -88,6 +88,20 @@ def states_passed(flow: Flow[Any], case: Case[Any] | None) -> set[str]:
     if case is None:
         return set()
     return {flow.initial, case.state, *(name for source, dest, _ in steps_of(case) for name in (source, dest))}
+
+
+def case_of(view: CaseView) -> Case[CaseFigures]:
+    """As much of the case as its picture needs: where it is, and the path it took."""
+    return Case[CaseFigures](
+        case_id=view.case_id,
+        run_id="",
+        flow=view.flow,
+        order_id=view.order_id,
+        state=view.state,
+        opened_by=view.opened_by,
+        opened_at=view.opened_at,
+        trail=view.trail,
+    )
 
 
 def letter_of(number: int) -> str:

@@ -47,8 +47,8 @@ PERSONAL_KEYS = frozenset(
 )
 """What may hold a person's name, phone, address or words."""
 _PERSONAL_ENDINGS = tuple(f"_{personal}" for personal in sorted(PERSONAL_KEYS))
-NOISY = ("alembic", "transitions", "sqlalchemy", "temporalio")
-"""Libraries of which only warnings and worse are logged."""
+NOISY = ("alembic", "transitions", "sqlalchemy", "temporalio", "httpx", "httpcore")
+"""Libraries of which only warnings and worse are logged: what httpx says of itself holds a chat robot's key."""
 
 _MOBILE_NUMBER = re.compile(r"(?<![0-9])1[3-9][0-9]{9}(?![0-9])")
 _moves = logging.getLogger("casework.moves")

@@ -65,6 +65,23 @@ def _day(value: Any) -> Any:
     return parsed
 
 
+REFERENCES = (
+    *("photos", "photo", "appraisal", "documents", "chat_id", "references"),
+    *("waybill", "platform_case", "courier_ticket", "payment_reference"),
+)
+"""The fields that name evidence, or something that is kept elsewhere."""
+
+
+def references_of(message: BaseModel | None) -> dict[str, list[str]]:
+    """What a message, or a start, refers to, by the name of its field."""
+    found: dict[str, list[str]] = {}
+    for name in REFERENCES:
+        value: Any = getattr(message, name, None)
+        if value:
+            found[name] = [str(one) for one in (cast("list[Any]", value) if isinstance(value, list) else [value])]
+    return found
+
+
 _DAY = re.compile(r"\d{4}-\d{2}-\d{2}", re.ASCII)
 
 Text = Annotated[

@@ -6,12 +6,24 @@ import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
+from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, BeforeValidator, Field, StringConstraints, ValidationError, model_validator
+from pydantic import (
+    AfterValidator,
+    BeforeValidator,
+    Field,
+    SecretStr,
+    StringConstraints,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 PREFIX = "CASEWORK_"
 Language = Literal["zh", "en"]
+SHORTEST_SECRET = 16
 
 
 class SettingsError(Exception):
@@ -33,6 +45,18 @@ def _known_database(url: str) -> str:
     # nothing of the URL is repeated: it may hold a password
     if url and not url.startswith(("sqlite:", "sqlite+", "postgresql:", "postgresql+")):
         raise ValueError("is no URL of a known database; allowed are sqlite:///… and postgresql://…")
+    return url
+
+
+def _web_address(url: SecretStr) -> SecretStr:
+    # nothing of the URL is repeated: a chat robot's holds its key
+    try:
+        parts = urlsplit(url.get_secret_value())
+        known = parts.scheme in ("http", "https") and bool(parts.hostname) and (parts.port is None or parts.port > 0)
+    except ValueError:
+        known = False
+    if not known:
+        raise ValueError("is no address of a receiver; allowed are https://… and http://…")
     return url
 
 
@@ -78,6 +102,12 @@ class Settings(BaseSettings):
     """The language of texts for people."""
     temporal_cli: Annotated[Path, AfterValidator(_absolute)] | None = None
     """A `temporal` program to take instead of looking for one."""
+    webhook_url: Annotated[SecretStr, AfterValidator(_web_address)] | None = None
+    """Where messages and tasks are delivered to; None: to the log alone."""
+    webhook_secret: SecretStr | None = Field(default=None, validate_default=True)
+    """With what a delivery is signed."""
+    webhook_template: Annotated[Path, AfterValidator(_absolute)] | None = None
+    """A JSON file that says how a delivery's body looks, for chat robots; None: all that is known of it."""
 
     def __init__(self, **given: Any) -> None:
         try:
@@ -86,6 +116,15 @@ class Settings(BaseSettings):
             raise SettingsError(_explain(error)) from None
         except UnicodeDecodeError:
             raise SettingsError("The file .env is not UTF-8 text, which it must be.") from None
+
+    @field_validator("webhook_secret")
+    @classmethod
+    def _signed(cls, secret: SecretStr | None, info: ValidationInfo) -> SecretStr | None:
+        if secret is None and info.data.get("webhook_url") is not None:
+            raise ValueError("is missing, and what goes to CASEWORK_WEBHOOK_URL is signed with it")
+        if secret is not None and len(secret.get_secret_value()) < SHORTEST_SECRET:
+            raise ValueError(f"is too short; allowed are {SHORTEST_SECRET} characters or more")
+        return secret
 
     @model_validator(mode="after")
     def _database_in_home(self) -> Self:

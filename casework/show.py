@@ -18,6 +18,7 @@ from casework.names import ANSWER, ASK_OPENER
 from casework.patrol import Patrolled
 from casework.settings import Language
 from casework.shop.outbox import Letter
+from casework.templates import CALLS_TO_ACT
 from state_machines.common import CANCEL
 from state_machines.flows import FLOWS
 from state_machines.roles import Automatic, Label, Role
@@ -25,10 +26,20 @@ from state_machines.table import Flow
 
 WIDTH: Final = 100
 """Columns that short lines of a trail are packed into."""
-_CALLS_TO_ACT: Final = ("asked_to_act", "reminder", "alarm", "question", "answer", "reassigned")
+_NOT_LISTED: Final = (*CALLS_TO_ACT, "question", "answer", "reassigned")
 """Templates of tasks that only call somebody to a waiting case, or repeat what stands in its trail."""
 SHORTHANDS: Final = ("approve", "reject")
 """Triggers that are commands of their own."""
+
+_BROKEN_OFF: Final[Mapping[str, Label]] = {
+    "superseded": Label("中断后重新开立", "broken off and opened again"),
+    "terminated": Label("被强制终止", "broken off: terminated"),
+    "timed_out": Label("超时中断", "broken off: timed out"),
+    "failed": Label("运行失败中断", "broken off: failed"),
+    "canceled": Label("被取消中断", "broken off: canceled"),
+    "lost": Label("记录丢失", "broken off: lost"),
+}
+"""The outcomes of runs that never ended by themselves."""
 
 _WORDS: Final[Mapping[str, Label]] = {
     "until": Label("处理至", "until"),
@@ -68,6 +79,18 @@ _WORDS: Final[Mapping[str, Label]] = {
     "nothing_waits": Label("没有待处理的工单。", "No case waits."),
     "no_cases": Label("没有符合条件的工单。", "No case matches."),
     "closed": Label("已结束", "closed"),
+    "delivered_now": Label("本次送达", "delivered now"),
+    "failed_now": Label("本次失败", "failed now"),
+    "waiting": Label("待送", "still to deliver"),
+    "refused_for_good": Label("对方拒收", "refused for good"),
+    "attempts": Label("次尝试", "attempts"),
+    "next_try": Label("下次", "next"),
+    "no_trouble": Label("没有异常工单。", "No case is in trouble."),
+    "what_is_wrong": Label("异常", "what is wrong"),
+    "exactly": Label("详情", "exactly"),
+    "what_helps": Label("处理", "what helps"),
+    "mended": Label("已修复:", "mended:"),
+    "not_by_itself": Label("不再自动重试", "not tried again by itself"),
     "looked_at": Label("查看的在途包裹", "open shipments looked at"),
     "cases_opened": Label("新开工单", "cases opened"),
     "not_all_listed": Label("其余见 casework cases", "casework cases lists the rest"),
@@ -158,7 +181,8 @@ def state_label(flow_name: str, state: str, language: Language) -> str:
     """A state's label with its identifier; the identifier alone where this version does not know it."""
     flow = FLOWS.get(flow_name)
     known = flow.states.get(state) if flow else None
-    return named(known.label, state, language) if known else state
+    label = known.label if known else _BROKEN_OFF.get(state)
+    return named(label, state, language) if label else state
 
 
 def flow_label(flow_name: str, language: Language) -> str:
@@ -250,7 +274,7 @@ def letters_of(view: CaseView, posted: Iterable[Letter]) -> list[Letter]:
     return [
         one
         for one in of_this_run
-        if one.to == "buyer" or (one.cancelled_at is None and one.template not in _CALLS_TO_ACT)
+        if one.to == "buyer" or (one.cancelled_at is None and one.template not in _NOT_LISTED)
     ]
 
 

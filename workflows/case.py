@@ -29,7 +29,7 @@ from casework.case import MOST_KEPT, Actor, Answer, Case, CaseView, KeptFact, Lo
 from casework.details import current_details, local_time, opening_attributes, search_attributes, static_summary, view_of
 from casework.diagram import mermaid
 from casework.logs import move_logged
-from casework.messages import Message, explain, fields_of, is_staff_id, json_object, texts_of
+from casework.messages import Message, explain, fields_of, is_staff_id, json_object, references_of, texts_of
 from casework.money import LineQuantity
 from casework.names import is_case_id
 from casework.privacy import find_mobile_number
@@ -689,6 +689,7 @@ class CaseWorkflow(Generic[CaseT]):
             note=_said(message),
             accepted=True,
             why=why,
+            references=references_of(message),
         )
         asides.note_aside(case, line)
         if not self._is_working():
@@ -828,6 +829,7 @@ class CaseWorkflow(Generic[CaseT]):
                 note=_said(attempt.message),
                 accepted=True,
                 why=why,
+                references=references_of(attempt.message),
             )
         )
         if not workflow.unsafe.is_replaying():

@@ -18,7 +18,8 @@ _AFTER: Final = (
     "FLOW is a flow's name or an unambiguous beginning of it: refund is enough for refund-before-shipping. "
     "Exit codes: 0 done, 2 wrong usage or refused input, 3 the case refused, 1 anything else. "
     "Settings come from the environment or a .env file: CASEWORK_HOME, CASEWORK_DATABASE_URL, CASEWORK_POLICY, "
-    "CASEWORK_STAFF, CASEWORK_LANG, CASEWORK_TEMPORAL_CLI, and Temporal's own TEMPORAL_*."
+    "CASEWORK_STAFF, CASEWORK_LANG, CASEWORK_TEMPORAL_CLI, CASEWORK_WEBHOOK_URL, CASEWORK_WEBHOOK_SECRET, "
+    "CASEWORK_WEBHOOK_TEMPLATE, and Temporal's own TEMPORAL_*."
 )
 
 app = typer.Typer(
@@ -51,6 +52,13 @@ class Fault(StrEnum):
 
     PAYMENT = "payment"
     INTERCEPT = "intercept"
+
+
+class EvidenceLanguage(StrEnum):
+    """In which language evidence is written."""
+
+    ZH = "zh"
+    EN = "en"
 
 
 class HowOften(StrEnum):
@@ -605,6 +613,26 @@ def diagram(
     print_diagram(what, as_svg=format_ is DiagramFormat.SVG, as_json=json)
 
 
+@app.command(epilog=examples("casework evidence 1208", "casework evidence 1208 --lang zh -o evidence.html"))
+def evidence(
+    case: Case,
+    lang: Annotated[EvidenceLanguage | None, typer.Option("--lang", help="Default: CASEWORK_LANG.")] = None,
+    output: Annotated[
+        Path | None, typer.Option("-o", "--output", metavar="FILE", help="Where to. Default: <case id>.html.")
+    ] = None,
+    by: By = None,
+    json: Json = False,
+) -> None:
+    """Write what there is to show of a case into one HTML file, for a dispute on the platform.
+
+    What happened when, who decided what by which rule, what the buyer was told, parcels and their scans, money, photos
+    and documents by their references, and the flow with the path taken. Nothing in it is loaded from elsewhere.
+    """
+    from casework.cli.evidence import write_evidence
+
+    write_evidence(case, language=lang.value if lang else None, file=output, as_json=json)
+
+
 @policy_app.callback()
 def policy(context: typer.Context, by: By = None, json: Json = False) -> None:
     """The policy in force: every figure of the shop, and where it comes from."""
@@ -698,14 +726,75 @@ def patrol(by: By = None, json: Json = False) -> None:
     patrol_now(as_json=json)
 
 
-@app.command(epilog=examples("casework doctor"))
-def doctor(by: By = None, json: Json = False) -> None:
-    """What Casework would run with: server, versions, database, search attributes, worker, policy.
+@app.command(epilog=examples("casework deliver --once", "casework deliver --once --again"))
+def deliver(
+    once: Annotated[bool, typer.Option("--once", help="Deliver what is due now, and end.")] = False,
+    again: Annotated[
+        bool, typer.Option("--again", help="Try at once what has failed, also what was refused for good.")
+    ] = False,
+    by: By = None,
+    json: Json = False,
+) -> None:
+    """Deliver messages and tasks, to the log or to CASEWORK_WEBHOOK_URL, until Ctrl-C; then say what is left.
+
+    casework up does so by itself; several may run at once. Exit code 1 with --once if a delivery failed.
+    """
+    from casework.cli.deliver import deliver_messages
+
+    deliver_messages(once=once, again=again, as_json=json)
+
+
+@app.command(epilog=examples("casework retry 1208 --by refund.1", "casework retry 1208 --print"))
+def retry(
+    case: Case,
+    note: Note = None,
+    by: By = None,
+    yes: Yes = False,
+    print_only: Print = False,
+    json: Json = False,
+) -> None:
+    """Get a case that is stuck going again, or say what it hangs on.
+
+    A payment that failed for good is tried again (retry_payment, by a refund clerk). Where the case's own code keeps
+    failing, it says of what, and prints the temporal command that resets it; exit code 1. Where there is nothing to
+    retry, it says what the case waits for; exit code 3.
+    """
+    from casework.cli.repair import retry_case
+
+    retry_case(case, note=note, by=by, yes=yes, print_only=print_only, as_json=json)
+
+
+@app.command(epilog=examples("casework doctor", "casework doctor --cases", "casework doctor --cases --mend"))
+def doctor(
+    cases: Annotated[
+        bool, typer.Option("--cases", help="Look at all cases instead: which are stuck, or contradicted by the shop.")
+    ] = False,
+    mend: Annotated[
+        bool,
+        typer.Option(
+            "--mend",
+            help="With --cases: let go of what belongs to no open case, and close the records of cases that were "
+            "broken off. It asks first, and touches no money.",
+        ),
+    ] = False,
+    by: By = None,
+    yes: Yes = False,
+    json: Json = False,
+) -> None:
+    """What Casework would run with: server, versions, database, delivery, search attributes, worker, policy.
 
     Exit code 1 if anything is wrong; each thing that is wrong is named.
     """
-    from casework.cli.doctor import examine
+    if cases:
+        from casework.cli.repair import examine_cases
 
+        examine_cases(mend_them=mend, yes=yes, as_json=json)
+        return
+    from casework.cli.doctor import examine
+    from casework.cli.errors import bad_input
+
+    if mend or yes:
+        raise bad_input("--mend and --yes are for cases: say casework doctor --cases --mend.")
     examine(as_json=json)
 
 

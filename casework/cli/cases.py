@@ -13,7 +13,7 @@ from zoneinfo import ZoneInfo
 
 import typer
 
-from casework.case import Case, CaseFigures, CaseView
+from casework.case import CaseView
 from casework.cli.errors import FAILED, Stop, bad_input
 from casework.cli.plain import plain_cancel, plain_submit
 from casework.cli.reading import if_rounded, read_fields, read_id, read_time
@@ -29,7 +29,7 @@ from casework.client import (
     flow_of_case,
 )
 from casework.connection import NoServer, configured_cluster
-from casework.diagram import mermaid
+from casework.diagram import case_of, mermaid
 from casework.money import format_yuan
 from casework.names import NAMESPACE
 from casework.server_running import read_running
@@ -220,7 +220,7 @@ def show_one(case: str, *, as_json: bool) -> None:
     """`casework show`."""
     with sentences():
         desk = Desk()
-    view = run_async(_look(desk, read_id(case)))
+    view = run_async(look(desk, read_id(case)))
     with sentences(), desk.shop.reading() as session:
         posted = letters_of(view, letters(session, case_id=view.case_id))
         opener = came_from(session, view.case_id)
@@ -250,7 +250,7 @@ def _json_letter(one: Letter) -> dict[str, Any]:
     return {"at": one.at, "template": one.template, "zh": one.text_zh, "en": one.text_en}
 
 
-async def _look(desk: Desk, case: str) -> CaseView:
+async def look(desk: Desk, case: str) -> CaseView:
     """A case's view; one that has closed needs no server."""
     try:
         client = await desk.client()
@@ -422,8 +422,8 @@ def print_diagram(what: str, *, as_svg: bool, as_json: bool) -> None:
         desk = Desk()
         flow, case = _flow_or_none(what), None
     if flow is None:
-        view = run_async(_look(desk, read_id(what)))
-        flow, case = flow_of_case(view.case_id), _case_of(view)
+        view = run_async(look(desk, read_id(what)))
+        flow, case = flow_of_case(view.case_id), case_of(view)
     text = (svg if as_svg else mermaid)(flow, language=desk.language, case=case)
     if as_json:
         print_json(
@@ -436,20 +436,6 @@ def print_diagram(what: str, *, as_svg: bool, as_json: bool) -> None:
         )
     else:
         print(text.rstrip("\n"))
-
-
-def _case_of(view: CaseView) -> Case[CaseFigures]:
-    """As much of the case as its picture needs: where it is, and the path it took."""
-    return Case[CaseFigures](
-        case_id=view.case_id,
-        run_id="",
-        flow=view.flow,
-        order_id=view.order_id,
-        state=view.state,
-        opened_by=view.opened_by,
-        opened_at=view.opened_at,
-        trail=view.trail,
-    )
 
 
 # --- shared by the above ---

@@ -5,11 +5,14 @@ from __future__ import annotations
 import platform
 import re
 from collections.abc import Mapping, Sequence
+from contextlib import closing
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime, timedelta
 from importlib.metadata import version
 from typing import Final
+from urllib.parse import urlsplit
 
+from sqlalchemy.exc import SQLAlchemyError
 from temporalio.api.enums.v1 import IndexedValueType, TaskQueueType
 from temporalio.api.operatorservice.v1 import ListSearchAttributesRequest
 from temporalio.api.taskqueue.v1 import TaskQueue
@@ -21,11 +24,13 @@ from casework import names
 from casework.cli.errors import FAILED, Stop
 from casework.cli.running import Desk, print_json, run_async
 from casework.connection import InvalidTemporalSettings, NoServer, configured_cluster, connect
+from casework.delivery import port_of
 from casework.policy import PolicyError
 from casework.schedule import KnownSchedule, known_schedule
 from casework.server_running import read_running
 from casework.settings import SettingsError
 from casework.shop.database import Database
+from casework.shop.deliveries import backlog
 from casework.show import length, table
 
 _KINDS: Mapping[int, str] = {
@@ -72,6 +77,7 @@ async def _examine() -> list[Finding]:
     findings.append(Finding("home", True, str(desk.settings.home)))
     findings.append(_policy(desk))
     findings.append(_database(desk))
+    findings.append(_delivery(desk))
     findings.extend(await _server(desk))
     return findings
 
@@ -97,6 +103,30 @@ def _database(desk: Desk) -> Finding:
         "ahead": "; it is from a newer version of Casework",
     }
     return Finding("database", state == "current", f"{kind}, schema {state}{advice[state]}")
+
+
+def _delivery(desk: Desk) -> Finding:
+    """Where messages go, and whether they arrive."""
+    what, url = "delivery", desk.settings.webhook_url
+    # without the rest of the address, which may hold a chat robot's key
+    where = "to the log" if url is None else f"to the webhook at {urlsplit(url.get_secret_value()).hostname}"
+    try:
+        port_of(desk.settings)
+        database = Database(desk.settings.database_url)
+        if database.schema_state() != "current":
+            return Finding(what, True, where)
+        with closing(database), database.reading() as session:
+            left = backlog(session)
+    except (SettingsError, SQLAlchemyError) as error:
+        why = str(error) if isinstance(error, SettingsError) else "the database cannot be used"
+        return Finding(what, False, f"{where}: {why}")
+    refused, failing = left.counts.get("refused", 0), [one for one in left.failed if one.next_try is not None]
+    found = f"{where}, {left.counts.get('waiting', 0)} to deliver"
+    if refused:
+        found += f"; {refused} were refused for good: casework deliver --once --again tries them again"
+    if failing:
+        found += f"; it fails: {failing[-1].why}"
+    return Finding(what, not refused and not failing, found)
 
 
 async def _server(desk: Desk) -> list[Finding]:

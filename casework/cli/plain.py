@@ -49,6 +49,15 @@ def plain_cancel(home: Path, case_id: str) -> str:
     return _command(home, "cancel", "--workflow-id", case_id)
 
 
+def plain_reset(home: Path, case_id: str, run_id: str) -> str:
+    """Takes the case back to before its last workflow task, so that the worker's present code does that one anew."""
+    return _command(
+        home,
+        *("reset", "--workflow-id", case_id, "--run-id", run_id),
+        *("--type", "LastWorkflowTask", "--reason", "casework retry"),
+    )
+
+
 def _json(value: Mapping[str, Any]) -> str:
     return json.dumps(value, ensure_ascii=False)
 

@@ -19,6 +19,7 @@ from casework.cli.running import Desk, sentences
 from casework.client import CaseworkClient
 from casework.connection import Cluster, NoServer, configured_cluster, connect
 from casework.converter import DATA_CONVERTER
+from casework.delivery import Port, keep_delivering, port_of
 from casework.logs import configure_logs
 from casework.names import SEARCH_ATTRIBUTES
 from casework.schedule import keep_schedule
@@ -37,6 +38,7 @@ def run_desk(*, port: int | None, ui_port: int | None) -> None:
     with sentences():
         desk = Desk()
         desk.policy  # noqa: B018 - a policy that is refused is told before anything is started
+        port_of(desk.settings)  # so is a template
         cluster = configured_cluster()
         program: Path | None = None
         if cluster is None:
@@ -77,24 +79,26 @@ async def _run(desk: Desk, program: Path | None, cluster: Cluster | None, port: 
         await keep_schedule(client, desk.policy.patrol.interval)
         await stack.enter_async_context(build_worker(client, database, desk.policy))
         _welcome(server.ui if server else None)
-        await _until_stopped(stop, server, client, database)
+        await _until_stopped(stop, server, client, database, port_of(desk.settings))
         print("Stopping …", flush=True)
 
 
 async def _until_stopped(
-    stop: asyncio.Event, server: EmbeddedServer | None, client: Client, database: Database
+    stop: asyncio.Event, server: EmbeddedServer | None, client: Client, database: Database, outside: Port
 ) -> None:
     news = asyncio.create_task(_deliver(CaseworkClient(client, database)))
+    messages = asyncio.create_task(keep_delivering(database, outside))
     stopped = asyncio.create_task(stop.wait())
-    watched: set[asyncio.Task[object]] = {stopped, news}
+    watched: set[asyncio.Task[object]] = {stopped, news, messages}
     ended: asyncio.Task[int] | None = None
     if server is not None:
         ended = asyncio.create_task(server.wait_until_ended())
         watched.add(ended)
     try:
         await asyncio.wait(watched, return_when=asyncio.FIRST_COMPLETED)
-        if news.done():
-            news.result()
+        for one in (news, messages):
+            if one.done():
+                one.result()
         if ended is not None and ended.done() and not stopped.done():
             raise Stop(FAILED, "The Temporal server has ended by itself; its log is temporal.log in CASEWORK_HOME.")
     finally:

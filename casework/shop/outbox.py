@@ -28,6 +28,7 @@ class Letter:
     text_en: str
     at: datetime
     cancelled_at: datetime | None
+    delivered_at: datetime | None = None
 
 
 def post(
@@ -93,6 +94,7 @@ def letters(session: Session, *, case_id: str | None = None) -> list[Letter]:
             text_en=row.text_en,
             at=row.at,
             cancelled_at=row.cancelled_at,
+            delivered_at=row.delivered_at,
         )
         for row in session.scalars(query)
     ]

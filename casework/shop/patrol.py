@@ -14,6 +14,7 @@ from sqlalchemy.orm import Session
 from casework.policy import Policy
 from casework.rules.parcels import Scanned, courier_code, delivery_cycle, region_of
 from casework.rules.patrol import Finding, Seen, cause_of
+from casework.shop import records
 from casework.shop.parcels import open_parcel_cases
 from casework.shop.tables import (
     CaseRow,
@@ -196,11 +197,15 @@ def _cycle(policy: Policy, order: OrderRow, courier: str) -> timedelta:
 
 
 def _last_endings(session: Session, waybills: Collection[str]) -> dict[str, datetime]:
-    """When the last case that followed a waybill ended."""
+    """When the last case that followed a waybill ended; one that never ended by itself has dealt with nothing."""
     rows = session.execute(
         select(FollowedParcelRow.waybill, func.max(CaseRow.closed_at))
         .join(CaseRow, (CaseRow.case_id == FollowedParcelRow.case_id) & (CaseRow.run_id == FollowedParcelRow.run_id))
-        .where(FollowedParcelRow.waybill.in_(waybills), CaseRow.closed_at.is_not(None))
+        .where(
+            FollowedParcelRow.waybill.in_(waybills),
+            CaseRow.closed_at.is_not(None),
+            CaseRow.outcome.not_in(records.DIED),
+        )
         .group_by(FollowedParcelRow.waybill)
     )
     return {waybill: closed_at for waybill, closed_at in rows if closed_at is not None}

@@ -18,6 +18,8 @@ MIN_DIGITS = 4
 """An end of an id names a case if it has at least so many digits (contract.md)."""
 SUPERSEDED = "superseded"
 """The outcome of a run that never ended by itself, and whose case id was opened again."""
+DIED = (SUPERSEDED, "terminated", "timed_out", "failed", "canceled", "lost")
+"""The outcomes of runs that never ended by themselves: nothing that they were about is dealt with."""
 SPEAKS_FOR_BUYER = ("buyer_", "supplier_", "choose_", "give_reason", "add_evidence")
 """Who fires these is involved in the case (flows.md, "Four eyes")."""
 

@@ -365,6 +365,17 @@ class OutboxRow(Base):
     text_en: Mapped[str] = mapped_column(Text)
     at: Mapped[datetime]
     cancelled_at: Mapped[datetime | None]
+    delivery: Mapped[str] = mapped_column(String(10), default="waiting")
+    """`waiting`, `delivered`, `refused` (the receiver will not have it), or `skipped`: not needed any more."""
+    attempts: Mapped[int] = mapped_column(default=0)
+    refusals: Mapped[int] = mapped_column(default=0)
+    """How many of the attempts the receiver refused."""
+    next_try: Mapped[datetime] = mapped_column(default=lambda: datetime.now(UTC))
+    """When it is to be delivered next, by the clock on the wall: while somebody is at it, when that one has lost it."""
+    delivered_at: Mapped[datetime | None]
+    last_error: Mapped[str | None] = mapped_column(Text)
+
+    __table_args__ = (Index("ix_outbox_delivery", "delivery", "next_try"),)
 
 
 class StaffRow(Base):

@@ -43,8 +43,15 @@ _SHARED: dict[str, Label] = {
         "订单 {order_id} 需要人工开立 {flow} 工单:{why}。",
         "Open a {flow} for order {order_id} by hand: {why}.",
     ),
+    "paid_without_end": Label(
+        "工单 {case_id}(订单 {order_id})在退款 {amount} 元之后被中断:请人工核对货物、库存,并告知买家。",
+        "Case {case_id} of order {order_id} was broken off after {amount} yuan had gone back: see to the goods and the "
+        "stock by hand, and tell the buyer.",
+    ),
 }
 """What every flow says to the staff."""
+CALLS_TO_ACT = ("asked_to_act", "reminder", "alarm")
+"""Templates of tasks that only call somebody to a waiting case: with its end they are not needed any more."""
 
 _FLOWS = {
     "refund-before-shipping": refund_before_shipping,

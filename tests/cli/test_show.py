@@ -25,10 +25,19 @@ NOW = datetime(2026, 11, 20, 8, 0, tzinfo=UTC)  # 16:00 in the shop
 ORDER = "3300012345678901208"
 
 
-def line(hours: float, by: str, trigger: str, dest: str | None, **more: str) -> TrailLine:
+def line(
+    hours: float, by: str, trigger: str, dest: str | None, note: str | None = None, why: str | None = None
+) -> TrailLine:
     accepted = dest is not None
     return TrailLine(
-        at=NOW + timedelta(hours=hours), by=by, trigger=trigger, source="x", dest=dest, accepted=accepted, **more
+        at=NOW + timedelta(hours=hours),
+        by=by,
+        trigger=trigger,
+        source="x",
+        dest=dest,
+        note=note,
+        accepted=accepted,
+        why=why,
     )
 
 

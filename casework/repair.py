@@ -1,0 +1,422 @@
+"""Operators' repair: which cases are stuck, broken off, or contradicted by the shop, and what helps. Looks, and mends
+only what it is told to; money is never touched.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from enum import StrEnum
+from typing import Any, Final, TypeVar
+
+from sqlalchemy.orm import Session
+from temporalio.api.common.v1 import WorkflowExecution
+from temporalio.api.enums.v1 import EventType
+from temporalio.api.workflowservice.v1 import GetWorkflowExecutionHistoryReverseRequest
+from temporalio.client import Client, WorkflowExecutionDescription, WorkflowExecutionStatus, WorkflowQueryFailedError
+from temporalio.service import RPCError, RPCStatusCode
+
+from casework import names
+from casework.case import CaseView
+from casework.client import AT_ONCE, OPEN
+from casework.details import CASE_DUE, CASE_STATE
+from casework.money import format_yuan
+from casework.shop import mending, records
+from casework.shop.database import Database
+from casework.shop.mending import Kept
+from casework.shop.records import CaseRecord
+from state_machines.flows import FLOWS
+from state_machines.roles import Label
+
+JUST_NOW: Final = timedelta(minutes=1)
+"""A case that began so lately may still be about to be recorded."""
+OVERDUE_AFTER: Final = timedelta(minutes=10)
+"""A deadline that passed so long ago should have moved its case."""
+ASKING_SECONDS: Final = 10.0
+LONGEST_FAILURE: Final = 400
+"""Characters of a failure's text that are repeated."""
+ResultT = TypeVar("ResultT")
+
+
+class Trouble(StrEnum):
+    """What can be wrong with a case."""
+
+    FAILING = "failing"
+    OVERDUE = "overdue"
+    UNRECORDED = "unrecorded"
+    DIED = "died"
+    LOST = "lost"
+    KEPT = "kept"
+    PAID = "paid_without_end"
+
+
+WHAT: Final[dict[Trouble, tuple[Label, Label]]] = {
+    Trouble.FAILING: (
+        Label("流程任务反复失败", "its workflow task keeps failing"),
+        Label("见 casework retry {case_id}", "casework retry {case_id} says what fails and what to do"),
+    ),
+    Trouble.OVERDUE: (
+        Label("期限已过而未动作", "its deadline has passed and it has not moved"),
+        Label(
+            "确认 casework up 正在运行,再看 casework retry {case_id}",
+            "see that casework up runs; then casework retry {case_id} says what it waits for",
+        ),
+    ),
+    Trouble.UNRECORDED: (
+        Label("在 Temporal 中已开立,店铺无记录", "it is open in Temporal, and the shop has no record of it"),
+        Label(
+            "确认 casework up 正在运行且数据库正确,再看 casework retry {case_id}",
+            "see that casework up runs, on this database; then casework retry {case_id}",
+        ),
+    ),
+    Trouble.DIED: (
+        Label("已被中断,店铺记录仍未结", "it was broken off, and its record is still open"),
+        Label(
+            "casework doctor --cases --mend 释放其占用并结案,然后可重新开立",
+            "casework doctor --cases --mend lets go of what it has and closes its record; then it may be opened again",
+        ),
+    ),
+    Trouble.LOST: (
+        Label("Temporal 已无此工单,店铺记录仍未结", "Temporal does not have it, and its record is open"),
+        Label(
+            "先确认连接的是正确的 Temporal,再用 casework doctor --cases --mend",
+            "be sure that this is the right Temporal server; then casework doctor --cases --mend",
+        ),
+    ),
+    Trouble.KEPT: (
+        Label("占用不属于任何未结工单", "what it has belongs to no open case"),
+        Label("casework doctor --cases --mend 释放", "casework doctor --cases --mend lets go of it"),
+    ),
+    Trouble.PAID: (
+        Label("已付款,但工单未走完", "it has paid, and never came to its end"),
+        Label(
+            "人工核对货物、库存并告知买家;--mend 会给退款专员派任务,不动款项",
+            "see to goods and stock by hand, and tell the buyer; --mend asks the refund clerk to. No money is touched",
+        ),
+    ),
+}
+"""What is wrong, and what helps."""
+MENDED: Final = frozenset({Trouble.DIED, Trouble.LOST, Trouble.KEPT, Trouble.PAID})
+"""What `mend` mends."""
+
+
+@dataclass(frozen=True, slots=True)
+class Troubled:
+    """A case with which something is wrong. `found` says in English what exactly, for programs and people."""
+
+    case_id: str
+    trouble: Trouble
+    found: str
+    run_id: str | None = None
+
+    @property
+    def mends(self) -> bool:
+        """Whether `mend` does something about it."""
+        return self.trouble in MENDED
+
+    def label(self, language: str) -> str:
+        """What is wrong, in words."""
+        return WHAT[self.trouble][0].in_language(language)
+
+    def advice(self, language: str) -> str:
+        """What helps."""
+        return WHAT[self.trouble][1].in_language(language).format(case_id=self.case_id)
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """How Temporal has a case: the last run of its id. `first_run` is what the shop's record calls the run."""
+
+    status: WorkflowExecutionStatus | None
+    run_id: str
+    first_run: str
+    started: datetime
+    closed: datetime | None
+    state: str
+    due: datetime | None
+    task_attempt: int
+    """Of a workflow task that is under way or to come; 0: there is none."""
+    activities: list[PendingActivity] = field(default_factory=list["PendingActivity"])
+
+    @property
+    def running(self) -> bool:
+        """Whether it is open."""
+        return self.status is WorkflowExecutionStatus.RUNNING
+
+    @property
+    def ended_as(self) -> str:
+        """The outcome of what never ended by itself."""
+        return self.status.name.lower() if self.status is not None else "lost"
+
+
+@dataclass(frozen=True, slots=True)
+class PendingActivity:
+    """A step outside the shop that is tried again and again: how often by now, and what it last failed of."""
+
+    activity: str
+    attempt: int
+    failure: str
+    next_try: datetime | None
+
+
+# --- one case ---
+
+
+async def standing_of(client: Client, case_id: str) -> Standing | None:
+    """How Temporal has the case; None: it does not have it."""
+    try:
+        described = await client.get_workflow_handle(case_id).describe(rpc_timeout=timedelta(seconds=ASKING_SECONDS))
+    except RPCError as error:
+        if error.status is RPCStatusCode.NOT_FOUND:
+            return None
+        raise
+    return _standing(described)
+
+
+def _standing(described: WorkflowExecutionDescription) -> Standing:
+    raw = described.raw_description
+    task = raw.pending_workflow_task
+    known = described.typed_search_attributes
+    return Standing(
+        status=described.status,
+        run_id=described.run_id,
+        first_run=raw.workflow_execution_info.first_run_id or described.run_id,
+        started=described.start_time,
+        closed=described.close_time,
+        state=known.get(CASE_STATE, ""),
+        due=known.get(CASE_DUE, None),
+        task_attempt=task.attempt if raw.HasField("pending_workflow_task") else 0,
+        activities=[
+            PendingActivity(
+                activity=one.activity_type.name,
+                attempt=one.attempt,
+                failure=one.last_failure.message[:LONGEST_FAILURE],
+                next_try=_moment(one.scheduled_time) if one.HasField("scheduled_time") else None,
+            )
+            for one in raw.pending_activities
+        ],
+    )
+
+
+def _moment(timestamp: Any) -> datetime:
+    return timestamp.ToDatetime(tzinfo=UTC)
+
+
+async def last_task_failure(client: Client, case_id: str, run_id: str) -> str | None:
+    """What the workflow task that is tried again and again failed of, newest first; None: no such task has failed."""
+    token = b""
+    while True:
+        page = await client.workflow_service.get_workflow_execution_history_reverse(
+            GetWorkflowExecutionHistoryReverseRequest(
+                namespace=client.namespace,
+                execution=WorkflowExecution(workflow_id=case_id, run_id=run_id),
+                maximum_page_size=50,
+                next_page_token=token,
+            )
+        )
+        for event in page.history.events:
+            match event.event_type:
+                case EventType.EVENT_TYPE_WORKFLOW_TASK_COMPLETED:
+                    return None
+                case EventType.EVENT_TYPE_WORKFLOW_TASK_FAILED:
+                    text = event.workflow_task_failed_event_attributes.failure.message or "no more is known"
+                    return " ".join(text.split())[:LONGEST_FAILURE]
+                case EventType.EVENT_TYPE_WORKFLOW_TASK_TIMED_OUT:
+                    return "the worker did not finish it in time"
+                case _:
+                    pass
+        token = page.next_page_token
+        if not token:
+            return None
+
+
+# --- all cases ---
+
+
+async def examine(client: Client, database: Database, *, now: datetime) -> list[Troubled]:
+    """Everything that is wrong with any case; by case. `now` is the time on the wall."""
+    listed = await _listed(client)
+    with database.reading() as session:
+        recorded = records.find_records(session, closed=False)
+        kept = mending.kept_without_case(session)
+    givers = {one.handed_over_by for one in kept if one.handed_over_by is not None}
+    case_ids = sorted({*listed, *givers, *(one.case_id for one in recorded), *(one.case_id for one in kept)})
+    standings = dict(zip(case_ids, await _each(case_ids, lambda one: standing_of(client, one)), strict=True))
+    found: list[Troubled] = []
+    found += _of_records(recorded, standings)
+    found += await _of_running(client, standings, {(one.case_id, one.run_id) for one in recorded}, now)
+    found += _of_kept(kept, standings)
+    with database.reading() as session:
+        dead = [(one.case_id, str(one.run_id)) for one in found if one.trouble in (Trouble.DIED, Trouble.LOST)]
+        unsettled = mending.paid_without_end(session, dead)
+        found = [one for one in found if _still(session, one)]
+    found += [Troubled(one.case_id, Trouble.PAID, f"{format_yuan(one.paid_fen)} yuan", one.run_id) for one in unsettled]
+    return sorted(found, key=lambda one: (one.case_id, one.trouble))
+
+
+async def _listed(client: Client) -> list[str]:
+    types = ", ".join(f"'{name}'" for name in names.WORKFLOW_TYPES.values())
+    return [one.id async for one in client.list_workflows(f"{OPEN} AND WorkflowType IN ({types})")]
+
+
+def _of_records(recorded: Sequence[CaseRecord], standings: dict[str, Standing | None]) -> list[Troubled]:
+    """Records that are open although their runs are over."""
+    found: list[Troubled] = []
+    for record in recorded:
+        standing = standings[record.case_id]
+        if standing is None:
+            found.append(Troubled(record.case_id, Trouble.LOST, "not found", record.run_id))
+        elif not standing.running:
+            ended = standing.ended_as if standing.first_run == record.run_id else "terminated"
+            found.append(Troubled(record.case_id, Trouble.DIED, ended, record.run_id))
+        # where another run has the id by now, that one closes this record when it opens its own
+    return found
+
+
+async def _of_running(
+    client: Client, standings: dict[str, Standing | None], recorded: set[tuple[str, str]], now: datetime
+) -> list[Troubled]:
+    """Open cases that do not get on."""
+    found: list[Troubled] = []
+    running = {case_id: one for case_id, one in standings.items() if one is not None and one.running}
+    failing = [case_id for case_id, one in running.items() if one.task_attempt > 1]
+    failures = await _each(failing, lambda one: last_task_failure(client, one, running[one].run_id))
+    for case_id, failure in zip(failing, failures, strict=True):
+        found.append(
+            Troubled(case_id, Trouble.FAILING, f"attempt {running[case_id].task_attempt}: {failure or 'not known yet'}")
+        )
+    for case_id, one in running.items():
+        if one.due is not None and one.due < now - OVERDUE_AFTER:
+            found.append(Troubled(case_id, Trouble.OVERDUE, f"{one.state} until {one.due.isoformat()}"))
+        if (case_id, one.first_run) not in recorded and one.started < now - JUST_NOW:
+            found.append(Troubled(case_id, Trouble.UNRECORDED, f"since {one.started.isoformat()}", one.first_run))
+    return found
+
+
+def _of_kept(kept: Sequence[Kept], standings: dict[str, Standing | None]) -> list[Troubled]:
+    """Things of cases that are not open, and that nobody is about to hand over to one."""
+    lost: dict[str, list[Kept]] = {}
+    for one in kept:
+        holders = [standings.get(one.case_id), standings.get(one.handed_over_by or "")]
+        if not any(standing is not None and standing.running for standing in holders):
+            lost.setdefault(one.case_id, []).append(one)
+    return [
+        Troubled(
+            case_id,
+            Trouble.KEPT,
+            ", ".join(f"{one.count} x {one.thing} of order {one.order_id}" for one in things),
+        )
+        for case_id, things in lost.items()
+    ]
+
+
+def _still(session: Session, one: Troubled) -> bool:
+    """Whether it is so in the shop after Temporal was asked too: cases go on while somebody looks."""
+    match one.trouble:
+        case Trouble.DIED | Trouble.LOST:
+            runs = records.find_records(session, case_id=one.case_id, closed=False)
+            return one.run_id in [run.run_id for run in runs]
+        case Trouble.UNRECORDED:
+            return one.run_id not in [run.run_id for run in records.find_records(session, case_id=one.case_id)]
+        case Trouble.KEPT:
+            return one.case_id in [kept.case_id for kept in mending.kept_without_case(session)]
+        case _:
+            return True
+
+
+# --- mending ---
+
+
+async def mend(client: Client, database: Database, troubled: Sequence[Troubled], *, now: datetime) -> list[Troubled]:
+    """Mend what can be mended of it, a transaction each; those that were. What is open by now is left alone."""
+    mended: list[Troubled] = []
+    for one in troubled:
+        if not one.mends:
+            continue
+        standing = await standing_of(client, one.case_id)
+        if standing is not None and standing.running and one.trouble is not Trouble.PAID:
+            continue
+        if await _mend(client, database, one, standing, now):
+            mended.append(one)
+    return mended
+
+
+async def _mend(client: Client, database: Database, one: Troubled, standing: Standing | None, now: datetime) -> bool:
+    if one.trouble is Trouble.PAID:
+        with database.writing() as session:
+            return any(
+                mending.tell_of_unsettled(session, unsettled, at=now)
+                for unsettled in mending.paid_without_end(session, [])
+                if (unsettled.case_id, unsettled.run_id) == (one.case_id, one.run_id)
+            )
+    if one.trouble is Trouble.KEPT:
+        with database.writing() as session:
+            return mending.mend_kept(session, one.case_id, at=now)
+    with database.reading() as session:
+        record = next(run for run in records.find_records(session, case_id=one.case_id) if run.run_id == one.run_id)
+    ended_itself = standing is not None and standing.status is WorkflowExecutionStatus.COMPLETED
+    view = await _last_view(client, record, standing)
+    outcome = view.outcome if ended_itself and view.outcome else one.found if one.found in records.DIED else "lost"
+    at = standing.closed if standing is not None and standing.closed is not None else now
+    with database.writing() as session:
+        return mending.mend_dead(
+            session,
+            one.case_id,
+            record.run_id,
+            view=broken_off(view, outcome).model_dump(mode="json"),
+            outcome=outcome,
+            at=at,
+        )
+
+
+async def _last_view(client: Client, record: CaseRecord, standing: Standing | None) -> CaseView:
+    """The case as it was when it was broken off, from Temporal if it still can say so; else what the record knows."""
+    if standing is not None and standing.first_run == record.run_id:
+        handle = client.get_workflow_handle(record.case_id, run_id=standing.run_id)
+        with suppress(RPCError, WorkflowQueryFailedError, TimeoutError, ValueError):
+            async with asyncio.timeout(ASKING_SECONDS):
+                return CaseView.model_validate(await handle.query(names.CASE_QUERY))
+    flow = FLOWS.get(record.flow)
+    state = standing.state if standing is not None else ""
+    return CaseView(
+        case_id=record.case_id,
+        flow=record.flow,
+        order_id=record.order_id,
+        state=state or (flow.initial if flow else ""),
+        final=False,
+        outcome=None,
+        amount_fen=record.amount_fen,
+        version=0,
+        waiting_for=[],
+        assignee=None,
+        due=None,
+        if_silent=None,
+        opened_by=record.opened_by,
+        opened_at=record.opened_at,
+        trail=[],
+        policy="",
+        links=[record.from_case] if record.from_case else [],
+        note=None,
+        kept=[],
+    )
+
+
+def broken_off(view: CaseView, outcome: str) -> CaseView:
+    """The last view of a case that never ended by itself: it stays where it was, and nothing is to be done in it."""
+    return view.model_copy(
+        update={"final": True, "outcome": outcome, "waiting_for": [], "due": None, "if_silent": None, "assignee": None}
+    )
+
+
+async def _each(case_ids: Sequence[str], ask: Callable[[str], Awaitable[ResultT]]) -> list[ResultT]:
+    """Ask about every case, a bounded number at the same time; in the order given."""
+    gate = asyncio.Semaphore(AT_ONCE)
+
+    async def one(case_id: str) -> ResultT:
+        async with gate:
+            return await ask(case_id)
+
+    return list(await asyncio.gather(*(one(case_id) for case_id in case_ids)))
