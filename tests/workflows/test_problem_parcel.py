@@ -75,7 +75,7 @@ async def test_the_manuals_case_inner_mongolia_station_withdrawn_forwarded_by_em
 
     view = await desk.until(case, "investigating")
     with desk.database.reading() as session:
-        assert view.assignee == parcels.specialist_for(session, waybill) is not None
+        assert view.assignee == parcels.specialist_for(session, waybill, view.opened_at) is not None
     assert view.amount_fen == 10_000
     (task,) = [one for one in letters(desk, case, "staff") if one.template == "parcel.investigate"]
     assert task.text_zh.startswith("【优先】"), "a key region comes first"
