@@ -33,6 +33,7 @@ from casework.logs import configure_logs
 from casework.privacy import NOT_REPEATED
 from casework.shop import payments, settling
 from casework.shop.tables import Base, ChatRow, OrderRow
+from state_machines.asides import ANSWER, ASIDES, ASK_OPENER, COMMENT, REASSIGN, REMIND, may_be_sent
 from state_machines.flows import FLOWS
 from state_machines.laws.worlds import WORLDS
 from tests.cli.commands import Casework
@@ -137,14 +138,27 @@ def set_in(model: type[BaseModel], field: str, text: str) -> Any:
     return [text] if "list[" in str(model.model_fields[field].annotation) else text
 
 
+SAID_BESIDE = {
+    ASK_OPENER: {"question": "?"},
+    ANSWER: {"text": "!"},
+    REASSIGN: {"to": AGENT},
+    REMIND: {},
+    COMMENT: {"text": "."},
+}
+"""Asides that hold nothing of anybody's."""
+
+
 def messages(flow: str, trigger: str, texts: Iterable[str]) -> Iterator[tuple[str, dict[str, Any]]]:
     """The trigger's message with one of the texts in one of its fields, and which; the others hold what they may.
 
     Each text in each field; of endless texts each field takes the next one.
     """
     world = WORLDS[flow]
-    known = world.flow.triggers[trigger].message
-    usual = world.message(world.openings[0].case, trigger, AGENT).model_dump(mode="json", exclude_none=True)
+    if trigger in ASIDES:
+        known, usual = ASIDES[trigger].message, {"by": AGENT, **SAID_BESIDE[trigger]}
+    else:
+        known = world.flow.triggers[trigger].message
+        usual = world.message(world.openings[0].case, trigger, AGENT).model_dump(mode="json", exclude_none=True)
     for name in known.model_fields:
         for text in texts if isinstance(texts, tuple) else islice(texts, 1):
             yield name, {**usual, name: set_in(known, name, text)}
@@ -214,7 +228,7 @@ async def test_the_client_refuses_the_buyers_data_in_every_field_of_every_flow(
             tried += 1
     case = await client.start_case(flow, start)
     seen = await client.view_at_rest(case)
-    for trigger in FLOWS[flow].signals:
+    for trigger in may_be_sent(FLOWS[flow]):
         for _, message in messages(flow, trigger.name, SENT):
             with pytest.raises(BadInput):
                 await client.submit(case, trigger.name, message, seen=seen)
@@ -319,7 +333,7 @@ async def test_a_mobile_number_in_an_update_leaves_nothing_in_the_history(
     before = {event.event_id async for event in case.fetch_history_events()}
     spellings = (MOBILE_OF_NOBODY, "177 8889-9001")
     tried = 0
-    for trigger in FLOWS[flow].signals:
+    for trigger in may_be_sent(FLOWS[flow]):
         for _, message in messages(flow, trigger.name, spellings):
             with pytest.raises(WorkflowUpdateFailedError):
                 await desk.update(case, {**message, "trigger": trigger.name})
@@ -356,7 +370,7 @@ async def test_what_a_stranger_sends_to_a_case_is_not_repeated_by_it(desk: Desk,
     case = await stage_of(flow).reach(desk)
     belongs_to(desk, (await desk.view(case)).order_id, STRANGERS_BUYER)
     sent, words = 0, cycle(STRANGERS_WORDS)
-    for trigger in FLOWS[flow].signals:
+    for trigger in may_be_sent(FLOWS[flow]):
         for field, message in messages(flow, trigger.name, words):
             if field in {"by", "id"} and str(message[field]).isascii():
                 continue  # a nick of a staff id's form is taken for one

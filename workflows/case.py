@@ -701,7 +701,8 @@ class CaseWorkflow(Generic[CaseT]):
         case = self.case
         if looked_up.actor is None:
             why = None if looked_up.why == NOBODY else looked_up.why
-            raise Refused(why or f"nobody on the staff list is called {to}")
+            # who nobody knows may be anybody: the id is not repeated
+            raise Refused(why or "to names nobody on the staff list")
         role = asides.taken_by(self.flow, case, looked_up.actor, workflow.now())
         if isinstance(role, Refusal):
             raise Refused(role.why)

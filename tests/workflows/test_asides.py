@@ -157,7 +157,7 @@ async def test_a_case_is_given_to_a_person_of_the_role_and_is_nobodys_once_it_wa
 @pytest.mark.parametrize(
     ("to", "why"),
     [
-        ("nobody.1", "nobody on the staff list is called nobody.1"),
+        ("nobody.1", "to names nobody on the staff list"),
         ("warehouse.1", "warehouse.1 is not aftersale_supervisor, for whom awaiting_supervisor waits"),
         ("aftersale-lead.3", "aftersale-lead.3 is absent; aftersale.2 deputises"),
         ("aftersale-lead.2", "aftersale-lead.2 opened this case and may not"),
