@@ -332,9 +332,7 @@ def as_cell(name: str, value: Any) -> str:
 
 
 @given(st.lists(STARTS, min_size=1, max_size=5), st.sampled_from(["utf-8", "utf-8-sig", "gb18030"]))
-def test_a_table_and_json_lines_that_say_the_same_are_the_same_rows(
-    starts: list[dict[str, Any]], encoding: str
-) -> None:
+def test_a_table_and_json_lines_that_say_the_same_are_the_same_rows(drawn: list[dict[str, Any]], encoding: str) -> None:
     columns = [FLOW, *start_fields()]
     out = io.StringIO(newline="")
     writer = csv.writer(out)
