@@ -268,6 +268,8 @@ async def send_start(self, prepared):
     sent += 1
     if moment == "after the start" and sent == count:
         die()
+    if moment == "Ctrl-C" and sent == count:
+        os.kill(os.getpid(), signal.SIGINT)
     return case_id
 
 def opened(session, digests, at):
@@ -278,12 +280,14 @@ def opened(session, digests, at):
 CaseworkClient.send_start, memory.opened = send_start, opened
 sys.exit(run(sys.argv[3:]))
 """
-"""A real process that ends at one exact moment, as by a power cut."""
+"""A real process that ends at one exact moment, as by a power cut or by Ctrl-C."""
 
 
-async def killed(desk: Desk, folder: Path, moment: str, count: int, file: Path, *options: str) -> None:
-    """Run a batch that is killed at a moment."""
-    done = await asyncio.to_thread(
+async def ended(
+    desk: Desk, folder: Path, moment: str, count: int, file: Path, *options: str
+) -> subprocess.CompletedProcess[bytes]:
+    """Run a batch that is ended at a moment."""
+    return await asyncio.to_thread(
         subprocess.run,
         [sys.executable, "-c", KILLED, moment, str(count), "batch", str(file), "--at-once", "1", *options],
         cwd=ROOT,
@@ -291,7 +295,29 @@ async def killed(desk: Desk, folder: Path, moment: str, count: int, file: Path, 
         capture_output=True,
         check=False,
     )
+
+
+async def killed(desk: Desk, folder: Path, moment: str, count: int, file: Path, *options: str) -> None:
+    """Run a batch that is killed at a moment."""
+    done = await ended(desk, folder, moment, count, file, *options)
     assert done.returncode == -9, done.stderr.decode()
+
+
+async def test_after_ctrl_c_it_says_what_became_of_each_row_and_goes_on_when_run_again(
+    casework: Casework, desk: Desk, tmp_path: Path, opened: list[str]
+) -> None:
+    file = jsonl(tmp_path, *refunds(desk, 4, opened))
+    done = await ended(desk, tmp_path, "Ctrl-C", 2, file, "--json")
+    assert done.returncode == FAILED
+    assert done.stderr.decode() == "Interrupted: run the same command again, and it opens what is left.\n"
+    first = outcomes(json.loads(done.stdout))
+    assert first[:2] == ["opened"] * 2
+    assert first[3] == "not_reached"
+    second = outcomes((await casework("batch", str(file), "--json")).json)
+    assert second[:2] == ["remembered"] * 2
+    assert second[3] == "opened"
+    await begin(desk, opened)
+    assert [runs(desk, case_id) for case_id in opened] == [1] * 4
 
 
 @pytest.mark.parametrize(
