@@ -213,6 +213,9 @@ async def test_what_was_opened_stays_remembered_after_the_case_has_closed_unless
     await begin(desk, opened)
     await end(desk, opened[:1])
     assert (await casework("batch", file)).out == "remembered: 2\n"
+    assert (await casework("batch", file, "--dry-run")).out == "remembered: 2\n"
+    dry = await casework("batch", file, "--again", "--dry-run", "--json")
+    assert outcomes(dry.json) == ["would_open", "open_already"]
     again = await casework("batch", file, "--again", "--json")
     assert again.code == DONE
     assert outcomes(again.json) == ["opened", "open_already"]
