@@ -76,6 +76,8 @@ async def measure(results: Results, program: ServerProgram, given: argparse.Name
                     results.events.setdefault(path.name, {})[side] = await events_by_type(
                         here, path, side, workers[side]
                     )
+            for side in SIDES if given.opened else ():
+                await opened_a_second(here, longest, side, cases=given.at_once, at_once=given.at_once)  # to warm up
             histories = {side: await long_history(here, longest, side, workers[side], given.events) for side in SIDES}
             for number in range(given.rounds):
                 turn = SIDES if number % 2 == 0 else SIDES[::-1]

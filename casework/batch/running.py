@@ -80,6 +80,8 @@ class Checker:
 
     by: str | None
     """Who opens the rows that do not say."""
+    again: bool = False
+    """Whether nothing is remembered."""
     _cases: dict[str, int] = field(default_factory=dict[str, int])
     """By case id, the line of the file that asks for it."""
     _lines: dict[tuple[str, int], int] = field(default_factory=dict[tuple[str, int], int])
@@ -87,7 +89,7 @@ class Checker:
 
     def check(self, session: Session, rows: Sequence[Row]) -> tuple[list[Told], list[Ready], list[str]]:
         """Check some rows: what needs no opening, what is ready, and the digests of those begun and opened since."""
-        known = memory.recall(session, [row.digest for row in rows])
+        known = {} if self.again else memory.recall(session, [row.digest for row in rows])
         order_ids = sorted({row.order_id for row in rows if row.order_id is not None and row.digest not in known})
         orders.look_ahead(session, order_ids)
         claims.look_ahead(session, order_ids)
@@ -176,9 +178,11 @@ def _recorded(session: Session, case_ids: Sequence[str]) -> dict[str, list[list[
     return found
 
 
-def dry_run(database: Database, rows: Sequence[Row], by: str | None, tell: Callable[[Told], None]) -> None:
+def dry_run(
+    database: Database, rows: Sequence[Row], *, by: str | None, again: bool, tell: Callable[[Told], None]
+) -> None:
     """Check every row and open nothing. What is open is asked of the shop: no server is needed."""
-    checker = Checker(by)
+    checker = Checker(by, again)
     for some in memory.parts(rows, AT_A_TIME):
         with database.reading() as session:
             told, ready, _ = checker.check(session, some)

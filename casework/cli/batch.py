@@ -63,7 +63,7 @@ def run_batch(
         try:
             if only_check:
                 with sentences():
-                    dry_run(desk.shop, rows.good, who, tell)
+                    dry_run(desk.shop, rows.good, by=who, again=again, tell=tell)
             else:
                 run_async(_open(desk, rows.good, who, again=again, at_once=at_once, tell=tell))
         except Stop as stop:

@@ -72,12 +72,11 @@ def read_time(text: str, zone: ZoneInfo) -> datetime:
     """A time as people give it in commands; one without a zone is the shop's."""
     cleaned = unicodedata.normalize("NFKC", text).strip()
     written = _SPREADSHEET_TIME.match(cleaned)
+    if written:
+        year, month, day, hour, minute, second = (int(part or 0) for part in written.groups())
+        cleaned = f"{year:04d}-{month:02d}-{day:02d} {hour:02d}:{minute:02d}:{second:02d}"
     try:
-        if written:
-            year, month, day, hour, minute, second = (int(part or 0) for part in written.groups())
-            when = datetime(year, month, day, hour, minute, second)  # noqa: DTZ001 - the zone follows
-        else:
-            when = datetime.fromisoformat(cleaned)
+        when = datetime.fromisoformat(cleaned)
     except ValueError:
         raise bad_input(
             f"{text!r} is not a time: write it as 2026-11-20 or '2026-11-20 18:00', with a zone if not the shop's."

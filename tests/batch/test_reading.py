@@ -281,7 +281,7 @@ TEXT = (
     .map(str.strip)
     .filter(lambda text: bool(text) and text != "null" and not text.startswith(("'", '="')))
 )
-LINES = st.lists(st.integers(1, 20), min_size=1, max_size=4, unique=True).flatmap(
+LINES: st.SearchStrategy[Any] = st.lists(st.integers(1, 20), min_size=1, max_size=4, unique=True).flatmap(
     lambda numbers: st.tuples(
         *(st.fixed_dictionaries({"line": st.just(one), "quantity": st.integers(1, 99)}) for one in numbers)
     ).map(list)
@@ -289,30 +289,31 @@ LINES = st.lists(st.integers(1, 20), min_size=1, max_size=4, unique=True).flatma
 TIMES = st.datetimes(datetime(2020, 1, 1), datetime(2030, 1, 1), timezones=st.sampled_from([UTC, SHANGHAI])).map(  # noqa: DTZ001 - the zone is drawn beside
     lambda when: when.replace(microsecond=0).isoformat()
 )
-PHOTO = st.text("abc照片.0 ,", min_size=1, max_size=8).map(str.strip).filter(bool)
+PHOTO = st.text("abc照片.0 ,", min_size=1, max_size=8).map(str.strip).filter(lambda text: bool(text))
 
 
-def _start(given: dict[str, Any], *, optional: dict[str, Any]) -> st.SearchStrategy[dict[str, Any]]:
-    return st.fixed_dictionaries(given, optional=optional)
+def starts(flow: str, always: dict[str, Any], optional: dict[str, Any]) -> st.SearchStrategy[dict[str, Any]]:
+    """Starts of a flow, as its JSON objects are."""
+    fixed: dict[str, Any] = {"flow": st.just(flow), "order_id": st.just(ORDER), **always}
+    return st.fixed_dictionaries(fixed, optional=optional)
 
 
-STARTS: st.SearchStrategy[dict[str, Any]] = st.one_of(
-    _start(
-        {"flow": st.just(REFUND), "order_id": st.just(ORDER)},
-        optional={"lines": LINES, "reason": TEXT, "platform_deadline": TIMES, "note": TEXT},
-    ),
-    _start(
-        {"flow": st.just("return-after-shipping"), "order_id": st.just(ORDER), "cause": st.just("quality")},
-        optional={
+STARTS = st.one_of(
+    starts(REFUND, {}, {"lines": LINES, "reason": TEXT, "platform_deadline": TIMES, "note": TEXT}),
+    starts(
+        "return-after-shipping",
+        {"cause": st.just("quality")},
+        {
             "opened": st.booleans(),
             "buyer_damage": st.booleans(),
             "photos": st.lists(PHOTO, min_size=1, max_size=3),
             "description": TEXT,
         },
     ),
-    _start(
-        {"flow": st.just("gift-approval"), "order_id": st.just(ORDER), "kind": st.just("gift")},
-        optional={"quantity": st.integers(1, 999), "cost_fen": st.integers(0, 10**9), "gift_sku": TEXT},
+    starts(
+        "gift-approval",
+        {"kind": st.just("gift")},
+        {"quantity": st.integers(1, 999), "cost_fen": st.integers(0, 10**9), "gift_sku": TEXT},
     ),
 )
 
@@ -331,20 +332,18 @@ def as_cell(name: str, value: Any) -> str:
 
 
 @given(st.lists(STARTS, min_size=1, max_size=5), st.sampled_from(["utf-8", "utf-8-sig", "gb18030"]))
-def test_a_table_and_json_lines_that_say_the_same_are_the_same_rows(
-    starts: list[dict[str, Any]], encoding: str
-) -> None:
+def test_a_table_and_json_lines_that_say_the_same_are_the_same_rows(drawn: list[dict[str, Any]], encoding: str) -> None:
     columns = [FLOW, *start_fields()]
     out = io.StringIO(newline="")
     writer = csv.writer(out)
     writer.writerow(columns)
-    for start in starts:
+    for start in drawn:
         writer.writerow([as_cell(name, start[name]) if name in start else "" for name in columns])
     table = rows(out.getvalue().encode(encoding))
-    lines = rows("".join(json.dumps(start) + "\n" for start in starts))
+    lines = rows("".join(json.dumps(start) + "\n" for start in drawn))
     assert [row.digest for row in table.good] == [row.digest for row in lines.good]
     assert [row.fields for row in table.good] == [row.fields for row in lines.good]
-    assert len(table.good) + len(table.refused) == len(starts)
+    assert len(table.good) + len(table.refused) == len(drawn)
     assert all(one.why.startswith("repeats line ") for one in (*table.refused, *lines.refused))
 
 

@@ -15,6 +15,7 @@ import pytest
 
 from casework.batch.headings import FLOW, field_named, start_fields
 from casework.batch.reading import read_rows
+from casework.client import CaseworkClient
 from tests.cli.test_batch import environment
 from tests.desk import FLOW as REFUND
 from tests.desk import Desk
@@ -53,7 +54,7 @@ async def test_the_example_opens_a_case_acts_on_it_and_is_refused(desk: Desk, tm
     assert said[1] == "awaiting_supervisor 50000"
     assert said[2].startswith("refused: ")
     assert said[3] == f"{case_id} is open"
-    await desk.client.get_workflow_handle(case_id).terminate()
+    await CaseworkClient(desk.client, desk.database).cancel(case_id)
 
 
 async def test_the_example_of_many_opens_them_once(desk: Desk, tmp_path: Path) -> None:
@@ -63,7 +64,7 @@ async def test_the_example_of_many_opens_them_once(desk: Desk, tmp_path: Path) -
     assert await runs(example.replace(ORDER, order), desk, tmp_path) == [f"1 opened {case_id}"]
     assert await runs(example.replace(ORDER, order), desk, tmp_path) == [f"1 remembered {case_id}"]
     await desk.until(desk.client.get_workflow_handle(case_id), "persuading")
-    await desk.client.get_workflow_handle(case_id).terminate()
+    await CaseworkClient(desk.client, desk.database).cancel(case_id)
 
 
 @pytest.mark.parametrize("kind", ["csv", "json"])

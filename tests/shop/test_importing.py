@@ -458,6 +458,10 @@ HALF_A_CHARACTER = exports.order_list([Order(A, memo="工号")]).encode("gb18030
         (b'[{"nu": "YT1234567890"}]', "not one of the shop's exports"),
         (exports.order_list([]).encode("gb18030"), "no rows"),
         (exports.order_list([Order(A)]).encode("gb18030")[:-40], "only a part"),
+        (
+            exports.order_list([Order(A, memo="工号")]).encode() + "3300,工号说明\r\n".encode("gb18030"),
+            "mixes encodings: line 1 is UTF-8, line 4 is GB18030",
+        ),
         (exports.order_list([Order(A, memo="工号")]).encode("gb18030")[:HALF_A_CHARACTER], "only a part"),
         (exports.line_list([Order(A)]).encode("utf-8")[:-70], "only a part"),
         (exports.order_list([Order(A)]).encode("utf-8-sig")[:-200], "only a part"),
