@@ -225,8 +225,9 @@ def note_version(session: Session, row: CaseRow, moment: Moment) -> bool:
         if not newer:
             return False
     if row.at_version != moment.version:
-        row.at_version, row.at_execution, row.at_events = moment.version, moment.execution, moment.events
         waits_no_more(session, row.case_id)
+    if (row.at_version, row.at_execution) != (moment.version, moment.execution):
+        row.at_version, row.at_execution, row.at_events = moment.version, moment.execution, moment.events
     return True
 
 

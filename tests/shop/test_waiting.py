@@ -1,0 +1,150 @@
+"""Where cases wait, as they tell the shop: what is late or taken back does not count, and nothing is left behind."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+from typing import Any
+
+import pytest
+from sqlalchemy.orm import Session
+
+from casework.shop import records, waiting
+from casework.shop.database import Database
+from casework.shop.records import Moment
+from casework.shop.waiting import WaitFilter
+from casework.waiting import Waits
+from tests.shop.steps import CASE, NOW, OTHER, open_case
+
+EVERYTHING = WaitFilter()
+SUPERVISOR, FINANCE = "aftersale_supervisor", "finance_manager"
+
+
+def waits(*roles: str, due: datetime = NOW, fen: int = 100, pays: int = 0, **more: Any) -> Waits:
+    told = {"assignee": None, "since": NOW, "alarms": 0, "case": {"opened_at": NOW.isoformat()}, **more}
+    return Waits(roles=list(roles or (SUPERVISOR,)), due=due, amount_fen=fen, pays_fen=pays, **told)
+
+
+def tell(session: Session, events: int, version: int, told: Waits | None, *, execution: str = "run") -> None:
+    waiting.tell(session, CASE, "run", Moment(execution, events, version), told)
+
+
+def roles_now(session: Session) -> list[str]:
+    """Whom the case waits for, by role."""
+    return [role for role in (SUPERVISOR, FINANCE) for _ in waiting.waiting(session, WaitFilter(roles=(role,)))]
+
+
+def step(session: Session, events: int, version: int, *, execution: str = "run") -> None:
+    """A step of the case on the shop."""
+    assert records.require_open(session, CASE, "run", Moment(execution, events, version))
+
+
+def test_a_step_after_the_next_move_takes_the_row_away_and_one_before_it_does_not(shop: Database) -> None:
+    with shop.writing() as session:
+        open_case(session)
+        tell(session, 10, 3, waits())
+        step(session, 12, 3)
+        assert roles_now(session) == [SUPERVISOR]
+        step(session, 14, 4)
+        assert roles_now(session) == []
+        tell(session, 16, 4, waits(FINANCE))
+        assert roles_now(session) == [FINANCE]
+
+
+def test_what_comes_late_changes_nothing(shop: Database) -> None:
+    with shop.writing() as session:
+        open_case(session)
+        tell(session, 10, 3, waits())
+        tell(session, 14, 4, waits(FINANCE))
+        tell(session, 10, 3, waits())
+        step(session, 12, 3)
+        assert roles_now(session) == [FINANCE]
+        tell(session, 9, 4, waits(), execution="the next")
+        assert roles_now(session) == [SUPERVISOR], "continued as new: its history begins anew"
+        tell(session, 50, 3, waits(FINANCE))
+        assert roles_now(session) == [SUPERVISOR], "of the execution before"
+
+
+def test_where_temporal_has_taken_back_what_a_task_did_the_case_is_where_its_history_says(shop: Database) -> None:
+    with shop.writing() as session:
+        open_case(session)
+        tell(session, 10, 3, waits())
+        tell(session, 14, 4, waits(FINANCE))
+        tell(session, 17, 3, waits())
+        assert roles_now(session) == [SUPERVISOR]
+
+
+def test_the_end_of_a_case_and_a_new_run_of_it_leave_no_row_behind(shop: Database) -> None:
+    with shop.writing() as session:
+        open_case(session)
+        tell(session, 10, 3, waits())
+        open_case(session, run_id="again")  # the dead run is closed as superseded only by a later one
+        assert roles_now(session) == []
+        waiting.tell(session, CASE, "run", Moment("run", 20, 3), waits())
+        assert roles_now(session) == [], "of a run that is over"
+        waiting.tell(session, CASE, "again", Moment("again", 9, 1), waits(FINANCE))
+        assert roles_now(session) == [FINANCE]
+        view = {"amount_fen": 1}
+        records.close_record(session, case_id=CASE, run_id="again", view=view, outcome="kept", at=NOW)
+        assert roles_now(session) == []
+
+
+def test_whoever_has_the_cases_answer_takes_the_row_away_but_not_that_of_a_later_wait_or_run(shop: Database) -> None:
+    with shop.writing() as session:
+        open_case(session)
+        tell(session, 10, 3, waits())
+        waiting.moved_on(session, CASE, NOW, 3)
+        waiting.moved_on(session, CASE, NOW - timedelta(days=1), 9)
+        assert roles_now(session) == [SUPERVISOR]
+        waiting.moved_on(session, CASE, NOW, 4)
+        assert roles_now(session) == []
+        tell(session, 14, 4, waits(FINANCE))
+        assert roles_now(session) == [FINANCE]
+
+
+def test_a_case_that_was_asked_is_taken_down_unless_it_has_told_meanwhile(shop: Database) -> None:
+    with shop.writing() as session:
+        open_case(session)
+        assert waiting.untold(session) == []
+        session.connection().exec_driver_sql("UPDATE cases SET at_version = NULL")
+    with shop.writing() as session:
+        assert waiting.untold(session) == [CASE]
+        waiting.tell_of_untold(session, CASE, 3, waits())
+        waiting.tell_of_untold(session, CASE, 2, waits(FINANCE))
+        assert roles_now(session) == [SUPERVISOR]
+        assert waiting.untold(session) == []
+        step(session, 40, 4)
+        assert roles_now(session) == []
+
+
+@pytest.mark.parametrize(
+    ("wanted", "found"),
+    [
+        (EVERYTHING, [OTHER, CASE]),
+        (WaitFilter(roles=(FINANCE,)), [OTHER, CASE]),
+        (WaitFilter(roles=(SUPERVISOR,)), [CASE]),
+        (WaitFilter(roles=("finance",)), []),
+        (WaitFilter(over_fen=100), [CASE]),
+        (WaitFilter(over_fen=99), [OTHER, CASE]),
+        (WaitFilter(assignee="finance.1"), [OTHER]),
+        (WaitFilter(flow="bulk-order"), []),
+        (WaitFilter(order_id="1"), []),
+        (WaitFilter(overdue_at=NOW), [OTHER, CASE]),
+        (WaitFilter(overdue_at=NOW - timedelta(seconds=1)), [OTHER]),
+    ],
+)
+def test_who_waits_is_narrowed_and_comes_soonest_deadline_first(
+    shop: Database, wanted: WaitFilter, found: list[str]
+) -> None:
+    with shop.writing() as session:
+        open_case(session)
+        open_case(session, OTHER, run_id="other")
+        tell(session, 10, 3, waits(SUPERVISOR, FINANCE, fen=200, pays=200))
+        late = waits(FINANCE, due=NOW - timedelta(hours=1), pays=7, assignee="finance.1", alarms=1)
+        waiting.tell(session, OTHER, "other", Moment("other", 10, 3), late)
+    with shop.reading() as session:
+        assert [one.case_id for one in waiting.waiting(session, wanted)] == found
+        assert [one.case_id for one in waiting.waiting(session, wanted, 1)] == found[:1]
+        assert waiting.how_many(session, wanted) == len(found)
+        money = {CASE: 200, OTHER: 7}
+        assert waiting.leaves_by(session, wanted, NOW) == sum(money[one] for one in found)
+        assert waiting.leaves_by(session, wanted, NOW - timedelta(minutes=1)) == (7 if OTHER in found else 0)
