@@ -119,7 +119,7 @@ class ReturnAfterShipping(PayingWorkflow[ReturnCase]):
     def explaining(self) -> list[Post]:
         """The buyer is told why not."""
         why = _joined([GROUNDS[one] for one in self.case.grounds()]) or EXPLAINED
-        return self.once_more(self.to_buyer("return.refused", why_zh=why.zh, why_en=why.en))
+        return self.to_buyer("return.refused", why_zh=why.zh, why_en=why.en)
 
     def awaiting_parcel(self) -> list[Post]:
         """The buyer is told until when to send what back, and beforehand who pays the postage."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 from datetime import UTC, datetime, timedelta
 from html.parser import HTMLParser
@@ -59,7 +60,7 @@ class Page(HTMLParser):
 async def page_of(casework: Casework, case: str, file: Path, *more: str) -> Page:
     done = await casework("evidence", case, "-o", str(file), *more)
     assert done.code == DONE, done.err
-    text = file.read_text(encoding="utf-8")
+    text = await asyncio.to_thread(file.read_text, encoding="utf-8")
     page = Page(text)
     assert page.tags <= TAGS, page.tags - TAGS
     assert not [name for name in page.attributes if name.startswith("on")]

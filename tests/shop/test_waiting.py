@@ -20,7 +20,7 @@ SUPERVISOR, FINANCE = "aftersale_supervisor", "finance_manager"
 
 
 def waits(*roles: str, due: datetime = NOW, fen: int = 100, pays: int = 0, **more: Any) -> Waits:
-    told = {"assignee": None, "since": NOW, "alarms": 0, "case": {"opened_at": NOW.isoformat()}, **more}
+    told: dict[str, Any] = {"assignee": None, "since": NOW, "alarms": 0, "case": {"opened_at": NOW.isoformat()}, **more}
     return Waits(roles=list(roles or (SUPERVISOR,)), due=due, amount_fen=fen, pays_fen=pays, **told)
 
 

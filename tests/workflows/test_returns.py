@@ -416,19 +416,6 @@ async def test_a_lapsed_return_that_is_reopened_keeps_the_first_date(desk: Desk)
     await again.terminate()
 
 
-async def test_a_buyer_who_insists_is_told_of_the_second_refusal_too(desk: Desk) -> None:
-    case = await opened(desk, desk.order(shipped=True), "explaining", cause="no_reason", buyer_damage=True)
-    await desk.submit(case, "buyer_insists", AGENT)
-    await desk.submit(case, "reject", "manager.1", note="it was cut on purpose")
-    await desk.until(case, "explaining")
-    with desk.database.reading() as session:
-        told = session.scalars(
-            select(OutboxRow.text_en).where(OutboxRow.case_id == case.id, OutboxRow.template == "return.refused")
-        ).all()
-    assert len(told) == 2
-    await case.terminate()
-
-
 # --- connections ---
 
 
