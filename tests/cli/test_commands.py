@@ -276,21 +276,27 @@ async def test_the_staff_and_the_policy_are_shown(casework: Casework, tmp_path: 
     assert "agent_limit_fen" in refused.err
 
 
-async def test_a_command_against_a_running_worker_takes_less_than_a_second(casework: Casework, desk: Desk) -> None:
+LIBRARIES = "import temporalio.client, sqlalchemy.orm, pydantic, typer, rich.table"
+
+
+async def test_a_command_against_a_running_worker_takes_little_longer_than_loading_its_libraries(
+    casework: Casework, desk: Desk
+) -> None:
+    """Beside them and not in seconds: the tests share their machine."""
     case = await opened(casework, desk.order())
-    quickest = 9.0
-    for _ in range(4):
-        before = time.perf_counter()
-        done = await asyncio.to_thread(
-            subprocess.run,
-            [sys.executable, "-m", "casework", "show", case],
-            cwd=ROOT,
-            capture_output=True,
-            check=False,
-        )
-        quickest = min(quickest, time.perf_counter() - before)
-        assert done.returncode == DONE, done.stderr
-    assert quickest < 2.5, "five flows are imported; tests share their machine"
+
+    async def quickest_of(*arguments: str) -> float:
+        quickest = float("inf")
+        for _ in range(3):
+            before = time.perf_counter()
+            done = await asyncio.to_thread(
+                subprocess.run, [sys.executable, *arguments], cwd=ROOT, capture_output=True, check=False
+            )
+            quickest = min(quickest, time.perf_counter() - before)
+            assert done.returncode == DONE, done.stderr
+        return quickest
+
+    assert await quickest_of("-m", "casework", "show", case) < 3 * await quickest_of("-c", LIBRARIES)
 
 
 async def test_the_page_of_a_case_in_a_cluster_of_unknown_ui_is_not_made_up(casework: Casework, desk: Desk) -> None:
