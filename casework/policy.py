@@ -143,12 +143,13 @@ CalendarDays = Annotated[
     Field(ge=1, le=LONGEST.days),
     Figure("days", f"a whole number from 1 to {LONGEST.days}", _WHOLE),
 ]
-ChoiceOfDays = Annotated[
-    tuple[Annotated[StrictInt, Field(ge=1, le=LONGEST.days)], ...],
-    Field(min_length=1, max_length=20),
+ExtensionDays = Annotated[
+    tuple[Literal[3, 5, 7, 10], ...],
+    Field(min_length=1),
     AfterValidator(_ascending),
-    Figure("days", f"a list of 1 to 20 ascending whole numbers from 1 to {LONGEST.days}", (list,)),
+    Figure("days", "a list of some of 3, 5, 7 and 10, ascending", (list,)),
 ]
+"""Those that the contract's `extend` may ask for."""
 Share = Annotated[StrictInt, Field(ge=1, le=99), Figure("percent", "a whole number from 1 to 99", _WHOLE)]
 Percent = Annotated[
     Decimal,
@@ -305,7 +306,7 @@ class GiftApprovalPolicy(Section):
 
 
 class BulkOrderPolicy(Section):
-    """Flow 4, bulk order. `young_account_days` and `extension_days` are calendar days, not waits."""
+    """Flow 4, bulk order. `young_account_days` are calendar days; `extension_days` are what a buyer may be given."""
 
     min_pieces: Pieces
     min_total_fen: Fen
@@ -322,7 +323,7 @@ class BulkOrderPolicy(Section):
     confirmation: Time
     chasing: Time
     max_extensions: Count
-    extension_days: ChoiceOfDays
+    extension_days: ExtensionDays
     ship_by: Time
     ship_alarm: Time
 

@@ -66,7 +66,7 @@ Signer = Literal["buyer", "family", "neighbour", "locker", "station", "other"]
 
 
 class ParcelStart(Start):
-    """What a problem parcel is opened with. With `from_case` it is a return's parcel on its way to us."""
+    """What a problem parcel is opened with. Whether it is a return's parcel the shop says: who awaits the waybill."""
 
     waybill: Waybill
     courier: Courier
@@ -393,6 +393,7 @@ def follow_on(case: ParcelCase, parcel: Followed) -> None:
     if case.following is not None and case.following.waybill != parcel.waybill:
         case.earlier.append(case.following.waybill)
     case.following = parcel
+    case.watch_at = None  # it is looked at at once
     if case.report is not None:
         case.report = case.report.model_copy(update={"code": None, "scan_at": None, "forwarding": None})
 

@@ -389,7 +389,7 @@ class CaseWorkflow(Generic[CaseT]):
             return
         workflow.set_current_details(current_details(self.flow, self.case))
         method = cast("Callable[[], Awaitable[Outcome]]", getattr(self, state.name))
-        piece = asyncio.create_task(_finished(method()))
+        piece = asyncio.create_task(_coroutine(method()))
         while not piece.done():
             await workflow.wait_condition(lambda: piece.done() or bool(self._inbox))
             while self._inbox and not piece.done():
@@ -484,7 +484,7 @@ class CaseWorkflow(Generic[CaseT]):
                 self._continue_as_new()
             self._looks += 1
             self._look_again = getattr(case.figures.flow, cast("str", state.watch))
-            self._look = asyncio.create_task(_seen(self.watch()))
+            self._look = asyncio.create_task(_coroutine(self.watch()))
         elif rings_for == OWN_ALARM:
             if case.alarm_at is not None:
                 case.alarm_at = None
@@ -1168,11 +1168,6 @@ def _texts(message: Message) -> list[str]:
     return [text for _, text in texts_of("", message.model_dump(exclude={"by", "id", "version"}))]
 
 
-async def _seen(look: Awaitable[Outcome | None]) -> Outcome | None:
+async def _coroutine(doing: Awaitable[AnswerT]) -> AnswerT:
     """A coroutine of its own, so that any awaitable can run beside the inbox."""
-    return await look
-
-
-async def _finished(work: Awaitable[Outcome]) -> Outcome:
-    """A coroutine of its own, so that any awaitable can run beside the inbox."""
-    return await work
+    return await doing

@@ -381,18 +381,6 @@ class ProblemParcel(CaseWorkflow[ParcelCase]):
                 )
             )
 
-    async def after_find_forwarded(self) -> None:
-        """The new waybill is looked at at once."""
-        self.case.watch_at = None
-
-    async def after_parcel_forwarded(self) -> None:
-        """The new waybill is looked at at once."""
-        self.case.watch_at = None
-
-    async def after_parcel_reshipped(self) -> None:
-        """The new waybill is looked at at once."""
-        self.case.watch_at = None
-
     async def effect_parcel_returned(self, attempt: Attempt[ParcelCase]) -> None:
         """The goods are here again; a waybill that this case does not follow is refused."""
         case, given = self.case, cast("ParcelReturned", attempt.message).waybill

@@ -8,7 +8,8 @@ from pydantic import BaseModel
 from sqlalchemy.orm import Session
 
 from casework.shop.errors import BadRequest
-from casework.shop.parcels import courier_of, orders_of_waybill
+from casework.shop.parcels import courier_of
+from casework.shop.tracking import orders_of_waybill
 
 ASKED = "asked"
 """Why a person looks into a parcel, unless they say otherwise: the buyer asked."""
@@ -21,7 +22,7 @@ def order_of_parcel(session: Session, waybill: str) -> str:
         BadRequest: the shop knows no such parcel, or it is one of several orders.
 
     """
-    found = orders_of_waybill(session, waybill)
+    found = sorted(orders_of_waybill(session, waybill))
     if not found:
         raise BadRequest("waybill", f"the shop knows no parcel {waybill}; name its order")
     if len(found) > 1:

@@ -23,7 +23,7 @@ from casework.shop.errors import BadRequest
 from casework.shop.flags import drop_wish, wish_flag
 from casework.shop.holds import release_case
 from casework.shop.notices import tell_cases
-from casework.shop.orders import find_order, lock_order
+from casework.shop.orders import find_order, is_finished, lock_order
 from casework.shop.tables import ChatRow, ClaimRow, HoldRow, LineRow, OrderRow, ReviewRow, ShipmentRow
 from casework.standing import BulkStanding
 
@@ -61,7 +61,7 @@ def standing(session: Session, case_id: str, order_id: str) -> BulkStanding:
     return BulkStanding(
         paid=_is_paid(order),
         gone=order.state == "closed" or (_is_paid(order) and not (wanted and _price(order, done) > 0)),
-        finished=order.state == "finished",
+        finished=is_finished(order),
         total_fen=order.total_fen,
         price_fen=_price(order, done),
         paid_at=order.paid_at,

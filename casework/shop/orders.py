@@ -125,6 +125,11 @@ def lock_order(session: Session, order_id: str) -> OrderRow:
     return row
 
 
+def is_finished(order: OrderRow) -> bool:
+    """Whether the trade is finished: the platform says so, or the buyer has confirmed. So does the patrol's query."""
+    return order.state == "finished" or order.confirmed_at is not None
+
+
 def find_order(session: Session, order_id: str, *, lock: bool = False) -> OrderRow:
     """One order's row.
 

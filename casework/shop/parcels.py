@@ -20,7 +20,7 @@ from casework.shop.amounts import accounts, line_rows, paid_shares, pieces_left
 from casework.shop.courier import cases_stopping
 from casework.shop.errors import BadRequest
 from casework.shop.flags import append_memo
-from casework.shop.orders import find_order, lock_order
+from casework.shop.orders import find_order, is_finished, lock_order
 from casework.shop.returning import way_back_of
 from casework.shop.staff import all_staff
 from casework.shop.steps import first_time
@@ -33,19 +33,16 @@ from casework.shop.tables import (
     ParcelRow,
     ParcelStatusRow,
     ReshipmentRow,
-    ReturnRow,
     ScanRow,
     ShipmentLineRow,
     ShipmentRow,
     StockMovementRow,
 )
-from casework.shop.tracking import last_status
+from casework.shop.tracking import last_status, orders_of_waybill
 from state_machines.roles import Role
 
 How = Literal["opened", "way_back", "forwarded", "reshipped"]
 FLOW = "problem-parcel"
-SETTLING = frozenset({"delivered", "closed", "refund_opened", "loss_reported", "cancelled"})
-"""The endings of a case after which nobody looks for its waybills again unless somebody asks."""
 
 
 # --- which case has which waybill ---
@@ -84,42 +81,10 @@ def open_parcel_cases(session: Session, waybills: Collection[str]) -> dict[str, 
     return found
 
 
-def settled_waybills(session: Session, waybills: Collection[str]) -> set[str]:
-    """Those of the waybills whose problem has come to an end: delivered, made good, or called off by a person."""
-    query = (
-        select(FollowedParcelRow.waybill)
-        .join(CaseRow, (CaseRow.case_id == FollowedParcelRow.case_id) & (CaseRow.run_id == FollowedParcelRow.run_id))
-        .where(FollowedParcelRow.waybill.in_(set(waybills)), CaseRow.outcome.in_(SETTLING))
-    )
-    return set(session.scalars(query))
-
-
-def later_waybills(session: Session, order_id: str, waybill: str) -> list[str]:
-    """Under which waybills the goods of a parcel went on, in the order in which a case heard of them."""
-    cases = select(FollowedParcelRow.case_id).where(
-        FollowedParcelRow.order_id == order_id, FollowedParcelRow.waybill == waybill
-    )
-    rows = session.scalars(
-        select(FollowedParcelRow)
-        .where(FollowedParcelRow.case_id.in_(cases), FollowedParcelRow.how == "forwarded")
-        .order_by(FollowedParcelRow.since, FollowedParcelRow.waybill)
-    )
-    return [row.waybill for row in rows]
-
-
 def order_of_waybill(session: Session, waybill: str, order_id: str) -> str | None:
     """Whose parcel a waybill is, this order's if it is one of its several; None: the shop does not know it."""
-    orders = set(session.scalars(select(ShipmentRow.order_id).where(ShipmentRow.waybill == waybill)))
-    for table in (FollowedParcelRow, ReturnRow):
-        orders |= set(session.scalars(select(table.order_id).where(table.waybill == waybill)))
+    orders = orders_of_waybill(session, waybill)
     return order_id if order_id in orders else next(iter(sorted(orders)), None)
-
-
-def orders_of_waybill(session: Session, waybill: str) -> list[str]:
-    """The orders that have something in a parcel, by id: more than one where they were packed together."""
-    shipped = session.scalars(select(ShipmentRow.order_id).where(ShipmentRow.waybill == waybill))
-    followed = session.scalars(select(FollowedParcelRow.order_id).where(FollowedParcelRow.waybill == waybill))
-    return sorted({*shipped, *followed})
 
 
 def courier_of(session: Session, waybill: str) -> str | None:
@@ -199,7 +164,7 @@ def follow(
     whose = order_of_waybill(session, parcel.waybill, order_id)
     if whose not in (None, order_id):
         raise BadRequest("waybill", f"{parcel.waybill} is a parcel of order {whose}, not of {order_id}")
-    other = open_parcel_case(session, parcel.waybill)
+    other = open_parcel_case(session, _spelling(session, parcel.waybill))
     if other is not None and other != case_id and how != "opened":
         raise BadRequest("waybill", f"{parcel.waybill} is followed by the open case {other} already")
     if session.get(FollowedParcelRow, (case_id, run_id, parcel.waybill)) is None:
@@ -280,7 +245,7 @@ def read_parcel(
     shipment = _shipment(session, order_id, waybill)
     known = way_back or shipment is not None or order_of_waybill(session, waybill, order_id) == order_id
     over = _is_over(session, order, lines)
-    finished = order.state == "finished" or order.confirmed_at is not None
+    finished = is_finished(order)
     back = shipment is not None and shipment.back_at is not None
     status = session.get(ParcelStatusRow, following)
     last = last_status(session, following)

@@ -30,13 +30,12 @@ from casework.shop.steps import first_time
 from casework.shop.tables import (
     CaseRow,
     ClaimRow,
-    FollowedParcelRow,
     LedgerRow,
     ReturnedLineRow,
     ReturnRow,
-    ShipmentRow,
     StockMovementRow,
 )
+from casework.shop.tracking import later_waybills, orders_of_waybill
 from casework.standing import ReturnStanding
 
 
@@ -136,19 +135,8 @@ def asked_as_refund(session: Session, case_id: str) -> datetime | None:
 
 def waybill_of_another(session: Session, order_id: str, waybill: str) -> bool:
     """Whether a parcel of this waybill belongs to another order, on its way out or back."""
-    shipped = select(ShipmentRow.id).where(func.upper(ShipmentRow.waybill) == waybill.upper())
-    sent = select(ReturnRow.case_id).where(func.upper(ReturnRow.waybill) == waybill.upper())
-    here = session.scalar(
-        select(ShipmentRow.id).where(
-            func.upper(ShipmentRow.waybill) == waybill.upper(), ShipmentRow.order_id == order_id
-        )
-    )
-    if here is not None:
-        return False
-    return any(
-        session.scalar(query.limit(1)) is not None
-        for query in (shipped.where(ShipmentRow.order_id != order_id), sent.where(ReturnRow.order_id != order_id))
-    )
+    orders = orders_of_waybill(session, waybill)
+    return bool(orders) and order_id not in orders
 
 
 def note_way_back(session: Session, case_id: str, run_id: str, *, courier: str, waybill: str) -> None:
@@ -315,7 +303,7 @@ def _signed_at(session: Session, order: Order, numbers: set[int], at: datetime) 
         parcel.waybill: returns.signed_at(
             [
                 (scan.at, scan.code)
-                for waybill in (parcel.waybill, *_later_waybills(session, order.id, parcel.waybill))
+                for waybill in (parcel.waybill, *later_waybills(session, order.id, parcel.waybill))
                 for scan in shown_scans(session, waybill, at)
             ],
             order.confirmed_at,
@@ -345,17 +333,6 @@ def _parcels_that_count(order: Order, line: Line) -> list[str]:
             found.append(parcel.waybill)
             pieces += inside
     return found
-
-
-def _later_waybills(session: Session, order_id: str, waybill: str) -> list[str]:
-    """Under which waybills a parcel went on that was forwarded."""
-    cases = select(FollowedParcelRow.case_id).where(
-        FollowedParcelRow.order_id == order_id, FollowedParcelRow.waybill == waybill
-    )
-    forwarded = select(FollowedParcelRow.waybill).where(
-        FollowedParcelRow.case_id.in_(cases), FollowedParcelRow.how == "forwarded"
-    )
-    return list(session.scalars(forwarded))
 
 
 def _returned_line(

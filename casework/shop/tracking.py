@@ -11,7 +11,30 @@ from sqlalchemy.orm import Session
 from casework.courier import Courier, CourierSilent, Scan
 from casework.rules.parcels import Scanned, forwarded_to, may_ask
 from casework.shop.database import Database
-from casework.shop.tables import ParcelStatusRow
+from casework.shop.tables import FollowedParcelRow, ParcelStatusRow, ReturnRow, ShipmentRow
+
+
+def orders_of_waybill(session: Session, waybill: str) -> set[str]:
+    """The orders that have something in a parcel of this waybill, on its way out, back, or forwarded; capitals say
+    nothing.
+    """
+    spelled = {waybill, waybill.upper()}
+    return {
+        order_id
+        for table in (ShipmentRow, FollowedParcelRow, ReturnRow)
+        for order_id in session.scalars(select(table.order_id).where(table.waybill.in_(spelled)))
+    }
+
+
+def later_waybills(session: Session, order_id: str, waybill: str) -> list[str]:
+    """Under which waybills a parcel went on that was forwarded."""
+    cases = select(FollowedParcelRow.case_id).where(
+        FollowedParcelRow.order_id == order_id, FollowedParcelRow.waybill == waybill
+    )
+    forwarded = select(FollowedParcelRow.waybill).where(
+        FollowedParcelRow.case_id.in_(cases), FollowedParcelRow.how == "forwarded"
+    )
+    return list(session.scalars(forwarded))
 
 
 def ask(

@@ -152,22 +152,10 @@ def test_a_case_is_found_by_every_waybill_that_it_follows_or_followed(shop: Data
         follow(session, EMS, how="forwarded")
     with shop.reading() as session:
         assert parcels.open_parcel_cases(session, [WAYBILL, EMS, "YT-NONE"]) == {WAYBILL: CASE, EMS: CASE}
-        assert parcels.later_waybills(session, ORDER, WAYBILL) == [EMS]
-        assert parcels.settled_waybills(session, [WAYBILL, EMS]) == set()
+        assert tracking.later_waybills(session, ORDER, WAYBILL) == [EMS]
     ended(shop, "delivered")
     with shop.reading() as session:
         assert parcels.open_parcel_case(session, EMS) is None
-        assert parcels.settled_waybills(session, [WAYBILL, EMS]) == {WAYBILL, EMS}
-
-
-@pytest.mark.parametrize("outcome", ["reassured", "not_applicable"])
-def test_a_case_that_ended_without_settling_leaves_its_waybill_to_the_patrol(shop: Database, outcome: str) -> None:
-    with shop.writing() as session:
-        an_order(session, shipped=True)
-    opened(shop)
-    ended(shop, outcome)
-    with shop.reading() as session:
-        assert parcels.settled_waybills(session, [WAYBILL]) == set()
 
 
 def test_a_waybill_of_another_order_or_of_another_open_case_is_not_followed(shop: Database) -> None:
@@ -260,3 +248,15 @@ def test_a_courier_forwards_what_it_has_not_handed_over_and_answers_the_same_aga
         session.add(ScanRow(waybill=WAYBILL, at=NOW, code="304"))
     assert courier.forward(ParcelRequest("first", of, "yuantong", WAYBILL, NOW)), "the same request"
     assert not courier.redeliver(ParcelRequest("second", of, "yuantong", WAYBILL, NOW))
+
+
+def test_capitals_do_not_make_a_parcel_of_another_order_ours(shop: Database) -> None:
+    with shop.writing() as session:
+        an_order(session, shipped=True)
+        add_order(session, OTHER_ORDER, prices=[(1_000, 1)], shipped=True)
+    opened(shop)
+    small = f"yt{OTHER_ORDER[-11:]}"
+    with pytest.raises(BadRequest, match=f"is a parcel of order {OTHER_ORDER}"), shop.writing() as session:
+        follow(session, small, how="forwarded")
+    with shop.reading() as session:
+        assert tracking.orders_of_waybill(session, small) == {OTHER_ORDER}
