@@ -245,7 +245,8 @@ class _Opener:
             self._note()
 
     async def _check(self, rows: Sequence[Row], checker: Checker) -> None:
-        for some in memory.parts(rows, AT_A_TIME):
+        # few at first, so that starts are soon on their way; the others are checked meanwhile
+        for some in (rows[: self._at_once], *memory.parts(rows[self._at_once :], AT_A_TIME)):
             told, ready = await asyncio.to_thread(self._check_some, some, checker)
             for one in told:
                 self._tell(one)
