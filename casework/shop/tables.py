@@ -692,6 +692,8 @@ class BatchOpeningRow(Base):
     digest: Mapped[str] = mapped_column(String(64), primary_key=True)
     """Of the row's flow and content."""
     case_id: Mapped[str] = mapped_column(CASE_ID, index=True)
+    lines: Mapped[list[Any]]
+    """The numbers of the order's lines that it is about."""
     runs_before: Mapped[int]
     """How often the shop had recorded the case id when the opening began: one run more is the one that it opened."""
     begun_at: Mapped[datetime]

@@ -18,6 +18,7 @@ def upgrade() -> None:
         "batch_openings",
         sa.Column("digest", sa.String(length=64), nullable=False),
         sa.Column("case_id", sa.String(length=200), nullable=False),
+        sa.Column("lines", sa.JSON(), nullable=False),
         sa.Column("runs_before", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
         sa.Column("begun_at", Moment(), nullable=False),
         sa.Column("opened_at", Moment(), nullable=True),
