@@ -338,7 +338,7 @@ async def test_a_case_whose_code_fails_is_found_explained_and_reset_by_the_print
     queue, order = "repaired", desk.order()
 
     def good_worker() -> Worker:
-        return build_worker(desk.client, desk.database, load_policy(None), task_queue=queue, max_cached_workflows=0)
+        return build_worker(desk.client, desk.database, load_policy(None), task_queue=queue)
 
     async with good_worker():
         handle = await desk.client.start_workflow(
@@ -353,8 +353,6 @@ async def test_a_case_whose_code_fails_is_found_explained_and_reset_by_the_print
         task_queue=queue,
         workflows=[Broken],
         workflow_runner=UnsandboxedWorkflowRunner(),
-        max_cached_workflows=0,
-        workflow_failure_exception_types=[],
     )
     async with broken:
         await desk.signal(handle, "buyer_keeps_order", "aftersale.1")

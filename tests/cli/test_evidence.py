@@ -56,11 +56,15 @@ class Page(HTMLParser):
         return found[0]
 
 
+def read(file: Path) -> tuple[Page, str]:
+    text = file.read_text(encoding="utf-8")
+    return Page(text), text
+
+
 async def page_of(casework: Casework, case: str, file: Path, *more: str) -> Page:
     done = await casework("evidence", case, "-o", str(file), *more)
     assert done.code == DONE, done.err
-    text = file.read_text(encoding="utf-8")
-    page = Page(text)
+    page, text = read(file)
     assert page.tags <= TAGS, page.tags - TAGS
     assert not [name for name in page.attributes if name.startswith("on")]
     assert all(source.startswith("data:image/svg+xml;base64,") for source in page.sources)
