@@ -247,6 +247,9 @@ def render(evidence: Evidence, *, language: Language, zone: ZoneInfo, now: datet
     def local(when: datetime | None) -> str:
         return f"{when.astimezone(zone):%Y-%m-%d %H:%M:%S}" if when is not None else ""
 
+    def word(name: str) -> str:
+        return WORDS[name].in_language(language)
+
     environment = Environment(
         loader=FileSystemLoader(Path(__file__).parent), autoescape=True, undefined=StrictUndefined, trim_blocks=True
     )
@@ -259,7 +262,7 @@ def render(evidence: Evidence, *, language: Language, zone: ZoneInfo, now: datet
         made_at=now,
         local=local,
         yuan=format_yuan,
-        word=lambda name: WORDS[name].in_language(language),
+        word=word,
         flow_label=flow_label(view.flow, language),
         state=state_label(view.flow, view.state, language),
         outcome=state_label(view.flow, view.outcome, language) if view.outcome else None,

@@ -151,7 +151,7 @@ class WebhookDelivery:
         """`seconds`: how long one post may take in all."""
         self._url = url
         self._secret = secret
-        self._language = language
+        self._language: Language = language
         self._template = template
         self._seconds = seconds
         self._clock = clock

@@ -148,7 +148,7 @@ def webhook(receiver: Receiver, **more: Any) -> WebhookDelivery:
 
 def states(shop: Database) -> dict[str, int]:
     with shop.reading() as session:
-        return dict(deliveries.backlog(session).counts)
+        return {str(state): number for state, number in deliveries.backlog(session).counts.items()}
 
 
 def problems(shop: Database) -> list[deliveries.Undelivered]:

@@ -137,7 +137,7 @@ def test_the_summary_names_flow_and_order_in_both_languages() -> None:
 async def test_the_details_say_who_may_act_until_when_what_silence_does_and_the_path(desk: Desk) -> None:
     handle = await desk.open_in("persuading", desk.order(prices=((143_700, 1),)), reason="x")
     await desk.submit(handle, "buyer_insists", "aftersale.1")
-    metadata = await handle.query("__temporal_workflow_metadata")
+    metadata: Any = await handle.query("__temporal_workflow_metadata")
     told = metadata["currentDetails"] if isinstance(metadata, dict) else metadata.current_details
     for words in (
         "**待主管审批 awaiting_supervisor**",

@@ -170,7 +170,7 @@ def try_again(session: Session, *, now: datetime) -> int:
 def backlog(session: Session, *, at_most: int = 20) -> Backlog:
     """How the outbox stands; of what failed, `at_most` are listed."""
     counted = session.execute(select(OutboxRow.delivery, func.count()).group_by(OutboxRow.delivery))
-    counts = {cast("State", state): number for state, number in counted}
+    counts: dict[State, int] = {cast("State", state): number for state, number in counted}
     failed = session.scalars(
         select(OutboxRow)
         .where(OutboxRow.delivery.in_(("waiting", "refused")), OutboxRow.last_error.is_not(None))

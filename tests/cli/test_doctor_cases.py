@@ -207,22 +207,22 @@ async def test_a_case_that_paid_and_was_broken_off_is_told_to_people_once_and_it
     casework: Casework, desk: Desk
 ) -> None:
     order = desk.order()
-    async with desk.before("settle", order):
+    async with desk.before("settle", order):  # until all is mended: a worker goes on until it hears of the end
         case = await desk.open_in("persuading", order, reason="x")
         await desk.signal(case, "buyer_insists", "aftersale.1")
         await desk.reached("settle", order)
         await case.terminate()
-    with desk.database.reading() as session:
-        before = payments.ledger(session, order)
-    assert [entry.amount_fen for entry in before] == [10_000]
-    listed = await troubles(casework, case.id)
-    assert [(one["trouble"], one["found"]) for one in listed] == [
-        ("died", "terminated"),
-        ("paid_without_end", "100.00 yuan"),
-    ]
-    await troubles(casework, case.id, "--mend", "--yes")
-    assert await troubles(casework, case.id) == []
-    await troubles(casework, case.id, "--mend", "--yes")
+        with desk.database.reading() as session:
+            before = payments.ledger(session, order)
+        assert [entry.amount_fen for entry in before] == [10_000]
+        listed = await troubles(casework, case.id)
+        assert [(one["trouble"], one["found"]) for one in listed] == [
+            ("died", "terminated"),
+            ("paid_without_end", "100.00 yuan"),
+        ]
+        await troubles(casework, case.id, "--mend", "--yes")
+        assert await troubles(casework, case.id) == []
+        await troubles(casework, case.id, "--mend", "--yes")
     with desk.database.reading() as session:
         assert payments.ledger(session, order) == before
         tasks = session.scalars(select(OutboxRow).where(OutboxRow.case_id == case.id, OutboxRow.to == "staff")).all()
@@ -376,7 +376,15 @@ async def test_a_case_whose_code_fails_is_found_explained_and_reset_by_the_print
     assert printed == told["reset"]
     await temporal(printed)
     async with good_worker(), asyncio.timeout(20):
-        view = await desk.end(desk.client.get_workflow_handle(handle.id))
+        again = desk.client.get_workflow_handle(handle.id)
+        reset = await desk.until_shown(again, lambda view: view.state == "persuading", "is where it was")
+        # what was sent since then is read anew, where the case is by then
+        assert [(line.trigger, line.accepted) for line in reset.trail if line.by == "aftersale.1"] in (
+            [],
+            [("buyer_keeps_order", False)],
+        )
+        await desk.submit(again, "buyer_keeps_order", "aftersale.1")
+        view = await desk.end(again)
     assert view.outcome == "kept"
     assert kept_rows(desk, handle.id) == 0
     assert record_of(desk, handle.id).outcome == "kept", "the shop knows the run that was reset as the same one"

@@ -142,7 +142,7 @@ async def test_an_open_return_shows_photos_parcels_and_scans(casework: Casework,
     assert "p1.jpg" in photos
     assert '"><script>' in photos
     assert "still open" in page.row(" state")
-    assert "揽收" in page.row("courier's scan")
+    assert page.row("courier's scan", "揽收")
     assert "still to come" not in page.words
     assert waybill in page.words
     assert "No money has gone back." in page.words
