@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import date, datetime
 from typing import Any
+from urllib.parse import quote
 from zoneinfo import ZoneInfo
 
 from temporalio.common import SearchAttributeKey, SearchAttributePair, TypedSearchAttributes
@@ -140,8 +141,11 @@ def local_time(case: Case[Any], at: datetime) -> str:
     return at.astimezone(ZoneInfo(case.figures.shop.timezone)).strftime("%Y-%m-%d %H:%M")
 
 
-def current_details(flow: Flow[Any], case: Case[Any]) -> str:
-    """A small Markdown table for the Temporal UI: the state, who may act until when, what silence does, the path."""
+def current_details(flow: Flow[Any], case: Case[Any], namespace: str | None = None) -> str:
+    """A small Markdown table for the Temporal UI: the state, who may act until when, what silence does, the path.
+
+    With the `namespace`, linked cases are links to their pages, from the root of the UI's own address.
+    """
     state = flow.states[case.state]
     lines = [
         "| | |",
@@ -167,7 +171,7 @@ def current_details(flow: Flow[Any], case: Case[Any]) -> str:
     if case.outcome is not None:
         lines.append(f"| 结果 outcome | **{case.outcome}** |")
     if case.links:
-        lines.append(f"| 关联 links | {', '.join(case.links)} |")
+        lines.append(f"| 关联 links | {', '.join(_link(one, namespace) for one in case.links)} |")
     moves = [line for line in case.trail if line.is_move]
     path = " → ".join([flow.initial, *(line.dest or "" for line in moves)])
     lines.append(f"| 路径 path | {path} |")
@@ -175,3 +179,7 @@ def current_details(flow: Flow[Any], case: Case[Any]) -> str:
     if refused:
         lines.append(f"| 拒绝 refused | {refused} |")
     return "\n".join(lines)
+
+
+def _link(case_id: str, namespace: str | None) -> str:
+    return case_id if namespace is None else f"[{case_id}](/namespaces/{quote(namespace)}/workflows/{quote(case_id)})"

@@ -250,9 +250,9 @@ async def examine(client: Client, database: Database, *, now: datetime) -> list[
     found += await _of_running(client, standings, {(one.case_id, one.run_id) for one in recorded}, now)
     found += _of_kept(kept, standings)
     with database.reading() as session:
+        found = [one for one in found if _still(session, one)]
         dead = [(one.case_id, str(one.run_id)) for one in found if one.trouble in (Trouble.DIED, Trouble.LOST)]
         unsettled = mending.paid_without_end(session, dead)
-        found = [one for one in found if _still(session, one)]
     found += [Troubled(one.case_id, Trouble.PAID, f"{format_yuan(one.paid_fen)} yuan", one.run_id) for one in unsettled]
     return sorted(found, key=lambda one: (one.case_id, one.trouble))
 

@@ -17,10 +17,10 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from casework.demo.choosing import look_round
+from casework.demo.choosing import Found, look_round
 from casework.demo.home import database_url, running_desk
 from casework.demo.stage import Stage
-from casework.demo.stories import AGENT, FINANCE, LEAD, beyond_supervisors
+from casework.demo.stories import AGENT, FINANCE, LEAD, RETURNS_CLERK, beyond_supervisors, signed_lately
 from casework.policy import load_policy
 from casework.sample_shop import write_sample_shop
 from casework.shop.database import Database
@@ -131,8 +131,43 @@ def take(url: str, says: str, file: Path) -> None:
             os.waitpid(browser.process, 0)
 
 
+async def pages(stage: Stage, case: str) -> tuple[str, str]:
+    """The case's page in the UI, and that of its details."""
+    page = (await stage.run("open", case, "--print")).out.strip()
+    run_id = (await stage.client.get_workflow_handle(case).describe()).run_id
+    return f"{page}/{run_id}", f"{page}/{run_id}/{DETAILS_TAB}"
+
+
+async def take_refund(stage: Stage, order: Found) -> None:
+    """A large refund that waits for finance, and the same one after finance approved."""
+    case = await stage.start("refund", "--order", order.order_id, "--reason", "找到更便宜的", by=AGENT)
+    await stage.submit(case, "buyer_insists", AGENT)
+    await stage.submit(case, "approve", AGENT, expect=3)
+    await stage.submit(case, "approve", LEAD)
+    page, details = await pages(stage, case)
+    await asyncio.to_thread(take, details, "Current Details", IMAGES / "temporal-ui-waiting.png")
+    await stage.submit(case, "approve", FINANCE)
+    await asyncio.to_thread(take, page, "Completed", IMAGES / "temporal-ui-finished.png")
+
+
+async def take_return(stage: Stage, order: Found) -> None:
+    """A return for a fault that waits for the goods, and the same one after its inspection."""
+    fault = ("--cause", "quality", "--defect", "hole", "--description", "被面有破洞", "--photos", "hole-1.jpg")
+    case = await stage.start("return", "--order", order.order_id, *fault, by=AGENT)
+    await stage.submit(case, "supplier_agrees", AGENT)
+    page, details = await pages(stage, case)
+    await asyncio.to_thread(take, details, "Current Details", IMAGES / "temporal-ui-return-waiting.png")
+    waybill = f"waybill=BACK{order.order_id[-10:]}"
+    await stage.submit(case, "buyer_ships", AGENT, "courier=zhongtong", waybill)
+    await stage.submit(case, "receive_goods", RETURNS_CLERK, waybill)
+    lines = json.dumps([{"line": line, "accepted_quantity": quantity} for line, quantity in order.lines])
+    await stage.submit(case, "pass_inspection", RETURNS_CLERK, f"lines={lines}", "gift_back=null", "invoice_back=null")
+    await stage.submit(case, "buyer_confirms", AGENT)
+    await asyncio.to_thread(take, page, "Completed", IMAGES / "temporal-ui-return-finished.png")
+
+
 async def main() -> None:
-    """Open a large refund, let it wait for finance, and take its page; let finance approve, and take it again."""
+    """Two cases, each while it waits and after its end, on an invented shop of their own."""
     with TemporaryDirectory() as folder:
         home = Path(folder)
         async with running_desk(home) as desk:
@@ -141,20 +176,10 @@ async def main() -> None:
                 stage = Stage(home, database)
                 await stage.answering(desk)
                 await stage.run("import", "--as-of-now", *map(str, files))
-                order = beyond_supervisors(look_round(database, load_policy(None)))[0]
-                case = await stage.start("refund", "--order", order.order_id, "--reason", "找到更便宜的", by=AGENT)
-                await stage.submit(case, "buyer_insists", AGENT)
-                await stage.submit(case, "approve", AGENT, expect=3)
-                await stage.submit(case, "approve", LEAD)
+                shop = look_round(database, load_policy(None))
                 IMAGES.mkdir(parents=True, exist_ok=True)
-                page = (await stage.run("open", case, "--print")).out
-                run_id = (await stage.client.get_workflow_handle(case).describe()).run_id
-                details = f"{page.strip()}/{run_id}/{DETAILS_TAB}"
-                await asyncio.to_thread(take, details, "Current Details", IMAGES / "temporal-ui-waiting.png")
-                await stage.submit(case, "approve", FINANCE)
-                await asyncio.to_thread(
-                    take, f"{page.strip()}/{run_id}", "Completed", IMAGES / "temporal-ui-finished.png"
-                )
+                await take_refund(stage, beyond_supervisors(shop)[0])
+                await take_return(stage, signed_lately(shop)[0])
 
 
 if __name__ == "__main__":

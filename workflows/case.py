@@ -387,7 +387,7 @@ class CaseWorkflow(Generic[CaseT]):
         """Do the state's work; meanwhile keep facts and answer wrong decisions."""
         if await self._take_cancel():
             return
-        workflow.set_current_details(current_details(self.flow, self.case))
+        workflow.set_current_details(current_details(self.flow, self.case, workflow.info().namespace))
         method = cast("Callable[[], Awaitable[Outcome]]", getattr(self, state.name))
         piece = asyncio.create_task(_coroutine(method()))
         while not piece.done():
@@ -1032,7 +1032,7 @@ class CaseWorkflow(Generic[CaseT]):
                 changed.append(key.value_set(value) if value is not None else key.value_unset())
         if changed:
             workflow.upsert_search_attributes(changed)  # pyright: ignore[reportUnknownMemberType] - the SDK's own
-        workflow.set_current_details(current_details(self.flow, self.case))
+        workflow.set_current_details(current_details(self.flow, self.case, workflow.info().namespace))
 
     async def _end(self) -> None:
         """Answer what is still in the inbox, name the facts that no state used, and close the shop's record."""

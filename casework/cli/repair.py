@@ -29,11 +29,14 @@ _WHAT_TO_DO: Final = Label(
     "Temporal 会自动重试,消息与时限都不会丢失。\n"
     "1. 修复代码,或换回上一个正常版本,重启 casework up:工单自行继续。\n"
     "2. 若只是最后一步由错误的代码完成,可退回到最后一个流程任务之前;已付款、已发出的不会重复:\n"
-    "   {reset}",
+    "   {reset}\n"
+    "   此后发来的消息会按工单当时所在的状态重新判断:之后请看 casework show {case_id}。",
     "Temporal tries again by itself; messages and deadlines are kept meanwhile.\n"
     "1. Mend the code, or take the version that last worked, and start casework up again: the case goes on.\n"
     "2. If only its last step was done by wrong code, take it back to before that; nothing is paid or said twice:\n"
-    "   {reset}",
+    "   {reset}\n"
+    "   What was sent since then is read anew, by the state that the case is in by then: look at it with\n"
+    "   casework show {case_id}.",
 )
 _STEP_FAILS: Final = Label(
     "{case_id} 的步骤 {activity} 失败(第 {attempt} 次):{failure};{when} 自动重试。",
@@ -96,7 +99,7 @@ def _explain_failing(desk: Desk, looked: _Looked, *, print_only: bool, as_json: 
         print(reset)
     else:
         print(_FAILS.in_language(desk.language).format(**facts))
-        print(_WHAT_TO_DO.in_language(desk.language).format(reset=reset))
+        print(_WHAT_TO_DO.in_language(desk.language).format(reset=reset, case_id=looked.case_id))
 
 
 def _explain_steps(desk: Desk, looked: _Looked, *, as_json: bool) -> None:
