@@ -15,7 +15,7 @@ from casework.shop.tables import ClaimRow, HoldRow, OutboxRow, ShipmentLineRow, 
 from tests.desk import Desk, Handle
 from tests.orders import add_scan
 from tests.workflows.test_bulk_order import DOSSIER, MANAGER, SPECIALIST, bulk
-from tests.workflows.test_returns import AGENT, FLOW, said
+from tests.workflows.test_returns import AGENT, CLERK, FLOW, inspected, opened, said, stock
 
 REFUND = "refund-before-shipping"
 
@@ -68,6 +68,38 @@ async def test_of_a_refund_by_hand_in_the_very_moment_a_malicious_order_stays_he
     await desk.end(part)
     with desk.database.reading() as session:
         assert cases_holding(session, order, 2), "a malicious order may ship"
+
+
+async def test_calling_off_a_second_return_takes_nothing_of_the_first_out_of_stock(desk: Desk) -> None:
+    order = desk.order(prices=[(5_000, 2)], shipped=True)
+    first = await opened(desk, order, "awaiting_parcel", lines=[{"line": 1, "quantity": 1}])
+    await desk.submit(first, "receive_goods", CLERK)
+    await inspected(desk, first, (1, 1))
+    await desk.until(first, "confirming")
+    await desk.submit(first, "buyer_confirms", AGENT)
+    await desk.end(first)
+    assert stock(desk, order) == {1: 1}
+    second = await opened(desk, order, "awaiting_parcel", lines=[{"line": 1, "quantity": 1}])
+    await second.cancel()
+    await desk.end(second)
+    assert stock(desk, order) == {1: 1}
+
+
+async def test_a_second_return_is_told_what_it_paid_itself(desk: Desk) -> None:
+    order = desk.order(prices=[(5_000, 2)], shipped=True)
+    for _ in range(2):
+        case = await opened(desk, order, "awaiting_parcel", lines=[{"line": 1, "quantity": 1}])
+        await desk.submit(case, "receive_goods", CLERK)
+        await inspected(desk, case, (1, 1))
+        await desk.until(case, "confirming")
+        await desk.submit(case, "buyer_confirms", AGENT)
+        await desk.end(case)
+    with desk.database.reading() as session:
+        texts = session.scalars(
+            select(OutboxRow.text_en).where(OutboxRow.case_id == case.id, OutboxRow.template == "return.refunded")
+        ).all()
+    assert len(texts) == 2
+    assert all("100.00" not in text for text in texts), texts
 
 
 async def test_two_lost_parcels_of_one_line_are_both_refunded(desk: Desk) -> None:
