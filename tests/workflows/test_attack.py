@@ -102,6 +102,32 @@ async def test_a_second_return_is_told_what_it_paid_itself(desk: Desk) -> None:
     assert all("100.00" not in text for text in texts), texts
 
 
+async def test_news_while_the_buyer_checks_the_money_changes_no_amount(desk: Desk) -> None:
+    order = desk.order(prices=[(5_000, 2), (3_000, 1)], shipped=True)
+    case = await opened(desk, order, "awaiting_parcel", suffix="-1", lines=[{"line": 1, "quantity": 2}])
+    await desk.submit(case, "receive_goods", CLERK)
+    await inspected(desk, case, (1, 1))
+    await desk.until(case, "confirming")
+    await desk.signal(case, "order_gone", "system")
+    await desk.submit(case, "buyer_confirms", AGENT)
+    view = await desk.end(case)
+    assert view.amount_fen == 5_000
+    desk.require_whole(view)
+
+
+async def test_goods_that_are_here_when_the_platform_pays_are_looked_at(desk: Desk) -> None:
+    order = desk.order(shipped=True)
+    case = await opened(desk, order, "awaiting_parcel")
+    await desk.submit(case, "receive_goods", CLERK)
+    await desk.until(case, "inspecting")
+    desk.platform_refunds_order(order)
+    await desk.signal(case, "order_gone", "system")
+    await desk.until(case, "confirming")
+    assert said(desk, case, "return.look_at_paid_goods") is not None
+    await desk.submit(case, "buyer_confirms", AGENT)
+    await desk.end(case)
+
+
 async def test_two_lost_parcels_of_one_line_are_both_refunded(desk: Desk) -> None:
     order = desk.order(prices=[(5_000, 2)], shipped=True)
     now = datetime.now(UTC)
