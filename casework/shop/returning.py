@@ -109,8 +109,12 @@ def first_request(session: Session, case_id: str, order_id: str, lines: Sequence
         BadRequest: there is no such return, it has not lapsed, or it was of other lines, or of fewer pieces.
 
     """
+    # an opening whose answer was lost is asked for again: the new return, of the same id, is on the record by then
     case = session.scalars(
-        select(CaseRow).where(CaseRow.case_id == case_id).order_by(CaseRow.opened_at.desc()).limit(1)
+        select(CaseRow)
+        .where(CaseRow.case_id == case_id, CaseRow.closed_at.is_not(None))
+        .order_by(CaseRow.opened_at.desc())
+        .limit(1)
     ).first()
     row = session.get(ReturnRow, (case.case_id, case.run_id)) if case is not None else None
     if case is None or row is None or case.order_id != order_id:

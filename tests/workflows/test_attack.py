@@ -7,15 +7,17 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 from sqlalchemy import select
-from temporalio.client import WorkflowExecutionStatus
+from temporalio.client import WorkflowExecutionStatus, WorkflowUpdateFailedError
 
+from activities.cases import CaseActivities, OpenCase
+from casework.policy import load_policy
 from casework.shop import outside
 from casework.shop.holds import cases_holding
 from casework.shop.tables import ClaimRow, HoldRow, OutboxRow, ShipmentLineRow, ShipmentRow
 from tests.desk import Desk, Handle
 from tests.orders import add_scan
 from tests.workflows.test_bulk_order import DOSSIER, MANAGER, SPECIALIST, bulk
-from tests.workflows.test_returns import AGENT, CLERK, FLOW, inspected, opened, said, stock
+from tests.workflows.test_returns import AGENT, CLERK, FLOW, LEAD, inspected, opened, said, sign_for, stock
 
 REFUND = "refund-before-shipping"
 
@@ -113,6 +115,38 @@ async def test_news_while_the_buyer_checks_the_money_changes_no_amount(desk: Des
     view = await desk.end(case)
     assert view.amount_fen == 5_000
     desk.require_whole(view)
+
+
+async def test_who_opened_the_lapsed_return_does_not_approve_the_one_that_reopens_it(desk: Desk) -> None:
+    order = desk.order(prices=[(30_000, 1)], shipped=True)
+    sign_for(desk, order, datetime.now(UTC) - timedelta(days=6))
+    first = await opened(desk, order, "awaiting_supervisor", by=LEAD)
+    await desk.submit(first, "approve", "aftersale-lead.1")
+    await desk.skip_to_deadline(first)
+    assert (await desk.end(first)).outcome == "lapsed"
+    again = await opened(desk, order, "awaiting_supervisor", reopens=first.id)
+    with pytest.raises(WorkflowUpdateFailedError):
+        await desk.submit(again, "approve", LEAD)
+    await again.cancel()
+    await desk.end(again)
+
+
+async def test_an_opening_whose_answer_was_lost_is_asked_for_again(desk: Desk) -> None:
+    order = desk.order(shipped=True)
+    sign_for(desk, order, datetime.now(UTC) - timedelta(days=6))
+    first = await opened(desk, order, "awaiting_parcel")
+    await desk.skip_to_deadline(first)
+    assert (await desk.end(first)).outcome == "lapsed"
+    steps = CaseActivities(desk.database, lambda: load_policy(None))
+    opening = OpenCase(
+        case_id=first.id,
+        run_id="a-run-of-the-attack",
+        flow=FLOW,
+        start={"order_id": order, "by": AGENT, "cause": "no_reason", "reopens": first.id},
+        from_case=None,
+        at=datetime.now(UTC),
+    )
+    assert steps.open_case(opening) == steps.open_case(opening)
 
 
 async def test_goods_that_are_here_when_the_platform_pays_are_looked_at(desk: Desk) -> None:
