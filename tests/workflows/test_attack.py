@@ -16,6 +16,7 @@ from casework.shop.holds import cases_holding
 from casework.shop.tables import ClaimRow, HoldRow, OutboxRow, ShipmentLineRow, ShipmentRow
 from tests.desk import Desk, Handle
 from tests.orders import add_scan
+from tests.parcels import parcel_order
 from tests.workflows.test_bulk_order import DOSSIER, MANAGER, SPECIALIST, bulk
 from tests.workflows.test_returns import AGENT, CLERK, FLOW, LEAD, inspected, opened, said, sign_for, stock
 
@@ -196,6 +197,20 @@ async def test_two_lost_parcels_of_one_line_are_both_refunded(desk: Desk) -> Non
         assert "open_by_hand" in [one.template for one in asked], "the second piece is nobody's any more"
     await desk.submit(child, "buyer_confirms", AGENT)
     await desk.end(child)
+
+
+async def test_what_came_back_of_an_order_that_the_platform_refunds_goes_into_stock(desk: Desk) -> None:
+    order, waybill = parcel_order(desk)
+    with desk.database.writing() as session:
+        add_scan(session, waybill, "2", at=datetime.now(UTC))
+    start = {"order_id": order, "by": AGENT, "waybill": waybill, "courier": "yuantong", "cause": "overdue"}
+    case = await desk.open_case("problem-parcel", f"problem-parcel-{waybill}", start)
+    await desk.until(case, "investigating")
+    await desk.submit(case, "parcel_returned", CLERK)
+    desk.platform_refunds_order(order)
+    await desk.signal(case, "order_gone", "system")
+    assert (await desk.end(case)).outcome == "closed"
+    assert stock(desk, order) == {1: 1}
 
 
 async def test_a_workflow_that_nobody_works_on_under_the_childs_id_is_not_waited_for_for_ever(desk: Desk) -> None:
