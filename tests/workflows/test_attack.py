@@ -17,7 +17,7 @@ from casework.shop.tables import ClaimRow, HoldRow, OutboxRow, ShipmentLineRow, 
 from tests.desk import Desk, Handle
 from tests.orders import add_scan
 from tests.parcels import parcel_order
-from tests.workflows.test_bulk_order import DOSSIER, MANAGER, SPECIALIST, bulk
+from tests.workflows.test_bulk_order import DOSSIER, MANAGER, SPECIALIST, bulk, deliver_news, ship
 from tests.workflows.test_returns import AGENT, CLERK, FLOW, LEAD, inspected, opened, said, sign_for, stock
 
 REFUND = "refund-before-shipping"
@@ -231,6 +231,24 @@ async def test_a_workflow_that_nobody_works_on_under_the_childs_id_is_not_waited
     assert said(desk, refund, "open_by_hand") is not None
     assert left_behind(desk, order) == []
     await stray.terminate()
+
+
+async def test_a_return_of_all_of_a_bulk_order_ends_its_case_although_the_postage_stays_paid(desk: Desk) -> None:
+    order = desk.order(prices=[(10_000, 1)], postage_fen=800)
+    case = await bulk(desk, order)
+    await desk.submit(case, "submit_dossier", SPECIALIST, **DOSSIER)
+    await desk.submit(case, "pass_legal_review", MANAGER, note="nothing of the kind")
+    await desk.until(case, "following")
+    ship(desk, order)
+    assert await deliver_news(desk, case, order) == ["order_gone"]
+    back = await opened(desk, order, "awaiting_parcel")
+    await desk.submit(back, "receive_goods", CLERK)
+    await inspected(desk, back, (1, 1))
+    await desk.until(back, "confirming")
+    assert "order_gone" in await deliver_news(desk, case, order)
+    assert (await desk.end(case)).outcome == "closed_refunded"
+    await desk.submit(back, "buyer_confirms", AGENT)
+    await desk.end(back)
 
 
 @pytest.mark.xfail(strict=True, reason="not mended: whether a terminated order's other refunds may end as kept")
