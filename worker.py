@@ -79,6 +79,7 @@ def build_worker(
         activities=[
             cases.open_case,
             cases.hand_over,
+            cases.take_back,
             cases.close_case,
             staff.consider,
             orders.check_and_claim,

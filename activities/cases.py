@@ -18,7 +18,7 @@ from casework.policy import Policy
 from casework.shop import handing_over, records
 from casework.shop.claims import CLAIMING, claimed_lines
 from casework.shop.database import Database
-from casework.shop.errors import CaseOver
+from casework.shop.errors import BadRequest, CaseOver
 from casework.shop.holds import release_case
 from casework.shop.records import Moment
 from casework.templates import Post
@@ -64,6 +64,12 @@ class HandOver(OrderStep):
     involved: list[str]
 
 
+class TakeBack(OrderStep):
+    """What was handed over to that case is taken back: its id is taken, and stays so."""
+
+    to_case: str
+
+
 class HandedOver(BaseModel):
     """The id of the case that is to be opened, and whether it is open already; or why it cannot be opened."""
 
@@ -71,6 +77,8 @@ class HandedOver(BaseModel):
     open_already: bool = False
     ends_soon: bool = False
     """An open case of that id is about to end, because the one that hands over has its lines."""
+    not_ours: bool = False
+    """The case of that id that is open already was not opened by this one: it may be about fewer pieces."""
     refused: str | None = None
 
 
@@ -123,7 +131,13 @@ class CaseActivities:
                 if records.is_open(session, examined.case_id):
                     wants = {(request.order_id, one.line) for one in examined.lines} if request.flow in CLAIMING else ()
                     ends_soon = not set(claimed_lines(session, request.case_id)).isdisjoint(wants)
-                    return HandedOver(case_id=examined.case_id, open_already=not ends_soon, ends_soon=ends_soon)
+                    others = records.came_from(session, examined.case_id) != request.case_id
+                    return HandedOver(
+                        case_id=examined.case_id,
+                        open_already=not ends_soon,
+                        ends_soon=ends_soon,
+                        not_ours=others and request.flow in CLAIMING,
+                    )
                 handing_over.hand_over(
                     session,
                     from_case=request.case_id,
@@ -132,10 +146,19 @@ class CaseActivities:
                     order_id=request.order_id,
                     lines=examined.lines,
                     involved=request.involved,
+                    claiming=request.flow in CLAIMING,
                 )
-        except BadStart as refused:
+        except (BadStart, BadRequest) as refused:
             return HandedOver(refused=str(refused))
         return HandedOver(case_id=examined.case_id)
+
+    @activity.defn
+    def take_back(self, request: TakeBack) -> None:
+        """What was handed over to a case that cannot be opened is this one's again."""
+        with writing_for(self._database, request) as session:
+            handing_over.take_back(
+                session, from_case=request.case_id, to_case=request.to_case, order_id=request.order_id
+            )
 
     @activity.defn
     def close_case(self, request: CloseCase) -> None:

@@ -40,6 +40,12 @@ class FollowStep(OrderStep):
     sent_again: bool
 
 
+class CallOff(OrderStep):
+    """Nothing is sent again; `into_stock`: what came back stays with us."""
+
+    into_stock: bool = False
+
+
 class TakeReturned(OrderStep):
     """The parcel is here again, with a memo."""
 
@@ -152,9 +158,18 @@ class ParcelActivities:
         return Done()
 
     @activity.defn
-    def call_off_reshipment(self, step: OrderStep) -> bool:
+    def call_off_reshipment(self, step: CallOff) -> bool:
         """Call off what the warehouse was to send; False: nothing was under way."""
         with writing_for(self._database, step) as session:
+            if step.into_stock:
+                settling.take_into_stock(
+                    session,
+                    key=step.key("into_stock"),
+                    case_id=step.case_id,
+                    order_id=step.order_id,
+                    lines=step.lines,
+                    at=step.at,
+                )
             return parcels.call_off_reshipment(session, case_id=step.case_id, at=step.at)
 
     @activity.defn

@@ -181,6 +181,7 @@ class ReturnActivities:
                 session,
                 key=step.round_key("out_of_stock"),
                 case_id=step.case_id,
+                run_id=step.run_id,
                 order_id=step.order_id,
                 at=step.at,
             )
@@ -189,7 +190,7 @@ class ReturnActivities:
     def read_paid_parts(self, step: OrderStep) -> PaidParts:
         """What was paid, by what it was paid for."""
         with self._database.reading() as session:
-            parts = returning.paid_parts(session, step.case_id, step.order_id)
+            parts = returning.paid_parts(session, step.order_id, payment=step.key("refund"))
             gift = gift_of(session, step.order_id)
         return PaidParts(
             goods_fen=parts.goods_fen,
@@ -226,7 +227,12 @@ class ReturnActivities:
         """Called off: the goods leave the stock, everything is let go, the memo says so."""
         with writing_for(self._database, step) as session:
             returning.take_out_of_stock(
-                session, key=step.key("undo"), case_id=step.case_id, order_id=step.order_id, at=step.at
+                session,
+                key=step.key("undo"),
+                case_id=step.case_id,
+                run_id=step.run_id,
+                order_id=step.order_id,
+                at=step.at,
             )
             holds.release_case(session, step.case_id, flag_kept=None, at=step.at)
             flags.append_memo(session, step.order_id, step.memo, at=step.at, key=step.key("memo"))

@@ -332,12 +332,15 @@ class BulkOrder(PayingWorkflow[BulkCase]):
 
     async def _open_refund(self, fields: dict[str, Any]) -> str | None:
         """Open a refund of all that no other refund has yet; None where there is nothing left, or it was refused."""
-        free = await self.in_shop(BulkOrderActivities.free_lines, self.step(), "what no other refund has")
-        if free.some_claimed:
-            if not free.lines:
+        for last in (False, False, True):  # another refund may take a part of it in this very moment
+            free = await self.in_shop(BulkOrderActivities.free_lines, self.step(), "what no other refund has")
+            if free.some_claimed and not free.lines:
                 return None
-            fields = {**fields, "lines": [line.model_dump() for line in free.lines]}
-        return await self.open_case("refund-before-shipping", fields)
+            lines = {"lines": [line.model_dump() for line in free.lines]} if free.some_claimed else {}
+            refund = await self.open_case("refund-before-shipping", {**fields, **lines}, ask=last)
+            if refund is not None:
+                return refund
+        return None
 
     def _require_past(self, registered_on: date, at: datetime) -> None:
         if registered_on > local_day(self.case, at):

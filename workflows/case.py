@@ -19,7 +19,7 @@ from temporalio import workflow
 from temporalio.common import RawValue, RetryPolicy, SearchAttributeUpdate
 from temporalio.exceptions import ActivityError, ApplicationError, WorkflowAlreadyStartedError
 
-from activities.cases import CaseActivities, CloseCase, HandOver, OpenCase
+from activities.cases import CaseActivities, CloseCase, HandedOver, HandOver, OpenCase, TakeBack
 from activities.messages import MessageActivities, PostMessages
 from activities.orders import OrderStep
 from activities.staff import Consider, Considered, StaffActivities
@@ -945,32 +945,40 @@ class CaseWorkflow(Generic[CaseT]):
         """What is appended to the order's memo: the day, the time, and the text."""
         return f"[{local_time(self.case, workflow.now())[5:10]} {text}]"
 
-    async def open_case(self, flow_name: str, fields: dict[str, Any]) -> str | None:
+    async def open_case(self, flow_name: str, fields: dict[str, Any], *, ask: bool = True) -> str | None:
         """Open a case of another flow about the same order, and leave it behind; answers with its id.
 
         What this case holds and has claimed of the other's lines is handed over first, in one transaction. `fields` are
         those of the other's start beyond `order_id`, `by` and `from_case`. A case of that id that is open already is
         linked as it is, unless it is about to end because this one has its lines: then it is waited for. Where the
-        other would be refused, None: a task asks for it to be opened by hand.
+        other would be refused, None: a task asks for it to be opened by hand, unless the caller does not (`ask`). A
+        task says it too where what is open already is a claim of somebody else's, which may be for fewer pieces.
         """
         case = self.case
         start = {"order_id": case.order_id, "by": Automatic.SYSTEM.value, "from_case": case.case_id, **fields}
-        waited = 0
-        while waited < MOST_WAITS:
+        handed = HandedOver()
+        for _ in range(MOST_WAITS):
             handed = await self.in_shop(
                 CaseActivities.hand_over,
                 HandOver(**self.step().model_dump(), flow=flow_name, start=start, involved=case.involved),
                 f"hand over to {flow_name}",
             )
             if handed.refused is not None:
-                return await self._ask_to_open(flow_name, handed.refused)
+                return await self._ask_to_open(flow_name, handed.refused) if ask else None
             child_id = handed.case_id
             if not handed.ends_soon and (handed.open_already or await self._start_child(flow_name, child_id, start)):
                 if child_id not in case.links:
                     case.links.append(child_id)
+                if handed.open_already and handed.not_ours:
+                    await self._ask_to_open(flow_name, f"{child_id} is open already, and not for this")
                 return child_id
-            waited += handed.ends_soon
             await workflow.sleep(ASKED_AGAIN, summary=f"{child_id} is taken for a moment")
+        if not handed.ends_soon:
+            await self.in_shop(
+                CaseActivities.take_back,
+                TakeBack(**self.step().model_dump(), to_case=handed.case_id),
+                f"take back from {handed.case_id}",
+            )
         return await self._ask_to_open(flow_name, "its id stays taken by a case that cannot have the lines")
 
     async def _start_child(self, flow_name: str, child_id: str, start: dict[str, Any]) -> bool:
@@ -992,7 +1000,8 @@ class CaseWorkflow(Generic[CaseT]):
 
     async def _ask_to_open(self, flow_name: str, why: str) -> None:
         """A task asks for a case to be opened by hand that this one could not open."""
-        await self._post([self.to_staff("open_by_hand", self.flow.opened_by[0], flow=flow_name, why=why)])
+        task = self.to_staff("open_by_hand", self.flow.opened_by[0], flow=flow_name, why=why)
+        await self._post([task.model_copy(update={"purpose": f"{task.purpose}.{flow_name}"})])
 
     async def in_shop(
         self, step: Callable[[ActivitiesT, RequestT], AnswerT], request: RequestT, summary: str

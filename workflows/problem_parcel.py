@@ -12,6 +12,7 @@ from temporalio.exceptions import ActivityError
 
 from activities.courier import AskCourier, ClaimStep, CourierActivities, CourierStep
 from activities.parcels import (
+    CallOff,
     FollowStep,
     GiveUp,
     ParcelActivities,
@@ -408,9 +409,9 @@ class ProblemParcel(CaseWorkflow[ParcelCase]):
             )
 
     async def after_order_gone(self) -> None:
-        """A moving parcel is to be brought back; nothing is sent again."""
+        """A moving parcel is to be brought back; nothing is sent again, and what came back stays with us."""
         case = self.case
-        await self._call_off()
+        await self._call_off(into_stock=case.came_back and not case.way_back)
         if self._is_out() and not case.came_back and not case.way_back:
             await self._post([self.to_staff("parcel.recover", Role.PARCEL_SPECIALIST, waybill=self._following.waybill)])
 
@@ -535,8 +536,9 @@ class ProblemParcel(CaseWorkflow[ParcelCase]):
             raise Refused(done.refused)
         await self._read()
 
-    async def _call_off(self) -> None:
-        await self.in_shop(ParcelActivities.call_off_reshipment, self.step(), "call off the reshipment")
+    async def _call_off(self, *, into_stock: bool = False) -> None:
+        step = CallOff(**self.step().model_dump(), into_stock=into_stock)
+        await self.in_shop(ParcelActivities.call_off_reshipment, step, "call off the reshipment")
 
     async def _follow_by_itself(self) -> bool:
         """The courier forwarded it: follow the waybill that its scan names, unless that is another order's parcel."""

@@ -171,6 +171,8 @@ class ReturnAfterShipping(PayingWorkflow[ReturnCase]):
         rest = self._not_accepted()
         if rest and case.money_sent:
             posts.append(self.to_staff("return.send_rest_back", Role.WAREHOUSE, lines=_listed(rest)))
+        if case.came_in and case.accepted is None:  # nobody has looked, and with this the case has no use for it
+            posts.append(self.to_staff("return.look_at_paid_goods", Role.RETURNS_CLERK, lines=_listed(case.came_in)))
         await self.in_shop(
             ReturnActivities.settle_return,
             SettleReturnStep(
@@ -204,7 +206,7 @@ class ReturnAfterShipping(PayingWorkflow[ReturnCase]):
 
     async def consult_order_gone(self, _: Attempt[ReturnCase]) -> None:
         """The news counts only if the shop, read again, agrees."""
-        await self._read_again()
+        await self._read_again(for_news=True)
         if self.case.standing is None or not self.case.standing.refunded:
             raise Refused("the shop does not show the lines refunded")
 
@@ -341,11 +343,12 @@ class ReturnAfterShipping(PayingWorkflow[ReturnCase]):
     def _return_step(self, posts: Sequence[Post] = ()) -> ReturnStep:
         return ReturnStep(**self.step(posts).model_dump(), due=self.due())
 
-    async def _read_again(self) -> None:
-        """How the order stands now, and what is due by it."""
+    async def _read_again(self, *, for_news: bool = False) -> None:
+        """How the order stands now, and what is due by it: news that comes while it is paid says nothing of that."""
         case = self.case
         case.standing = await self.in_shop(ReturnActivities.read_return, self._return_step(), "read the order again")
-        if not case.standing.refunded:
+        paying = case.money_sent or (for_news and self._is_working())
+        if not case.standing.refunded and not paying:
             case.amount_fen = case.standing.refundable_fen
 
     async def _refuse_waybill_of_another(self, waybill: str) -> None:

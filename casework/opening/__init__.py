@@ -138,8 +138,12 @@ def open_in_shop(
 
 
 def _who_opens(session: Session, flow: Flow[Any], start: Start, from_case: str | None, at: datetime) -> list[str]:
-    """Who is involved from the beginning: the opener, and everybody involved in the case that this one came from."""
-    inherited = records.involved_in(session, from_case) if from_case else []
+    """Who is involved from the beginning: the opener, and everybody involved in the case that this one came from, or
+    that it reopens.
+    """
+    came_from = [from_case, getattr(start, "reopens", None)]
+    inherited = [person for one in came_from if one is not None for person in records.involved_in(session, one)]
+    inherited = list(dict.fromkeys(inherited))
     if start.by == Automatic.SYSTEM:
         return inherited
     actor, why = actor_named(all_staff(session), start.by, at)

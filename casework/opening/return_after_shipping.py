@@ -19,10 +19,8 @@ def resolve(session: Session, start: ReturnStart) -> Resolved:
             lapsed return of the same lines.
 
     """
-    # what another case asks for was its own until now: what the platform paid of it meanwhile, the case finds by itself
-    lines = orders.resolve_shipped_lines(
-        session, start.order_id, start.lines, may_be_refunded=start.from_case is not None
-    )
+    # what another case asks for was its own until now: what became of it meanwhile, the case finds by itself
+    lines = orders.resolve_shipped_lines(session, start.order_id, start.lines, handed_over=start.from_case is not None)
     asked = {line.line for line in start.lines or ()}
     every_line = {line.number for line in orders.read_order(session, start.order_id).lines}
     requested = None

@@ -9,7 +9,7 @@ from typing import Literal
 from sqlalchemy import select, update
 from sqlalchemy.orm import Session
 
-from casework.shop.amounts import accounts
+from casework.shop.amounts import accounts, line_rows, pieces_left
 from casework.shop.orders import find_order
 from casework.shop.records import open_cases_of_order
 from casework.shop.tables import NoticeRow
@@ -31,7 +31,11 @@ class Notice:
 def tell_of_refund(session: Session, order_id: str, *, at: datetime, but: str | None = None) -> None:
     """Money has gone back to the buyer: the order is gone where it was the whole of it, else it has changed."""
     order = find_order(session, order_id)
-    whole = order.state == "closed" or accounts(session, order_id).total_fen >= order.paid_fen
+    done = accounts(session, order_id)
+    lines = line_rows(session, order_id)
+    # of a return without a fault the postage of the way out stays paid, and of one without its gift the gift's value
+    nothing_left = bool(lines) and not any(pieces_left(line, done) for line in lines)
+    whole = order.state == "closed" or done.total_fen >= order.paid_fen or nothing_left
     tell_cases(session, order_id, "order_gone" if whole else "order_changed", at=at, but=but)
 
 

@@ -237,11 +237,14 @@ def unshipped_order_ids(session: Session) -> list[str]:
     return list(session.scalars(query))
 
 
-def resolve_lines(session: Session, order_id: str, asked: Sequence[LineQuantity] | None) -> list[LineQuantity]:
+def resolve_lines(
+    session: Session, order_id: str, asked: Sequence[LineQuantity] | None, *, handed_over: bool = False
+) -> list[LineQuantity]:
     """The lines of a refund before shipping, ascending: those asked for, checked, or all unshipped ones.
 
     By default what is left of all unshipped lines, or of all lines when none is unshipped. Where nothing is left of
-    any line, all of them: the case then finds that there is nothing to refund.
+    any line, all of them: the case then finds that there is nothing to refund. With `handed_over`, no more than was
+    bought may be asked for, instead of no more than is left, and some of it may have shipped.
 
     Raises:
         UnknownOrder: the shop has no such order.
@@ -257,17 +260,18 @@ def resolve_lines(session: Session, order_id: str, asked: Sequence[LineQuantity]
         if not chosen:
             return [LineQuantity(line=line.number, quantity=line.quantity) for line in order.lines]
         return [LineQuantity(line=line.number, quantity=line.left) for line in chosen]
-    return _checked(order, asked)
+    return _checked(order, asked, handed_over=handed_over)
 
 
 def resolve_shipped_lines(
-    session: Session, order_id: str, asked: Sequence[LineQuantity] | None, *, may_be_refunded: bool = False
+    session: Session, order_id: str, asked: Sequence[LineQuantity] | None, *, handed_over: bool = False
 ) -> list[LineQuantity]:
     """The lines of a return after shipping, ascending: those asked for, checked, or all that have left.
 
     By default what is left of all lines that have left, or of all lines where none has; where nothing is left of any,
     all of them: the case then finds that nothing was shipped, or that there is nothing to refund. With
-    `may_be_refunded`, no more than was bought may be asked for, instead of no more than is left.
+    `handed_over`, no more than was bought may be asked for, instead of no more than is left, and some of it may be
+    here.
 
     Raises:
         UnknownOrder: the shop has no such order.
@@ -278,7 +282,7 @@ def resolve_shipped_lines(
     if not order.lines_known or not order.lines:
         raise BadRequest("order_id", f"the lines of order {order_id} are not all known: import its line list first")
     if asked is not None:
-        return _checked(order, asked, may_be_refunded=may_be_refunded)
+        return _checked(order, asked, handed_over=handed_over)
     left = [line for line in order.lines if line.left]
     chosen = [line for line in left if line.place != "unshipped"] or left
     if not chosen:
@@ -299,7 +303,7 @@ def parted(
     return [one for one in lines if one.line not in unshipped], [one for one in lines if one.line in unshipped]
 
 
-def _checked(order: Order, asked: Sequence[LineQuantity], *, may_be_refunded: bool = False) -> list[LineQuantity]:
+def _checked(order: Order, asked: Sequence[LineQuantity], *, handed_over: bool = False) -> list[LineQuantity]:
     known = {line.number: line for line in order.lines}
     seen: set[int] = set()
     if not asked:
@@ -310,12 +314,12 @@ def _checked(order: Order, asked: Sequence[LineQuantity], *, may_be_refunded: bo
         if one.line in seen:
             raise BadRequest("lines", f"line {one.line} is named twice")
         seen.add(one.line)
-        left = known[one.line].quantity if may_be_refunded else known[one.line].left
+        left = known[one.line].quantity if handed_over else known[one.line].left
         if one.quantity < 1:
             raise BadRequest("lines", f"line {one.line}: the quantity must be at least 1")
         if one.quantity > left:
             raise BadRequest("lines", f"line {one.line}: {one.quantity} asked, {left} left to refund")
-    if len({known[number].place == "unshipped" for number in seen}) > 1:
+    if len({known[number].place == "unshipped" for number in seen}) > 1 and not handed_over:
         raise BadRequest("lines", "some of the lines have shipped and others have not: open two cases")
     return [LineQuantity(line=one.line, quantity=one.quantity) for one in sorted(asked, key=lambda one: one.line)]
 

@@ -108,8 +108,12 @@ def first_request(session: Session, case_id: str, order_id: str, lines: Sequence
         BadRequest: there is no such return, it has not lapsed, or it was of other lines, or of fewer pieces.
 
     """
+    # an opening whose answer was lost is asked for again: the new return, of the same id, is on the record by then
     case = session.scalars(
-        select(CaseRow).where(CaseRow.case_id == case_id).order_by(CaseRow.opened_at.desc()).limit(1)
+        select(CaseRow)
+        .where(CaseRow.case_id == case_id, CaseRow.closed_at.is_not(None))
+        .order_by(CaseRow.opened_at.desc())
+        .limit(1)
     ).first()
     row = session.get(ReturnRow, (case.case_id, case.run_id)) if case is not None else None
     if case is None or row is None or case.order_id != order_id:
@@ -215,27 +219,26 @@ def restock(
     _move_stock(session, case_id, order_id, accepted, at)
 
 
-def take_out_of_stock(session: Session, *, key: str, case_id: str, order_id: str, at: datetime) -> None:
-    """The goods of a return leave the stock again, as far as they are in it.
+def take_out_of_stock(session: Session, *, key: str, case_id: str, run_id: str, order_id: str, at: datetime) -> None:
+    """The goods of a return leave the stock again, as far as they are in it; those of an earlier return of the same
+    case id stay.
 
     Raises:
         UnknownOrder: the shop has no such order.
 
     """
     lock_order(session, order_id)
-    if first_time(session, key, at):
-        _move_stock(session, case_id, order_id, [_negative(one) for one in in_stock(session, case_id, order_id)], at)
-
-
-def in_stock(session: Session, case_id: str, order_id: str) -> list[LineQuantity]:
-    """What of a return's goods is in stock, by line."""
-    query = (
-        select(StockMovementRow.line, func.sum(StockMovementRow.quantity))
-        .where(StockMovementRow.case_id == case_id, StockMovementRow.order_id == order_id)
-        .group_by(StockMovementRow.line)
-        .order_by(StockMovementRow.line)
-    )
-    return [LineQuantity(line=line, quantity=int(pieces)) for line, pieces in session.execute(query) if pieces]
+    if not first_time(session, key, at):
+        return
+    taken: list[LineQuantity] = []
+    for row in session.scalars(
+        select(ReturnedLineRow)
+        .where(ReturnedLineRow.case_id == case_id, ReturnedLineRow.run_id == run_id)
+        .order_by(ReturnedLineRow.line)
+    ):
+        taken.append(LineQuantity(line=row.line, quantity=-(row.accepted or 0)))
+        row.accepted = None
+    _move_stock(session, case_id, order_id, taken, at)
 
 
 def settle(
@@ -282,13 +285,13 @@ def finish(session: Session, *, key: str, case_id: str, order_id: str, at: datet
         release_case(session, case_id, flag_kept=None if left_to_ship(session, order_id) else "red", at=at)
 
 
-def paid_parts(session: Session, case_id: str, order_id: str) -> PaidParts:
-    """What a case has paid, by what it was paid for."""
+def paid_parts(session: Session, order_id: str, *, payment: str) -> PaidParts:
+    """What a payment was for, by its key."""
     sums = {
         line: int(amount)
         for line, amount in session.execute(
             select(LedgerRow.line, func.sum(LedgerRow.amount_fen))
-            .where(LedgerRow.order_id == order_id, LedgerRow.case_id == case_id)
+            .where(LedgerRow.order_id == order_id, LedgerRow.payment_key == payment)
             .group_by(LedgerRow.line)
         )
         if line is not None
@@ -344,10 +347,6 @@ def _returned_line(
         session.add(row)
         session.flush()
     return row
-
-
-def _negative(one: LineQuantity) -> LineQuantity:
-    return LineQuantity(line=one.line, quantity=-one.quantity)
 
 
 def _move_stock(session: Session, case_id: str, order_id: str, pieces: Iterable[LineQuantity], at: datetime) -> None:

@@ -184,6 +184,20 @@ def _lines_in(session: Session, shipment_id: int) -> set[int]:
     return set(session.scalars(select(ShipmentLineRow.line).where(ShipmentLineRow.shipment_id == shipment_id)))
 
 
+def take_into_stock(
+    session: Session, *, key: str, case_id: str, order_id: str, lines: Iterable[LineQuantity], at: datetime
+) -> None:
+    """Goods that came back, as the lines themselves say, and that nobody gets any more, go into stock; once a key.
+
+    Raises:
+        UnknownOrder: the shop has no such order.
+
+    """
+    order = lock_order(session, order_id)
+    if first_time(session, key, at):
+        _take_into_stock(session, case_id, order, lines, at)
+
+
 def _take_into_stock(
     session: Session, case_id: str, order: OrderRow, lines: Iterable[LineQuantity], at: datetime
 ) -> None:

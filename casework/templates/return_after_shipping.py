@@ -129,6 +129,11 @@ STAFF: dict[str, Label] = {
         "Nobody inspected the goods of order {order_id} in time, and all of them count as accepted: look at them "
         "before they go into stock ({lines}).",
     ),
+    "return.look_at_paid_goods": Label(
+        "订单 {order_id} 已退款,而退回的商品尚未验货:请验货后再入库({lines})。",
+        "Order {order_id} is refunded, and nobody has inspected what came back: look at it before it goes into stock "
+        "({lines}).",
+    ),
     "return.send_rest_back": Label(
         "订单 {order_id} 的退货部分未通过验货:请将以下商品寄回买家({lines})。",
         "A part of what came in for order {order_id} was not accepted: send it back to the buyer ({lines}).",
