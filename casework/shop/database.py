@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sqlite3
+import time
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from pathlib import Path
@@ -19,6 +21,9 @@ REVISIONS = ("0001", "0002", "0003", "0004", "0005", "0006", "0007", "0008", "00
 BUSY_TIMEOUT_MS = 10_000
 """How long one transaction waits for another, in milliseconds: less than Temporal waits for a step on the shop, so that
 a step that was given up is not done after all."""
+
+LOCKED_SECONDS = 0.02
+"""After this a locked new file is tried again."""
 
 _AFTER_ROLLBACK = "casework_after_rollback"
 _FILE = "casework_file"
@@ -146,11 +151,30 @@ def _prepare_sqlite(connection: Any, record: ConnectionPoolEntry) -> None:
     connection.isolation_level = None
     cursor = connection.cursor()
     cursor.execute(f"PRAGMA busy_timeout = {BUSY_TIMEOUT_MS}")
-    cursor.execute("PRAGMA journal_mode = WAL")
+    _keep_a_log_of_writes(cursor)
     cursor.execute("PRAGMA foreign_keys = ON")
     ((_, _, file),) = cursor.execute("PRAGMA database_list").fetchall()
     cursor.close()
     record.info[_FILE] = file, _identity(file)
+
+
+def _keep_a_log_of_writes(cursor: Any) -> None:
+    """Switch a new file to SQLite's write-ahead log: the one step for which SQLite does not wait by itself.
+
+    Raises:
+        OperationalError: others have kept it locked for as long as one transaction waits for another.
+
+    """
+    until = time.monotonic() + BUSY_TIMEOUT_MS / 1000
+    while True:
+        try:
+            cursor.execute("PRAGMA journal_mode = WAL")
+        except sqlite3.OperationalError:
+            if time.monotonic() > until:
+                raise
+            time.sleep(LOCKED_SECONDS)
+        else:
+            return
 
 
 def _require_same_file(_connection: Any, record: ConnectionPoolEntry, _proxy: object) -> None:
