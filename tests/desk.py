@@ -375,7 +375,7 @@ class Desk:
         """Wait until the stopped activity is about to run."""
         reached, _ = self.gates.stopped[activity_type, order_id]
         try:
-            await asyncio.wait_for(reached.wait(), 20)
+            await asyncio.wait_for(reached.wait(), 60)
         except TimeoutError:
             raise AssertionError(f"{activity_type} of {order_id} was not reached") from None
 

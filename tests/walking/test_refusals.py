@@ -36,7 +36,7 @@ WRONG_ROLES_EACH, ROLES_EACH = 4, 1
 CASES_AT_ONCE = 6
 MESSAGES_AT_ONCE = 20
 """More of them, each with its look at the staff, would take a case longer than Temporal gives a workflow task."""
-PATIENCE = 120
+PATIENCE = 200
 """For how many seconds a case may take."""
 NOT_HEARD = ("aborted", "Workflow Task in failed state", "limit exceeded")
 """What the server says of an update that it has not passed on: the same one may be asked again."""
@@ -275,7 +275,7 @@ async def refused_in(desk: Desk, flow: str, state: str) -> tuple[int, int]:
 
 # a busy machine gives a stopped activity up, which the worker then looks for in vain
 @pytest.mark.filterwarnings("default:Cannot find activity to cancel")
-@pytest.mark.timeout(400)
+@pytest.mark.timeout(600)
 @pytest.mark.parametrize("flow", FLOWS)
 async def test_whatever_the_table_does_not_allow_is_refused_in_every_state(staffed: Desk, flow: str) -> None:
     turn = asyncio.Semaphore(CASES_AT_ONCE)
