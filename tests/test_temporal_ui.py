@@ -138,7 +138,7 @@ async def test_the_details_say_who_may_act_until_when_what_silence_does_and_the_
     handle = await desk.open_in("persuading", desk.order(prices=((143_700, 1),)), reason="x")
     await desk.submit(handle, "buyer_insists", "aftersale.1")
     metadata: Any = await handle.query("__temporal_workflow_metadata")
-    told = metadata["currentDetails"] if isinstance(metadata, dict) else metadata.current_details
+    told = str(metadata["currentDetails"])
     for words in (
         "**待主管审批 awaiting_supervisor**",
         "1,437.00",

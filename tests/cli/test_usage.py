@@ -16,7 +16,7 @@ ROOT = Path(__file__).parents[2]
 COMMANDS = {
     "up", "import", "start", "inbox", "cases", "show", "submit", "approve", "reject", "cancel", "open", "diagram",
     "policy", "policy check", "staff", "shop", "shop ship", "shop close", "shop refunded", "shop flag", "shop address",
-    "shop fail", "patrol", "doctor",
+    "shop fail", "patrol", "doctor", "deliver", "retry", "evidence",
 }  # fmt: skip
 
 
