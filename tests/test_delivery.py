@@ -457,6 +457,18 @@ async def test_a_late_failure_does_not_undo_what_another_has_delivered(
     assert states(shop) == {"delivered": 1}
 
 
+async def test_a_late_failure_does_not_give_away_what_another_is_at(shop: Database, clock: Clock) -> None:
+    post(shop, "one")
+    with shop.writing() as session:
+        (late,) = deliveries.claim(session, now=clock(), lease=LEASE, at_most=1)
+    clock.ahead = LEASE
+    with shop.writing() as session:
+        assert len(deliveries.claim(session, now=clock(), lease=LEASE, at_most=1)) == 1
+        deliveries.note_failed(session, late, "late", refused=False, at=clock() - LEASE)
+        assert not deliveries.anything_due(session, now=clock() + LEASE / 2)
+    assert problems(shop) == []
+
+
 # --- the log, and the settings ---
 
 

@@ -117,9 +117,10 @@ def _delivery(desk: Desk) -> Finding:
             return Finding(what, True, where)
         with closing(database), database.reading() as session:
             left = backlog(session)
-    except (SettingsError, SQLAlchemyError) as error:
-        why = str(error) if isinstance(error, SettingsError) else "the database cannot be used"
-        return Finding(what, False, f"{where}: {why}")
+    except SettingsError as error:
+        return Finding(what, False, f"{where}: {error}")
+    except SQLAlchemyError:  # named as the database's own fault already
+        return Finding(what, True, where)
     refused, failing = left.counts.get("refused", 0), [one for one in left.failed if one.next_try is not None]
     found = f"{where}, {left.counts.get('waiting', 0)} to deliver"
     if refused:
