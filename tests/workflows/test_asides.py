@@ -255,8 +255,8 @@ async def test_what_holds_something_of_the_buyers_is_refused_and_not_repeated(
 ) -> None:
     case = await waiting(desk)
     with desk.database.writing() as session:
-        session.get_one(OrderRow, desk.order_of(case)).receiver_name = "欧阳听雪"
-    words = "请联系欧阳听雪"
+        session.get_one(OrderRow, desk.order_of(case)).receiver_name = "欧阳望月"
+    words = "请联系欧阳望月"
     assert "the buyer's name" in await refusal(desk, case, aside, AGENT, **{field: words})
     view = await desk.view(case)
     assert words not in view.model_dump_json()
