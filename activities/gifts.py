@@ -8,7 +8,7 @@ from pydantic import BaseModel
 from temporalio import activity
 
 from activities.messages import post_all
-from activities.orders import OrderStep, writing_for
+from activities.orders import Done, OrderStep, writing_for
 from casework.shop import gifts
 from casework.shop.database import Database
 from casework.shop.errors import BadRequest
@@ -71,12 +71,6 @@ class Priced(BaseModel):
     """What a gift costs by the catalogue, in fen, or why that cannot be said."""
 
     cost_fen: int | None
-    refused: str | None = None
-
-
-class Done(BaseModel):
-    """Why a step was not done; None: it was."""
-
     refused: str | None = None
 
 

@@ -69,6 +69,12 @@ class ParcelBack(BaseModel):
     refused: str | None
 
 
+class Done(BaseModel):
+    """Why the shop refused a step; None: it is done."""
+
+    refused: str | None = None
+
+
 class Parted(BaseModel):
     """Of the lines that are meant, those that have left, and those that have not."""
 

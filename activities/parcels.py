@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from pydantic import BaseModel
 from sqlalchemy.orm import Session
 from temporalio import activity
 
 from activities.messages import post_all
-from activities.orders import OrderStep, writing_for
+from activities.orders import Done, OrderStep, writing_for
 from casework.parcels import Followed, ParcelReport, Registered
 from casework.rules.parcels import priority_of
 from casework.shop import outbox, parcels, settling
@@ -64,12 +63,6 @@ class TellReturn(OrderStep):
 
     return_case: str
     tasks: list[Post]
-
-
-class Done(BaseModel):
-    """Why the shop refused it; None: it is done."""
-
-    refused: str | None = None
 
 
 class ParcelActivities:

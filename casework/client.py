@@ -34,7 +34,7 @@ from temporalio.service import RPCError, RPCStatusCode
 
 from casework import names
 from casework.authority import NOBODY, actor_named
-from casework.case import Actor, Case, CaseFigures, CaseView
+from casework.case import Actor, Case, CaseView
 from casework.connection import connect
 from casework.converter import DATA_CONVERTER
 from casework.details import (
@@ -48,6 +48,7 @@ from casework.details import (
     opening_attributes,
     static_summary,
 )
+from casework.diagram import case_of
 from casework.forecast import Course, course_of
 from casework.inbox import SILENCE, Forecast, Inbox, in_inbox
 from casework.lookups import lookups_of
@@ -80,6 +81,8 @@ MOST_NAMED: Final = 100
 """So many cases are named in one question to Temporal's lists."""
 
 OPEN: Final = "ExecutionStatus = 'Running'"
+_TYPES: Final = ", ".join(f"'{name}'" for name in names.WORKFLOW_TYPES.values())
+OPEN_CASES: Final = f"{OPEN} AND WorkflowType IN ({_TYPES})"
 ResultT = TypeVar("ResultT")
 Handle = WorkflowHandle[Any, Any]
 
@@ -651,7 +654,7 @@ class CaseworkClient:
             staff = all_staff(session)
         return judge(
             flow,
-            _ended_case(flow, view) if view.final else await self.state(case_id),
+            case_of(view) if view.final else await self.state(case_id),
             trigger,
             by=by,
             staff=staff,
@@ -678,7 +681,7 @@ class CaseworkClient:
             untold = waiting.untold(session)
         if not untold:
             return
-        for case in await _each(untold, self._state_or_none):
+        for case in await ask_each(untold, self._state_or_none):
             if case is not None:
                 with self._database.writing() as session:
                     told = waits_of(FLOWS[case.flow], case, datetime.now(UTC))
@@ -730,15 +733,11 @@ class CaseworkClient:
         return _newest_first(found)
 
     async def _open_cases(self, wanted: CaseFilter) -> list[CaseLine]:
-        types = ", ".join(f"'{name}'" for name in names.WORKFLOW_TYPES.values())
-        listed = {
-            execution.id: execution
-            async for execution in self.temporal.list_workflows(f"{OPEN} AND WorkflowType IN ({types})")
-        }
+        listed = {execution.id: execution async for execution in self.temporal.list_workflows(OPEN_CASES)}
         with self._database.reading() as session:
             recorded = records.find_records(session, order_id=wanted.order_id, flow=wanted.flow, closed=False)
         # the shop knows of a case before Temporal lists it
-        unlisted = await _each([one.case_id for one in recorded if one.case_id not in listed], self._still_open)
+        unlisted = await ask_each([one.case_id for one in recorded if one.case_id not in listed], self._still_open)
         return [
             *(_line_of_execution(execution) for execution in listed.values()),
             *(_line_of_view(view) for view in unlisted if view is not None),
@@ -847,7 +846,7 @@ def batched(items: Iterable[str], size: int) -> Iterator[list[str]]:
         yield left[start : start + size]
 
 
-async def _each(case_ids: Sequence[str], ask: Callable[[str], Awaitable[ResultT]]) -> list[ResultT]:
+async def ask_each(case_ids: Sequence[str], ask: Callable[[str], Awaitable[ResultT]]) -> list[ResultT]:
     """Ask every case, a bounded number at the same time; in the order given."""
     gate = asyncio.Semaphore(AT_ONCE)
 
@@ -875,22 +874,6 @@ async def _why_failed(handle: Handle) -> str:
 
 def _ended(view: CaseView) -> CaseEnded:
     return CaseEnded(f"The case has ended: {view.case_id} is {view.outcome or view.state}.")
-
-
-def _ended_case(flow: Flow[Any], view: CaseView) -> Case[Any]:
-    """As much of a case that is over as its end says."""
-    return Case[CaseFigures](
-        case_id=view.case_id,
-        run_id="",
-        flow=flow.name,
-        order_id=view.order_id,
-        state=view.state,
-        opened_by=view.opened_by,
-        opened_at=view.opened_at,
-        version=view.version,
-        outcome=view.outcome,
-        amount_fen=view.amount_fen,
-    )
 
 
 def _line_of_record(record: records.CaseRecord) -> CaseLine:

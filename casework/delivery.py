@@ -6,12 +6,12 @@ A port hands one message over, or says why not. The log is the default; `casewor
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Final, Protocol
 
-import structlog
 from sqlalchemy.exc import SQLAlchemyError
 
 from casework.settings import Settings
@@ -19,7 +19,7 @@ from casework.shop import deliveries
 from casework.shop.database import Database
 from casework.shop.deliveries import Dispatch
 
-LOGGER = structlog.stdlib.get_logger("casework.delivery")
+LOGGER = logging.getLogger("casework.delivery")
 EVERY_SECONDS: Final = 2.0
 """How often the outbox is looked at."""
 MOST_SECONDS: Final = 10.0
@@ -62,7 +62,7 @@ class LogDelivery:
         facts = {"case": dispatch.case_id, "template": dispatch.template, "to": dispatch.to}
         if dispatch.to == "staff":
             facts |= {"role": dispatch.recipient or "", "people": ", ".join(dispatch.people) or "nobody is there"}
-        LOGGER.info("message", **facts)
+        LOGGER.info("message", extra=facts)
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,7 +114,8 @@ async def deliver_due(database: Database, port: Port, *, clock: Callable[[], dat
             except NotDelivered as error:
                 failed += 1
                 again = await asyncio.to_thread(_note_failed, database, dispatch, error, clock())
-                LOGGER.warning("message_not_delivered", case=dispatch.case_id, told=str(error), again=again)
+                facts = {"case": dispatch.case_id, "told": str(error), "again": again}
+                LOGGER.warning("message_not_delivered", extra=facts)
             else:
                 done += 1
                 await asyncio.to_thread(_note_delivered, database, dispatch, clock())
@@ -127,7 +128,7 @@ async def keep_delivering(database: Database, port: Port) -> None:
         try:
             await deliver_due(database, port)
         except SQLAlchemyError as error:
-            LOGGER.warning("outbox_waits", kind=type(error).__name__)
+            LOGGER.warning("outbox_waits", extra={"kind": type(error).__name__})
         await asyncio.sleep(EVERY_SECONDS)
 
 

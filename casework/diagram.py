@@ -91,7 +91,7 @@ def states_passed(flow: Flow[Any], case: Case[Any] | None) -> set[str]:
 
 
 def case_of(view: CaseView) -> Case[CaseFigures]:
-    """As much of the case as its picture needs: where it is, and the path it took."""
+    """As much of a case as its view says of it."""
     return Case[CaseFigures](
         case_id=view.case_id,
         run_id="",
@@ -100,6 +100,9 @@ def case_of(view: CaseView) -> Case[CaseFigures]:
         state=view.state,
         opened_by=view.opened_by,
         opened_at=view.opened_at,
+        version=view.version,
+        outcome=view.outcome,
+        amount_fen=view.amount_fen,
         trail=view.trail,
     )
 

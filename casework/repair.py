@@ -5,7 +5,7 @@ only what it is told to; money is never touched.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -21,7 +21,7 @@ from temporalio.service import RPCError, RPCStatusCode
 
 from casework import names
 from casework.case import CaseView
-from casework.client import AT_ONCE, OPEN
+from casework.client import OPEN_CASES, ask_each
 from casework.details import CASE_DUE, CASE_STATE
 from casework.money import format_yuan
 from casework.shop import mending, records
@@ -244,7 +244,7 @@ async def examine(client: Client, database: Database, *, now: datetime) -> list[
         kept = mending.kept_without_case(session)
     givers = {one.handed_over_by for one in kept if one.handed_over_by is not None}
     case_ids = sorted({*listed, *givers, *(one.case_id for one in recorded), *(one.case_id for one in kept)})
-    standings = dict(zip(case_ids, await _each(case_ids, lambda one: standing_of(client, one)), strict=True))
+    standings = dict(zip(case_ids, await ask_each(case_ids, lambda one: standing_of(client, one)), strict=True))
     found: list[Troubled] = []
     found += _of_records(recorded, standings)
     found += await _of_running(client, standings, {(one.case_id, one.run_id) for one in recorded}, now)
@@ -258,8 +258,7 @@ async def examine(client: Client, database: Database, *, now: datetime) -> list[
 
 
 async def _listed(client: Client) -> list[str]:
-    types = ", ".join(f"'{name}'" for name in names.WORKFLOW_TYPES.values())
-    return [one.id async for one in client.list_workflows(f"{OPEN} AND WorkflowType IN ({types})")]
+    return [one.id async for one in client.list_workflows(OPEN_CASES)]
 
 
 def _of_records(recorded: Sequence[CaseRecord], standings: dict[str, Standing | None]) -> list[Troubled]:
@@ -283,7 +282,7 @@ async def _of_running(
     found: list[Troubled] = []
     running = {case_id: one for case_id, one in standings.items() if one is not None and one.running}
     failing = [case_id for case_id, one in running.items() if one.task_attempt > 1]
-    failures = await _each(failing, lambda one: last_task_failure(client, one, running[one].run_id))
+    failures = await ask_each(failing, lambda one: last_task_failure(client, one, running[one].run_id))
     for case_id, failure in zip(failing, failures, strict=True):
         found.append(
             Troubled(case_id, Trouble.FAILING, f"attempt {running[case_id].task_attempt}: {failure or 'not known yet'}")
@@ -409,14 +408,3 @@ def broken_off(view: CaseView, outcome: str) -> CaseView:
     return view.model_copy(
         update={"final": True, "outcome": outcome, "waiting_for": [], "due": None, "if_silent": None, "assignee": None}
     )
-
-
-async def _each(case_ids: Sequence[str], ask: Callable[[str], Awaitable[ResultT]]) -> list[ResultT]:
-    """Ask about every case, a bounded number at the same time; in the order given."""
-    gate = asyncio.Semaphore(AT_ONCE)
-
-    async def one(case_id: str) -> ResultT:
-        async with gate:
-            return await ask(case_id)
-
-    return list(await asyncio.gather(*(one(case_id) for case_id in case_ids)))

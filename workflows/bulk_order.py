@@ -379,12 +379,8 @@ class BulkOrder(PayingWorkflow[BulkCase]):
         case = self.case
         due = local_time(case, case.due) if case.due is not None else ""
         given = {"case_id": case.case_id, "amount": yuan(case.amount_fen), "due": due, **parameters}
-        post = self.to_staff(template, role, **given)
-        return post.model_copy(update={"purpose": f"{post.purpose}.{role}.{case.version}"})
+        return self.to_staff(template, role, **given).again(f"{role}.{case.version}")
 
     def _once_an_amount(self, template: str, fen: int) -> list[Post]:
         """What is told again only with another amount: the same order may come to its price twice."""
-        return [
-            post.model_copy(update={"purpose": f"{post.purpose}.{fen}"})
-            for post in self.to_buyer(template, amount=yuan(fen))
-        ]
+        return [post.again(fen) for post in self.to_buyer(template, amount=yuan(fen))]

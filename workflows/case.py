@@ -790,6 +790,20 @@ class CaseWorkflow(Generic[CaseT]):
                 self._refuse(received, str(refused))
         return False
 
+    def leave_unused(self, kept: KeptFact, why: str) -> None:
+        """A kept fact that will not be used is in the trail, with the reason."""
+        self.case.kept.remove(kept)
+        self.case.note_refused(
+            TrailLine(
+                at=workflow.now(),
+                by=kept.by,
+                trigger=kept.trigger,
+                source=self.case.state,
+                accepted=False,
+                why=f"unused: {why}",
+            )
+        )
+
     async def _consult(self, attempt: Attempt[CaseT]) -> bool:
         """Read the shop before the table is asked; whether the flow has anything to read for the trigger."""
         consult = getattr(self, f"consult_{attempt.trigger}", None)
@@ -904,10 +918,7 @@ class CaseWorkflow(Generic[CaseT]):
         template = state.deadline.reminds_buyer if state.deadline is not None else None
         if template is None:
             return []
-        return [
-            post.model_copy(update={"purpose": f"{post.purpose}.{self.case.version}{again}"})
-            for post in self.to_buyer(template)
-        ]
+        return [post.again(f"{self.case.version}{again}") for post in self.to_buyer(template)]
 
     def to_buyer(self, template: str, **parameters: str) -> list[Post]:
         """A message to the buyer of the order, once in a case."""
@@ -921,7 +932,7 @@ class CaseWorkflow(Generic[CaseT]):
 
     def once_more(self, posts: Sequence[Post]) -> list[Post]:
         """The same posts, to go out although the case has posted them before: once for each move."""
-        return [post.model_copy(update={"purpose": f"{post.purpose}.{self.case.version}"}) for post in posts]
+        return [post.again(self.case.version) for post in posts]
 
     def told(self) -> dict[str, str]:
         """What the buyer's message at the end says, besides the order (a flow's own)."""
@@ -966,7 +977,7 @@ class CaseWorkflow(Generic[CaseT]):
             if handed.refused is not None:
                 return await self._ask_to_open(flow_name, handed.refused) if ask else None
             child_id = handed.case_id
-            if not handed.ends_soon and (handed.open_already or await self._start_child(flow_name, child_id, start)):
+            if not handed.ends_soon and (handed.open_already or await start_abandoned(flow_name, child_id, start)):
                 if child_id not in case.links:
                     case.links.append(child_id)
                 if handed.open_already and handed.not_ours:
@@ -981,27 +992,10 @@ class CaseWorkflow(Generic[CaseT]):
             )
         return await self._ask_to_open(flow_name, "its id stays taken by a case that cannot have the lines")
 
-    async def _start_child(self, flow_name: str, child_id: str, start: dict[str, Any]) -> bool:
-        """Start the child and leave it behind; False where its id is taken for a moment."""
-        flow, order_id = FLOWS[flow_name], self.case.order_id
-        try:
-            await workflow.start_child_workflow(
-                flow.workflow,
-                start,
-                id=child_id,
-                parent_close_policy=workflow.ParentClosePolicy.ABANDON,
-                static_summary=static_summary(flow, order_id),
-                static_details=f"casework show {child_id}",
-                search_attributes=opening_attributes(order_id, Automatic.SYSTEM.value),
-            )
-        except WorkflowAlreadyStartedError:
-            return False
-        return True
-
     async def _ask_to_open(self, flow_name: str, why: str) -> None:
         """A task asks for a case to be opened by hand that this one could not open."""
         task = self.to_staff("open_by_hand", self.flow.opened_by[0], flow=flow_name, why=why)
-        await self._post([task.model_copy(update={"purpose": f"{task.purpose}.{flow_name}"})])
+        await self._post([task.again(flow_name)])
 
     async def in_shop(
         self, step: Callable[[ActivitiesT, RequestT], AnswerT], request: RequestT, summary: str
@@ -1055,18 +1049,8 @@ class CaseWorkflow(Generic[CaseT]):
         farewell = self.to_buyer(ending, **self.told()) if ending is not None else []
         while True:
             self._answer_late()
-            for kept in self.case.kept:
-                self.case.note_refused(
-                    TrailLine(
-                        at=workflow.now(),
-                        by=kept.by,
-                        trigger=kept.trigger,
-                        source=self.case.state,
-                        accepted=False,
-                        why="unused: no state of this case could use it",
-                    )
-                )
-            self.case.kept.clear()
+            for kept in list(self.case.kept):
+                self.leave_unused(kept, "no state of this case could use it")
             view = self.view()
             await self.in_shop(
                 CaseActivities.close_case,
@@ -1090,6 +1074,24 @@ class CaseWorkflow(Generic[CaseT]):
         while self._inbox:
             received = self._inbox.popleft()
             self._refuse(received, received.problem or "the case has ended")
+
+
+async def start_abandoned(flow_name: str, case_id: str, start: dict[str, Any]) -> bool:
+    """Start a case as a child and leave it behind; False where its id is taken."""
+    flow, order_id = FLOWS[flow_name], str(start["order_id"])
+    try:
+        await workflow.start_child_workflow(
+            flow.workflow,
+            start,
+            id=case_id,
+            parent_close_policy=workflow.ParentClosePolicy.ABANDON,
+            static_summary=static_summary(flow, order_id),
+            static_details=f"casework show {case_id}",
+            search_attributes=opening_attributes(order_id, Automatic.SYSTEM.value),
+        )
+    except WorkflowAlreadyStartedError:
+        return False
+    return True
 
 
 def case_workflow(flow: Flow[Any]) -> Callable[[WorkflowT], WorkflowT]:

@@ -186,8 +186,7 @@ class GiftApproval(PayingWorkflow[GiftCase]):
 
     def to_staff(self, template: str, role: Role, **parameters: str) -> Post:
         """A task for a role: again, where another gift takes the place of one that was out of stock."""
-        post = super().to_staff(template, role, **parameters)
-        return post.model_copy(update={"purpose": f"{post.purpose}.{self.case.version}"})
+        return super().to_staff(template, role, **parameters).again(self.case.version)
 
     async def _read_order(self, why: str) -> GiftStanding:
         self.case.standing = await self.in_shop(GiftActivities.read_gift_standing, self._gift_step(), why)

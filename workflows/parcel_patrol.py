@@ -14,15 +14,14 @@ from typing import Any, Final
 from pydantic import ValidationError
 from temporalio import workflow
 from temporalio.common import RetryPolicy
-from temporalio.exceptions import ApplicationError, WorkflowAlreadyStartedError
+from temporalio.exceptions import ApplicationError
 
 from activities.patrol import LookFurther, NeedsCase, PatrolActivities
 from casework import names, patrol
-from casework.details import opening_attributes, static_summary
 from casework.messages import explain, json_object
 from casework.patrol import MOST_LISTED, Patrolled
 from state_machines.problem_parcel import PROBLEM_PARCEL
-from state_machines.roles import Automatic
+from workflows.case import start_abandoned
 
 LOOK_TIMEOUT: Final = timedelta(minutes=2)
 LOOK_RETRIES: Final = RetryPolicy(initial_interval=timedelta(milliseconds=200), maximum_interval=timedelta(seconds=30))
@@ -95,17 +94,5 @@ class ParcelPatrol:
 
     async def _open(self, parcel: NeedsCase) -> str | None:
         """Open the parcel's case and leave it behind; None where it is open already, by whomever."""
-        order_id = str(parcel.start["order_id"])
-        try:
-            await workflow.start_child_workflow(
-                PROBLEM_PARCEL.workflow,
-                parcel.start,
-                id=parcel.case_id,
-                parent_close_policy=workflow.ParentClosePolicy.ABANDON,
-                static_summary=static_summary(PROBLEM_PARCEL, order_id),
-                static_details=f"casework show {parcel.case_id}",
-                search_attributes=opening_attributes(order_id, Automatic.SYSTEM.value),
-            )
-        except WorkflowAlreadyStartedError:
-            return None
-        return parcel.case_id
+        started = await start_abandoned(PROBLEM_PARCEL.name, parcel.case_id, parcel.start)
+        return parcel.case_id if started else None

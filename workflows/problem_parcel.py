@@ -21,7 +21,6 @@ from activities.parcels import (
     TakeReturned,
     TellReturn,
 )
-from casework.case import TrailLine
 from casework.details import local_time
 from casework.money import LineQuantity
 from casework.parcels import Followed
@@ -369,18 +368,7 @@ class ProblemParcel(CaseWorkflow[ParcelCase]):
         await self._follow(cast("OnItsWay", attempt.message), sent_again=True)
         case = self.case
         for kept in [one for one in case.kept if one.trigger in OF_ONE_PARCEL]:
-            case.kept.remove(kept)
-            why = "unused: it was said of the parcel before, not of the goods that were sent again"
-            case.note_refused(
-                TrailLine(
-                    at=workflow.now(),
-                    by=kept.by,
-                    trigger=kept.trigger,
-                    source=case.state,
-                    accepted=False,
-                    why=why,
-                )
-            )
+            self.leave_unused(kept, "it was said of the parcel before, not of the goods that were sent again")
 
     async def effect_parcel_returned(self, attempt: Attempt[ParcelCase]) -> None:
         """The goods are here again; a waybill that this case does not follow is refused."""
@@ -452,8 +440,7 @@ class ProblemParcel(CaseWorkflow[ParcelCase]):
 
     def to_staff(self, template: str, role: Role, **parameters: str) -> Post:
         """A task for a role: again, where the case comes to give it again."""
-        (post,) = self.once_more([super().to_staff(template, role, **parameters)])
-        return post
+        return super().to_staff(template, role, **parameters).again(self.case.version)
 
     def _came_by(self) -> str:
         """What moved the case into its state."""

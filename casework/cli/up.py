@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import logging
 import signal
 import sys
 from contextlib import AsyncExitStack, suppress
 from pathlib import Path
 from typing import Final
 
-import structlog
 from temporalio.client import Client
 from temporalio.service import RPCError
 
@@ -27,7 +27,7 @@ from casework.server import DEFAULT_PORT, DEFAULT_UI_PORT, EmbeddedServer
 from casework.server_program import find_server_program, put_on_path
 from casework.shop.database import Database
 
-LOGGER = structlog.stdlib.get_logger("casework.up")
+LOGGER = logging.getLogger("casework.up")
 NOTICES_EVERY_SECONDS: Final = 2.0
 """How often the cases are told what happened to their orders."""
 
@@ -113,10 +113,10 @@ async def _deliver(client: CaseworkClient) -> None:
         try:
             told = await client.deliver_notices()
         except RPCError as error:
-            LOGGER.warning("notices_wait", why=error.message)
+            LOGGER.warning("notices_wait", extra={"told": error.message})
         else:
             if told:
-                LOGGER.info("notices_delivered", cases=told)
+                LOGGER.info("notices_delivered", extra={"cases": told})
         await asyncio.sleep(NOTICES_EVERY_SECONDS)
 
 

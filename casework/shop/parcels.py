@@ -24,10 +24,10 @@ from casework.shop.orders import find_order, is_finished, lock_order
 from casework.shop.returning import way_back_of
 from casework.shop.staff import all_staff
 from casework.shop.steps import first_time
+from casework.shop.stock import move_stock
 from casework.shop.tables import (
     CaseRow,
     FollowedParcelRow,
-    LineRow,
     OrderRow,
     OutOfStockRow,
     ParcelRow,
@@ -361,8 +361,9 @@ def reserve(
         return
     if not in_stock(session, order_id, lines):
         raise BadRequest("choice", "the goods are not in stock")
-    rows = {row.number: row for row in line_rows(session, order_id)}
-    reserved = [one for one in left_of(session, order_id, lines) if rows[one.line].place != "back"]
+    rows = line_rows(session, order_id)
+    back = {row.number for row in rows if row.place == "back"}
+    reserved = [one for one in left_of(session, order_id, lines) if one.line not in back]
     session.add(
         ReshipmentRow(
             key=key,
@@ -373,7 +374,7 @@ def reserve(
             at=at,
         )
     )
-    _move_stock(session, case_id, order_id, rows, reserved, -1, at)
+    move_stock(session, rows, reserved, case_id=case_id, at=at, sign=-1)
 
 
 def call_off_reshipment(session: Session, *, case_id: str, at: datetime) -> bool:
@@ -382,10 +383,9 @@ def call_off_reshipment(session: Session, *, case_id: str, at: datetime) -> bool
     for row in session.scalars(
         select(ReshipmentRow).where(ReshipmentRow.case_id == case_id, ReshipmentRow.state == "asked")
     ).all():
-        lines = {one.number: one for one in line_rows(session, row.order_id)}
         reserved = [LineQuantity.model_validate(one) for one in row.lines]
         row.state = "called_off"
-        _move_stock(session, case_id, row.order_id, lines, reserved, +1, at)
+        move_stock(session, line_rows(session, row.order_id), reserved, case_id=case_id, at=at)
         called_off = True
     if called_off:
         outbox.cancel_tasks(session, case_id, Role.WAREHOUSE, at=at)
@@ -429,29 +429,6 @@ def send_again(
         inside = session.get(ShipmentLineRow, (shipment.id, one.line)) if shipment is not None else None
         if inside is not None:
             inside.quantity = one.quantity
-    session.flush()
-
-
-def _move_stock(
-    session: Session,
-    case_id: str,
-    order_id: str,
-    rows: dict[int, LineRow],
-    lines: Sequence[LineQuantity],
-    sign: Literal[-1, 1],
-    at: datetime,
-) -> None:
-    for one in lines:
-        session.add(
-            StockMovementRow(
-                sku=rows[one.line].sku,
-                quantity=sign * one.quantity,
-                order_id=order_id,
-                line=one.line,
-                case_id=case_id,
-                at=at,
-            )
-        )
     session.flush()
 
 

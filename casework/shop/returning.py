@@ -6,7 +6,7 @@ and what of it has come in stands in `returned_lines`.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -26,14 +26,15 @@ from casework.shop.gifts import has_free_shipping
 from casework.shop.holds import release_case
 from casework.shop.orders import Line, Order, lock_order
 from casework.shop.platform import attribute_to_lines
+from casework.shop.settling import take_back_into_stock
 from casework.shop.steps import first_time
+from casework.shop.stock import move_stock
 from casework.shop.tables import (
     CaseRow,
     ClaimRow,
     LedgerRow,
     ReturnedLineRow,
     ReturnRow,
-    StockMovementRow,
 )
 from casework.shop.tracking import later_waybills, orders_of_waybill
 from casework.standing import ReturnStanding
@@ -216,7 +217,7 @@ def restock(
         return
     for one in accepted:
         _returned_line(session, case_id, run_id, order_id, one.line, at).accepted = one.quantity
-    _move_stock(session, case_id, order_id, accepted, at)
+    move_stock(session, line_rows(session, order_id), accepted, case_id=case_id, at=at)
 
 
 def take_out_of_stock(session: Session, *, key: str, case_id: str, run_id: str, order_id: str, at: datetime) -> None:
@@ -236,9 +237,9 @@ def take_out_of_stock(session: Session, *, key: str, case_id: str, run_id: str, 
         .where(ReturnedLineRow.case_id == case_id, ReturnedLineRow.run_id == run_id)
         .order_by(ReturnedLineRow.line)
     ):
-        taken.append(LineQuantity(line=row.line, quantity=-(row.accepted or 0)))
+        taken.append(LineQuantity(line=row.line, quantity=row.accepted or 0))
         row.accepted = None
-    _move_stock(session, case_id, order_id, taken, at)
+    move_stock(session, line_rows(session, order_id), taken, case_id=case_id, at=at, sign=-1)
 
 
 def settle(
@@ -266,8 +267,7 @@ def settle(
         return
     attribute_to_lines(session, order, due.lines, case_id=case_id, at=at)
     _count_what_a_gift_paid_for(session, order_id, due, case_id, at)
-    places = {row.number: row.place for row in line_rows(session, order_id)}
-    _move_stock(session, case_id, order_id, [one for one in came_back_before if places[one.line] == "back"], at)
+    take_back_into_stock(session, case_id, order, came_back_before, at)
     row = session.get_one(ReturnRow, (case_id, run_id))
     row.fault, row.gift_deducted_fen, row.settled_at = due.fault, deducted_for_gift(session, order_id, due), at
     append_memo(session, order_id, memo, at=at, key=f"{key}/memo")
@@ -347,23 +347,6 @@ def _returned_line(
         session.add(row)
         session.flush()
     return row
-
-
-def _move_stock(session: Session, case_id: str, order_id: str, pieces: Iterable[LineQuantity], at: datetime) -> None:
-    skus = {row.number: row.sku for row in line_rows(session, order_id)}
-    for one in pieces:
-        if one.quantity:
-            session.add(
-                StockMovementRow(
-                    sku=skus[one.line],
-                    quantity=one.quantity,
-                    order_id=order_id,
-                    line=one.line,
-                    case_id=case_id,
-                    at=at,
-                )
-            )
-    session.flush()
 
 
 def _count_what_a_gift_paid_for(session: Session, order_id: str, due: ReturnDue, case_id: str, at: datetime) -> None:

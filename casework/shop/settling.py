@@ -18,7 +18,8 @@ from casework.shop.holds import release_case
 from casework.shop.orders import lock_order
 from casework.shop.platform import attribute_to_lines
 from casework.shop.steps import first_time
-from casework.shop.tables import ClaimRow, OrderRow, ShipmentLineRow, StockMovementRow
+from casework.shop.stock import move_stock
+from casework.shop.tables import ClaimRow, OrderRow, ShipmentLineRow
 
 WAREHOUSE = "warehouse"
 
@@ -60,7 +61,7 @@ def settle_refund(
     # what is refunded has no pieces left, and so does not ship: the ledger is the list that lines are struck from
     attribute_to_lines(session, order, lines, case_id=case_id, at=at)
     outbox.cancel_tasks(session, case_id, WAREHOUSE, at=at)
-    _take_into_stock(session, case_id, order, lines, at)
+    take_back_into_stock(session, case_id, order, lines, at)
     rest = _back_to_the_shelf(session, order_id, {one.line for one in lines})
     _ask_to_ship(session, key, case_id, order_id, rest, at)
     append_memo(session, order_id, memo, at=at, key=f"{key}/memo")
@@ -195,27 +196,16 @@ def take_into_stock(
     """
     order = lock_order(session, order_id)
     if first_time(session, key, at):
-        _take_into_stock(session, case_id, order, lines, at)
+        take_back_into_stock(session, case_id, order, lines, at)
 
 
-def _take_into_stock(
+def take_back_into_stock(
     session: Session, case_id: str, order: OrderRow, lines: Iterable[LineQuantity], at: datetime
 ) -> None:
-    rows = {row.number: row for row in line_rows(session, order.id)}
-    for one in lines:
-        row = rows[one.line]
-        if row.place == "back":
-            session.add(
-                StockMovementRow(
-                    sku=row.sku,
-                    quantity=one.quantity,
-                    order_id=order.id,
-                    line=one.line,
-                    case_id=case_id,
-                    at=at,
-                )
-            )
-    session.flush()
+    """Of these lines, those that came back go into stock."""
+    rows = line_rows(session, order.id)
+    back = {row.number for row in rows if row.place == "back"}
+    move_stock(session, rows, [one for one in lines if one.line in back], case_id=case_id, at=at)
 
 
 def _back_to_the_shelf(session: Session, order_id: str, numbers: set[int]) -> list[int]:

@@ -95,11 +95,6 @@ def moved_on(session: Session, case_id: str, opened_at: datetime, version: int) 
         waits_no_more(session, case_id)
 
 
-def waits_nowhere(session: Session, case_id: str, due: datetime) -> None:
-    """Forget where a case waits that Temporal has ended without its knowing, unless it has told again."""
-    session.execute(delete(WaitRow).where(WaitRow.case_id == case_id, WaitRow.due == due))
-
-
 def waiting(session: Session, wanted: WaitFilter, limit: int | None = None) -> list[Waiting]:
     """The cases that wait, soonest deadline first."""
     query = (
@@ -151,6 +146,6 @@ def _row(row: CaseRow, waits: Waits) -> WaitRow:
 
 
 def drop(session: Session, cases: Sequence[Waiting]) -> None:
-    """Forget where these cases wait, which Temporal has ended."""
+    """Forget where these cases wait, which Temporal has ended without their knowing, unless they have told again."""
     for one in cases:
-        waits_nowhere(session, one.case_id, one.due)
+        session.execute(delete(WaitRow).where(WaitRow.case_id == one.case_id, WaitRow.due == one.due))

@@ -88,6 +88,10 @@ class Post(BaseModel):
         """The role or the staff id that it is for; None: the buyer."""
         return self.role or self.person
 
+    def again(self, mark: object) -> Post:
+        """The same message, to go out once more for what the mark stands for."""
+        return self.model_copy(update={"purpose": f"{self.purpose}.{mark}"})
+
     def text(self) -> Label:
         """The message in both languages."""
         template = TEMPLATES[self.template]
