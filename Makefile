@@ -8,6 +8,9 @@ RUN := $(VENV)/bin/python
 RUNTIME := $(VENV)/.runtime-ready
 DEV := $(VENV)/.dev-ready
 
+# the sandbox loads a flow's module for every case: without its bytecode, it is compiled every time
+unexport PYTHONDONTWRITEBYTECODE
+
 .DEFAULT_GOAL := help
 .PHONY: help setup demo run test replay bench check format generate histories screenshots requirements clean
 

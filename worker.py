@@ -85,6 +85,7 @@ def build_worker(
             orders.check_and_claim,
             orders.read_standing,
             orders.part_lines,
+            orders.was_ended,
             orders.hold,
             orders.mark_goods_back,
             orders.mark_left,

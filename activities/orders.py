@@ -139,6 +139,12 @@ class OrderActivities:
             return orders.standing(session, step.order_id, step.lines, at=step.at, case_id=step.case_id)
 
     @activity.defn
+    def was_ended(self, step: OrderStep) -> bool:
+        """Has a bulk case ended the order as malicious?"""
+        with self._database.reading() as session:
+            return records.has_ended(session, step.order_id, flow="bulk-order", outcome="terminated")
+
+    @activity.defn
     def part_lines(self, step: OrderStep) -> Parted:
         """Which of the lines have left, and which have not?"""
         with self._database.reading() as session:

@@ -77,6 +77,9 @@ ANSWER_SECONDS: Final = 10.0
 AT_ONCE: Final = 20
 """Cases asked at the same time."""
 POLL_SECONDS: Final = 0.05
+MOMENTARY: Final = "Fatal error in workflow machines"
+"""What Temporal's SDK says of a query in the moment of a change: a step on the shop may end, as it looks at the
+history, before an event that is in the history already. A moment later it answers (see docs/how-it-works.md)."""
 MOST_NAMED: Final = 100
 """So many cases are named in one question to Temporal's lists."""
 
@@ -426,7 +429,7 @@ class CaseworkClient:
 
     async def _query(self, handle: Handle, name: str) -> Any:
         try:
-            return await self._in_time(handle.query(name, rpc_timeout=self._timeout))
+            return await self._in_time(queried(handle, name, timeout=self._timeout))
         except WorkflowQueryFailedError as error:
             raise CaseRefused(f"The case {handle.id} cannot be shown: {error}.") from None
         except (RPCError, TimeoutError) as error:
@@ -821,6 +824,20 @@ class CaseworkClient:
     async def _in_time(self, answer: Awaitable[ResultT]) -> ResultT:
         async with asyncio.timeout(self._answer_seconds):
             return await answer
+
+
+async def queried(handle: Handle, name: str, *, timeout: timedelta) -> Any:
+    """What a case answers to a query, asked again where it is in the moment of a change.
+
+    Each question may take that long; whoever asks says how long all of them may.
+    """
+    while True:
+        try:
+            return await handle.query(name, rpc_timeout=timeout)
+        except WorkflowQueryFailedError as error:
+            if MOMENTARY not in str(error):
+                raise
+        await asyncio.sleep(POLL_SECONDS)
 
 
 NO_WORKER: Final = (

@@ -21,7 +21,7 @@ from temporalio.service import RPCError, RPCStatusCode
 
 from casework import names
 from casework.case import CaseView
-from casework.client import OPEN_CASES, ask_each
+from casework.client import OPEN_CASES, ask_each, queried
 from casework.details import CASE_DUE, CASE_STATE
 from casework.money import format_yuan
 from casework.shop import mending, records
@@ -377,7 +377,8 @@ async def _last_view(client: Client, record: CaseRecord, standing: Standing | No
         handle = client.get_workflow_handle(record.case_id, run_id=standing.run_id)
         with suppress(RPCError, WorkflowQueryFailedError, TimeoutError, ValueError):
             async with asyncio.timeout(ASKING_SECONDS):
-                return CaseView.model_validate(await handle.query(names.CASE_QUERY))
+                asking = queried(handle, names.CASE_QUERY, timeout=timedelta(seconds=ASKING_SECONDS))
+                return CaseView.model_validate(await asking)
     flow = FLOWS.get(record.flow)
     state = standing.state if standing is not None else ""
     return CaseView(

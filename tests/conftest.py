@@ -6,6 +6,7 @@ import asyncio
 import functools
 import os
 import shutil
+import signal
 import tempfile
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
@@ -42,7 +43,12 @@ LONG_ONES_FIRST = ("tests/walking/", "tests/laws/", "tests/races/", "tests/test_
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Where local activities are torn for want of a cache, the SDK warns that it cannot find them any more."""
+    """Programs that the tests start can be interrupted, also where a shell runs the tests in its background.
+
+    Where local activities are torn for want of a cache, the SDK warns that it cannot find them any more.
+    """
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     if CACHED_WORKFLOWS == 0:
         config.addinivalue_line("filterwarnings", "ignore:Cannot find activity to cancel:UserWarning")
 

@@ -24,6 +24,8 @@ OPENS_RETURN = "opens-return"
 """The patch since which a refund whose parcel was not stopped opens its return itself."""
 PARTS_LINES = "parts-lines"
 """The patch since which lines that have not left are refunded before shipping still, where others have left."""
+ENDED_ORDERS = "ended-orders"
+"""The patch since which nothing of an order that was ended as malicious ships because a buyer keeps it."""
 
 
 @case_workflow(REFUND_BEFORE_SHIPPING)
@@ -227,6 +229,14 @@ class RefundBeforeShipping(PayingWorkflow[RefundCase]):
         case.amount_fen = case.standing.refundable_fen
         raise Refused("the shop does not show the lines refunded or shipped")
 
+    async def consult_buyer_keeps_order(self, _: Attempt[RefundCase]) -> None:
+        """Nobody keeps an order that the shop has ended."""
+        await self._refuse_for_ended_order()
+
+    async def consult_buyer_withdraws(self, _: Attempt[RefundCase]) -> None:
+        """Nobody keeps an order that the shop has ended."""
+        await self._refuse_for_ended_order()
+
     async def effect_confirm_left(self, _: Attempt[RefundCase]) -> None:
         """The warehouse's word that the lines have left is the shop's from now on."""
         await self.in_shop(
@@ -262,6 +272,13 @@ class RefundBeforeShipping(PayingWorkflow[RefundCase]):
     def _hold_step(self, posts: Sequence[Post] = ()) -> HoldStep:
         handed_over = self.case.figures.shop.flag_profile == "handed_over"
         return HoldStep(**self.step(posts).model_dump(), handed_over_profile=handed_over)
+
+    async def _refuse_for_ended_order(self) -> None:
+        """Its bulk case may have ended it while this one, opened for a buyer, had its lines already."""
+        if workflow.patched(ENDED_ORDERS) and await self.in_shop(
+            OrderActivities.was_ended, self.step(), "did a bulk case end the order?"
+        ):
+            raise Refused("the order was ended as malicious: its money goes back, and nothing of it ships")
 
     async def _mark_order(self) -> None:
         await self.in_shop(

@@ -14,6 +14,7 @@ from temporalio.service import RPCError, RPCStatusCode
 from temporalio.testing import TimeSkipper, TimeSkippingConfig
 
 from casework.case import CaseView
+from casework.client import queried
 from casework.converter import DATA_CONVERTER
 from casework.demo.commands import Commands, Done
 from casework.demo.failing import DemoFailed
@@ -117,7 +118,8 @@ class Stage:
 
     async def view(self, case_id: str) -> CaseView:
         """The case, as its query answers."""
-        return CaseView.model_validate(await self.client.get_workflow_handle(case_id).query(CASE_QUERY))
+        handle = self.client.get_workflow_handle(case_id)
+        return CaseView.model_validate(await queried(handle, CASE_QUERY, timeout=timedelta(seconds=ANSWER_SECONDS)))
 
     async def child(self, case_id: str, flow: str) -> str:
         """The case of this flow that a case has opened, once it waits for somebody or has ended.
@@ -185,7 +187,8 @@ class Stage:
             handle = self.client.get_workflow_handle(case_id)
             left = before.due - await self._skipper.get_current_time(handle)
             await self._skipper.fast_forward(handle, max(left, timedelta(0)) + timedelta(seconds=1))
-            now = await self.view(case_id)
+            # the timer rings a moment later: without waiting, its time would be skipped twice
+            now = await self.until(case_id, _moved_since(before), "move at its deadline")
             if now.version != before.version:
                 return await self._rest(now)
             before = now
@@ -219,6 +222,10 @@ def _is_field(text: str) -> bool:
 
 def _is_at_rest(view: CaseView) -> bool:
     return view.final or FLOWS[view.flow].states[view.state].kind is StateKind.WAIT
+
+
+def _moved_since(before: CaseView) -> Sees:
+    return lambda view: (view.version, view.due) != (before.version, before.due)
 
 
 def _in_one_of(states: Sequence[str]) -> Sees:

@@ -18,6 +18,7 @@ from casework.batch.headings import _ALSO, FLOW, field_named, start_fields  # py
 from casework.batch.reading import BadRow, Refused, Row, Rows, lines_with_quantities, read_rows
 from casework.messages import explain
 from casework.shop.errors import BadFile
+from casework.shop.importing.reading import read_text
 from state_machines.flows import FLOWS
 
 SHANGHAI = ZoneInfo("Asia/Shanghai")
@@ -329,6 +330,21 @@ def as_cell(name: str, value: Any) -> str:
     if isinstance(value, bool):
         return "yes" if value else "no"
     return str(value)
+
+
+@pytest.mark.parametrize(
+    ("written", "encoding", "read"),
+    [
+        ("片", "gb18030", "片"),
+        ("片面 a", "gb18030", "片面 a"),
+        ("café", "gb18030", "café"),
+        ("café", "utf-8-sig", "café"),
+        ("a·b 3×4 20°", "utf-8", "a·b 3×4 20°"),
+        ("café 大", "utf-8", "café 大"),
+    ],
+)
+def test_a_file_of_few_letters_is_read_as_it_was_meant(written: str, encoding: str, read: str) -> None:
+    assert read_text("few.csv", written.encode(encoding)) == read
 
 
 @given(st.lists(STARTS, min_size=1, max_size=5), st.sampled_from(["utf-8", "utf-8-sig", "gb18030"]))

@@ -256,7 +256,6 @@ async def test_a_return_of_all_of_a_bulk_order_ends_its_case_although_the_postag
     await desk.end(back)
 
 
-@pytest.mark.xfail(strict=True, reason="not mended: whether a terminated order's other refunds may end as kept")
 async def test_a_malicious_order_of_which_a_refund_by_hand_has_all_does_not_ship_after_all(desk: Desk) -> None:
     order = desk.order()
     by_hand = await desk.start(order, reason="bought twice")
@@ -265,7 +264,9 @@ async def test_a_malicious_order_of_which_a_refund_by_hand_has_all_does_not_ship
     await desk.submit(case, "submit_dossier", SPECIALIST, **DOSSIER)
     await desk.submit(case, "find_malicious", MANAGER, signs=["no_purchases"])
     assert (await desk.end(case)).outcome == "terminated"
-    await desk.submit(by_hand, "buyer_keeps_order", AGENT)
-    await desk.end(by_hand)
-    with desk.database.reading() as session:
-        assert cases_holding(session, order), "it may ship"
+    for trigger in ("buyer_keeps_order", "buyer_withdraws"):
+        with pytest.raises(WorkflowUpdateFailedError) as refused:
+            await desk.submit(by_hand, trigger, AGENT)
+        assert "was ended as malicious" in str(refused.value.cause)
+    await desk.submit(by_hand, "buyer_insists", AGENT)
+    assert (await desk.end(by_hand)).outcome == "refunded"

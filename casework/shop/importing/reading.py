@@ -141,7 +141,7 @@ def _decode(name: str, content: bytes) -> str:
     if b"\x00" in content:
         raise BadFile(name, "is not a text file")
     try:
-        return content.decode("utf-8-sig")
+        return _as_it_was_meant(content)
     except UnicodeDecodeError as error:
         # the first fault at the very end, after other letters of UTF-8, is a cut one
         cut = error.reason == "unexpected end of data" and error.end >= len(content)
@@ -154,6 +154,34 @@ def _decode(name: str, content: bytes) -> str:
         if error.reason == "incomplete multibyte sequence" and error.end >= len(content):
             raise BadFile(name, HALF) from None
         raise BadFile(name, "is neither UTF-8 nor GB18030 text") from None
+
+
+def _as_it_was_meant(content: bytes) -> str:
+    """UTF-8, unless its only letters beyond ASCII are Latin, Greek or the like, and all are Chinese as GB18030.
+
+    So 片 of GB18030 is the letter Ƭ of UTF-8: of the two, a shop here has written the first.
+
+    Raises:
+        UnicodeDecodeError: it is not UTF-8.
+
+    """
+    text = content.decode("utf-8-sig")
+    strange = [letter for letter in text if not letter.isascii()]
+    if not strange or content.startswith(codecs.BOM_UTF8) or not all(map(_is_foreign_letter, strange)):
+        return text
+    try:
+        other = content.decode("gb18030")
+    except UnicodeDecodeError:
+        return text
+    return other if all(letter.isascii() or _is_chinese(letter) for letter in other) else text
+
+
+def _is_foreign_letter(letter: str) -> bool:
+    return letter < "\u0800" and letter.isalpha()
+
+
+def _is_chinese(letter: str) -> bool:
+    return "\u4e00" <= letter <= "\u9fff"
 
 
 def _refuse_mixture(name: str, content: bytes) -> None:
