@@ -59,7 +59,7 @@ class RefundBeforeShipping(PayingWorkflow[RefundCase]):
         )
         case.amount_fen = case.standing.refundable_fen
         case.asked_before_left = not case.standing.shipped
-        return Outcome("check", self._why_not_applicable())
+        return Outcome("check", case.standing.nothing_due)
 
     async def holding(self) -> Outcome:
         """Hold the shipment and mark the order; if it left while we asked, the parcel must be stopped."""
@@ -297,15 +297,3 @@ class RefundBeforeShipping(PayingWorkflow[RefundCase]):
             SettleStep(**self.step(posts).model_dump(), memo=self.memo(memo)),
             "restore the order",
         )
-
-    def _why_not_applicable(self) -> str | None:
-        standing = self.case.standing
-        if standing is None:
-            return None
-        if standing.claimed_by is not None:
-            return f"lines of this order are claimed by the open case {standing.claimed_by}"
-        if not standing.paid:
-            return "the order is not paid"
-        if standing.closed:
-            return "the order is closed"
-        return "nothing is left to refund" if standing.refunded else None
