@@ -788,9 +788,9 @@ class CaseworkClient:
         Harmless when done twice.
         """
         with self._database.reading() as session:
-            waiting = notices.pending(session)
+            pending = notices.pending(session)
         failed: RPCError | None = None
-        for notice in waiting:
+        for notice in pending:
             if not _makes_sense(notice):
                 self._delivered(notice.id)
                 continue
@@ -806,7 +806,7 @@ class CaseworkClient:
             self._delivered(notice.id)
         if failed is not None:
             raise failed
-        return len(waiting)
+        return len(pending)
 
     def _delivered(self, notice_id: int) -> None:
         with self._database.writing() as session:

@@ -10,7 +10,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
-from typing import Any, Final, TypeVar
+from typing import Any, Final
 
 from sqlalchemy.orm import Session
 from temporalio.api.common.v1 import WorkflowExecution
@@ -38,7 +38,6 @@ OVERDUE_AFTER: Final = timedelta(minutes=10)
 ASKING_SECONDS: Final = 10.0
 LONGEST_FAILURE: Final = 400
 """Characters of a failure's text that are repeated."""
-ResultT = TypeVar("ResultT")
 
 
 class Trouble(StrEnum):

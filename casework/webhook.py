@@ -40,7 +40,7 @@ def signature(secret: str, timestamp: str, body: bytes) -> str:
 def body_of(dispatch: Dispatch, language: Language) -> dict[str, Any]:
     """All that is known of a message, as JSON; the names are the placeholders of a template too.
 
-    `text` is what people read: for the staff with whom it is for.
+    `text` is what people read; that for the staff ends with the staff ids whom it is for.
     """
     return {
         "id": dispatch.id,

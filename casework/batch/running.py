@@ -25,8 +25,6 @@ from state_machines.flows import FLOWS
 
 AT_A_TIME: Final = 100
 """Rows that are checked in one transaction, and noted in one."""
-AT_ONCE: Final = 20
-"""Starts on their way at the same time, unless told otherwise."""
 _WAYBILL: Final = re.compile(r"[A-Za-z0-9-]{6,32}")
 """What the shop may be asked for; the start itself wants the same."""
 

@@ -69,7 +69,8 @@ def run_batch(
         except Stop as stop:
             stopped = stop
         except KeyboardInterrupt:
-            stopped = Stop(FAILED, "Interrupted: run the same command again, and it opens what is left.")
+            same = "the same command again, without --again" if again else "the same command again"
+            stopped = Stop(FAILED, f"Interrupted: run {same}, and it opens what is left.")
     reached = {one.line for one in told}
     told += [
         Told(row.line, Outcome.NOT_REACHED, row.flow, row.order_id) for row in rows.good if row.line not in reached

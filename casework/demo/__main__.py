@@ -16,7 +16,7 @@ import casework.demo
 from casework.demo.choosing import Shop, choose, look_round
 from casework.demo.failing import DemoFailed
 from casework.demo.home import database_url, exports, make_room, running_desk
-from casework.demo.many import ROWS, Row, from_a_file
+from casework.demo.many import ROWS, FromFile, from_a_file
 from casework.demo.stage import Stage
 from casework.demo.stories import FINANCE, LEFT, STORIES, Act, Left, Story
 from casework.demo.telling import Played, check, tables
@@ -62,7 +62,7 @@ async def _import(stage: Stage, shop: Path | None) -> None:
 
 async def _tell(stage: Stage, shop: Shop, *, own: bool) -> None:
     """Play the stories and print what came of them; then leave the three, and print who decides them."""
-    wanted: list[Story | Left | Row] = [*STORIES, *LEFT, *ROWS]
+    wanted: list[Story | Left | FromFile] = [*STORIES, *LEFT, *ROWS]
     chosen = choose(shop, [(one, one.wish) for one in wanted])
     say_left_out([one for one in wanted if one not in chosen], own=own)
     require_all_flows([one for one in STORIES if one in chosen])
@@ -104,7 +104,7 @@ async def all_of(parts: Sequence[Coroutine[Any, Any, ResultT]]) -> list[ResultT]
     return [task.result() for task in running]
 
 
-def say_left_out(missing: Sequence[Story | Left | Row], *, own: bool) -> None:
+def say_left_out(missing: Sequence[Story | Left | FromFile], *, own: bool) -> None:
     """A shop of yours may have no order for a story; our own has one for each.
 
     Raises:

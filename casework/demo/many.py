@@ -21,7 +21,7 @@ FILE: Final = "morning.csv"
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
+class FromFile:
     """A row of the file: the refund of an order that a supervisor may decide on alone."""
 
     number: int
@@ -33,11 +33,11 @@ class Row:
         return supervisors_alone(shop)
 
 
-ROWS: Sequence[Row] = [Row(1), Row(2)]
+ROWS: Sequence[FromFile] = [FromFile(1), FromFile(2)]
 
 
 @dataclass(frozen=True, slots=True)
-class Told:
+class CommandsTold:
     """The commands with what came of them, in the order in which they were given."""
 
     played: Sequence[Played]
@@ -48,7 +48,7 @@ class Told:
         return table((f"  casework {command}", said) for command, said in self.lines)
 
 
-async def from_a_file(stage: Stage, orders: Sequence[Found]) -> Told:
+async def from_a_file(stage: Stage, orders: Sequence[Found]) -> CommandsTold:
     """Open all from one file, of which the last row is a spreadsheet's, and decide on them together.
 
     Raises:
@@ -58,17 +58,19 @@ async def from_a_file(stage: Stage, orders: Sequence[Found]) -> Told:
     file = stage.home / FILE
     cells = [f'refund,"=""{order.order_id}""",尺码不合适' for order in orders]
     file.write_text("\n".join(["流程,订单编号,原因", *cells, f"refund,{ROUNDED},不想要了", ""]), encoding="utf-8")
-    opened = await stage.run("batch", str(file), "--by", AGENT, "--json")
-    if opened.code != 2:
-        raise DemoFailed(f"casework batch {file} ended with {opened.code}, not 2: {opened.err or opened.out}")
-    rows: list[dict[str, Any]] = json.loads(opened.out)["rows"]
+    rows: list[dict[str, Any]] = (await _answer(stage, 2, "batch", str(file), "--by", AGENT))["rows"]
     cases = [row["case_id"] for row in rows if row["outcome"] == "opened"]
+    refused = [f"line {row['line']}: {row['why']}" for row in rows if row["outcome"] == "refused"]
     for case in cases:
         await stage.rest(case)
         await stage.submit(case, "buyer_insists", AGENT)
-    why = json.loads((await stage.run("why", cases[0], "approve", "--by", AGENT, "--json")).out)
+    why = await _answer(stage, 3, "why", cases[0], "approve", "--by", AGENT)
     inbox = await stage.casework("inbox", "--by", LEAD)
     waiting = [one for one in inbox["cases"] if one["case_id"] in cases]
+    if (len(cases), len(refused), len(waiting)) != (len(orders), 1, len(orders)):
+        raise DemoFailed(
+            f"of {FILE}, {len(cases)} were opened, {len(refused)} refused, and {len(waiting)} wait for {LEAD}"
+        )
     decided = await stage.casework("approve", *cases, "--by", LEAD, "--yes")
     for case in cases:
         await stage.rest(case)
@@ -80,12 +82,11 @@ async def from_a_file(stage: Stage, orders: Sequence[Found]) -> Told:
         Played(title, order, Ending(case, "refunded", order.amount_fen), await stage.view(case))
         for order, case in zip(orders, cases, strict=True)
     ]
-    (refused,) = [f"line {row['line']}: {row['why']}" for row in rows if row["outcome"] == "refused"]
     names = [await stage.name(case, order.order_id) for order, case in zip(orders, cases, strict=True)]
     certain, perhaps = format_yuan(forecast["leaves_fen"]), format_yuan(forecast["may_leave_fen"])
     total = format_yuan(sum(one["amount_fen"] for one in waiting))
     lines = [
-        (f"batch {FILE} --by {AGENT}", f"{len(cases)} opened; {refused}"),
+        (f"batch {FILE} --by {AGENT}", f"{len(cases)} opened; {refused[0]}"),
         (
             f"why {names[0]} approve --by {AGENT}",
             f"{why['obstacle']['why']}; {' or '.join(one['staff_id'] for one in why['could'][:2])} could",
@@ -98,4 +99,17 @@ async def from_a_file(stage: Stage, orders: Sequence[Found]) -> Told:
         ("forecast", f"{certain} leaves by silence within 24 h, {perhaps} perhaps"),
         (f"evidence {names[0]}", str(page)),
     ]
-    return Told(played, lines)
+    return CommandsTold(played, lines)
+
+
+async def _answer(stage: Stage, code: int, *command: str) -> Any:
+    """What a command that must end with this code says as JSON.
+
+    Raises:
+        DemoFailed: it ended otherwise.
+
+    """
+    done = await stage.run(*command, "--json")
+    if done.code != code:
+        raise DemoFailed(f"casework {' '.join(command)} ended with {done.code}, not {code}: {done.err or done.out}")
+    return json.loads(done.out)

@@ -152,6 +152,7 @@ def test_every_field_of_the_contract_can_be_said() -> None:
         ("refund", "platform_deadline", "2026-11-20T18:00Z", "platform_deadline", "2026-11-20T18:00:00+00:00"),
         ("refund", "reason", "12", "reason", "12"),
         ("return", "photos", "a.jpg; b c.jpg;d.jpg", "photos", ["a.jpg", "b c.jpg", "d.jpg"]),
+        ("return", "photos", "a.jpg;b.jpg", "photos", ["a.jpg", "b.jpg"]),
         ("return", "photos", "a.jpg", "photos", ["a.jpg"]),
         ("return", "opened", "yes", "opened", True),
         ("return", "已拆封", "是", "opened", True),
