@@ -182,17 +182,25 @@ class Stage:
 
     async def skip_to_deadline(self, case_id: str) -> CaseView:
         """Let time pass for this one case until its clock has moved it."""
-        before = await self.view(case_id)
+        before = await self._view_at_rest(case_id)
         while before.due is not None:
             handle = self.client.get_workflow_handle(case_id)
             left = before.due - await self._skipper.get_current_time(handle)
             await self._skipper.fast_forward(handle, max(left, timedelta(0)) + timedelta(seconds=1))
             # the timer rings a moment later: without waiting, its time would be skipped twice
-            now = await self.until(case_id, _moved_since(before), "move at its deadline")
+            await self.until(case_id, _moved_since(before), "move at its deadline")
+            now = await self._view_at_rest(case_id)
             if now.version != before.version:
                 return await self._rest(now)
             before = now
         return before
+
+    async def _view_at_rest(self, case_id: str) -> CaseView:
+        """The case once all is done that it was told: it shows its next deadline before its move is made."""
+        handle = self.client.get_workflow_handle(case_id)
+        while (await handle.describe()).raw_description.HasField("pending_workflow_task"):  # noqa: ASYNC110 - nobody is told
+            await asyncio.sleep(0.02)
+        return await self.view(case_id)
 
     async def skip_until(self, case_id: str, *states: str, at_most: timedelta) -> CaseView:
         """Let time pass for this one case until it is in one of these states.
