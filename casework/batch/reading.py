@@ -28,6 +28,8 @@ IDS: Final = frozenset({"order_id", "waybill"})
 TEXTS: Final = frozenset({"reason", "description", "note", "appraisal", "reopens", "chat_id", "by"})
 """Taken as they stand: their width and letters may be meant."""
 _LINE: Final = re.compile(r"(?P<line>[0-9]{1,6})(?:x(?P<quantity>[0-9]{1,7}))?")
+_ORDER: Final = re.compile(r"[0-9]{6,32}")
+"""What the shop may be asked for; the start itself wants the same."""
 _NO_HEADING: Final = re.compile(r"column [0-9]+")
 
 
@@ -220,8 +222,13 @@ def _each_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     found = dict(pairs)
     if len(found) < len(pairs):
         names = [name for name, _ in pairs]
-        raise _Twice(f"names {next(name for name in names if names.count(name) > 1)} twice")
+        raise _Twice(f"names {_writable(next(name for name in names if names.count(name) > 1))} twice")
     return found
+
+
+def _writable(text: str) -> str:
+    """The text with a question mark for each half of a sign, which JSON can escape and no file can hold."""
+    return text.encode(errors="replace").decode()
 
 
 def _row_of_json(line: int, given: dict[str, Any], flow_text: str | None) -> Row | Refused:
@@ -240,7 +247,7 @@ def _row_of_json(line: int, given: dict[str, Any], flow_text: str | None) -> Row
         flow = _flow_of(fields.pop(FLOW, None) or flow_text)
         fields = {name: value for name, value in fields.items() if value is not None}
         order = fields.get("order_id")
-        shown = order if isinstance(order, str) else None
+        shown = _writable(order) if isinstance(order, str) else None
         for name in fields:
             _require_field(flow, name)
             if name in IDS and isinstance(fields[name], str | float):
@@ -286,6 +293,9 @@ def _require_field(flow: Flow[Any], name: str) -> None:
 def _row(line: int, flow: Flow[Any], fields: dict[str, Any], whole: Iterable[int]) -> Row:
     if "order_id" not in fields and not ("waybill" in fields and "waybill" in flow.start_type.model_fields):
         raise BadRow("order_id is missing")
+    order = fields.get("order_id")
+    if isinstance(order, str) and not _ORDER.fullmatch(order):
+        raise BadRow("order_id: an order's id of 6 to 32 digits is wanted")
     return Row(line, flow.name, fields, _digest(flow.name, fields), tuple(whole))
 
 
