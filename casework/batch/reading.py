@@ -222,13 +222,8 @@ def _each_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     found = dict(pairs)
     if len(found) < len(pairs):
         names = [name for name, _ in pairs]
-        raise _Twice(f"names {_writable(next(name for name in names if names.count(name) > 1))} twice")
+        raise _Twice(f"names {next(name for name in names if names.count(name) > 1)} twice")
     return found
-
-
-def _writable(text: str) -> str:
-    """The text with a question mark for each half of a sign, which JSON can escape and no file can hold."""
-    return text.encode(errors="replace").decode()
 
 
 def _row_of_json(line: int, given: dict[str, Any], flow_text: str | None) -> Row | Refused:
@@ -247,7 +242,7 @@ def _row_of_json(line: int, given: dict[str, Any], flow_text: str | None) -> Row
         flow = _flow_of(fields.pop(FLOW, None) or flow_text)
         fields = {name: value for name, value in fields.items() if value is not None}
         order = fields.get("order_id")
-        shown = _writable(order) if isinstance(order, str) else None
+        shown = order if isinstance(order, str) else None
         for name in fields:
             _require_field(flow, name)
             if name in IDS and isinstance(fields[name], str | float):

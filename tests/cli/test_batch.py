@@ -690,8 +690,10 @@ async def test_an_error_that_nobody_expected_leaves_a_report_too(
 
     with monkeypatch.context() as patched:
         patched.setattr(CaseworkClient, "send_start", breaks)
-        with pytest.raises(KeyError, match="broken"):
-            await casework("batch", str(file), "--at-once", "1", "--report", str(report))
+        done = await casework("batch", str(file), "--at-once", "1", "--report", str(report))
+    assert done.code == FAILED
+    assert done.out == "opened: 1, not reached: 1\n"
+    assert done.err.startswith("KeyError: ")
     assert [json.loads(line)["outcome"] for line in report.read_text("utf-8").splitlines()] == ["opened", "not_reached"]
     assert (await casework("batch", str(file))).out == "opened: 1, remembered: 1\n"
 
