@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
@@ -55,6 +55,7 @@ from casework.lookups import lookups_of
 from casework.messages import explain, texts_of
 from casework.money import LineQuantity
 from casework.opening import BadStart, examine_start
+from casework.parts import parts
 from casework.privacy import personal_id, personal_text
 from casework.sentences import full_stop
 from casework.settings import Settings
@@ -700,7 +701,7 @@ class CaseworkClient:
         """Those of the cases that Temporal has terminated or failed, or timed out, without their telling the shop."""
         opened = {one.case_id: datetime.fromisoformat(one.case["opened_at"]) for one in page}
         ended: set[str] = set()
-        for some in batched(opened, MOST_NAMED):
+        for some in parts(list(opened), MOST_NAMED):
             named = ", ".join(f"'{case_id}'" for case_id in some)
             query = f"ExecutionStatus IN ('Terminated', 'Failed', 'TimedOut', 'Canceled') AND WorkflowId IN ({named})"
             async for execution in self.temporal.list_workflows(query):
@@ -854,13 +855,6 @@ def _makes_sense(notice: notices.Notice) -> bool:
         return notice.trigger in flow_of_case(notice.case_id).triggers
     except UnknownCase:
         return False
-
-
-def batched(items: Iterable[str], size: int) -> Iterator[list[str]]:
-    """The items in lists of at most so many."""
-    left = list(items)
-    for start in range(0, len(left), size):
-        yield left[start : start + size]
 
 
 async def ask_each(case_ids: Sequence[str], ask: Callable[[str], Awaitable[ResultT]]) -> list[ResultT]:

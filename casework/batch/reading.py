@@ -28,6 +28,8 @@ IDS: Final = frozenset({"order_id", "waybill"})
 TEXTS: Final = frozenset({"reason", "description", "note", "appraisal", "reopens", "chat_id", "by"})
 """Taken as they stand: their width and letters may be meant."""
 _LINE: Final = re.compile(r"(?P<line>[0-9]{1,6})(?:x(?P<quantity>[0-9]{1,7}))?")
+_ORDER: Final = re.compile(r"[0-9]{6,32}")
+"""What the shop may be asked for; the start itself wants the same."""
 _NO_HEADING: Final = re.compile(r"column [0-9]+")
 
 
@@ -286,6 +288,9 @@ def _require_field(flow: Flow[Any], name: str) -> None:
 def _row(line: int, flow: Flow[Any], fields: dict[str, Any], whole: Iterable[int]) -> Row:
     if "order_id" not in fields and not ("waybill" in fields and "waybill" in flow.start_type.model_fields):
         raise BadRow("order_id is missing")
+    order = fields.get("order_id")
+    if isinstance(order, str) and not _ORDER.fullmatch(order):
+        raise BadRow("order_id: an order's id of 6 to 32 digits is wanted")
     return Row(line, flow.name, fields, _digest(flow.name, fields), tuple(whole))
 
 
