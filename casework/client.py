@@ -67,7 +67,7 @@ from casework.shop.waiting import WaitFilter, Waiting
 from casework.show import expected_roles
 from casework.waiting import case_from, waits_of
 from casework.why import Verdict, judge
-from state_machines.asides import may_be_sent
+from state_machines.asides import ASIDES, may_be_sent
 from state_machines.common import CANCEL
 from state_machines.flows import FLOWS
 from state_machines.roles import Automatic, Role
@@ -646,6 +646,8 @@ class CaseworkClient:
 
         """
         flow = flow_of_case(case_id)
+        if trigger in ASIDES:
+            raise BadInput(f"{trigger} is said beside the flow's table, and only moves of the table can be explained.")
         view = await self.view(case_id)
         message = None
         if fields:
@@ -698,7 +700,10 @@ class CaseworkClient:
             return None
 
     async def _ended_by_temporal(self, page: Sequence[Waiting]) -> list[Waiting]:
-        """Those of the cases that Temporal has terminated or failed, or timed out, without their telling the shop."""
+        """Those of the cases that Temporal has terminated or failed, or timed out, without their telling the shop.
+
+        A reset terminates an execution too, and the case goes on in another one: so each that is found is asked for.
+        """
         opened = {one.case_id: datetime.fromisoformat(one.case["opened_at"]) for one in page}
         ended: set[str] = set()
         for some in parts(list(opened), MOST_NAMED):
@@ -708,7 +713,18 @@ class CaseworkClient:
                 # not an earlier case of the same id
                 if execution.start_time >= opened[execution.id] - timedelta(milliseconds=1):
                     ended.add(execution.id)
-        return [one for one in page if one.case_id in ended]
+        over = dict(zip(ended, await ask_each(list(ended), self._is_over), strict=True))
+        return [one for one in page if over.get(one.case_id)]
+
+    async def _is_over(self, case_id: str) -> bool:
+        """Whether no run of the case is under way, as Temporal itself says and not its lists, which lag."""
+        try:
+            described = await self._handle(case_id).describe(rpc_timeout=self._timeout)
+        except RPCError as error:
+            if error.status is RPCStatusCode.NOT_FOUND:
+                return True
+            raise
+        return described.status is not WorkflowExecutionStatus.RUNNING
 
     async def _still_open(self, case_id: str) -> CaseView | None:
         try:
