@@ -21,6 +21,7 @@ from temporalio.api.enums.v1 import EventType
 from temporalio.client import (
     Client,
     WorkflowExecution,
+    WorkflowExecutionDescription,
     WorkflowExecutionStatus,
     WorkflowFailureError,
     WorkflowHandle,
@@ -396,12 +397,7 @@ class CaseworkClient:
 
         """
         handle = self._handle(case_id)
-        try:
-            described = await handle.describe(rpc_timeout=self._timeout)
-        except RPCError as error:
-            if error.status is not RPCStatusCode.NOT_FOUND:
-                raise
-            described = None
+        described = await self._described(case_id)
         if described is not None and described.status is WorkflowExecutionStatus.RUNNING:
             return await self._ask(handle)
         recorded = closed_view(self._database, case_id)
@@ -718,13 +714,17 @@ class CaseworkClient:
 
     async def _is_over(self, case_id: str) -> bool:
         """Whether no run of the case is under way, as Temporal itself says and not its lists, which lag."""
+        described = await self._described(case_id)
+        return described is None or described.status is not WorkflowExecutionStatus.RUNNING
+
+    async def _described(self, case_id: str) -> WorkflowExecutionDescription | None:
+        """The newest run of the case, as Temporal describes it; None: it does not have the case."""
         try:
-            described = await self._handle(case_id).describe(rpc_timeout=self._timeout)
+            return await self._handle(case_id).describe(rpc_timeout=self._timeout)
         except RPCError as error:
             if error.status is RPCStatusCode.NOT_FOUND:
-                return True
+                return None
             raise
-        return described.status is not WorkflowExecutionStatus.RUNNING
 
     async def _still_open(self, case_id: str) -> CaseView | None:
         try:

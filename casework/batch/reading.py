@@ -18,6 +18,7 @@ from zoneinfo import ZoneInfo
 from casework.batch.headings import FLOW, field_named, start_fields
 from casework.cli.errors import Stop
 from casework.cli.reading import read_field, read_id, read_time
+from casework.messages import ORDER_PATTERN
 from casework.money import LineQuantity
 from casework.shop.errors import BadFile
 from casework.shop.importing.reading import read_table, read_text
@@ -28,8 +29,6 @@ IDS: Final = frozenset({"order_id", "waybill"})
 TEXTS: Final = frozenset({"reason", "description", "note", "appraisal", "reopens", "chat_id", "by"})
 """Taken as they stand: their width and letters may be meant."""
 _LINE: Final = re.compile(r"(?P<line>[0-9]{1,6})(?:x(?P<quantity>[0-9]{1,7}))?")
-_ORDER: Final = re.compile(r"[0-9]{6,32}")
-"""What the shop may be asked for; the start itself wants the same."""
 _NO_HEADING: Final = re.compile(r"column [0-9]+")
 
 
@@ -289,7 +288,7 @@ def _row(line: int, flow: Flow[Any], fields: dict[str, Any], whole: Iterable[int
     if "order_id" not in fields and not ("waybill" in fields and "waybill" in flow.start_type.model_fields):
         raise BadRow("order_id is missing")
     order = fields.get("order_id")
-    if isinstance(order, str) and not _ORDER.fullmatch(order):
+    if isinstance(order, str) and not re.fullmatch(ORDER_PATTERN, order):
         raise BadRow("order_id: an order's id of 6 to 32 digits is wanted")
     return Row(line, flow.name, fields, _digest(flow.name, fields), tuple(whole))
 

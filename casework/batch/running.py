@@ -17,6 +17,7 @@ from casework.batch.reading import BadRow, Refused, Row, lines_with_quantities
 from casework.cli.errors import Stop
 from casework.cli.reading import if_rounded
 from casework.client import BadInput, CaseOpen, CaseworkClient, PreparedStart, prepare_in, refuse_overlap
+from casework.messages import WAYBILL_PATTERN
 from casework.opening.completing import complete_parcel, order_of_parcel
 from casework.parts import parts
 from casework.shop import claims, orders, records, staff
@@ -26,8 +27,6 @@ from state_machines.flows import FLOWS
 
 AT_A_TIME: Final = 100
 """Rows that are checked in one transaction, and noted in one."""
-_WAYBILL: Final = re.compile(r"[A-Za-z0-9-]{6,32}")
-"""What the shop may be asked for; the start itself wants the same."""
 
 
 class Outcome(StrEnum):
@@ -134,7 +133,8 @@ class Checker:
         fields.setdefault("by", self.by)
         if fields["by"] is None:
             raise BadRow("by is missing: say who opens it in a column, with --by STAFF, or in CASEWORK_STAFF")
-        if "waybill" in fields and not (isinstance(fields["waybill"], str) and _WAYBILL.fullmatch(fields["waybill"])):
+        waybill = fields.get("waybill", "")
+        if "waybill" in fields and not (isinstance(waybill, str) and re.fullmatch(WAYBILL_PATTERN, waybill)):
             raise BadRow("waybill: a waybill of 6 to 32 letters, digits or hyphens is wanted")
         if "order_id" not in fields:
             fields["order_id"] = order_of_parcel(session, fields["waybill"])

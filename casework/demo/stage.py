@@ -55,14 +55,24 @@ class Stage:
             DemoFailed: it ended otherwise than it must.
 
         """
-        done = await self._commands(*arguments, "--json")
-        if done.code != expect:
-            said = done.err or done.out
-            raise DemoFailed(f"casework {' '.join(arguments)} ended with {done.code}, not {expect}: {said.strip()}")
+        done = await self.ended(expect, *arguments)
         if expect:
             self.refused_by_shop += arguments[0] == "shop"
             return done.err.strip()
         return json.loads(done.out)
+
+    async def ended(self, code: int, *arguments: str) -> Done:
+        """One public command that must end with this code; what it says is JSON.
+
+        Raises:
+            DemoFailed: it ended otherwise.
+
+        """
+        done = await self._commands(*arguments, "--json")
+        if done.code != code:
+            said = done.err or done.out
+            raise DemoFailed(f"casework {' '.join(arguments)} ended with {done.code}, not {code}: {said.strip()}")
+        return done
 
     async def answering(self, desk: asyncio.subprocess.Process) -> RunningServer:
         """Wait until the desk's server and worker answer.
