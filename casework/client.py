@@ -50,6 +50,7 @@ from casework.details import (
     static_summary,
 )
 from casework.diagram import case_of
+from casework.errors import BadInput
 from casework.forecast import Course, course_of
 from casework.inbox import SILENCE, Forecast, Inbox, in_inbox
 from casework.lookups import lookups_of
@@ -90,10 +91,6 @@ _TYPES: Final = ", ".join(f"'{name}'" for name in names.WORKFLOW_TYPES.values())
 OPEN_CASES: Final = f"{OPEN} AND WorkflowType IN ({_TYPES})"
 ResultT = TypeVar("ResultT")
 Handle = WorkflowHandle[Any, Any]
-
-
-class BadInput(Exception):
-    """Refused before anything was sent: one plain sentence."""
 
 
 class UnknownCase(BadInput):

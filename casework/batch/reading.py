@@ -16,10 +16,10 @@ from typing import Any, Final, cast
 from zoneinfo import ZoneInfo
 
 from casework.batch.headings import FLOW, field_named, start_fields
-from casework.cli.errors import Stop
-from casework.cli.reading import read_field, read_id, read_time
+from casework.errors import BadInput
 from casework.messages import ORDER_PATTERN
 from casework.money import LineQuantity
+from casework.reading import read_field, read_id, read_time
 from casework.shop.errors import BadFile
 from casework.shop.importing.reading import read_table, read_text
 from state_machines.flows import FLOWS, flow_named
@@ -156,7 +156,7 @@ def _row_of_texts(line: int, texts: dict[str, str], zone: ZoneInfo, flow_text: s
             else:
                 fields[name] = _value(name, text, flow, zone)
         return _row(line, flow, fields, whole)
-    except (BadRow, Stop) as refused:
+    except (BadRow, BadInput) as refused:
         return Refused(line, str(refused).rstrip("."), flow.name if flow else None, shown)
 
 
@@ -249,7 +249,7 @@ def _row_of_json(line: int, given: dict[str, Any], flow_text: str | None) -> Row
                 read = _id(name, str(fields[name]))
                 fields[name] = read if isinstance(fields[name], str) else fields[name]
         return _row(line, flow, fields, ())
-    except (BadRow, Stop) as refused:
+    except (BadRow, BadInput) as refused:
         return Refused(line, str(refused).rstrip("."), flow.name if flow else None, shown)
 
 
@@ -275,7 +275,7 @@ def _flow_of(text: object) -> Flow[Any]:
 def _id(name: str, text: str) -> str:
     try:
         return read_id(text)
-    except Stop as refused:
+    except BadInput as refused:
         raise BadRow(f"{name}: {refused}") from None
 
 

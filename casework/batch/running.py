@@ -14,12 +14,12 @@ from sqlalchemy.orm import Session
 
 from casework.batch import memory
 from casework.batch.reading import BadRow, Refused, Row, lines_with_quantities
-from casework.cli.errors import Stop
-from casework.cli.reading import if_rounded
-from casework.client import BadInput, CaseOpen, CaseworkClient, PreparedStart, prepare_in, refuse_overlap
+from casework.client import CaseOpen, CaseworkClient, PreparedStart, prepare_in, refuse_overlap
+from casework.errors import BadInput
 from casework.messages import WAYBILL_PATTERN
 from casework.opening.completing import complete_parcel, order_of_parcel
 from casework.parts import parts
+from casework.reading import if_rounded
 from casework.shop import claims, orders, records, staff
 from casework.shop.database import Database
 from casework.shop.errors import BadRequest, UnknownOrder
@@ -120,7 +120,7 @@ class Checker:
             except CaseOpen as other:
                 order_id = row.order_id
                 told.append(Told(row.line, Outcome.OPEN_ALREADY, row.flow, order_id, other.case_id, str(other)))
-            except (BadRow, BadInput, BadRequest, Stop) as refused:
+            except (BadRow, BadInput, BadRequest) as refused:
                 told.append(Told(row.line, Outcome.REFUSED, row.flow, row.order_id, why=str(refused).rstrip(".")))
             else:
                 ready.append(Ready(row, prepared))

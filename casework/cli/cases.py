@@ -16,7 +16,6 @@ import typer
 from casework.case import CaseView
 from casework.cli.errors import FAILED, Stop, bad_input
 from casework.cli.plain import plain_cancel, plain_submit
-from casework.cli.reading import if_rounded, read_fields, read_id, read_time
 from casework.cli.running import Desk, on_terminal, print_json, run_async, say, sentences
 from casework.client import (
     CaseFilter,
@@ -32,6 +31,7 @@ from casework.connection import NoServer, configured_cluster
 from casework.diagram import case_of, mermaid
 from casework.money import format_yuan
 from casework.names import NAMESPACE
+from casework.reading import if_rounded, read_fields, read_id, read_time
 from casework.server_running import read_running
 from casework.shop import orders
 from casework.shop.errors import UnknownOrder

@@ -15,10 +15,10 @@ from casework.case import CaseView
 from casework.cli.cases import act, may_pay, message_of, resolve, say_after
 from casework.cli.errors import BAD_INPUT, DONE, FAILED, REFUSED, Stop, bad_input
 from casework.cli.plain import plain_submit
-from casework.cli.reading import read_id
 from casework.cli.running import Desk, on_terminal, print_json, run_async, say, sentences
 from casework.client import CaseworkClient, check_message
 from casework.money import format_yuan
+from casework.reading import read_id
 
 STANDARD_INPUT: Final = "-"
 AT_ONCE: Final = 10

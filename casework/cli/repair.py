@@ -14,8 +14,8 @@ from casework.case import CaseView
 from casework.cli.cases import act, resolve
 from casework.cli.errors import FAILED, REFUSED, Stop, bad_input
 from casework.cli.plain import plain_reset
-from casework.cli.reading import read_id
 from casework.cli.running import Desk, on_terminal, print_json, run_async, say, sentences
+from casework.reading import read_id
 from casework.repair import Standing, Troubled, examine, knows_none, last_task_failure, mend, standing_of
 from casework.show import expected_roles, state_name, table, time_with_distance, word
 from state_machines.roles import Label
