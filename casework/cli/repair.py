@@ -11,7 +11,8 @@ import typer
 from temporalio.client import WorkflowExecutionStatus
 
 from casework.case import CaseView
-from casework.cli.cases import act, resolve
+from casework.cli.cases import resolve
+from casework.cli.deciding import act
 from casework.cli.errors import FAILED, REFUSED, Stop, bad_input
 from casework.cli.plain import plain_reset
 from casework.cli.running import Desk, on_terminal, print_json, run_async, say, sentences
