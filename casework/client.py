@@ -731,12 +731,22 @@ class CaseworkClient:
         return None if view.final else view
 
     async def assigned_to(self, staff_ids: Sequence[str]) -> dict[str, str]:
-        """Open case → whose it is: the cases that are assigned to these people, as Temporal lists them."""
+        """Open case → whose it is: the cases that are assigned to these people.
+
+        Those that wait for somebody have told the shop. Those at work, or that only look at the world, are taken from
+        Temporal's list, which may lag a moment behind.
+        """
         if not staff_ids:
             return {}
         quoted = ", ".join(f"'{one}'" for one in staff_ids)
-        found = self.temporal.list_workflows(f"{names.CASE_ASSIGNEE} IN ({quoted}) AND {OPEN}")
-        return {one.id: one.typed_search_attributes.get(CASE_ASSIGNEE, "") async for one in found}
+        listed = self.temporal.list_workflows(f"{names.CASE_ASSIGNEE} IN ({quoted}) AND {OPEN}")
+        found = {one.id: one.typed_search_attributes.get(CASE_ASSIGNEE, "") async for one in listed}
+        with self._database.reading() as session:
+            told = waiting.assignees(session)
+        theirs = {case_id: staff_id for case_id, staff_id in told.items() if staff_id in staff_ids}
+        over = dict(zip(theirs, await ask_each(list(theirs), self._is_over), strict=True))
+        at_work = {case_id: staff_id for case_id, staff_id in found.items() if case_id not in told}
+        return at_work | {case_id: staff_id for case_id, staff_id in theirs.items() if not over[case_id]}
 
     async def cases(self, wanted: CaseFilter) -> list[CaseLine]:
         """Open and closed cases, also those Temporal no longer keeps; newest first.
