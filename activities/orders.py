@@ -16,8 +16,10 @@ from casework.money import LineQuantity
 from casework.shop import claims, flags, holds, orders, records, settling
 from casework.shop.database import Database
 from casework.shop.errors import CaseOver
+from casework.shop.holds import HoldResult
 from casework.shop.records import Moment
-from casework.standing import Standing
+from casework.shop.settling import GoodsBack
+from casework.standing import RefundStanding
 from casework.templates import Post
 
 CASE_OVER = "CaseOver"
@@ -58,17 +60,6 @@ class ParcelBackStep(OrderStep):
     waybill: str | None
 
 
-class ParcelBack(BaseModel):
-    """Whether none of the lines is out any more, what still is, and why nothing was marked (None if it was).
-
-    Still out are waybills, and `line 2` for a line that left without one.
-    """
-
-    all_back: bool
-    still_out: list[str]
-    refused: str | None
-
-
 class Done(BaseModel):
     """Why the shop refused a step; None: it is done."""
 
@@ -86,13 +77,6 @@ class SettleStep(OrderStep):
     """Settle a refund, or restore the order, with a memo."""
 
     memo: str
-
-
-class Held(BaseModel):
-    """Whether the hold was taken (it is not, where a line has left), and the order's own flag."""
-
-    held: bool
-    flag_found: str
 
 
 @contextmanager
@@ -121,7 +105,7 @@ class OrderActivities:
         self._database = database
 
     @activity.defn
-    def check_and_claim(self, step: OrderStep) -> Standing:
+    def check_and_claim(self, step: OrderStep) -> RefundStanding:
         """How do the lines stand? If nothing speaks against it, claim them for this case in the same transaction."""
         with writing_for(self._database, step) as session:
             # what is read stays true until the claim is written
@@ -133,7 +117,7 @@ class OrderActivities:
         return standing
 
     @activity.defn
-    def read_standing(self, step: OrderStep) -> Standing:
+    def read_standing(self, step: OrderStep) -> RefundStanding:
         """Read the order again."""
         with self._database.reading() as session:
             return orders.standing(session, step.order_id, step.lines, at=step.at, case_id=step.case_id)
@@ -152,10 +136,10 @@ class OrderActivities:
         return Parted(left=left, here=here)
 
     @activity.defn
-    def hold(self, step: HoldStep) -> Held:
+    def hold(self, step: HoldStep) -> HoldResult:
         """Hold the lines against shipping and mark the order: one atomic race, which exactly one side wins."""
         with writing_for(self._database, step) as session:
-            result = holds.hold_lines(
+            held = holds.hold_lines(
                 session,
                 step.case_id,
                 step.order_id,
@@ -164,7 +148,7 @@ class OrderActivities:
                 at=step.at,
             )
             post_all(session, step.case_id, step.run_id, step.posts, step.at)
-        return Held(held=result.held, flag_found=result.flag_found)
+        return held
 
     @activity.defn
     def mark_order(self, step: HoldStep) -> None:
@@ -183,7 +167,7 @@ class OrderActivities:
             post_all(session, step.case_id, step.run_id, step.posts, step.at)
 
     @activity.defn
-    def mark_goods_back(self, step: ParcelBackStep) -> ParcelBack:
+    def mark_goods_back(self, step: ParcelBackStep) -> GoodsBack:
         """A parcel that had left has come back, or all of them; a waybill of other lines is refused."""
         with writing_for(self._database, step) as session:
             back = settling.mark_goods_back(
@@ -197,7 +181,7 @@ class OrderActivities:
             )
             if back.refused is None:
                 post_all(session, step.case_id, step.run_id, step.posts, step.at)
-        return ParcelBack(all_back=back.all_back, still_out=back.still_out, refused=back.refused)
+        return back
 
     @activity.defn
     def settle(self, step: SettleStep) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from pydantic import BaseModel
 from temporalio import activity
 
 from activities.messages import post_all
@@ -13,7 +12,8 @@ from casework.dues import ReturnDue
 from casework.money import LineQuantity
 from casework.shop import claims, flags, holds, orders, returning
 from casework.shop.database import Database
-from casework.shop.dues import gift_of
+from casework.shop.dues import GiftOfOrder, gift_of
+from casework.shop.returning import PaidParts
 from casework.standing import ReturnStanding
 
 
@@ -65,25 +65,6 @@ class UndoStep(OrderStep):
     """A return is called off."""
 
     memo: str
-
-
-class GiftOfOrder(BaseModel):
-    """What the order's gifts are worth, and what of that other returns have deducted already, in fen."""
-
-    value_fen: int
-    deducted_fen: int
-
-
-class PaidParts(BaseModel):
-    """What the case has paid, in fen: for the goods, for the postage of the way out, for that of the way back.
-
-    `gift_left_fen` is what no other return had deducted by then of the order's gifts.
-    """
-
-    goods_fen: int
-    postage_fen: int
-    return_postage_fen: int
-    gift_left_fen: int = 0
 
 
 class ReturnActivities:
@@ -156,8 +137,7 @@ class ReturnActivities:
     def read_gift_of_order(self, step: OrderStep) -> GiftOfOrder:
         """What a missing gift would cost."""
         with self._database.reading() as session:
-            gift = gift_of(session, step.order_id)
-        return GiftOfOrder(value_fen=gift.value_fen, deducted_fen=gift.deducted_fen)
+            return gift_of(session, step.order_id)
 
     @activity.defn
     def restock_return(self, step: RestockStep) -> None:
@@ -190,14 +170,7 @@ class ReturnActivities:
     def read_paid_parts(self, step: OrderStep) -> PaidParts:
         """What was paid, by what it was paid for."""
         with self._database.reading() as session:
-            parts = returning.paid_parts(session, step.order_id, payment=step.key("refund"))
-            gift = gift_of(session, step.order_id)
-        return PaidParts(
-            goods_fen=parts.goods_fen,
-            postage_fen=parts.postage_fen,
-            return_postage_fen=parts.return_postage_fen,
-            gift_left_fen=gift.left_fen,
-        )
+            return returning.paid_parts(session, step.order_id, payment=step.key("refund"))
 
     @activity.defn
     def settle_return(self, step: SettleReturnStep) -> None:

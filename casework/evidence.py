@@ -146,7 +146,7 @@ class Decision:
 
 
 @dataclass(frozen=True, slots=True)
-class Told:
+class ToldBuyer:
     """What the buyer was told."""
 
     at: datetime
@@ -198,7 +198,7 @@ class Evidence:
     remarks: list[Decision]
     """Comments that name photos or documents. What colleagues said among themselves is nobody else's."""
     refusals: list[TrailLine]
-    told: list[Told]
+    told: list[ToldBuyer]
     parcels: list[Parcel]
     money: list[MoneyLine]
     references: list[Refers]
@@ -226,7 +226,7 @@ def gather(session: Session, view: CaseView, policy: Policy, *, now: datetime, l
         remarks=[_decision(view, line, language) for line in view.trail if not line.is_move and line.references],
         refusals=[line for line in view.trail if not line.accepted],
         told=[
-            Told(
+            ToldBuyer(
                 one.at,
                 one.delivered_at,
                 Label(one.text_zh, one.text_en).in_language(language),

@@ -32,7 +32,7 @@ class LinesStanding(BaseModel):
         return "nothing is left to refund" if self.refunded else None
 
 
-class Standing(LinesStanding):
+class RefundStanding(LinesStanding):
     """How some lines stand for a refund; `shipped`: at least one of them has left and is not back."""
 
     shipped: bool

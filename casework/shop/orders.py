@@ -28,7 +28,7 @@ from casework.shop.amounts import (
 from casework.shop.errors import BadRequest, UnknownOrder
 from casework.shop.states import OrderState
 from casework.shop.tables import ChatRow, ClaimRow, LineRow, OrderRow, ShipmentLineRow, ShipmentRow
-from casework.standing import Standing
+from casework.standing import RefundStanding
 
 Place = Literal["unshipped", "shipped", "back"]
 ROWS, CHATS, PARCELS, ORDERS = "order rows", "chats", "parcels", "orders"
@@ -331,7 +331,7 @@ def standing(
     *,
     at: datetime,  # noqa: ARG001 - windows of days come with the return flow
     case_id: str | None = None,
-) -> Standing:
+) -> RefundStanding:
     """How the lines stand, for a case (whose own claim does not count against it).
 
     Raises:
@@ -348,7 +348,7 @@ def standing(
         .order_by(ClaimRow.line)
     )
     claim = claims.first()
-    return Standing(
+    return RefundStanding(
         paid=order.paid,
         closed=order.state == "closed",
         refundable_fen=refundable,

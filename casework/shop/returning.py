@@ -19,7 +19,7 @@ from casework.rules import returns
 from casework.shop import orders
 from casework.shop.amounts import POSTAGE, RETURN_POSTAGE, left_to_ship, line_rows, reckon
 from casework.shop.courier import parcel_state, shown_scans
-from casework.shop.dues import deducted_for_gift, reckon_due
+from casework.shop.dues import deducted_for_gift, gift_of, reckon_due
 from casework.shop.errors import BadRequest
 from casework.shop.flags import append_memo, wish_flag
 from casework.shop.gifts import has_free_shipping
@@ -52,11 +52,15 @@ class WayBack:
 
 @dataclass(frozen=True, slots=True)
 class PaidParts:
-    """What a case has paid, in fen: for the goods, for the postage of the way out, for that of the way back."""
+    """What a case has paid, in fen: for the goods, for the postage of the way out, for that of the way back.
+
+    `gift_left_fen` is what no other return had deducted by then of the order's gifts.
+    """
 
     goods_fen: int
     postage_fen: int
     return_postage_fen: int
+    gift_left_fen: int = 0
 
 
 def standing(
@@ -286,7 +290,7 @@ def finish(session: Session, *, key: str, case_id: str, order_id: str, at: datet
 
 
 def paid_parts(session: Session, order_id: str, *, payment: str) -> PaidParts:
-    """What a payment was for, by its key."""
+    """What a payment of a return was for, by its key."""
     sums = {
         line: int(amount)
         for line, amount in session.execute(
@@ -297,7 +301,7 @@ def paid_parts(session: Session, order_id: str, *, payment: str) -> PaidParts:
         if line is not None
     }
     postage, back = sums.pop(POSTAGE, 0), sums.pop(RETURN_POSTAGE, 0)
-    return PaidParts(sum(sums.values()), postage, back)
+    return PaidParts(sum(sums.values()), postage, back, gift_of(session, order_id).left_fen)
 
 
 def _signed_at(session: Session, order: Order, numbers: set[int], at: datetime) -> datetime | None:
