@@ -805,7 +805,7 @@ class CaseworkClient:
 
     # --- news from the shop ---
 
-    async def deliver_notices(self) -> int:
+    async def tell_notices(self) -> int:
         """Tell the open cases what happened to their orders; gives how many were told now.
 
         A case that has ended, that Temporal does not have, or whose flow makes nothing of the news counts as told.
@@ -816,7 +816,7 @@ class CaseworkClient:
         failed: RPCError | None = None
         for notice in pending:
             if not _makes_sense(notice):
-                self._delivered(notice.id)
+                self._told(notice.id)
                 continue
             try:
                 await self._handle(notice.case_id).signal(
@@ -827,14 +827,14 @@ class CaseworkClient:
                     # this one waits in the shop; the others are told all the same
                     failed = error
                     continue
-            self._delivered(notice.id)
+            self._told(notice.id)
         if failed is not None:
             raise failed
         return len(pending)
 
-    def _delivered(self, notice_id: int) -> None:
+    def _told(self, notice_id: int) -> None:
         with self._database.writing() as session:
-            notices.delivered(session, notice_id)
+            notices.told(session, notice_id)
 
     # --- shared by the above ---
 

@@ -148,7 +148,7 @@ def _tell(desk: Desk, *, quiet: bool) -> list[str]:
     if not waiting:
         return []
     try:
-        run_async(_deliver(desk))
+        run_async(_tell_notices(desk))
     except Stop as stop:
         if not isinstance(stop.__cause__, NoServer):
             raise
@@ -160,5 +160,5 @@ def _tell(desk: Desk, *, quiet: bool) -> list[str]:
     return waiting
 
 
-async def _deliver(desk: Desk) -> None:
-    await (await desk.client()).deliver_notices()
+async def _tell_notices(desk: Desk) -> None:
+    await (await desk.client()).tell_notices()

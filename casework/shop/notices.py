@@ -71,7 +71,7 @@ def pending(session: Session) -> list[Notice]:
     ]
 
 
-def delivered(session: Session, notice_id: int) -> None:
+def told(session: Session, notice_id: int) -> None:
     """The case has been told, or has ended."""
     row = session.get(NoticeRow, notice_id)
     if row is not None and row.delivered_at is None:
