@@ -113,7 +113,7 @@ class BulkOrderActivities:
 
     @activity.defn
     def gather_talk(self, step: GatherStep) -> Gathered:
-        """What one more conversation speaks of; it must be kept in the shop, and about this order."""
+        """What one more conversation speaks of; it must be in the shop, and about this order."""
         with self._database.reading() as session:
             try:
                 bulk.require_chat(session, step.order_id, step.chat_id)

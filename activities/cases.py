@@ -86,7 +86,7 @@ class CaseActivities:
     """Opens and closes the shop's record of a case."""
 
     def __init__(self, database: Database, policy: Callable[[], Policy]) -> None:
-        """`policy` gives the policy in force now; a case keeps what was in force when it opened."""
+        """`policy` gives the policy in force now; a case goes by what was in force when it opened."""
         self._database = database
         self._policy = policy
 
@@ -118,7 +118,7 @@ class CaseActivities:
     def hand_over(self, request: HandOver) -> HandedOver:
         """Name the case that is to be opened, and give it what this one holds and has claimed of its lines.
 
-        Where that case is open already, it keeps what it has, and nothing is handed over. Where it is open and this one
+        Where that case is open already, it has what it has, and nothing is handed over. Where it is open and this one
         has lines that it needs, it is about to end without them.
         """
         if request.flow not in FLOWS:

@@ -96,7 +96,7 @@ class GiftActivities:
 
     @activity.defn
     def promise_gift(self, step: PromiseStep) -> Promised:
-        """Write the memo and keep the cost from the month's budget, in one transaction that reads the order again."""
+        """Write the memo and reserve the cost in the month's budget, in one transaction that reads the order again."""
         with writing_for(self._database, step) as session:
             result = gifts.promise(
                 session,

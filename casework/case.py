@@ -18,7 +18,7 @@ from state_machines.roles import Role
 MOST_REFUSED = 200
 MOST_ANSWERS = 1_000
 MOST_KEPT = 50
-"""How many refused lines, answers and unused facts a case keeps: it is carried whole in one Temporal payload."""
+"""How many refused lines, answers and kept facts a case carries: it is carried whole in one Temporal payload."""
 LONGEST_WHY = 300
 FORGOTTEN = "no_longer_listed"
 
@@ -193,7 +193,7 @@ class Case(BaseModel, Generic[FiguresT]):
     money_sent: bool = False
 
     def note_refused(self, line: TrailLine) -> None:
-        """Put a refused line in the trail; the newest are kept whole, older ones are only counted.
+        """Put a refused line in the trail; the newest stand whole, older ones are only counted.
 
         A case must never grow beyond what Temporal carries, whatever strangers send.
         """
@@ -211,7 +211,7 @@ class Case(BaseModel, Generic[FiguresT]):
         counted.at, counted.why = line.at, f"{self.forgotten} older refused messages are no longer listed"
 
     def remember_answer(self, key: str, answer: Answer) -> None:
-        """Keep what became of a message, so that a resend is harmless; the newest are kept."""
+        """Remember what became of a message, so that a resend is harmless; the newest only."""
         self.answers[key] = answer
         while len(self.answers) > MOST_ANSWERS:
             del self.answers[next(iter(self.answers))]

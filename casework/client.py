@@ -749,7 +749,7 @@ class CaseworkClient:
         return at_work | {case_id: staff_id for case_id, staff_id in theirs.items() if not over[case_id]}
 
     async def cases(self, wanted: CaseFilter) -> list[CaseLine]:
-        """Open and closed cases, also those Temporal no longer keeps; newest first.
+        """Open and closed cases, also those Temporal no longer has; newest first.
 
         Where an open case is, is Temporal's list, which may lag a moment behind; `view` asks the case itself.
         """

@@ -55,7 +55,7 @@ class ParcelRequest:
     waybill: str
     at: datetime
     address_id: str | None = None
-    """For a new delivery: the reference of the corrected address, which the shop keeps."""
+    """For a new delivery: the reference of the corrected address, which the shop has."""
 
 
 class Courier(Protocol):

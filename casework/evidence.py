@@ -334,7 +334,7 @@ def _rule(flow: Flow[Any], row: Move[Any], language: Language) -> str:
     return f"{may}; {only_if}"
 
 
-# --- what the shop keeps ---
+# --- what the shop knows ---
 
 
 def _parcels(session: Session, view: CaseView, now: datetime, word: Word) -> list[Parcel]:

@@ -152,7 +152,7 @@ def room_for(case: Case[Any], aside: str) -> str | None:
 
 
 def note_aside(case: Case[Any], line: TrailLine) -> None:
-    """Put it in the trail. Of reassignments and reminders only the newest are listed; words are kept."""
+    """Put it in the trail. Of reassignments and reminders only the newest are listed; words all."""
     case.said += 1
     case.trail.append(line)
     calls = [one for one in case.trail if one.accepted and one.trigger in (REASSIGN, REMIND)]

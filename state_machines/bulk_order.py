@@ -68,7 +68,7 @@ Purchases = Annotated[StrictInt, Field(ge=0, le=1_000_000)]
 class BulkStart(Start):
     """What a bulk order is opened with: the discount that is asked (0: none), and the conversation about it.
 
-    `chat_id` names a conversation that is kept in the shop and is about this very order.
+    `chat_id` names a conversation that is in the shop and is about this very order.
     """
 
     discount_percent: Percent = Decimal(0)

@@ -322,7 +322,7 @@ class Flow(Generic[CaseT]):
             label: the flow's name for people.
             case_type: what a case of this flow knows.
             start_type: what it is started with.
-            figures_type: the policy's figures that a case of this flow keeps.
+            figures_type: the policy's figures that a case of this flow carries.
             opened_by: the roles that may open one.
             states: all states; the first is where a case begins.
             triggers: everything that can be fired.

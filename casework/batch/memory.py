@@ -1,4 +1,4 @@
-"""Which rows have been opened, kept in the shop: what a second run goes by, also after the first one was killed.
+"""Which rows have been opened, as noted in the shop: what a second run goes by, also after the first one was killed.
 
 A row is noted before it is opened, with how often the shop had recorded its case id by then. Where a batch is killed in
 between, one recorded run more tells the next that it was opened, also if the case has ended since; a case that is still

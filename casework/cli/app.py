@@ -379,7 +379,7 @@ def cases(
     by: By = None,
     json: Json = False,
 ) -> None:
-    """Open and closed cases, newest first, also those that Temporal no longer keeps."""
+    """Open and closed cases, newest first, also those that Temporal no longer has."""
     from casework.cli.cases import list_cases
 
     list_cases(

@@ -31,7 +31,7 @@ class Found:
     """An order as the stories look at it; money in fen.
 
     `amount_fen` is what has been paid and not refunded. `signed_at`: the buyer signed for it. `last_word`: the newest
-    scan of its one parcel. `parcel_case`: the open case that follows it. `risky`: its buyer's chat, where one is kept
+    scan of its one parcel. `parcel_case`: the open case that follows it. `risky`: its buyer's chat, where there is one
     (`talked`), speaks of a malicious claim.
     """
 

@@ -128,7 +128,7 @@ class Scanned:
 def meaning_of(code: str) -> ParcelState:
     """What a courier's code means; an unknown one is taken as moving.
 
-    Source: data.md, `kuaidi100.jsonl`; contract: unknown codes are kept raw and treated as moving.
+    Source: data.md, `kuaidi100.jsonl`; contract: unknown codes stay as they came and treated as moving.
     """
     return STATES.get(code, "moving")
 

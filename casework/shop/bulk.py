@@ -1,6 +1,6 @@
 """Bulk orders in the shop: what the review is told, what was reviewed, holding all of it, and changing the price.
 
-What was reviewed is kept as a fingerprint, and never leaves the shop: an address can be guessed from one.
+Of what was reviewed there is a fingerprint, and never leaves the shop: an address can be guessed from one.
 """
 
 from __future__ import annotations
@@ -138,7 +138,7 @@ def gather_record(session: Session, order_id: str, chat_id: str | None, risk_wor
 
 
 def require_chat(session: Session, order_id: str, chat_id: str) -> None:
-    """A conversation that a case names is kept in the shop, and is about this order.
+    """A conversation that a case names is in the shop, and is about this order.
 
     Raises:
         BadRequest: it is not.

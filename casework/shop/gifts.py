@@ -1,7 +1,7 @@
 """Gifts and free shipping: what the catalogue says, what is promised from the month's budget, and what was granted.
 
-A promise is one row for an order and a kind. It is written in one transaction with the memo, keeps its cost from the
-budget of the month it was made in, and goes with its case's end unless it was granted by then.
+A promise is one row for an order and a kind. It is written in one transaction with the memo, reserves its cost in
+the budget of the month it was made in, and goes with its case's end unless it was granted by then.
 """
 
 from __future__ import annotations
@@ -130,7 +130,7 @@ def promise(
     memo: str,
     at: datetime,
 ) -> Promised:
-    """Write the memo and keep the cost from the month's budget, both or neither; once a key.
+    """Write the memo and reserve the cost in the month's budget, both or neither; once a key.
 
     Nothing is written where the order is gone or has shipped, or where the budget does not hold the cost, unless
     finance has approved it (`over_budget`). Of two that are promised at once from the last of it, one is.

@@ -1,4 +1,4 @@
-"""Asking couriers where parcels are: seldom enough, by whomever, and what they last said is kept with its age."""
+"""Asking couriers where parcels are: seldom enough, by whomever, and what they last said stands with its age."""
 
 from __future__ import annotations
 

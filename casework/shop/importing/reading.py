@@ -214,7 +214,7 @@ def _encoding_of(line: bytes) -> str | None:
 
 
 def read_table(name: str, text: str) -> Table:
-    """Read CSV; a row whose cells do not fit the headings is kept, and says so.
+    """Read CSV; a row whose cells do not fit the headings is among them, and says so.
 
     Raises:
         BadFile: it is no CSV, has no rows, or ends in the middle of one.
