@@ -26,7 +26,7 @@ from state_machines.flows import FLOWS
 
 
 class OpenCase(BaseModel):
-    """A case that begins: its start as it was given, its own clock's time, and the case that opened it."""
+    """A case that begins: its start as it was given, its own clock's time (aware), and the case that opened it."""
 
     case_id: str
     run_id: str
@@ -45,7 +45,7 @@ class Opened(BaseModel):
 
 
 class CloseCase(BaseModel):
-    """A case that has ended, as it is to be remembered."""
+    """A case that has ended, as it is to be remembered. `at` is aware."""
 
     case_id: str
     run_id: str

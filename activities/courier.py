@@ -22,7 +22,7 @@ AnswerT = TypeVar("AnswerT")
 
 
 class AskCourier(BaseModel):
-    """Where is the parcel? Not asked again within `poll_min` of the last time, whoever asked then."""
+    """Where is the parcel? Not asked again within `poll_min` of the last time, whoever asked then. `at` is aware."""
 
     order_id: str
     courier: str

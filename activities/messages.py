@@ -17,7 +17,7 @@ from casework.waiting import Waits
 
 
 class PostMessages(BaseModel):
-    """What is to be said, for one case."""
+    """What is to be said, for one case. `at` is aware."""
 
     case_id: str
     run_id: str
@@ -30,7 +30,7 @@ class PostMessages(BaseModel):
 
 
 def post_all(session: Session, case_id: str, run_id: str, posts: Sequence[Post], at: datetime) -> None:
-    """Put the messages in the outbox, in the transaction of the step that they belong to."""
+    """Put the messages in the outbox, in the transaction of the step that they belong to. `at` is aware."""
     for one in posts:
         text = one.text()
         outbox.post(

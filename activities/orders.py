@@ -26,7 +26,7 @@ CASE_OVER = "CaseOver"
 
 
 class OrderStep(BaseModel):
-    """One step on some lines of an order, for one case, at the case's own time; `posts` go out with it."""
+    """One step on some lines of an order, for one case, at the case's own time (aware); `posts` go out with it."""
 
     case_id: str
     run_id: str

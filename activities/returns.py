@@ -24,7 +24,7 @@ class ReturnStep(OrderStep):
 
 
 class AssessStep(ReturnStep):
-    """A return that begins: when the buyer first asked."""
+    """A return that begins: when the buyer first asked. `requested_at` is aware."""
 
     requested_at: datetime
 

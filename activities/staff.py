@@ -19,7 +19,7 @@ from casework.shop.staff import StaffMember, all_staff
 class Consider(BaseModel):
     """A person's message: who they say they are, every text in it, and on the case's clock when it is considered.
 
-    `others` are looked up with them: whom the message is about.
+    `others` are looked up with them: whom the message is about. `at` is aware.
     """
 
     staff_id: str

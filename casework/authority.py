@@ -138,6 +138,7 @@ def acting_deputy(members: Mapping[str, Member], absent: Member, at: datetime) -
     """Who acts for an absent person: their deputy, or the deputy's deputy if that one is absent too, and so on.
 
     None for somebody who is there or has left, and where the chain ends, or comes round, without anybody who is there.
+    `at` is aware.
     """
     seen: set[str] = set()
     person: Member | None = absent

@@ -48,6 +48,8 @@ class Start(BaseModel):
 class TrailLine(BaseModel):
     """One line of a case's trail: a move, what somebody said beside the table (no `dest`), or an attempt that was
     refused, with the reason in `why`.
+
+    `at` is aware.
     """
 
     at: datetime
@@ -79,7 +81,7 @@ class Answer(BaseModel):
 
 
 class KeptFact(BaseModel):
-    """A fact that came before the case could use it."""
+    """A fact that came before the case could use it. `at` is aware."""
 
     at: datetime
     trigger: str
@@ -230,7 +232,7 @@ class Case(BaseModel, Generic[FiguresT]):
 
     @classmethod
     def initial(cls, start: Start, *, flow: str, state: str, case_id: str, run_id: str, at: datetime) -> Self:
-        """The case as it is before anything has been done."""
+        """The case as it is before anything has been done. `at` is aware."""
         given = start.model_dump(exclude={"order_id", "by", "note"}, exclude_none=True)
         known = {name: value for name, value in given.items() if name in cls.model_fields}
         return cls(
@@ -275,7 +277,7 @@ class WaitingFor(BaseModel):
 
 
 class IfSilent(BaseModel):
-    """What the clock will do at `at` if nobody acts, and the fen that leave the shop by it."""
+    """What the clock will do at `at` (aware) if nobody acts, and the fen that leave the shop by it."""
 
     trigger: str
     dest: str
@@ -284,7 +286,7 @@ class IfSilent(BaseModel):
 
 
 class CaseView(BaseModel):
-    """The case as the contract shows it to outsiders (query `case`, update `submit`)."""
+    """The case as the contract shows it to outsiders (query `case`, update `submit`). Times are aware."""
 
     case_id: str
     flow: str

@@ -127,7 +127,10 @@ class Troubled:
 
 @dataclass(frozen=True, slots=True)
 class Execution:
-    """How Temporal has a case: the last run of its id. `first_run` is what the shop's record calls the run."""
+    """How Temporal has a case: the last run of its id. `first_run` is what the shop's record calls the run.
+
+    Times are aware.
+    """
 
     status: WorkflowExecutionStatus | None
     run_id: str
@@ -153,7 +156,10 @@ class Execution:
 
 @dataclass(frozen=True, slots=True)
 class PendingActivity:
-    """A step outside the shop that is tried again and again: how often by now, and what it last failed of."""
+    """A step outside the shop that is tried again and again: how often by now, and what it last failed of.
+
+    `next_try` is aware.
+    """
 
     activity: str
     attempt: int
@@ -236,7 +242,7 @@ async def last_task_failure(client: Client, case_id: str, run_id: str) -> str | 
 
 
 async def examine(client: Client, database: Database, *, now: datetime) -> list[Troubled]:
-    """Everything that is wrong with any case; by case. `now` is the time on the wall."""
+    """Everything that is wrong with any case; by case. `now` is the time on the wall (aware)."""
     listed = await _listed(client)
     with database.reading() as session:
         recorded = records.find_records(session, closed=False)
@@ -340,7 +346,10 @@ async def knows_none(client: Client, database: Database) -> bool:
 
 
 async def mend(client: Client, database: Database, troubled: Sequence[Troubled], *, now: datetime) -> list[Troubled]:
-    """Mend what can be mended of it, a transaction each; those that were. What is open by now is left alone."""
+    """Mend what can be mended of it, a transaction each; those that were. What is open by now is left alone.
+
+    `now` is aware.
+    """
     mended: list[Troubled] = []
     for one in troubled:
         if not one.mends:

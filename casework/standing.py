@@ -72,7 +72,7 @@ class GiftStanding(BaseModel):
 
 
 class BulkStanding(BaseModel):
-    """How a bulk order stands in the shop right now, for the case that reviews it.
+    """How a bulk order stands in the shop right now, for the case that reviews it. Times are aware.
 
     Attributes:
         paid: the buyer has paid.

@@ -129,7 +129,8 @@ def speaks_as(
 def taken_by(flow: Flow[Any], case: Case[Any], person: Actor, at: datetime) -> Role | Refusal:
     """The role in which a person takes the case over where it waits, or why they cannot.
 
-    The table itself is asked: somebody whom it would refuse everything that the state asks for is no help.
+    The table itself is asked: somebody whom it would refuse everything that the state asks for is no help. `at` is
+    aware.
     """
     wanted = asked_in(flow, flow.states[case.state])
     role = next((role for role in wanted if role in person.grants), None)

@@ -80,7 +80,7 @@ class ParcelFigures(CaseFigures):
 
 
 class ParcelCase(Case[ParcelFigures]):
-    """What a problem parcel knows. `amount_fen` is the paid value of the parcel."""
+    """What a problem parcel knows. `amount_fen` is the paid value of the parcel. Times are aware."""
 
     OWNED_BY: ClassVar[Role | None] = Role.PARCEL_SPECIALIST
 

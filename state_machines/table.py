@@ -43,7 +43,8 @@ class Deadline:
     """By when a wait ends by itself, and the trigger that the clock fires then.
 
     `wait` names the flow's policy figure; None stands for the shop's alarm interval. A clock row that stays in its
-    state comes again after that interval, as an alarm to `alarms` (by default to who is expected to act).
+    state comes again after that interval, as an alarm to `alarms` (by default to who is expected to act). `counts_from`
+    is aware.
 
     Attributes:
         trigger: what the clock fires.
@@ -177,7 +178,7 @@ def clock(name: str, zh: str, en: str) -> Trigger:
 
 @dataclass(slots=True)
 class Attempt(Generic[CaseT]):
-    """One try to move a case. Guards read it; what came of the try is written into it by the machine."""
+    """One try to move a case. Guards read it; what came of the try is written into it by the machine. `at` is aware."""
 
     case: CaseT
     trigger: str

@@ -76,7 +76,7 @@ def standing(session: Session, case_id: str, order_id: str) -> BulkStanding:
 def hold_all(session: Session, case_id: str, order_id: str, *, at: datetime) -> bool:
     """Hold everything that is left to ship and mark the order "do not ship"; False where nothing is left to hold.
 
-    Doing it again changes nothing. Taking a hold and marking shipped are one race, which one side wins.
+    Doing it again changes nothing. Taking a hold and marking shipped are one race, which one side wins. `at` is aware.
 
     Raises:
         UnknownOrder: the shop has no such order.
@@ -98,7 +98,7 @@ def hold_all(session: Session, case_id: str, order_id: str, *, at: datetime) -> 
 def let_ship(session: Session, case_id: str, order_id: str, *, at: datetime) -> bool:
     """Let the shipment go, unless the order is no longer what was reviewed; answers whether it was let go.
 
-    What is let go now is what has been reviewed, price and all.
+    What is let go now is what has been reviewed, price and all. `at` is aware.
 
     Raises:
         UnknownOrder: the shop has no such order.
@@ -157,7 +157,7 @@ def forget_review(session: Session, case_id: str) -> None:
 
 
 def note_reviewed(session: Session, case_id: str, order_id: str, *, at: datetime) -> None:
-    """What the order is now is what is reviewed from here on.
+    """What the order is now is what is reviewed from here on. `at` is aware.
 
     Raises:
         UnknownOrder: the shop has no such order.
@@ -200,6 +200,8 @@ def approve_price(session: Session, case_id: str, order_id: str, percent: Decima
 def change_price(session: Session, case_id: str, order_id: str, amount_fen: int, *, at: datetime) -> None:
     """Change the total of an order that is not paid yet, with postage, in fen; the same again changes nothing.
 
+    `at` is aware.
+
     Raises:
         UnknownOrder: the shop has no such order.
         BadRequest: it is paid or closed by now, or no longer what was reviewed.
@@ -220,7 +222,7 @@ def change_price(session: Session, case_id: str, order_id: str, amount_fen: int,
 
 
 def close_unpaid(session: Session, case_id: str, order_id: str, *, at: datetime) -> bool:
-    """Close a trade that nobody has paid for; answers whether it is closed: False where it is paid.
+    """Close a trade that nobody has paid for; answers whether it is closed: False where it is paid. `at` is aware.
 
     Raises:
         UnknownOrder: the shop has no such order.
@@ -251,7 +253,7 @@ def free_lines(session: Session, case_id: str, order_id: str) -> tuple[list[Line
 
 
 def leave_red(session: Session, case_id: str, *, at: datetime) -> None:
-    """Let everything go that the case has, but for a red flag that stays."""
+    """Let everything go that the case has, but for a red flag that stays. `at` is aware."""
     release_case(session, case_id, flag_kept=DO_NOT_SHIP, at=at)
 
 

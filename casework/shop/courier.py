@@ -51,7 +51,7 @@ class EmbeddedCourier:
         self._database = database
 
     def ask(self, courier: str, waybill: str, *, at: datetime) -> list[Scan]:  # noqa: ARG002 - the port's signature
-        """What was imported of the parcel until `at`, newest first.
+        """What was imported of the parcel until `at` (aware), newest first.
 
         Raises:
             CourierSilent: nothing was imported, or a fault is set for the waybill (`answer`).
@@ -68,7 +68,10 @@ class EmbeddedCourier:
         return scans
 
     def ask_each(self, couriers: Mapping[str, str], *, at: datetime) -> dict[str, list[Scan]]:
-        """What was imported of each parcel until `at`, newest first; without those of which nothing was imported."""
+        """What was imported of each parcel until `at`, newest first; without those of which nothing was imported.
+
+        `at` is aware.
+        """
         with self._database.writing() as session:
             faulty = faults_of(session, "answer", couriers)
             for waybill, how in faulty.items():
@@ -86,7 +89,7 @@ class EmbeddedCourier:
         return answers
 
     def intercept(self, key: str, of: OnBehalf, lines: Sequence[LineQuantity], *, at: datetime) -> bool:
-        """Stop the parcels of these lines and bring them back; False if that cannot be done.
+        """Stop the parcels of these lines and bring them back; False if that cannot be done. `at` is aware.
 
         Raises:
             CaseOver: the case has ended.
@@ -169,7 +172,7 @@ class EmbeddedCourier:
 
 
 def shown_scans(session: Session, waybill: str, at: datetime) -> list[Scan]:
-    """The scans of a parcel until `at`, newest first; one whose time is still to come is not shown."""
+    """The scans of a parcel until `at` (aware), newest first; one whose time is still to come is not shown."""
     rows = session.scalars(
         select(ScanRow).where(ScanRow.waybill == waybill, ScanRow.at <= at).order_by(ScanRow.at.desc(), ScanRow.id)
     )
@@ -177,7 +180,7 @@ def shown_scans(session: Session, waybill: str, at: datetime) -> list[Scan]:
 
 
 def parcel_state(session: Session, waybill: str, at: datetime) -> ParcelState | None:
-    """Where a parcel is, by the newest scan shown at `at`; None if there is none."""
+    """Where a parcel is, by the newest scan shown at `at` (aware); None if there is none."""
     scans = shown_scans(session, waybill, at)
     return scans[0].state if scans else None
 
@@ -193,9 +196,9 @@ def intercept(
 ) -> bool:
     """Ask the courier to stop the parcels of these lines and bring them back; the same answer for the same key.
 
-    False if a parcel was signed for, or left with an agent or in a locker, by the scans shown, or if a fault is set
-    for the order or a waybill. Goods that left without a waybill are stopped where they are handed over: their parcel
-    is marked as soon as the shop knows it.
+    False if a parcel was signed for, or left with an agent or in a locker, by the scans shown, or if a fault is set for
+    the order or a waybill. Goods that left without a waybill are stopped where they are handed over: their parcel is
+    marked as soon as the shop knows it. `at` is aware.
 
     Raises:
         UnknownOrder: the shop has no such order.
@@ -216,7 +219,10 @@ def intercept(
 
 
 def stop_late_parcel(session: Session, parcel: ShipmentRow, numbers: Collection[int], *, at: datetime) -> None:
-    """Stop a parcel that the shop hears of only now, if an open case asked for that and the courier agreed."""
+    """Stop a parcel that the shop hears of only now, if an open case asked for that and the courier agreed.
+
+    `at` is aware.
+    """
     for case_id in cases_stopping(session, parcel.order_id, numbers):
         if parcel.intercepted_at is None and _can_stop(session, parcel.order_id, case_id, [parcel.waybill], at):
             parcel.intercepted_at = at

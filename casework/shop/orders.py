@@ -57,7 +57,10 @@ class Line(BaseModel):
 
 
 class Parcel(BaseModel):
-    """A parcel of an order: its waybill, what is in it, and whether it was stopped or is back."""
+    """A parcel of an order: its waybill, what is in it, and whether it was stopped or is back.
+
+    Times are aware, in UTC.
+    """
 
     model_config = ConfigDict(frozen=True)
 
@@ -70,7 +73,7 @@ class Parcel(BaseModel):
 
 
 class Order(BaseModel):
-    """An order, whole. What it holds of the buyer's is the memo: never send it to Temporal."""
+    """An order, whole. What it holds of the buyer's is the memo: never send it to Temporal. Times are aware, in UTC."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -332,7 +335,7 @@ def standing(
     at: datetime,  # noqa: ARG001 - windows of days come with the return flow
     case_id: str | None = None,
 ) -> RefundStanding:
-    """How the lines stand, for a case (whose own claim does not count against it).
+    """How the lines stand, for a case (whose own claim does not count against it). `at` is aware.
 
     Raises:
         UnknownOrder: the shop has no such order.

@@ -30,8 +30,8 @@ MessageState = Literal["waiting", "delivered", "refused", "skipped"]
 class Dispatch:
     """One message on its way out, as it is at the moment of its sending.
 
-    `people` are the staff ids whom it reaches now (nobody: none of those it is for is there); of a message to the
-    buyer there are none. `at` is the case's own time at which it was said.
+    `people` are the staff ids whom it reaches now (nobody: none of those it is for is there); of a message to the buyer
+    there are none. `at` (aware) is the case's own time at which it was said.
     """
 
     id: str
@@ -51,7 +51,10 @@ class Dispatch:
 
 @dataclass(frozen=True, slots=True)
 class Unsent:
-    """A message that has not gone out: why not, and when it is tried next (None: not by itself any more)."""
+    """A message that has not gone out: why not, and when it is tried next (None: not by itself any more).
+
+    `next_try` is aware.
+    """
 
     id: str
     case_id: str
@@ -70,7 +73,7 @@ class Backlog:
 
 
 def anything_due(session: Session, *, now: datetime) -> bool:
-    """Whether there is a message to send."""
+    """Whether there is a message to send. `now` is aware."""
     query = select(OutboxRow.id).where(OutboxRow.delivery == "waiting", OutboxRow.next_try <= now).limit(1)
     return session.scalar(query) is not None
 
@@ -79,6 +82,7 @@ def claim(session: Session, *, now: datetime, lease: timedelta, at_most: int) ->
     """The next messages that are due, for whoever asks alone until `lease` is over; the oldest first.
 
     Left out from now on is what is not needed any more: a cancelled task, and a call to act on a case that has ended.
+    `now` is aware.
     """
     due = (
         select(OutboxRow)
@@ -124,7 +128,7 @@ def _dispatch(row: OutboxRow, record: CaseRow | None, staff: Sequence[StaffMembe
 
 
 def note_sent(session: Session, message_id: str, *, at: datetime) -> None:
-    """It has gone out."""
+    """It has gone out. `at` is aware."""
     session.execute(
         update(OutboxRow)
         .where(OutboxRow.key == message_id, OutboxRow.delivery != "delivered")
@@ -136,7 +140,7 @@ def note_failed(session: Session, dispatch: Dispatch, why: str, *, refused: bool
     """It has not gone out, and is tried again later: longer and longer later, and not for ever where the receiver
     `refused` it. Whether it is tried again.
 
-    What somebody else has claimed since then, or sent, is left as it is.
+    What somebody else has claimed since then, or sent, is left as it is. `at` is aware.
     """
     row = session.scalar(select(OutboxRow).where(OutboxRow.key == dispatch.id).with_for_update())
     if row is None or row.delivery != "waiting" or row.attempts != dispatch.attempt:
@@ -159,7 +163,7 @@ def wait_after(attempts: int) -> timedelta:
 def try_again(session: Session, *, now: datetime) -> int:
     """Have everything that failed tried at once, also what was refused for good; how many messages that are.
 
-    What somebody is sending at this moment is left alone.
+    What somebody is sending at this moment is left alone. `now` is aware.
     """
     failed = session.execute(
         update(OutboxRow)

@@ -10,7 +10,7 @@ from casework.shop.tables import StepRow
 
 
 def first_time(session: Session, key: str, at: datetime) -> bool:
-    """Whether the step of this key is done now for the first time; it is noted as done."""
+    """Whether the step of this key is done now for the first time; it is noted as done. `at` is aware."""
     if session.get(StepRow, key) is not None:
         return False
     session.add(StepRow(key=key, at=at))
