@@ -13,7 +13,7 @@ from temporalio.exceptions import ApplicationError
 
 from activities.messages import post_all
 from casework.money import LineQuantity
-from casework.shop import claims, flags, holds, orders, records, settling
+from casework.shop import claims, flags, holds, orders, records, settling, steps
 from casework.shop.database import Database
 from casework.shop.errors import CaseOver
 from casework.shop.holds import HoldResult
@@ -88,11 +88,8 @@ def writing_for(database: Database, step: OrderStep) -> Generator[Session]:
 
     """
     try:
-        with database.writing() as session:
-            keep = records.require_open(session, step.case_id, step.run_id, step.moment)
+        with steps.writing_for(database, step.case_id, step.run_id, step.moment) as session:
             yield session
-            if not keep:
-                session.rollback()
     except CaseOver as late:
         raise ApplicationError(str(late), type=CASE_OVER, non_retryable=True) from None
 

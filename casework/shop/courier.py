@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
+from contextlib import AbstractContextManager
 from datetime import datetime
 from typing import Literal
 
@@ -12,10 +13,10 @@ from sqlalchemy.orm import Session
 from casework.courier import CourierSilent, OnBehalf, ParcelRequest, Scan
 from casework.money import LineQuantity
 from casework.rules.parcels import HANDED_OVER, STATES, ParcelState
-from casework.shop import records
 from casework.shop.database import Database
 from casework.shop.faults import fault_of, faults_of, forget_fault
 from casework.shop.orders import lock_order
+from casework.shop.steps import writing_for
 from casework.shop.tables import (
     ClaimRow,
     CourierClaimRow,
@@ -95,12 +96,8 @@ class EmbeddedCourier:
             CaseOver: the case has ended.
 
         """
-        with self._database.writing() as session:
-            keep = records.require_open(session, of.case_id, of.run_id, of.moment)
-            stopped = intercept(session, key=key, case_id=of.case_id, order_id=of.order_id, lines=lines, at=at)
-            if not keep:
-                session.rollback()
-        return stopped
+        with self._writing(of) as session:
+            return intercept(session, key=key, case_id=of.case_id, order_id=of.order_id, lines=lines, at=at)
 
     def forward(self, request: ParcelRequest) -> bool:
         """Hand the parcel over to another courier, unless it was handed over to somebody already.
@@ -128,8 +125,7 @@ class EmbeddedCourier:
 
         """
         of = request.of
-        with self._database.writing() as session:
-            keep = records.require_open(session, of.case_id, of.run_id, of.moment)
+        with self._writing(of) as session:
             session.merge(
                 CourierClaimRow(
                     case_id=of.case_id,
@@ -141,14 +137,9 @@ class EmbeddedCourier:
                     at=request.at,
                 )
             )
-            session.flush()
-            if not keep:
-                session.rollback()
 
     def _requested(self, request: ParcelRequest, what: Literal["forward", "redeliver"]) -> bool:
-        of = request.of
-        with self._database.writing() as session:
-            keep = records.require_open(session, of.case_id, of.run_id, of.moment)
+        with self._writing(request.of) as session:
             known = session.get(CourierRequestRow, request.key)
             if known is not None:
                 return known.agreed
@@ -156,7 +147,7 @@ class EmbeddedCourier:
             session.add(
                 CourierRequestRow(
                     key=request.key,
-                    case_id=of.case_id,
+                    case_id=request.of.case_id,
                     courier=request.courier,
                     waybill=request.waybill,
                     what=what,
@@ -165,10 +156,10 @@ class EmbeddedCourier:
                     at=request.at,
                 )
             )
-            session.flush()
-            if not keep:
-                session.rollback()
-        return agreed
+            return agreed
+
+    def _writing(self, of: OnBehalf) -> AbstractContextManager[Session]:
+        return writing_for(self._database, of.case_id, of.run_id, of.moment)
 
 
 def shown_scans(session: Session, waybill: str, at: datetime) -> list[Scan]:
