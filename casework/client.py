@@ -743,7 +743,7 @@ class CaseworkClient:
         found = {one.id: one.typed_search_attributes.get(CASE_ASSIGNEE, "") async for one in listed}
         with self._database.reading() as session:
             told = waiting.assignees(session)
-        theirs = {case_id: staff_id for case_id, staff_id in told.items() if staff_id in staff_ids}
+        theirs = {case_id: staff_id for case_id, staff_id in told.items() if staff_id and staff_id in staff_ids}
         over = dict(zip(theirs, await ask_each(list(theirs), self._is_over), strict=True))
         at_work = {case_id: staff_id for case_id, staff_id in found.items() if case_id not in told}
         return at_work | {case_id: staff_id for case_id, staff_id in theirs.items() if not over[case_id]}

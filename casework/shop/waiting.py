@@ -153,4 +153,4 @@ def drop(session: Session, cases: Sequence[Waiting]) -> None:
 
 def assignees(session: Session) -> dict[str, str | None]:
     """Every case that waits for somebody, and whose it is: the staff id of the person to whom it was given, if any."""
-    return dict(session.execute(select(WaitRow.case_id, WaitRow.assignee)).tuples().all())
+    return {row.case_id: row.assignee for row in session.execute(select(WaitRow.case_id, WaitRow.assignee))}
