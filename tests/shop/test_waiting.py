@@ -148,3 +148,13 @@ def test_who_waits_is_narrowed_and_comes_soonest_deadline_first(
         money = {CASE: 200, OTHER: 7}
         assert waiting.leaves_by(session, wanted, NOW) == sum(money[one] for one in found)
         assert waiting.leaves_by(session, wanted, NOW - timedelta(minutes=1)) == (7 if OTHER in found else 0)
+
+
+def test_whose_each_case_is_that_waits(shop: Database) -> None:
+    with shop.writing() as session:
+        open_case(session)
+        open_case(session, OTHER, run_id="other")
+        tell(session, 10, 3, waits(SUPERVISOR, assignee="lead.1"))
+        waiting.tell(session, OTHER, "other", Moment("other", 10, 3), waits(FINANCE))
+    with shop.reading() as session:
+        assert waiting.assignees(session) == {CASE: "lead.1", OTHER: None}
