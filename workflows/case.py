@@ -656,9 +656,9 @@ class CaseWorkflow(Generic[CaseT]):
         role = asides.speaks_as(self.flow, case, aside, actor, opener_left=opener_left)
         if isinstance(role, Refusal):
             raise Refused(role.why)
-        full = asides.room_for(case, aside)
-        if full is not None:
-            raise Refused(full)
+        not_now = asides.room_for(case, aside) or asides.untimely_in(case, aside, workflow.now())
+        if not_now is not None:
+            raise Refused(not_now)
         why, posts = None, list[Post]()
         match message:
             case AskOpener():
@@ -666,8 +666,6 @@ class CaseWorkflow(Generic[CaseT]):
                 posts = self._say("question", to_whom, by=actor.staff_id, text=message.question)
                 case.asked_by += [actor.staff_id] * (actor.staff_id not in case.asked_by)
             case AnswerQuestion():
-                if not case.asked_by:
-                    raise Refused("no question waits for an answer; comment puts something on the record")
                 why = f"to {', '.join(case.asked_by)}"
                 posts = self._say("answer", case.asked_by, by=actor.staff_id, text=message.text)
                 case.asked_by = []
@@ -701,8 +699,7 @@ class CaseWorkflow(Generic[CaseT]):
         case = self.case
         if looked_up.actor is None:
             why = None if looked_up.why == NOBODY else looked_up.why
-            # who nobody knows may be anybody: the id is not repeated
-            raise Refused(why or "to names nobody on the staff list")
+            raise Refused(why or asides.TO_NOBODY)
         role = asides.taken_by(self.flow, case, looked_up.actor, workflow.now())
         if isinstance(role, Refusal):
             raise Refused(role.why)
@@ -712,11 +709,8 @@ class CaseWorkflow(Generic[CaseT]):
 
     def _call_upon(self) -> tuple[str, list[Post]]:
         """A reminder at once to everybody who is asked to act, and to whom the case was given."""
-        case, now = self.case, workflow.now()
-        if case.called_at is not None and now < case.called_at + asides.REMIND_AGAIN:
-            again = local_time(case, case.called_at + asides.REMIND_AGAIN)
-            raise Refused(f"people were reminded less than an hour ago; again from {again} on")
-        case.called_at = now
+        case = self.case
+        case.called_at = workflow.now()
         asked = asides.asked_in(self.flow, self.flow.states[case.state])
         to_whom = [*asked, *([case.assignee] if case.assignee else [])]
         return f"to {', '.join(to_whom)}", self._say("reminder", to_whom)
