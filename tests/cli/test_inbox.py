@@ -11,6 +11,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -138,6 +139,20 @@ async def test_an_overdue_case_is_marked_and_the_money_that_leaves_by_silence_is
     assert page["leaves_fen"] == 150_000
     shown = (await casework("inbox", "--role", "finance_manager", "--order", order)).out
     assert "1 waiting · leaves by silence within 24 h: 1,500.00" in shown
+
+
+async def test_the_foot_says_the_same_as_the_forecast_of_the_same_hours(casework: Casework, desk: Desk) -> None:
+    client = CaseworkClient(desk.client, desk.database)
+    soon = (datetime.now(UTC) + timedelta(hours=6)).isoformat()
+    order = desk.order(prices=((143_700, 1),))
+    start = {"order_id": order, "by": "aftersale.1", "reason": "x", "platform_deadline": soon}
+    case = await client.start_case(FLOW, start)
+    await client.view_at_rest(case)
+    await client.submit(case, "buyer_insists", {"by": "aftersale.1"})
+    foot = (await casework("inbox", "--role", "aftersale_supervisor", "--order", order, "--json")).json
+    (course,) = [one for one in (await client.forecast(hours=24)).courses if one.case_id == case]
+    assert len(course.steps) == 2, "the supervisor's silence pays nothing, finance's does"
+    assert (foot["leaves_fen"], foot["may_leave_fen"]) == (course.leaves_fen, course.may_leave_fen) == (143_700, 0)
 
 
 async def test_a_terminated_case_is_not_offered_and_a_new_one_of_its_id_is(casework: Casework, desk: Desk) -> None:
