@@ -1008,7 +1008,7 @@ class CaseWorkflow(Generic[CaseT]):
     def moment(self) -> Moment:
         """Where this execution is, for steps that must not be done once the case is over."""
         info = workflow.info()
-        return Moment(info.run_id, info.get_current_history_length(), self.case.version)
+        return Moment(info.run_id, info.get_current_history_length(), self.case.version, workflow.now())
 
     async def _post(self, posts: list[Post]) -> None:
         await self.in_shop(
