@@ -22,6 +22,7 @@ from temporalio.api.workflowservice.v1 import ResetWorkflowExecutionRequest
 
 from casework.cli.errors import BAD_INPUT, DONE, REFUSED
 from casework.client import CaseworkClient
+from casework.details import CASE_AMOUNT
 from casework.shop.tables import CaseRow, WaitRow
 from tests.cli.commands import Casework, address, shop_url
 from tests.desk import FLOW, Desk, Handle
@@ -156,6 +157,25 @@ async def test_a_terminated_case_is_not_offered_and_a_new_one_of_its_id_is(casew
     await client.view_at_rest(case)
     await client.submit(case, "buyer_insists", {"by": "aftersale.1"})
     assert case in await listed(casework, "--role", "aftersale_supervisor")
+
+
+async def test_the_money_is_that_which_the_case_is_about_now(casework: Casework, desk: Desk) -> None:
+    client = CaseworkClient(desk.client, desk.database)
+    order = desk.order(prices=((90_000, 1), (80_000, 1)))
+    case = await client.start_case(FLOW, {"order_id": order, "by": "aftersale.1", "reason": "x"})
+    await client.view_at_rest(case)
+    await client.submit(case, "buyer_insists", {"by": "aftersale.1"})
+    desk.platform_refunds_line(order, 1)
+    handle = desk.client.get_workflow_handle(case)
+    await handle.signal("order_gone", {"by": "system"})
+    view = await desk.until_shown(handle, lambda view: not view.trail[-1].accepted, "refused")
+    assert view.amount_fen == 80_000
+    await desk.at_rest(handle)
+    one = (await listed(casework, "--role", "aftersale_supervisor", "--over", "700"))[case]
+    assert (one["amount_fen"], one["if_silent"]["pays_fen"]) == (80_000, view.if_silent and view.if_silent.pays_fen)
+    assert case not in await listed(casework, "--role", "aftersale_supervisor", "--over", "800")
+    described = await handle.describe()
+    assert described.typed_search_attributes[CASE_AMOUNT] == 80_000
 
 
 async def last_task(handle: Handle) -> int:
