@@ -81,7 +81,7 @@ MOST_WAITS = 60
 """So often a case waits for the end of another one that cannot have its lines."""
 REMINDER, WATCH, OWN_ALARM = "reminder", "watch", "alarm"
 """What a timer rings for, besides the deadline's trigger."""
-COUNTS_BYTES, TELLS_CHANGES = "counts-bytes", "tells-changes"
+COUNTS_BYTES, TELLS_CHANGES, TELLS_OF_RESET = "counts-bytes", "tells-changes", "tells-of-reset"
 """What runs of before do not do: see `workflow.patched`."""
 TEMPORAL = "temporal"
 """Who acts when the case is cancelled through Temporal itself."""
@@ -167,6 +167,8 @@ class CaseWorkflow(Generic[CaseT]):
         self._published: dict[str, Any] = {}
         self._told_fen: tuple[int, int] | None = None
         """What the shop was last told of the money that a wait is about, and of what leaves by silence."""
+        self._told_seed = workflow.random_seed()
+        """Temporal gives a case another seed where it is reset: what the shop was told since is not so any more."""
         try:
             self._read_start(tuple(start))
         except ValidationError as error:
@@ -441,6 +443,10 @@ class CaseWorkflow(Generic[CaseT]):
                     await self._take_what_was_seen(self._look.result())
                     await self._tell_what_changed()
                     alarm = self._set_alarm(state, alarm)
+                elif self._was_reset():
+                    self._told_seed = workflow.random_seed()
+                    if workflow.patched(TELLS_OF_RESET):
+                        await self._post([])
                 elif state.watch is None and self._has_long_history():
                     self._continue_as_new()
                 elif not alarm.timer.done():
@@ -479,8 +485,17 @@ class CaseWorkflow(Generic[CaseT]):
 
     async def _something_or(self, alarm: _Alarm) -> None:
         await workflow.wait_condition(
-            lambda: bool(self._inbox) or alarm.timer.done() or (self._look is not None and self._look.done())
+            lambda: (
+                bool(self._inbox)
+                or alarm.timer.done()
+                or (self._look is not None and self._look.done())
+                or self._was_reset()
+            )
         )
+
+    def _was_reset(self) -> bool:
+        """Whether the case was reset, as `casework retry` says, since it last told the shop where it is."""
+        return workflow.random_seed() != self._told_seed
 
     async def _ring(self, state: State, rings_for: str) -> None:
         """What the timer rang for: remind, look at the world, or let the deadline move the case."""
@@ -1031,6 +1046,7 @@ class CaseWorkflow(Generic[CaseT]):
     async def _post(self, posts: list[Post]) -> None:
         waits = waits_of(self.flow, self.case, workflow.now())
         self._told_fen = None if waits is None else (waits.amount_fen, waits.pays_fen)
+        self._told_seed = workflow.random_seed()
         await self.in_shop(
             MessageActivities.post_messages,
             PostMessages(

@@ -222,10 +222,11 @@ async def test_a_case_that_was_reset_to_before_a_move_waits_where_it_is_now(case
     handle = desk.client.get_workflow_handle(case)
     task = await last_task(handle)
     await desk.submit(handle, "approve", "aftersale-lead.1")
-    await desk.until(handle, "awaiting_finance")
+    before = await desk.until(handle, "awaiting_finance")
     await reset(desk, case, task)
     await desk.until(handle, "persuading")
     await desk.at_rest(handle)
+    assert (await desk.view(handle)).version < before.version
     assert case not in await listed(casework, "--role", "finance_manager")
     assert case in await listed(casework, "--role", "aftersale_agent")
     await desk.submit(handle, "buyer_insists", "aftersale.1")
