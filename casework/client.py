@@ -699,7 +699,10 @@ class CaseworkClient:
             return None
 
     async def _ended_by_temporal(self, page: Sequence[Waiting]) -> list[Waiting]:
-        """Those of the cases that Temporal has terminated or failed, or timed out, without their telling the shop."""
+        """Those of the cases that Temporal has terminated or failed, or timed out, without their telling the shop.
+
+        A reset terminates an execution too, and the case goes on in another one: so each that is found is asked for.
+        """
         opened = {one.case_id: datetime.fromisoformat(one.case["opened_at"]) for one in page}
         ended: set[str] = set()
         for some in batched(opened, MOST_NAMED):
@@ -709,7 +712,18 @@ class CaseworkClient:
                 # not an earlier case of the same id
                 if execution.start_time >= opened[execution.id] - timedelta(milliseconds=1):
                     ended.add(execution.id)
-        return [one for one in page if one.case_id in ended]
+        over = dict(zip(ended, await ask_each(list(ended), self._is_over), strict=True))
+        return [one for one in page if over.get(one.case_id)]
+
+    async def _is_over(self, case_id: str) -> bool:
+        """Whether no run of the case is under way, as Temporal itself says and not its lists, which lag."""
+        try:
+            described = await self._handle(case_id).describe(rpc_timeout=self._timeout)
+        except RPCError as error:
+            if error.status is RPCStatusCode.NOT_FOUND:
+                return True
+            raise
+        return described.status is not WorkflowExecutionStatus.RUNNING
 
     async def _still_open(self, case_id: str) -> CaseView | None:
         try:

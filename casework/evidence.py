@@ -61,7 +61,7 @@ WORDS: Final[Mapping[str, Label]] = {
     "what": Label("事项", "what"),
     "details": Label("说明", "details"),
     "decisions": Label("决定与依据", "Who decided what, by which rule"),
-    "remarks": Label("其他记录", "Said beside it"),
+    "remarks": Label("补充材料说明", "What was added to it"),
     "who": Label("谁", "who"),
     "from_to": Label("状态变化", "from → to"),
     "rule": Label("依据", "rule"),
@@ -196,7 +196,7 @@ class Evidence:
     order: Order | None
     decisions: list[Decision]
     remarks: list[Decision]
-    """What was said beside the table: questions, answers, comments, reminders, and to whom the case was given."""
+    """Comments that name photos or documents. What colleagues said among themselves is nobody else's."""
     refusals: list[TrailLine]
     told: list[Told]
     parcels: list[Parcel]
@@ -223,7 +223,7 @@ def gather(session: Session, view: CaseView, policy: Policy, *, now: datetime, l
         view=view,
         order=order,
         decisions=[_decision(view, line, language) for line in view.trail if line.is_move],
-        remarks=[_decision(view, line, language) for line in view.trail if line.accepted and not line.is_move],
+        remarks=[_decision(view, line, language) for line in view.trail if not line.is_move and line.references],
         refusals=[line for line in view.trail if not line.accepted],
         told=[
             Told(

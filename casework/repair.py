@@ -328,6 +328,17 @@ def _still(session: Session, one: Troubled) -> bool:
 # --- mending ---
 
 
+async def knows_none(client: Client, database: Database) -> bool:
+    """Whether Temporal has not one of the cases that are open in the shop: then it may be the wrong one."""
+    with database.reading() as session:
+        recorded = records.find_records(session, closed=False)
+    for record in recorded:
+        standing = await standing_of(client, record.case_id)
+        if standing is not None and standing.first_run == record.run_id:
+            return False
+    return bool(recorded)
+
+
 async def mend(client: Client, database: Database, troubled: Sequence[Troubled], *, now: datetime) -> list[Troubled]:
     """Mend what can be mended of it, a transaction each; those that were. What is open by now is left alone."""
     mended: list[Troubled] = []

@@ -12,7 +12,7 @@ from typing import Annotated, Any, Final
 
 from pydantic import Field
 
-from casework.case import Actor, Case, TrailLine
+from casework.case import FULL, Actor, Case, TrailLine
 from casework.details import local_time
 from casework.messages import Message, Reference, StaffId, Text
 from casework.names import ANSWER, ASK_OPENER, COMMENT, REASSIGN, REMIND
@@ -151,7 +151,7 @@ def room_for(case: Case[Any], aside: str) -> str | None:
     said = sum(1 for line in case.trail if line.accepted and line.trigger in _WORDS)
     if aside in _WORDS and said >= MOST_SAID:
         return f"{MOST_SAID} comments, questions and answers stand in this case; it takes no more"
-    return None
+    return FULL if aside in _WORDS and case.is_full() else None
 
 
 def untimely_in(case: Case[Any], aside: str, at: datetime) -> str | None:

@@ -357,6 +357,8 @@ class Desk:
             return before
         assert before.due is not None
         while True:
+            # the case shows its new state before its timer runs, where telling people of it takes long
+            await self.at_rest(handle)
             now = await self.skipper.get_current_time(handle)
             await self.skip(handle, max(before.due - now, timedelta(0)) + timedelta(seconds=1))
             # the timer rings a moment later, and a busy machine says the time from before until the case has heard of

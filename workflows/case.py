@@ -25,8 +25,16 @@ from activities.orders import OrderStep
 from activities.staff import Consider, Considered, StaffActivities
 from casework import names
 from casework.authority import NOBODY
-from casework.case import MOST_KEPT, Actor, Answer, Case, CaseView, KeptFact, Loan, TrailLine
-from casework.details import current_details, local_time, opening_attributes, search_attributes, static_summary, view_of
+from casework.case import FULL, MOST_KEPT, Actor, Answer, Case, CaseView, KeptFact, Loan, TrailLine
+from casework.details import (
+    current_details,
+    if_silent,
+    local_time,
+    opening_attributes,
+    search_attributes,
+    static_summary,
+    view_of,
+)
 from casework.diagram import mermaid
 from casework.logs import move_logged
 from casework.messages import Message, explain, fields_of, is_staff_id, json_object, references_of, texts_of
@@ -73,6 +81,8 @@ MOST_WAITS = 60
 """So often a case waits for the end of another one that cannot have its lines."""
 REMINDER, WATCH, OWN_ALARM = "reminder", "watch", "alarm"
 """What a timer rings for, besides the deadline's trigger."""
+COUNTS_BYTES, TELLS_CHANGES, TELLS_OF_RESET = "counts-bytes", "tells-changes", "tells-of-reset"
+"""What runs of before do not do: see `workflow.patched`."""
 TEMPORAL = "temporal"
 """Who acts when the case is cancelled through Temporal itself."""
 
@@ -155,6 +165,10 @@ class CaseWorkflow(Generic[CaseT]):
         self._look_again = timedelta(0)
         self._looks = 0
         self._published: dict[str, Any] = {}
+        self._told_fen: tuple[int, int] | None = None
+        """What the shop was last told of the money that a wait is about, and of what leaves by silence."""
+        self._told_seed = workflow.random_seed()
+        """Temporal gives a case another seed where it is reset: what the shop was told since is not so any more."""
         try:
             self._read_start(tuple(start))
         except ValidationError as error:
@@ -422,11 +436,17 @@ class CaseWorkflow(Generic[CaseT]):
             while case.version == here:
                 if self._inbox:
                     await self._answer_one()
+                    await self._tell_what_changed()
                     if case.version == here and not alarm.timer.done():  # what it told may ring at another time
                         alarm = self._set_alarm(state, alarm)
                 elif self._look is not None and self._look.done():
                     await self._take_what_was_seen(self._look.result())
+                    await self._tell_what_changed()
                     alarm = self._set_alarm(state, alarm)
+                elif self._was_reset():
+                    self._told_seed = workflow.random_seed()
+                    if workflow.patched(TELLS_OF_RESET):
+                        await self._post([])
                 elif state.watch is None and self._has_long_history():
                     self._continue_as_new()
                 elif not alarm.timer.done():
@@ -465,8 +485,17 @@ class CaseWorkflow(Generic[CaseT]):
 
     async def _something_or(self, alarm: _Alarm) -> None:
         await workflow.wait_condition(
-            lambda: bool(self._inbox) or alarm.timer.done() or (self._look is not None and self._look.done())
+            lambda: (
+                bool(self._inbox)
+                or alarm.timer.done()
+                or (self._look is not None and self._look.done())
+                or self._was_reset()
+            )
         )
+
+    def _was_reset(self) -> bool:
+        """Whether the case was reset, as `casework retry` says, since it last told the shop where it is."""
+        return workflow.random_seed() != self._told_seed
 
     async def _ring(self, state: State, rings_for: str) -> None:
         """What the timer rang for: remind, look at the world, or let the deadline move the case."""
@@ -656,9 +685,12 @@ class CaseWorkflow(Generic[CaseT]):
         role = asides.speaks_as(self.flow, case, aside, actor, opener_left=opener_left)
         if isinstance(role, Refusal):
             raise Refused(role.why)
-        not_now = asides.room_for(case, aside) or asides.untimely_in(case, aside, workflow.now())
-        if not_now is not None:
-            raise Refused(not_now)
+        full = asides.room_for(case, aside)
+        if full is not None and (full != FULL or workflow.patched(COUNTS_BYTES)):
+            raise Refused(full)
+        untimely = asides.untimely_in(case, aside, workflow.now())
+        if untimely is not None:
+            raise Refused(untimely)
         why, posts = None, list[Post]()
         match message:
             case AskOpener():
@@ -673,7 +705,7 @@ class CaseWorkflow(Generic[CaseT]):
                 why = f"to {message.to}"
                 posts = self._reassign(others[message.to], message.to, actor)
             case Comment():
-                why = f"references: {', '.join(message.references)}" if message.references else None
+                pass
             case _:
                 why, posts = self._call_upon()
         if posts:
@@ -746,6 +778,9 @@ class CaseWorkflow(Generic[CaseT]):
             return self._settle_answer(received, accepted=True)
         if len(self.case.kept) >= MOST_KEPT:
             raise Refused(f"{MOST_KEPT} facts are kept already that no state has used")
+        # the shop's news are small, and only once of a kind
+        if not attempt.automatic and self.case.is_full() and workflow.patched(COUNTS_BYTES):
+            raise Refused(FULL)
         self.case.kept.append(
             KeptFact(
                 at=received.at,
@@ -782,6 +817,7 @@ class CaseWorkflow(Generic[CaseT]):
                 if kept in self.case.kept:
                     self.case.kept.remove(kept)
                 self._refuse(received, str(refused))
+                await self._tell_what_changed()
         return False
 
     def leave_unused(self, kept: KeptFact, why: str) -> None:
@@ -1002,9 +1038,12 @@ class CaseWorkflow(Generic[CaseT]):
     def moment(self) -> Moment:
         """Where this execution is, for steps that must not be done once the case is over."""
         info = workflow.info()
-        return Moment(info.run_id, info.get_current_history_length(), self.case.version)
+        return Moment(info.run_id, info.get_current_history_length(), self.case.version, workflow.now())
 
     async def _post(self, posts: list[Post]) -> None:
+        waits = waits_of(self.flow, self.case, workflow.now())
+        self._told_fen = None if waits is None else (waits.amount_fen, waits.pays_fen)
+        self._told_seed = workflow.random_seed()
         await self.in_shop(
             MessageActivities.post_messages,
             PostMessages(
@@ -1014,10 +1053,21 @@ class CaseWorkflow(Generic[CaseT]):
                 posts=posts,
                 at=workflow.now(),
                 moment=self.moment(),
-                waits=waits_of(self.flow, self.case, workflow.now()),
+                waits=waits,
             ),
-            "tell " + ", ".join(dict.fromkeys(post.recipient or post.to for post in posts)),
+            "tell " + (", ".join(dict.fromkeys(post.recipient or post.to for post in posts)) or "the shop"),
         )
+
+    async def _tell_what_changed(self) -> None:
+        """What was refused, kept or seen may have shown that a wait is about other money by now: lists say so too."""
+        case = self.case
+        if case.entered_at is None or case.due is None or self._is_working():
+            return
+        silent = if_silent(self.flow, case)
+        now = (case.amount_fen, silent.pays_fen if silent else 0)
+        if now != self._told_fen and workflow.patched(TELLS_CHANGES):
+            await self._post([])
+            self._publish()
 
     def _publish(self) -> None:
         """Show where the case is: search attributes (only what changed), and the details of the Temporal UI."""

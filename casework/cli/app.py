@@ -780,6 +780,10 @@ def doctor(
             "broken off. It asks first, and touches no money.",
         ),
     ] = False,
+    lost: Annotated[
+        bool,
+        typer.Option("--lost", help="With --mend: also where Temporal has not one of the cases that are open."),
+    ] = False,
     by: By = None,
     yes: Yes = False,
     json: Json = False,
@@ -791,13 +795,13 @@ def doctor(
     if cases:
         from casework.cli.repair import examine_cases
 
-        examine_cases(mend_them=mend, yes=yes, as_json=json)
+        examine_cases(mend_them=mend, lost=lost, yes=yes, as_json=json)
         return
     from casework.cli.doctor import examine
     from casework.cli.errors import bad_input
 
-    if mend or yes:
-        raise bad_input("--mend and --yes are for cases: say casework doctor --cases --mend.")
+    if mend or lost or yes:
+        raise bad_input("--mend, --lost and --yes are for cases: say casework doctor --cases --mend.")
     examine(as_json=json)
 
 

@@ -426,6 +426,8 @@ class CaseRow(Base):
     at_execution: Mapped[str | None] = mapped_column(String(100))
     at_events: Mapped[int | None]
     """In which execution of Temporal's it was told, and how many events that had."""
+    at_time: Mapped[datetime | None]
+    """What time it was by the case's own clock when it was told; None: told by a Casework that did not say."""
 
     __table_args__ = (
         Index(

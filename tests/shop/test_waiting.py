@@ -41,8 +41,16 @@ def a_refund(state: str, due: datetime, fen: int) -> Waits:
     return told
 
 
-def tell(session: Session, events: int, version: int, told: Waits | None, *, execution: str = "run") -> None:
-    waiting.tell(session, CASE, "run", Moment(execution, events, version), told)
+def tell(
+    session: Session,
+    events: int,
+    version: int,
+    told: Waits | None,
+    *,
+    execution: str = "run",
+    at: datetime | None = None,
+) -> None:
+    waiting.tell(session, CASE, "run", Moment(execution, events, version, at), told)
 
 
 def roles_now(session: Session) -> list[str]:
@@ -88,6 +96,22 @@ def test_where_temporal_has_taken_back_what_a_task_did_the_case_is_where_its_his
         tell(session, 14, 4, waits(FINANCE))
         tell(session, 17, 3, waits())
         assert roles_now(session) == [SUPERVISOR]
+
+
+def test_a_case_that_was_reset_to_before_a_move_is_where_the_newer_execution_says(shop: Database) -> None:
+    minute = timedelta(minutes=1)
+    with shop.writing() as session:
+        open_case(session)
+        tell(session, 10, 3, waits(), at=NOW)
+        tell(session, 14, 4, waits(FINANCE), at=NOW + minute)
+        tell(session, 9, 3, waits(), execution="reset", at=NOW + 2 * minute)
+        assert roles_now(session) == [SUPERVISOR]
+        tell(session, 18, 5, waits(FINANCE), at=NOW + minute)
+        assert roles_now(session) == [SUPERVISOR], "of the execution before"
+        tell(session, 9, 4, waits(FINANCE), execution="the next", at=NOW + 2 * minute)
+        assert roles_now(session) == [FINANCE], "continued as new in the same moment"
+        tell(session, 12, 3, waits(), execution="reset", at=NOW + 2 * minute)
+        assert roles_now(session) == [FINANCE]
 
 
 def test_the_end_of_a_case_and_a_new_run_of_it_leave_no_row_behind(shop: Database) -> None:
