@@ -31,9 +31,8 @@ demo: $(RUNTIME) ## cases of all five flows on a real Temporal server, some left
 run: $(RUNTIME) ## the case desk: Temporal server and its UI, worker, shop, until Ctrl-C (casework up)
 	@$(RUN) -m casework up $(ARGS)
 
-# One Temporal server, and a process more than there are cores, as each waits now and then; ARGS=-n0 for all in one.
-CORES := $(shell getconf _NPROCESSORS_ONLN)
-SHARED := --numprocesses $(shell expr $(CORES) + 1) --maxprocesses 4 --dist worksteal
+# One Temporal server, and a process for each core; ARGS=-n0 for all in one.
+SHARED := --numprocesses auto --maxprocesses 4 --dist worksteal
 
 test: $(DEV) ## all tests, on a real Temporal server
 	@echo "✓ Python environment"

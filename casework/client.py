@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
@@ -21,6 +21,7 @@ from temporalio.api.enums.v1 import EventType
 from temporalio.client import (
     Client,
     WorkflowExecution,
+    WorkflowExecutionDescription,
     WorkflowExecutionStatus,
     WorkflowFailureError,
     WorkflowHandle,
@@ -55,6 +56,7 @@ from casework.lookups import lookups_of
 from casework.messages import explain, texts_of
 from casework.money import LineQuantity
 from casework.opening import BadStart, examine_start
+from casework.parts import parts
 from casework.privacy import personal_id, personal_text
 from casework.sentences import full_stop
 from casework.settings import Settings
@@ -395,12 +397,7 @@ class CaseworkClient:
 
         """
         handle = self._handle(case_id)
-        try:
-            described = await handle.describe(rpc_timeout=self._timeout)
-        except RPCError as error:
-            if error.status is not RPCStatusCode.NOT_FOUND:
-                raise
-            described = None
+        described = await self._described(case_id)
         if described is not None and described.status is WorkflowExecutionStatus.RUNNING:
             return await self._ask(handle)
         recorded = closed_view(self._database, case_id)
@@ -705,7 +702,7 @@ class CaseworkClient:
         """
         opened = {one.case_id: datetime.fromisoformat(one.case["opened_at"]) for one in page}
         ended: set[str] = set()
-        for some in batched(opened, MOST_NAMED):
+        for some in parts(list(opened), MOST_NAMED):
             named = ", ".join(f"'{case_id}'" for case_id in some)
             query = f"ExecutionStatus IN ('Terminated', 'Failed', 'TimedOut', 'Canceled') AND WorkflowId IN ({named})"
             async for execution in self.temporal.list_workflows(query):
@@ -717,13 +714,17 @@ class CaseworkClient:
 
     async def _is_over(self, case_id: str) -> bool:
         """Whether no run of the case is under way, as Temporal itself says and not its lists, which lag."""
+        described = await self._described(case_id)
+        return described is None or described.status is not WorkflowExecutionStatus.RUNNING
+
+    async def _described(self, case_id: str) -> WorkflowExecutionDescription | None:
+        """The newest run of the case, as Temporal describes it; None: it does not have the case."""
         try:
-            described = await self._handle(case_id).describe(rpc_timeout=self._timeout)
+            return await self._handle(case_id).describe(rpc_timeout=self._timeout)
         except RPCError as error:
             if error.status is RPCStatusCode.NOT_FOUND:
-                return True
+                return None
             raise
-        return described.status is not WorkflowExecutionStatus.RUNNING
 
     async def _still_open(self, case_id: str) -> CaseView | None:
         try:
@@ -870,13 +871,6 @@ def _makes_sense(notice: notices.Notice) -> bool:
         return notice.trigger in flow_of_case(notice.case_id).triggers
     except UnknownCase:
         return False
-
-
-def batched(items: Iterable[str], size: int) -> Iterator[list[str]]:
-    """The items in lists of at most so many."""
-    left = list(items)
-    for start in range(0, len(left), size):
-        yield left[start : start + size]
 
 
 async def ask_each(case_ids: Sequence[str], ask: Callable[[str], Awaitable[ResultT]]) -> list[ResultT]:

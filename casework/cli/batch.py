@@ -53,7 +53,7 @@ def run_batch(
         told = refused_rows(rows.refused)
         who = by or desk.settings.staff
         desk.shop  # noqa: B018 - says at once if there is none
-    stopped: Stop | None = None
+    stopped: BaseException | None = None
     with _progress(len(rows.good), desk.language, quiet=as_json) as advance:
 
         def tell(one: Told) -> None:
@@ -66,8 +66,8 @@ def run_batch(
                     dry_run(desk.shop, rows.good, by=who, again=again, tell=tell)
             else:
                 run_async(_open(desk, rows.good, who, again=again, at_once=at_once, tell=tell))
-        except Stop as stop:
-            stopped = stop
+        except Exception as error:  # noqa: BLE001 - raised again below: first it is said what became of each row
+            stopped = error
         except KeyboardInterrupt:
             same = "the same command again, without --again" if again else "the same command again"
             stopped = Stop(FAILED, f"Interrupted: run {same}, and it opens what is left.")

@@ -58,13 +58,13 @@ async def from_a_file(stage: Stage, orders: Sequence[Found]) -> CommandsTold:
     file = stage.home / FILE
     cells = [f'refund,"=""{order.order_id}""",尺码不合适' for order in orders]
     file.write_text("\n".join(["流程,订单编号,原因", *cells, f"refund,{ROUNDED},不想要了", ""]), encoding="utf-8")
-    rows: list[dict[str, Any]] = (await _answer(stage, 2, "batch", str(file), "--by", AGENT))["rows"]
+    rows: list[dict[str, Any]] = json.loads((await stage.ended(2, "batch", str(file), "--by", AGENT)).out)["rows"]
     cases = [row["case_id"] for row in rows if row["outcome"] == "opened"]
     refused = [f"line {row['line']}: {row['why']}" for row in rows if row["outcome"] == "refused"]
     for case in cases:
         await stage.rest(case)
         await stage.submit(case, "buyer_insists", AGENT)
-    why = await _answer(stage, 3, "why", cases[0], "approve", "--by", AGENT)
+    why = json.loads((await stage.ended(3, "why", cases[0], "approve", "--by", AGENT)).out)
     inbox = await stage.casework("inbox", "--by", LEAD)
     waiting = [one for one in inbox["cases"] if one["case_id"] in cases]
     if (len(cases), len(refused), len(waiting)) != (len(orders), 1, len(orders)):
@@ -100,16 +100,3 @@ async def from_a_file(stage: Stage, orders: Sequence[Found]) -> CommandsTold:
         (f"evidence {names[0]}", str(page)),
     ]
     return CommandsTold(played, lines)
-
-
-async def _answer(stage: Stage, code: int, *command: str) -> Any:
-    """What a command that must end with this code says as JSON.
-
-    Raises:
-        DemoFailed: it ended otherwise.
-
-    """
-    done = await stage.run(*command, "--json")
-    if done.code != code:
-        raise DemoFailed(f"casework {' '.join(command)} ended with {done.code}, not {code}: {done.err or done.out}")
-    return json.loads(done.out)

@@ -253,6 +253,8 @@ def test_a_time_in_json_keeps_its_missing_zone_and_is_refused_by_the_start() -> 
         ('{"flow": 5, "order_id": "1"}', "1: flow: text is wanted"),
         ('{"flow": "refund", "order_id": 3.30001e18}', "1: order_id: 3.30001e+18 was rounded by a spreadsheet"),
         ('{"flow": "refund", "order_id": ""}', "1: order_id: An id is wanted"),
+        (r'{"flow": "refund", "order_id": "\ud800"}', "1: order_id: an order's id of 6 to 32 digits is wanted"),
+        (r'{"flow": "refund", "order_id": "\u0000123456"}', "1: order_id: an order's id of 6 to 32 digits is wanted"),
         ('{"flow": "refund", "note": "x"}', "1: order_id is missing"),
         ('{"a":' * 100_000, "1: is not JSON"),
     ],
