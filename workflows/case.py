@@ -81,7 +81,8 @@ MOST_WAITS = 60
 """So often a case waits for the end of another one that cannot have its lines."""
 REMINDER, WATCH, OWN_ALARM = "reminder", "watch", "alarm"
 """What a timer rings for, besides the deadline's trigger."""
-COUNTS_BYTES, TELLS_CHANGES, TELLS_OF_RESET = "counts-bytes", "tells-changes", "tells-of-reset"
+COUNTS_BYTES, TELLS_CHANGES = "counts-bytes", "tells-changes"
+TELLS_OF_RESET, TELLS_OF_PAYMENT = "tells-of-reset", "tells-of-payment"
 """What runs of before do not do: see `workflow.patched`."""
 TEMPORAL = "temporal"
 """Who acts when the case is cancelled through Temporal itself."""
@@ -401,6 +402,10 @@ class CaseWorkflow(Generic[CaseT]):
         """Do the state's work; meanwhile keep facts and answer wrong decisions."""
         if await self._take_cancel():
             return
+        if state.pays and workflow.patched(TELLS_OF_PAYMENT):
+            # a payment may hang: nobody is to be asked meanwhile for what is decided already
+            await self._post([])
+            self._publish()
         workflow.set_current_details(current_details(self.flow, self.case, workflow.info().namespace))
         method = cast("Callable[[], Awaitable[Outcome]]", getattr(self, state.name))
         piece = asyncio.create_task(_coroutine(method()))
@@ -1042,7 +1047,7 @@ class CaseWorkflow(Generic[CaseT]):
 
     async def _post(self, posts: list[Post]) -> None:
         waits = waits_of(self.flow, self.case, workflow.now())
-        self._told_fen = None if waits is None else (waits.amount_fen, waits.pays_fen)
+        self._told_fen = None if waits is None else self._money_now()
         self._told_seed = workflow.random_seed()
         await self.in_shop(
             MessageActivities.post_messages,
@@ -1063,11 +1068,14 @@ class CaseWorkflow(Generic[CaseT]):
         case = self.case
         if case.entered_at is None or case.due is None or self._is_working():
             return
-        silent = if_silent(self.flow, case)
-        now = (case.amount_fen, silent.pays_fen if silent else 0)
-        if now != self._told_fen and workflow.patched(TELLS_CHANGES):
+        if self._money_now() != self._told_fen and workflow.patched(TELLS_CHANGES):
             await self._post([])
             self._publish()
+
+    def _money_now(self) -> tuple[int, int]:
+        """What the wait is about, and what leaves by silence where it ends, in fen."""
+        silent = if_silent(self.flow, self.case)
+        return self.case.amount_fen, silent.pays_fen if silent else 0
 
     def _publish(self) -> None:
         """Show where the case is: search attributes (only what changed), and the details of the Temporal UI."""
