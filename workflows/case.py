@@ -168,8 +168,11 @@ class CaseWorkflow(Generic[CaseT]):
         self._published: dict[str, Any] = {}
         self._told_fen: tuple[int, int] | None = None
         """What the shop was last told of the money that a wait is about, and of what leaves by silence."""
-        self._told_seed = workflow.random_seed()
-        """Temporal gives a case another seed where it is reset: what the shop was told since is not so any more."""
+        self._was_reset = False
+        """Since the shop was last told: what it was told then may not be so any more."""
+        loop = asyncio.get_running_loop()
+        # Temporal gives a case another seed where it is reset; the loop looks at its conditions once something has run
+        workflow.register_random_seed_callback(lambda _: loop.call_soon(self._note_reset))
         try:
             self._read_start(tuple(start))
         except ValidationError as error:
@@ -448,8 +451,8 @@ class CaseWorkflow(Generic[CaseT]):
                     await self._take_what_was_seen(self._look.result())
                     await self._tell_what_changed()
                     alarm = self._set_alarm(state, alarm)
-                elif self._was_reset():
-                    self._told_seed = workflow.random_seed()
+                elif self._was_reset:
+                    self._was_reset = False
                     if workflow.patched(TELLS_OF_RESET):
                         await self._post([])
                 elif state.watch is None and self._has_long_history():
@@ -494,13 +497,12 @@ class CaseWorkflow(Generic[CaseT]):
                 bool(self._inbox)
                 or alarm.timer.done()
                 or (self._look is not None and self._look.done())
-                or self._was_reset()
+                or self._was_reset
             )
         )
 
-    def _was_reset(self) -> bool:
-        """Whether the case was reset, as `casework retry` says, since it last told the shop where it is."""
-        return workflow.random_seed() != self._told_seed
+    def _note_reset(self) -> None:
+        self._was_reset = True
 
     async def _ring(self, state: State, rings_for: str) -> None:
         """What the timer rang for: remind, look at the world, or let the deadline move the case."""
@@ -1048,7 +1050,7 @@ class CaseWorkflow(Generic[CaseT]):
     async def _post(self, posts: list[Post]) -> None:
         waits = waits_of(self.flow, self.case, workflow.now())
         self._told_fen = None if waits is None else self._money_now()
-        self._told_seed = workflow.random_seed()
+        self._was_reset = False
         await self.in_shop(
             MessageActivities.post_messages,
             PostMessages(
