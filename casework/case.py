@@ -19,6 +19,12 @@ MOST_REFUSED = 200
 MOST_ANSWERS = 1_000
 MOST_KEPT = 50
 """How many refused lines, answers and kept facts a case carries: it is carried whole in one Temporal payload."""
+MOST_BYTES = 1_000_000
+"""So large a case takes no more words beside the table, and no facts that it cannot use yet: Temporal carries at most
+two million bytes in one payload, and moves, answers and refusals still come to it."""
+FEW = 25
+"""With so few of them a case is far below that, and is not measured."""
+FULL = "the case holds as much as Temporal carries; it takes no more words, and no facts that it cannot use yet"
 LONGEST_WHY = 300
 FORGOTTEN = "no_longer_listed"
 
@@ -217,6 +223,11 @@ class Case(BaseModel, Generic[FiguresT]):
         self.answers[key] = answer
         while len(self.answers) > MOST_ANSWERS:
             del self.answers[next(iter(self.answers))]
+
+    def is_full(self) -> bool:
+        """Whether it has grown so large that what people may leave out must stay out."""
+        few = sum(line.accepted for line in self.trail) + len(self.kept) <= FEW
+        return not few and len(self.model_dump_json().encode()) > MOST_BYTES
 
     @property
     def figures(self) -> FiguresT:

@@ -426,6 +426,8 @@ class CaseRow(Base):
     at_execution: Mapped[str | None] = mapped_column(String(100))
     at_events: Mapped[int | None]
     """In which execution of Temporal's it was told, and how many events that had."""
+    at_time: Mapped[datetime | None]
+    """What time it was by the case's own clock when it was told; None: told by a Casework that did not say."""
 
     __table_args__ = (
         Index(
@@ -455,15 +457,19 @@ class WaitRow(Base):
     alarms: Mapped[int]
     """How often the clock has fired without anything having moved."""
     amount_fen: Mapped[int]
+    pays_at: Mapped[datetime | None]
+    """When money leaves by itself if nobody acts: at `due`, or within a day after it."""
     pays_fen: Mapped[int]
-    """What leaves by itself at `due`."""
+    """How much leaves then, in fen."""
+    pays_for_certain: Mapped[bool] = mapped_column(server_default=false())
+    """The outside cannot be in the way of it."""
     case: Mapped[dict[str, Any]]
     """All that the case knows, without its trail; no personal data."""
 
     __table_args__ = (
         Index("ix_waits_due", "due", "case_id", "roles"),
         # what leaves by silence is summed up from the index alone
-        Index("ix_waits_pays", "roles", "due", "pays_fen"),
+        Index("ix_waits_pays", "roles", "pays_at", "due", "pays_for_certain", "pays_fen"),
     )
 
 
