@@ -7,9 +7,9 @@ from datetime import datetime
 from typing import Any
 
 from pydantic import BaseModel, Field
-from temporalio import activity
 from temporalio.exceptions import ApplicationError
 
+from activities.defining import step
 from activities.messages import post_all
 from activities.orders import OrderStep, writing_for
 from casework.case import CaseView
@@ -90,7 +90,7 @@ class CaseActivities:
         self._database = database
         self._policy = policy
 
-    @activity.defn
+    @step
     def open_case(self, request: OpenCase) -> Opened:
         """Examine the start against the shop and record the case.
 
@@ -114,7 +114,7 @@ class CaseActivities:
             raise ApplicationError(str(refused), type="BadStart", non_retryable=True) from None
         return Opened(figures=opened.figures, involved=opened.involved, resolved=opened.resolved)
 
-    @activity.defn
+    @step
     def hand_over(self, request: HandOver) -> HandedOver:
         """Name the case that is to be opened, and give it what this one holds and has claimed of its lines.
 
@@ -152,7 +152,7 @@ class CaseActivities:
             return HandedOver(refused=str(refused))
         return HandedOver(case_id=examined.case_id)
 
-    @activity.defn
+    @step
     def take_back(self, request: TakeBack) -> None:
         """What was handed over to a case that cannot be opened is this one's again."""
         with writing_for(self._database, request) as session:
@@ -160,7 +160,7 @@ class CaseActivities:
                 session, from_case=request.case_id, to_case=request.to_case, order_id=request.order_id
             )
 
-    @activity.defn
+    @step
     def close_case(self, request: CloseCase) -> None:
         """Every ending lets holds, claims and flag wishes go, and leaves the record of the case in the shop."""
         with self._database.writing() as session:

@@ -7,8 +7,8 @@ from datetime import datetime
 
 from pydantic import BaseModel
 from sqlalchemy.orm import Session
-from temporalio import activity
 
+from activities.defining import step
 from casework.shop import outbox, waiting
 from casework.shop.database import Database
 from casework.shop.records import Moment
@@ -54,7 +54,7 @@ class MessageActivities:
         """`database` is the shop's."""
         self._database = database
 
-    @activity.defn
+    @step
     def post_messages(self, request: PostMessages) -> None:
         """Say it once: a message of the same case and purpose is not posted again."""
         with self._database.writing() as session:

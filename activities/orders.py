@@ -8,9 +8,9 @@ from datetime import datetime
 
 from pydantic import BaseModel, Field
 from sqlalchemy.orm import Session
-from temporalio import activity
 from temporalio.exceptions import ApplicationError
 
+from activities.defining import step
 from activities.messages import post_all
 from casework.money import LineQuantity
 from casework.shop import claims, flags, holds, orders, records, settling
@@ -120,7 +120,7 @@ class OrderActivities:
         """`database` is the shop's."""
         self._database = database
 
-    @activity.defn
+    @step
     def check_and_claim(self, step: OrderStep) -> Standing:
         """How do the lines stand? If nothing speaks against it, claim them for this case in the same transaction."""
         with writing_for(self._database, step) as session:
@@ -132,26 +132,26 @@ class OrderActivities:
             post_all(session, step.case_id, step.run_id, step.posts, step.at)
         return standing
 
-    @activity.defn
+    @step
     def read_standing(self, step: OrderStep) -> Standing:
         """Read the order again."""
         with self._database.reading() as session:
             return orders.standing(session, step.order_id, step.lines, at=step.at, case_id=step.case_id)
 
-    @activity.defn
+    @step
     def was_ended(self, step: OrderStep) -> bool:
         """Has a bulk case ended the order as malicious?"""
         with self._database.reading() as session:
             return bool(records.find_records(session, order_id=step.order_id, flow="bulk-order", outcome="terminated"))
 
-    @activity.defn
+    @step
     def part_lines(self, step: OrderStep) -> Parted:
         """Which of the lines have left, and which have not?"""
         with self._database.reading() as session:
             left, here = orders.parted(session, step.order_id, step.lines)
         return Parted(left=left, here=here)
 
-    @activity.defn
+    @step
     def hold(self, step: HoldStep) -> Held:
         """Hold the lines against shipping and mark the order: one atomic race, which exactly one side wins."""
         with writing_for(self._database, step) as session:
@@ -166,7 +166,7 @@ class OrderActivities:
             post_all(session, step.case_id, step.run_id, step.posts, step.at)
         return Held(held=result.held, flag_found=result.flag_found)
 
-    @activity.defn
+    @step
     def mark_order(self, step: HoldStep) -> None:
         """Mark the order as one whose refund was asked, where holding it did not: the warehouse was asked first."""
         with writing_for(self._database, step) as session:
@@ -175,14 +175,14 @@ class OrderActivities:
             )
             post_all(session, step.case_id, step.run_id, step.posts, step.at)
 
-    @activity.defn
+    @step
     def mark_left(self, step: OrderStep) -> None:
         """The warehouse says that the lines have left; their waybill is not known."""
         with writing_for(self._database, step) as session:
             settling.mark_left(session, order_id=step.order_id, lines=step.lines)
             post_all(session, step.case_id, step.run_id, step.posts, step.at)
 
-    @activity.defn
+    @step
     def mark_goods_back(self, step: ParcelBackStep) -> ParcelBack:
         """A parcel that had left has come back, or all of them; a waybill of other lines is refused."""
         with writing_for(self._database, step) as session:
@@ -199,7 +199,7 @@ class OrderActivities:
                 post_all(session, step.case_id, step.run_id, step.posts, step.at)
         return ParcelBack(all_back=back.all_back, still_out=back.still_out, refused=back.refused)
 
-    @activity.defn
+    @step
     def settle(self, step: SettleStep) -> None:
         """Strike the refunded lines from shipping, let hold and claim go, write the memo, tell the buyer."""
         with writing_for(self._database, step) as session:
@@ -214,7 +214,7 @@ class OrderActivities:
             )
             post_all(session, step.case_id, step.run_id, step.posts, step.at)
 
-    @activity.defn
+    @step
     def restore(self, step: SettleStep) -> None:
         """Put the order back as it was: flag wish gone, hold and claim let go, goods that came back ship again."""
         with writing_for(self._database, step) as session:

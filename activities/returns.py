@@ -5,8 +5,8 @@ from __future__ import annotations
 from datetime import datetime
 
 from pydantic import BaseModel
-from temporalio import activity
 
+from activities.defining import step
 from activities.messages import post_all
 from activities.orders import OrderStep, writing_for
 from casework.dues import ReturnDue
@@ -93,7 +93,7 @@ class ReturnActivities:
         """`database` is the shop's."""
         self._database = database
 
-    @activity.defn
+    @step
     def assess_return(self, step: AssessStep) -> ReturnStanding:
         """How do the lines stand? If nothing speaks against it, claim them in the same transaction."""
         with writing_for(self._database, step) as session:
@@ -113,31 +113,31 @@ class ReturnActivities:
             post_all(session, step.case_id, step.run_id, step.posts, step.at)
         return found
 
-    @activity.defn
+    @step
     def read_return(self, step: ReturnStep) -> ReturnStanding:
         """Read the order again."""
         with self._database.reading() as session:
             return returning.standing(session, step.order_id, step.lines, step.due, at=step.at, case_id=step.case_id)
 
-    @activity.defn
+    @step
     def is_waybill_of_another(self, step: WaybillStep) -> bool:
         """Whether a parcel of this waybill belongs to another order."""
         with self._database.reading() as session:
             return returning.waybill_of_another(session, step.order_id, step.waybill)
 
-    @activity.defn
+    @step
     def note_way_back(self, step: WayBackStep) -> None:
         """Remember by which parcel the goods come back."""
         with writing_for(self._database, step) as session:
             returning.note_way_back(session, step.case_id, step.run_id, courier=step.courier, waybill=step.waybill)
 
-    @activity.defn
+    @step
     def is_signed_for_by_us(self, step: WaybillStep) -> bool:
         """Whether the courier says that the way back was signed for."""
         with self._database.reading() as session:
             return returning.signed_for_by_us(session, step.waybill, step.at)
 
-    @activity.defn
+    @step
     def receive_return(self, step: ReceiveStep) -> None:
         """Goods have come in: record them, mark the order purple, write the memo."""
         with writing_for(self._database, step) as session:
@@ -152,14 +152,14 @@ class ReturnActivities:
                 at=step.at,
             )
 
-    @activity.defn
+    @step
     def read_gift_of_order(self, step: OrderStep) -> GiftOfOrder:
         """What a missing gift would cost."""
         with self._database.reading() as session:
             gift = gift_of(session, step.order_id)
         return GiftOfOrder(value_fen=gift.value_fen, deducted_fen=gift.deducted_fen)
 
-    @activity.defn
+    @step
     def restock_return(self, step: RestockStep) -> None:
         """What the inspection took goes into stock."""
         with writing_for(self._database, step) as session:
@@ -173,7 +173,7 @@ class ReturnActivities:
                 at=step.at,
             )
 
-    @activity.defn
+    @step
     def take_return_out_of_stock(self, step: OrderStep) -> None:
         """The goods are looked at again: they leave the stock."""
         with writing_for(self._database, step) as session:
@@ -186,7 +186,7 @@ class ReturnActivities:
                 at=step.at,
             )
 
-    @activity.defn
+    @step
     def read_paid_parts(self, step: OrderStep) -> PaidParts:
         """What was paid, by what it was paid for."""
         with self._database.reading() as session:
@@ -199,7 +199,7 @@ class ReturnActivities:
             gift_left_fen=gift.left_fen,
         )
 
-    @activity.defn
+    @step
     def settle_return(self, step: SettleReturnStep) -> None:
         """Count the pieces as refunded, write the memo, tell the buyer."""
         with writing_for(self._database, step) as session:
@@ -216,13 +216,13 @@ class ReturnActivities:
             )
             post_all(session, step.case_id, step.run_id, step.posts, step.at)
 
-    @activity.defn
+    @step
     def finish_return(self, step: OrderStep) -> None:
         """Let everything go; a red flag stays where nothing of the order is left to ship."""
         with writing_for(self._database, step) as session:
             returning.finish(session, key=step.key("finish"), case_id=step.case_id, order_id=step.order_id, at=step.at)
 
-    @activity.defn
+    @step
     def undo_return(self, step: UndoStep) -> None:
         """Called off: the goods leave the stock, everything is let go, the memo says so."""
         with writing_for(self._database, step) as session:

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from datetime import datetime
 
 from pydantic import BaseModel, Field
-from temporalio import activity
 
+from activities.defining import step
 from casework.authority import actor_named
 from casework.case import Actor
 from casework.privacy import personal_text
@@ -45,7 +45,7 @@ class StaffActivities:
         """`database` is the shop's."""
         self._database = database
 
-    @activity.defn
+    @step
     def consider(self, request: Consider) -> Considered:
         """Who is it, in which roles may they act now, and does the message hold something of the buyer's?"""
         with self._database.reading() as session:
