@@ -170,9 +170,8 @@ class CaseWorkflow(Generic[CaseT]):
         """What the shop was last told of the money that a wait is about, and of what leaves by silence."""
         self._was_reset = False
         """Since the shop was last told: what it was told then may not be so any more."""
-        loop = asyncio.get_running_loop()
-        # Temporal gives a case another seed where it is reset; the loop looks at its conditions once something has run
-        workflow.register_random_seed_callback(lambda _: loop.call_soon(self._note_reset))
+        self._event_loop = asyncio.get_running_loop()
+        workflow.register_random_seed_callback(self._note_reset)
         try:
             self._read_start(tuple(start))
         except ValidationError as error:
@@ -501,8 +500,10 @@ class CaseWorkflow(Generic[CaseT]):
             )
         )
 
-    def _note_reset(self) -> None:
+    def _note_reset(self, _seed: int) -> None:
+        """Temporal gives a case another seed where it is reset, as `casework retry` says, and nowhere else."""
         self._was_reset = True
+        self._event_loop.call_soon(lambda: None)  # conditions are looked at only where something has run
 
     async def _ring(self, state: State, rings_for: str) -> None:
         """What the timer rang for: remind, look at the world, or let the deadline move the case."""

@@ -183,9 +183,17 @@ async def test_where_the_shop_may_refuse_there_is_no_firm_yes(casework: Casework
     order = desk.order_of(case)
     with desk.database.writing() as session:
         now = datetime.now(UTC)
-        bulk = {"case_id": f"bulk-order-{order}", "run_id": "r"}
-        records.open_record(session, **bulk, flow="bulk-order", order_id=order, opened_by="bulk.1", opened_at=now)
-        records.close_record(session, **bulk, view={"trail": []}, outcome="terminated", at=now)
+        bulk = f"bulk-order-{order}"
+        records.open_record(
+            session,
+            case_id=bulk,
+            run_id="r",
+            flow="bulk-order",
+            order_id=order,
+            opened_by="bulk.1",
+            opened_at=now,
+        )
+        records.close_record(session, case_id=bulk, run_id="r", view={"trail": []}, outcome="terminated", at=now)
     verdict = await asked(casework, case.id, "buyer_keeps_order", "--by", "aftersale.1")
     assert (verdict["may"], verdict["looks_up"]) == (None, True)
     assert verdict["dest"] == "releasing"
