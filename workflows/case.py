@@ -170,7 +170,7 @@ class CaseWorkflow(Generic[CaseT]):
         """What the shop was last told of the money that a wait is about, and of what leaves by silence."""
         self._was_reset = False
         """Since the shop was last told: what it was told then may not be so any more."""
-        # Temporal gives a case another seed where it is reset
+        self._event_loop = asyncio.get_running_loop()
         workflow.register_random_seed_callback(self._note_reset)
         try:
             self._read_start(tuple(start))
@@ -501,11 +501,9 @@ class CaseWorkflow(Generic[CaseT]):
         )
 
     def _note_reset(self, _seed: int) -> None:
-        def note() -> None:
-            self._was_reset = True
-
-        # conditions are looked at again only once something has run on the loop
-        asyncio.get_running_loop().call_soon(note)
+        """Temporal gives a case another seed where it is reset, as `casework retry` says, and nowhere else."""
+        self._was_reset = True
+        self._event_loop.call_soon(lambda: None)  # conditions are looked at only where something has run
 
     async def _ring(self, state: State, rings_for: str) -> None:
         """What the timer rang for: remind, look at the world, or let the deadline move the case."""
