@@ -11,7 +11,7 @@ from typing import TypeVar
 from pydantic import BaseModel
 from temporalio.exceptions import ApplicationError
 
-from activities.defining import step
+from activities.defining import uninterrupted
 from activities.orders import CASE_OVER, OrderStep
 from casework.courier import Courier, OnBehalf, ParcelRequest
 from casework.shop import tracking
@@ -22,7 +22,7 @@ AnswerT = TypeVar("AnswerT")
 
 
 class AskCourier(BaseModel):
-    """Where is the parcel? Not asked again within `poll_min` of the last time, whoever asked then."""
+    """Where is the parcel? Not asked again within `poll_min` of the last time, whoever asked then. `at` is aware."""
 
     order_id: str
     courier: str
@@ -54,7 +54,7 @@ class CourierActivities:
         self._database = database
         self._courier = courier
 
-    @step
+    @uninterrupted
     def ask_courier(self, request: AskCourier) -> None:
         """Ask where the parcel is, unless that was asked a moment ago; the shop keeps the answer, and its age."""
         tracking.ask(
@@ -66,23 +66,23 @@ class CourierActivities:
             poll_min=request.poll_min,
         )
 
-    @step
+    @uninterrupted
     def intercept(self, step: OrderStep) -> bool:
         """Ask the courier to stop the parcel of these lines and bring it back; False if it cannot be stopped."""
         key = step.round_key("intercept")
         return _while_open(lambda: self._courier.intercept(key, _of(step), step.lines, at=step.at))
 
-    @step
+    @uninterrupted
     def forward(self, step: CourierStep) -> bool:
         """Ask the courier to hand the parcel over to another one; False if it cannot."""
         return _while_open(lambda: self._courier.forward(_request(step, "forward")))
 
-    @step
+    @uninterrupted
     def redeliver(self, step: CourierStep) -> bool:
         """Ask the courier to deliver once more, to the corrected address; False if it cannot."""
         return _while_open(lambda: self._courier.redeliver(_request(step, "redeliver")))
 
-    @step
+    @uninterrupted
     def claim(self, step: ClaimStep) -> None:
         """Claim from the courier what the parcel was worth; the newest claim for a parcel counts."""
         _while_open(lambda: self._courier.claim(_request(step, "claim"), amount_fen=step.amount_fen))

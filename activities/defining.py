@@ -1,4 +1,4 @@
-"""How a step of a case is made an activity."""
+"""How the steps of a case are made activities."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from temporalio import activity
 StepT = TypeVar("StepT", bound=Callable[..., Any])
 
 
-def step(method: StepT) -> StepT:
+def uninterrupted(method: StepT) -> StepT:
     """Make the method an activity that is left to finish where Temporal cancels it.
 
     The SDK would raise its exception in the step's thread wherever that is, also where a transaction is being opened or

@@ -23,7 +23,7 @@ MOST_FOUND: Final = 100
 
 
 class LookFurther(BaseModel):
-    """Where the patrol of this workflow id is, on its own clock."""
+    """Where the patrol of this workflow id is, on its own clock (aware)."""
 
     patrol_id: str
     after: int

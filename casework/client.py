@@ -50,6 +50,7 @@ from casework.details import (
     static_summary,
 )
 from casework.diagram import case_of
+from casework.errors import BadInput
 from casework.forecast import SILENCE, course_told
 from casework.inbox import Forecast, Inbox, in_inbox
 from casework.lookups import lookups_of
@@ -90,10 +91,6 @@ _TYPES: Final = ", ".join(f"'{name}'" for name in names.WORKFLOW_TYPES.values())
 OPEN_CASES: Final = f"{OPEN} AND WorkflowType IN ({_TYPES})"
 ResultT = TypeVar("ResultT")
 Handle = WorkflowHandle[Any, Any]
-
-
-class BadInput(Exception):
-    """Refused before anything was sent: one plain sentence."""
 
 
 class UnknownCase(BadInput):
@@ -734,15 +731,25 @@ class CaseworkClient:
         return None if view.final else view
 
     async def assigned_to(self, staff_ids: Sequence[str]) -> dict[str, str]:
-        """Open case → whose it is: the cases that are assigned to these people, as Temporal lists them."""
+        """Open case → whose it is: the cases that are assigned to these people.
+
+        Those that wait for somebody have told the shop. Those at work, or that only look at the world, are taken from
+        Temporal's list, which may lag a moment behind.
+        """
         if not staff_ids:
             return {}
         quoted = ", ".join(f"'{one}'" for one in staff_ids)
-        found = self.temporal.list_workflows(f"{names.CASE_ASSIGNEE} IN ({quoted}) AND {OPEN}")
-        return {one.id: one.typed_search_attributes.get(CASE_ASSIGNEE, "") async for one in found}
+        listed = self.temporal.list_workflows(f"{names.CASE_ASSIGNEE} IN ({quoted}) AND {OPEN}")
+        found = {one.id: one.typed_search_attributes.get(CASE_ASSIGNEE, "") async for one in listed}
+        with self._database.reading() as session:
+            told = waiting.assignees(session)
+        theirs = {case_id: staff_id for case_id, staff_id in told.items() if staff_id and staff_id in staff_ids}
+        over = dict(zip(theirs, await ask_each(list(theirs), self._is_over), strict=True))
+        at_work = {case_id: staff_id for case_id, staff_id in found.items() if case_id not in told}
+        return at_work | {case_id: staff_id for case_id, staff_id in theirs.items() if not over[case_id]}
 
     async def cases(self, wanted: CaseFilter) -> list[CaseLine]:
-        """Open and closed cases, also those Temporal no longer keeps; newest first.
+        """Open and closed cases, also those Temporal no longer has; newest first.
 
         Where an open case is, is Temporal's list, which may lag a moment behind; `view` asks the case itself.
         """
@@ -798,7 +805,7 @@ class CaseworkClient:
 
     # --- news from the shop ---
 
-    async def deliver_notices(self) -> int:
+    async def tell_notices(self) -> int:
         """Tell the open cases what happened to their orders; gives how many were told now.
 
         A case that has ended, that Temporal does not have, or whose flow makes nothing of the news counts as told.
@@ -809,7 +816,7 @@ class CaseworkClient:
         failed: RPCError | None = None
         for notice in pending:
             if not _makes_sense(notice):
-                self._delivered(notice.id)
+                self._told(notice.id)
                 continue
             try:
                 await self._handle(notice.case_id).signal(
@@ -820,14 +827,14 @@ class CaseworkClient:
                     # this one waits in the shop; the others are told all the same
                     failed = error
                     continue
-            self._delivered(notice.id)
+            self._told(notice.id)
         if failed is not None:
             raise failed
         return len(pending)
 
-    def _delivered(self, notice_id: int) -> None:
+    def _told(self, notice_id: int) -> None:
         with self._database.writing() as session:
-            notices.delivered(session, notice_id)
+            notices.told(session, notice_id)
 
     # --- shared by the above ---
 

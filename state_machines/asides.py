@@ -132,7 +132,8 @@ def speaks_as(
 def taken_by(flow: Flow[Any], case: Case[Any], person: Actor, at: datetime) -> Role | Refusal:
     """The role in which a person takes the case over where it waits, or why they cannot.
 
-    The table itself is asked: somebody whom it would refuse everything that the state asks for is no help.
+    The table itself is asked: somebody whom it would refuse everything that the state asks for is no help. `at` is
+    aware.
     """
     wanted = asked_in(flow, flow.states[case.state])
     role = next((role for role in wanted if role in person.grants), None)
@@ -165,7 +166,7 @@ def untimely_in(case: Case[Any], aside: str, at: datetime) -> str | None:
 
 
 def note_aside(case: Case[Any], line: TrailLine) -> None:
-    """Put it in the trail. Of reassignments and reminders only the newest are listed; words are kept."""
+    """Put it in the trail. Of reassignments and reminders only the newest are listed; words all."""
     case.said += 1
     case.trail.append(line)
     calls = [one for one in case.trail if one.accepted and one.trigger in (REASSIGN, REMIND)]

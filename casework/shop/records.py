@@ -1,4 +1,4 @@
-"""The record of every case, open and closed, also of those that Temporal no longer keeps; and how a case is named."""
+"""The record of every case, open and closed, also of those that Temporal no longer has; and how a case is named."""
 
 from __future__ import annotations
 

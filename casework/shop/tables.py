@@ -398,7 +398,7 @@ class StaffRow(Base):
 
 
 class CaseRow(Base):
-    """The record of a case: one for each run of a case id, also of those that Temporal no longer keeps."""
+    """The record of a case: one for each run of a case id, also of those that Temporal no longer has."""
 
     __tablename__ = "cases"
 
@@ -554,7 +554,7 @@ class ReturnedLineRow(Base):
 
 
 class GiftPromiseRow(Base):
-    """A gift, or free shipping, that the shop has promised for an order: its cost is kept from the month's budget.
+    """A gift, or free shipping, that the shop has promised for an order: its cost is reserved in the month's budget.
 
     One of a kind for an order. It goes with its case's end, unless it was granted by then.
     """
@@ -573,7 +573,7 @@ class GiftPromiseRow(Base):
     value_fen: Mapped[int]
     """What the buyer gets by it: the catalogue's value of all pieces, or the postage."""
     month: Mapped[str] = mapped_column(String(7), index=True)
-    """The calendar month of the shop whose budget it is kept from, as `2026-11`."""
+    """The calendar month of the shop in whose budget it is reserved, as `2026-11`."""
     loose_before_fen: Mapped[int]
     """What of the platform's sums no line was known for when it was promised; see `ClaimRow`."""
     promised_at: Mapped[datetime]

@@ -174,3 +174,8 @@ def drop(session: Session, cases: Sequence[Waiting]) -> None:
     """Forget where these cases wait, which Temporal has ended without their knowing, unless they have told again."""
     for one in cases:
         session.execute(delete(WaitRow).where(WaitRow.case_id == one.case_id, WaitRow.due == one.due))
+
+
+def assignees(session: Session) -> dict[str, str | None]:
+    """Every case that waits for somebody, and whose it is: the staff id of the person to whom it was given, if any."""
+    return {row.case_id: row.assignee for row in session.execute(select(WaitRow.case_id, WaitRow.assignee))}

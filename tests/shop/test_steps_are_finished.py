@@ -9,7 +9,7 @@ import pkgutil
 from temporalio.testing import ActivityEnvironment
 
 import activities
-from activities.defining import step
+from activities.defining import uninterrupted
 
 GIVES_SIGNS_OF_LIFE = {"look_further"}
 """Those that run long, and are told by their heartbeats that they are cancelled."""
@@ -18,7 +18,7 @@ GIVES_SIGNS_OF_LIFE = {"look_further"}
 def test_a_step_that_is_cancelled_in_the_middle_is_finished() -> None:
     environment = ActivityEnvironment()
 
-    @step
+    @uninterrupted
     def counting() -> int:
         environment.cancel()
         return sum(1 for _ in range(10_000))

@@ -188,6 +188,16 @@ def test_who_waits_is_narrowed_and_comes_soonest_deadline_first(
         assert waiting.how_many(session, wanted) == len(found)
 
 
+def test_whose_each_case_is_that_waits(shop: Database) -> None:
+    with shop.writing() as session:
+        open_case(session)
+        open_case(session, OTHER, run_id="other")
+        tell(session, 10, 3, waits(SUPERVISOR, assignee="lead.1"))
+        waiting.tell(session, OTHER, "other", Moment("other", 10, 3), waits(FINANCE))
+    with shop.reading() as session:
+        assert waiting.assignees(session) == {CASE: "lead.1", OTHER: None}
+
+
 @pytest.mark.parametrize("hours", [-30, -1, 0, 1, 5, 13, 23, 24, 25, 40])
 def test_what_leaves_is_what_a_forecast_says_of_the_same_cases(shop: Database, hours: int) -> None:
     due = NOW + timedelta(hours=hours)
