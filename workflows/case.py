@@ -503,7 +503,8 @@ class CaseWorkflow(Generic[CaseT]):
     def _note_reset(self, _seed: int) -> None:
         """Temporal gives a case another seed where it is reset, as `casework retry` says, and nowhere else."""
         self._was_reset = True
-        self._event_loop.call_soon(lambda: None)  # conditions are looked at only where something has run
+        # conditions are looked at only where something has run; outside of that no loop is the running one
+        self._event_loop.call_soon(lambda: None)
 
     async def _ring(self, state: State, rings_for: str) -> None:
         """What the timer rang for: remind, look at the world, or let the deadline move the case."""
