@@ -81,8 +81,7 @@ MOST_WAITS = 60
 """So often a case waits for the end of another one that cannot have its lines."""
 REMINDER, WATCH, OWN_ALARM = "reminder", "watch", "alarm"
 """What a timer rings for, besides the deadline's trigger."""
-COUNTS_BYTES, TELLS_CHANGES = "counts-bytes", "tells-changes"
-TELLS_OF_RESET, TELLS_OF_PAYMENT = "tells-of-reset", "tells-of-payment"
+COUNTS_BYTES, TELLS_CHANGES, TELLS_OF_RESET = "counts-bytes", "tells-changes", "tells-of-reset"
 """What runs of before do not do: see `workflow.patched`."""
 TEMPORAL = "temporal"
 """Who acts when the case is cancelled through Temporal itself."""
@@ -404,10 +403,6 @@ class CaseWorkflow(Generic[CaseT]):
         """Do the state's work; meanwhile keep facts and answer wrong decisions."""
         if await self._take_cancel():
             return
-        if state.pays and workflow.patched(TELLS_OF_PAYMENT):
-            # a payment may hang: nobody is to be asked meanwhile for what is decided already
-            await self._post([])
-            self._publish()
         workflow.set_current_details(current_details(self.flow, self.case, workflow.info().namespace))
         method = cast("Callable[[], Awaitable[Outcome]]", getattr(self, state.name))
         piece = asyncio.create_task(_coroutine(method()))
