@@ -174,8 +174,10 @@ async def test_a_history_that_was_tampered_with_does_not_replay_and_says_so(
     replays: Replays, tmp_path: FilePath
 ) -> None:
     whole = json.loads(REFUNDED.read_text("utf-8"))
-    timers = [n for n, event in enumerate(whole["events"]) if event["eventType"] == "EVENT_TYPE_TIMER_STARTED"]
-    whole["events"][timers[0]]["timerStartedEventAttributes"]["timerId"] = "99"
+    timers = [event for event in whole["events"] if event["eventType"] == "EVENT_TYPE_TIMER_STARTED"]
+    del timers[0]["timerStartedEventAttributes"]
+    timers[0]["eventType"] = "EVENT_TYPE_ACTIVITY_TASK_SCHEDULED"
+    timers[0]["activityTaskScheduledEventAttributes"] = {"activityId": "9", "activityType": {"name": "pay"}}
     verified = await verify_file(replays, written(tmp_path, json.dumps(whole).encode()))
     assert [fault.part for fault in verified.faults] == [Part.REPLAY]
     assert "today's code does not replay it" in verified.faults[0].found
