@@ -107,6 +107,8 @@ class Driver:
         self._gate = AsyncExitStack()
         """Closed while the case is stopped."""
         self._under_way: list[asyncio.Task[Any]] = []
+        self.probed: list[tuple[str, str]] = []
+        """What was refused besides the plan and is on the record: the trigger, and why."""
 
     async def play(self) -> CaseView:
         """From the opening to the end; answers with the view of the case that has ended."""
@@ -200,10 +202,15 @@ class Driver:
         def has_come(view: CaseView) -> bool:
             if clock_is_next and view.version > moves:
                 return True
-            return view.version == moves and len(view.trail) == lines and len(view.kept) == kept
+            return view.version == moves and len(view.trail) == lines + len(self.probed) and len(view.kept) == kept
 
         view = await self.desk.until_shown(self.case, has_come, f"made {moves} moves of {self.hands.plan}")
         assert view.state == state or view.version > moves, f"{view.state} instead of {state}: {self.hands.plan}"
+        if view.version == moves:
+            await self.meanwhile(view)
+
+    async def meanwhile(self, view: CaseView) -> None:
+        """What else is done where the case waits, before the plan's next step."""
 
     def _moves(self) -> int:
         """How many moves the plan has made so far."""

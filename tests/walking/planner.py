@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from random import Random
 from typing import Any, NamedTuple
 
 from state_machines.laws.exploring import Explorer, Situation, Step, Witnessed
@@ -18,6 +19,8 @@ from state_machines.table import Flow, Move, StateKind
 
 LOOK_AHEAD = 4
 """How many steps a plan goes for one more row before it turns to its end."""
+GOES_ON = 0.85
+"""How often chance does not turn to an end where something else may follow."""
 LONGEST = 14
 """From how many steps on a plan goes for no more rows: several short ones are played at once."""
 
@@ -180,6 +183,32 @@ class Planner:
         found = self._nearest(openings, lambda one: one.dest == state and not one.early)
         assert found is not None, f"no way leads into {state}"
         return Plan(self.flow, found.opening, found.steps)
+
+    def wander(self, random: Random) -> Plan:
+        """A way that chance takes, from any opening to an end: each step is one of those that may follow."""
+        while True:
+            node = random.choice(list(self._openings.values()))
+            while not self._over(node):
+                options = list(self._next(node)) if len(node.steps) < LONGEST else []
+                if not options:
+                    break
+                # an end comes soon enough
+                going_on = [one for one in options if not self._ends(one[1].here.case.state)]
+                if going_on and random.random() < GOES_ON:
+                    options = going_on
+                ways = sorted({(one.step.event.trigger, one.by) for one, _ in options})
+                way = random.choice(ways)
+                node = random.choice([after for one, after in options if (one.step.event.trigger, one.by) == way])
+            ended = node if self._over(node) else self._nearest([node], lambda one: self.flow.is_final(one.dest))
+            if ended is not None:
+                return Plan(self.flow, ended.opening, ended.steps)
+
+    def _over(self, node: _Node) -> bool:
+        return self.flow.is_final(node.here.case.state)
+
+    def _ends(self, state: str) -> bool:
+        """Whether an end is all that may follow."""
+        return self.flow.is_final(state) or all(self.flow.is_final(row.dest) for row in self.flow.rows(state))
 
     def _nearest(
         self, starts: Sequence[_Node], wanted: Callable[[Taken], bool], most_steps: int | None = None

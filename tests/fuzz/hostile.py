@@ -1,0 +1,123 @@
+"""Hostile input: bytes and JSON that nobody means well with, near what is right and far from it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from hypothesis import strategies as st
+
+NASTY = (
+    "",
+    " ",
+    "\x00",
+    "\ufeff",
+    "\u202e",
+    "\ud800",
+    "'; DROP TABLE orders; --",
+    '="1"',
+    "=1+1",
+    "No:",
+    '"',
+    '""",',
+    "\r",
+    "\n\n",
+    ",,,,,,",
+    "{",
+    "}",
+    "[" * 3_000,
+    '{"a":' * 3_000,
+    "null",
+    "NaN",
+    "Infinity",
+    "-Infinity",
+    "1e999",
+    "1e-999",
+    "9" * 5_000,
+    "-1",
+    "-0",
+    "0.005",
+    "1E+5",
+    "1.1E+18",
+    "１２３",
+    "٣",
+    "99999999999999999999",
+    "2026-02-30",
+    "0000-00-00",
+    "9999-12-31 23:59:59",
+    "0001-01-01 00:00:00",
+    "2026-11-20T18:00:00+08:00",
+    "2026-11-20T18:00:00+99:00",
+    "2026-11-20T18:00:00",
+    "13800000000",
+    "138-0000-0000",
+    "system",
+    "clock",
+    "temporal",
+    "aftersale.1",
+    "true",
+    "是",
+    "x" * 600,
+    "../../etc/passwd",
+    "${jndi:ldap://x}",
+    "{{7*7}}",
+    "%s%n",
+    "\u0130",
+    "ﬀ",
+    "💥" * 50,
+)
+TEXTS = st.sampled_from(NASTY) | st.text(max_size=30)
+NUMBERS = (
+    st.integers()
+    | st.integers(min_value=-3, max_value=300)
+    | st.sampled_from([2**31, 2**63, 2**64, 10**12, 10**13, 10**400, -1])
+    | st.floats()
+)
+JSON = st.recursive(
+    st.none() | st.booleans() | NUMBERS | TEXTS,
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(TEXTS, inner, max_size=4),
+    max_leaves=10,
+)
+
+
+@st.composite
+def mutated(draw: st.DrawFn, bases: tuple[bytes, ...]) -> bytes:
+    """One of the files, with a few places torn, doubled or filled with something else; or any bytes at all."""
+    if draw(st.integers(min_value=0, max_value=19)) == 0:
+        return draw(st.binary(max_size=200))
+    content = draw(st.sampled_from(bases))
+    for _ in range(draw(st.integers(min_value=0, max_value=4))):
+        place = draw(st.integers(min_value=0, max_value=len(content)))
+        length = draw(st.integers(min_value=0, max_value=12))
+        with_what = draw(TEXTS.map(lambda text: text.encode("utf-8", "surrogatepass")) | st.binary(max_size=6))
+        match draw(st.sampled_from(["insert", "replace", "delete", "cut", "double", "line", "cell"])):
+            case "insert":
+                content = content[:place] + with_what + content[place:]
+            case "replace":
+                content = content[:place] + with_what + content[place + length :]
+            case "delete":
+                content = content[:place] + content[place + length :]
+            case "cut":
+                content = content[:place]
+            case "double":
+                content = content[:place] + content[place : place + 20 * length] + content[place:]
+            case "line":
+                lines = content.split(b"\n")
+                lines.insert(place % (len(lines) + 1), lines[place % len(lines)])
+                content = b"\n".join(lines)
+            case _:
+                cells = content.split(b",")
+                cells[place % len(cells)] = with_what
+                content = b",".join(cells)
+    return content
+
+
+@st.composite
+def objects(draw: st.DrawFn, good: dict[str, Any], names: tuple[str, ...]) -> Any:
+    """A JSON object near a good one; now and then anything that JSON can be."""
+    if draw(st.integers(min_value=0, max_value=9)) == 0:
+        return draw(JSON)
+    given = dict(good)
+    for name in draw(st.lists(st.sampled_from([*good, "by", "id", "version", "note"]), max_size=2)):
+        given.pop(name, None)
+    given.update(draw(st.dictionaries(st.sampled_from(names) | TEXTS, JSON, max_size=3)))
+    return given

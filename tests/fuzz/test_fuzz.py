@@ -1,0 +1,446 @@
+"""Importers, policy, staff, batch files, starts, signals and updates take whatever comes, and answer in a sentence.
+
+`make fuzz` sends each at least 10,000 inputs (`CASEWORK_FUZZ_EXAMPLES`), `make test` a sample.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+from collections import Counter, deque
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, TypeVar
+from zoneinfo import ZoneInfo
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from sqlalchemy import func, select
+from temporalio.client import WorkflowUpdateFailedError
+from temporalio.exceptions import ApplicationError
+from temporalio.service import RPCError
+
+from casework.batch.reading import read_rows
+from casework.case import Case, CaseView
+from casework.client import BadInput, prepare_start
+from casework.messages import explain
+from casework.policy import PolicyError, load_policy
+from casework.shop import payments
+from casework.shop.database import Database
+from casework.shop.errors import BadFile
+from casework.shop.importing import import_files
+from casework.shop.staff import load_sample_if_empty
+from casework.shop.staff_file import BadStaff, import_staff
+from casework.shop.tables import Base
+from state_machines.asides import may_be_sent
+from state_machines.flows import FLOWS
+from state_machines.laws.worlds import WORLDS
+from state_machines.table import Flow
+from tests.desk import Desk, Handle
+from tests.fuzz.hostile import JSON, TEXTS, mutated, objects
+from tests.orders import add_order
+from tests.shop import exports
+from tests.telling import tell
+from worker import WORKFLOWS
+from workflows.case import CaseWorkflow
+
+EXAMPLES = int(os.environ.get("CASEWORK_FUZZ_EXAMPLES", "60"))
+"""How many inputs each target is sent."""
+SENT_EACH = max(20, min(EXAMPLES // 20, 500))
+"""How many of them go to a real case, as a signal and as an update."""
+COMMENTS = 5_000 if EXAMPLES >= 1_000 else 250
+LONGEST_SENTENCE = 1_000
+"""Characters: what is refused is not repeated at length."""
+NOW = datetime(2026, 11, 20, 8, 0, tzinfo=UTC)
+ZONE = ZoneInfo("Asia/Shanghai")
+STARTS: dict[str, dict[str, Any]] = {
+    "refund-before-shipping": {"reason": "bought twice", "lines": [{"line": 1, "quantity": 1}]},
+    "return-after-shipping": {"cause": "quality", "defect": "hole", "photos": ["a.jpg", "b.jpg"]},
+    "gift-approval": {"kind": "gift", "gift_sku": "GP-1", "quantity": 1, "cost_fen": 2500},
+    "bulk-order": {"discount_percent": 5},
+    "problem-parcel": {"waybill": "YT15666876131", "cause": "asked"},
+}
+ORDER = "330001990000000001"
+ValueT = TypeVar("ValueT")
+
+
+def each(
+    strategy: st.SearchStrategy[ValueT], check: Callable[[ValueT], str], target: str, many: int = EXAMPLES
+) -> None:
+    """Check many values; what each came to is told at the end of the run."""
+    came_to: Counter[str] = Counter()
+
+    @settings(max_examples=many, deadline=None, suppress_health_check=list(HealthCheck), print_blob=True)
+    @given(strategy)
+    def checked(value: ValueT) -> None:
+        came_to[check(value)] += 1
+
+    checked()
+    tell(f"fuzz {target}: {came_to.total()} inputs, {', '.join(f'{n} {what}' for what, n in sorted(came_to.items()))}")
+    assert came_to.total() >= many * 0.9
+
+
+def require_sentence(text: str) -> None:
+    """One plain sentence of a bounded length: no traceback, no repetition of what was sent."""
+    assert text.strip()
+    assert len(text) <= LONGEST_SENTENCE, f"{len(text)} characters"
+    assert "Traceback" not in text
+    assert "\x00" not in text
+
+
+def counted(database: Database) -> dict[str, int]:
+    with database.reading() as session:
+        return {
+            table.name: session.scalar(select(func.count()).select_from(table)) or 0
+            for table in Base.metadata.sorted_tables
+        }
+
+
+@pytest.fixture
+def shop(tmp_path: Path) -> Iterator[Database]:
+    """A shop with the sample staff and an order."""
+    with closing(Database(f"sqlite:///{tmp_path / 'shop.db'}")) as database:
+        database.migrate()
+        with database.writing() as session:
+            load_sample_if_empty(session)
+            add_order(session, ORDER, prices=[(10_000, 1)])
+        yield database
+
+
+# --- files ---
+
+
+def export_files() -> tuple[bytes, ...]:
+    orders = [exports.Order("330001990000000101"), exports.Order("330001990000000102", lines=(exports.Line(),) * 2)]
+    texts = [
+        exports.order_list(orders),
+        exports.line_list(orders),
+        exports.courier_answer("YT0000000001", ("2026-11-18 08:00:00", "1")),
+        exports.GIFTS,
+        exports.chat("330001990000000101"),
+    ]
+    return tuple(text.encode(encoding) for text in texts for encoding in ("gb18030", "utf-8", "utf-8-sig"))
+
+
+def test_importers_take_whatever_comes(shop: Database, tmp_path: Path) -> None:
+    file = tmp_path / "export"
+
+    def check(content: bytes) -> str:
+        file.write_bytes(content)
+        before = counted(shop)
+        try:
+            report = import_files(shop, [file])
+        except BadFile as refused:
+            require_sentence(str(refused))
+            assert counted(shop) == before, "nothing half-done"
+            return "refused"
+        for row in report.files[0].rejected:
+            require_sentence(row.reason)
+        return "with bad rows" if report.rejected else "taken"
+
+    each(mutated(export_files()), check, "importers")
+    with shop.reading() as session:
+        assert payments.audit(session) == []
+
+
+def test_policy_takes_whatever_comes(tmp_path: Path) -> None:
+    from casework.policy import SHIPPED
+
+    file = tmp_path / "policy.toml"
+    shipped = SHIPPED.read_bytes()
+    small = b'version = "x-1"\n[shop]\nflag_profile = "handed_over"\n[bulk_order]\nmin_pieces = 30\n'
+
+    def check(content: bytes) -> str:
+        file.write_bytes(content)
+        try:
+            load_policy(file)
+        except PolicyError as refused:
+            require_sentence(str(refused))
+            return "refused"
+        return "taken"
+
+    each(mutated((shipped, small, small)), check, "policy")
+
+
+def test_staff_files_take_whatever_comes(shop: Database) -> None:
+    rows = (
+        "id,name,roles,limit_fen,present,deputy,absent\n"
+        'a,A 1,"aftersale_agent, warehouse",50000,yes,b,2026-12-24; 2026-12-01..2026-12-05\nb,B 1,财务经理,,no,,\n'
+    )
+
+    def check(content: bytes) -> str:
+        before = counted(shop)
+        try:
+            with shop.writing() as session:
+                import_staff(session, "staff.csv", content, zone="Asia/Shanghai", replacing=False)
+        except BadFile as refused:
+            require_sentence(str(refused))
+        except BadStaff as refused:
+            for fault in refused.faults:
+                require_sentence(fault)
+        else:
+            return "taken"
+        assert counted(shop) == before, "nothing half-done"
+        return "refused"
+
+    each(mutated(tuple(rows.encode(one) for one in ("utf-8", "gb18030", "utf-8-sig"))), check, "staff")
+
+
+def test_batch_files_take_whatever_comes() -> None:
+    csv = (
+        "流程,订单编号,订单行,申请原因,照片,数量,成本(分),折扣(%),运单号,开单人,平台截止时间\n"
+        'refund,="330001990000000101",1x2;3,尺码不合适,a;b,1,2500,5,YT15666876131,aftersale.1,2026/11/20 18:00\n'
+    ).encode()
+    lines = b"".join(
+        json.dumps({"flow": name, "order_id": ORDER, "by": "aftersale.1", **start}, ensure_ascii=False).encode() + b"\n"
+        for name, start in STARTS.items()
+    )
+
+    def check(content: bytes) -> str:
+        try:
+            rows = read_rows("batch", content, zone=ZONE)
+        except BadFile as refused:
+            require_sentence(str(refused))
+            return "refused"
+        for row in rows.refused:
+            require_sentence(row.why)
+        return "with bad rows" if rows.refused else "taken"
+
+    each(mutated((csv, csv.decode().encode("gb18030"), lines)), check, "batch files")
+
+
+# --- starts ---
+
+
+def starts() -> st.SearchStrategy[tuple[str, Any]]:
+    return st.sampled_from(sorted(FLOWS)).flatmap(
+        lambda name: st.tuples(
+            st.just(name),
+            objects(
+                {"order_id": ORDER, "by": "aftersale.1", **STARTS[name]}, tuple(FLOWS[name].start_type.model_fields)
+            ),
+        )
+    )
+
+
+def test_starts_take_whatever_comes(shop: Database) -> None:
+    before = counted(shop)
+
+    def check(start: tuple[str, Any]) -> str:
+        flow, given_fields = start
+        try:
+            if isinstance(given_fields, dict):
+                prepare_start(shop, flow, given_fields)
+            else:
+                FLOWS[flow].start_type.model_validate(given_fields)
+        except BadInput as refused:
+            require_sentence(str(refused))
+            return "refused"
+        except ValueError as refused:  # pydantic's own
+            require_sentence(explain(refused))  # pyright: ignore[reportArgumentType]
+            return "refused"
+        return "taken"
+
+    each(starts(), check, "starts")
+    assert counted(shop) == before
+
+
+# --- messages ---
+
+
+class Runtime:
+    """As much of Temporal's as reading a message needs."""
+
+    def workflow_time_ns(self) -> int:
+        return int(NOW.timestamp() * 1_000_000_000)
+
+
+def message_of(flow: Flow[Any], trigger: str) -> dict[str, Any]:
+    known = next((one for one in may_be_sent(flow) if one.name == trigger), None)
+    case = WORLDS[flow.name].openings[0].case
+    if known is None or known.name not in flow.triggers:
+        return {"by": "aftersale.1", "text": "looked at", "question": "?", "to": "aftersale.2"}
+    return WORLDS[flow.name].message(case, trigger, "aftersale.1").model_dump(mode="json", exclude_none=True)
+
+
+@st.composite
+def messages(draw: st.DrawFn, flow: Flow[Any]) -> tuple[str, tuple[Any, ...]]:
+    """A trigger's name and the arguments that come with it: nearly always one."""
+    known = tuple(one.name for one in may_be_sent(flow))
+    name = draw(st.sampled_from(known) | TEXTS) if draw(st.integers(0, 9)) == 0 else draw(st.sampled_from(known))
+    fields = {one for trigger in may_be_sent(flow) for one in trigger.message.model_fields}
+    arguments = [draw(objects(message_of(flow, name), tuple(sorted(fields))))]
+    if draw(st.integers(0, 9)) == 0:
+        arguments = draw(st.lists(JSON, max_size=3))
+    return name, tuple(arguments)
+
+
+def resting(flow: Flow[Any]) -> CaseWorkflow[Any]:
+    """A case of the flow as it reads messages, outside Temporal."""
+    cls = next(one for one in WORKFLOWS if getattr(one, "flow", None) is flow)
+    case = WORLDS[flow.name].openings[0].case.model_copy(deep=True)
+    workflow = object.__new__(cls)
+    parts = {"_inbox": deque(), "_cancels": deque(), "_waiting_for_answer": {}, "_bad_start": None, "case": case}
+    for name, value in parts.items():
+        setattr(workflow, name, value)
+    return workflow
+
+
+@pytest.mark.parametrize("flow", FLOWS)
+def test_signals_and_updates_take_whatever_comes(flow: str) -> None:
+    loop = asyncio.new_event_loop()
+    setattr(loop, "__temporal_workflow_runtime", Runtime())
+    case = resting(FLOWS[flow])
+    lone = resting(FLOWS[flow])
+
+    async def taken(message: tuple[str, tuple[Any, ...]]) -> str:
+        name, arguments = message
+        submitted = arguments
+        if len(arguments) == 1 and isinstance(arguments[0], dict):
+            submitted = ({**arguments[0], "trigger": name},)
+        try:
+            lone.check_submit(*submitted)
+        except ApplicationError as refused:
+            require_sentence(refused.message)
+        case.unknown_signal(name, ())
+        received = case.receive(name, arguments)
+        case._inbox.clear()  # pyright: ignore[reportPrivateUsage] - a test may look inside
+        case._waiting_for_answer.clear()  # pyright: ignore[reportPrivateUsage] - a test may look inside
+        if received.problem is None:
+            assert received.message is not None
+            return "understood"
+        require_sentence(received.problem)
+        # as the loop does with what came as a signal of its own name
+        case._refuse(received if name in known else unknown(received), received.problem)  # pyright: ignore[reportPrivateUsage] - a test may look inside
+        return "refused"
+
+    known = {one.name for one in may_be_sent(FLOWS[flow])}
+
+    def unknown(received: Any) -> Any:
+        received.trigger = "unknown"
+        return received
+
+    def check(message: tuple[str, tuple[Any, ...]]) -> str:
+        return loop.run_until_complete(taken(message))
+
+    with closing(loop):
+        each(messages(FLOWS[flow]), check, f"signals and updates of {flow}")
+    assert lone.case == WORLDS[flow].openings[0].case, "a validator changes nothing"
+    size = len(Case[Any].model_dump_json(case.case))
+    assert size < 500_000, f"{size} bytes are more than Temporal should carry"
+
+
+def collected(strategy: st.SearchStrategy[ValueT], many: int) -> list[ValueT]:
+    """So many values of the strategy, to be sent where Hypothesis cannot wait."""
+    found: list[ValueT] = []
+
+    @settings(max_examples=many, deadline=None, database=None, suppress_health_check=list(HealthCheck))
+    @given(strategy)
+    def collect(value: ValueT) -> None:
+        found.append(value)
+
+    collect()
+    return found
+
+
+def message_in(refused: WorkflowUpdateFailedError) -> str:
+    """What the case says, and nothing else says it for the case."""
+    assert isinstance(refused.cause, ApplicationError)
+    assert refused.cause.type == "Refused"
+    return refused.cause.message
+
+
+def can_be_sent(message: tuple[str, tuple[Any, ...]]) -> bool:
+    """Whether a client can write it down at all, and it may not end the case that all others are sent to."""
+    name, arguments = message
+    try:
+        json.dumps(arguments, allow_nan=False).encode()
+        "".join([name, json.dumps(arguments, ensure_ascii=False)]).encode()
+    except ValueError:
+        return False
+    return bool(name) and len(name) < 500
+
+
+@pytest.mark.timeout(900)
+@pytest.mark.parametrize("flow", ["refund-before-shipping"])
+async def test_a_real_case_takes_whatever_comes_and_goes_on(desk: Desk, flow: str) -> None:
+    case = await desk.open_in("persuading", desk.order(), reason="x")
+    sent = [one for one in collected(messages(FLOWS[flow]), SENT_EACH) if can_be_sent(one)]
+    said: Counter[str] = Counter()
+    for name, arguments in sent:
+        # a second sender, whom nobody knows: nothing that this one says moves the case
+        told = tuple({**one, "by": "nobody.1"} if isinstance(one, dict) and "by" in one else one for one in arguments)
+        try:
+            await case.signal(name, args=list(told))
+            said["signals"] += 1
+        except RPCError as error:
+            require_sentence(error.message)
+        submitted = [{**told[0], "trigger": name}] if told and isinstance(told[0], dict) else list(told)
+        try:
+            await desk.update(case, *submitted)
+            said["updates taken"] += 1
+        except WorkflowUpdateFailedError as refused:
+            require_sentence(message_in(refused))
+            said["updates refused"] += 1
+    await desk.at_rest(case)
+    described = await case.describe()
+    assert described.raw_description.pending_workflow_task.attempt <= 1
+    view = await desk.view(case)
+    assert (view.state, view.version) == ("persuading", 2), "nothing of it moved the case"
+    assert (await desk.submit(case, "buyer_keeps_order", "aftersale.1")).state != "persuading"
+    assert (await desk.end(case)).outcome == "kept"
+    tell(f"fuzz a real case: {', '.join(f'{n} {what}' for what, n in sorted(said.items()))}")
+
+
+# --- sizes ---
+
+
+async def refusal(desk: Desk, case: Handle, **fields: Any) -> str:
+    with pytest.raises(WorkflowUpdateFailedError) as refused:
+        await desk.submit(case, "comment", "aftersale.1", **fields)
+    return message_in(refused.value)
+
+
+async def test_a_note_of_a_megabyte_is_refused_in_a_sentence(desk: Desk) -> None:
+    case = await desk.open_in("persuading", desk.order(), reason="x")
+    megabyte = "x" * 1024 * 1024
+    assert await refusal(desk, case, text=megabyte) == "text: text of at most 500 signs is wanted"
+    assert await refusal(desk, case, text="x", note=megabyte) == "note: text of at most 500 signs is wanted"
+    await desk.signal(case, "buyer_keeps_order", "aftersale.1", note=megabyte)
+    view = await desk.until_shown(case, lambda seen: len(seen.trail) == 3, "refused")
+    assert view.trail[-1].why == "note: text of at most 500 signs is wanted"
+    assert len(view.model_dump_json()) < 10_000
+    await case.cancel()
+
+
+def test_a_list_of_a_hundred_thousand_lines_is_refused_in_a_sentence(shop: Database) -> None:
+    lines = [{"line": number, "quantity": 1} for number in range(1, 100_001)]
+    with pytest.raises(BadInput, match=r"^lines: a list of at most 200 is wanted"):
+        prepare_start(shop, "refund-before-shipping", {"order_id": ORDER, "by": "aftersale.1", "lines": lines})
+
+
+@pytest.mark.timeout(900)
+async def test_thousands_of_comments_on_a_case_are_bounded(desk: Desk) -> None:
+    case = await desk.open_in("persuading", desk.order(), reason="x")
+    for number in range(0, COMMENTS, 50):
+        some = range(number, min(number + 50, COMMENTS))
+        await asyncio.gather(*[desk.signal(case, "comment", "aftersale.1", text=f"looked at {one}") for one in some])
+        await desk.at_rest(case)
+
+    def all_answered(view: CaseView) -> bool:
+        forgotten = [int((line.why or "0").split()[0]) for line in view.trail if line.trigger == "no_longer_listed"]
+        return sum(line.trigger == "comment" for line in view.trail) + sum(forgotten) >= COMMENTS
+
+    view = await desk.until_shown(case, all_answered, "answered all")
+    taken = [line for line in view.trail if line.trigger == "comment" and line.accepted]
+    assert len(taken) == 100
+    refused = {line.why for line in view.trail if line.trigger == "comment" and not line.accepted}
+    assert refused == {"100 comments, questions and answers stand in this case; it takes no more"}
+    assert len(view.model_dump_json()) < 200_000
+    assert (await desk.submit(case, "buyer_keeps_order", "aftersale.1")).version == 3
+    assert (await desk.end(case)).outcome == "kept"
+    tell(f"fuzz sizes: {COMMENTS} comments on a case, {len(taken)} taken, {len(view.model_dump_json())} bytes of view")
