@@ -19,6 +19,7 @@ from casework.batch.headings import FLOW, field_named, start_fields
 from casework.cli.errors import Stop
 from casework.cli.reading import read_field, read_id, read_time
 from casework.money import LineQuantity
+from casework.sentences import quoted
 from casework.shop.errors import BadFile
 from casework.shop.importing.reading import read_table, read_text
 from state_machines.flows import FLOWS, flow_named
@@ -128,7 +129,7 @@ def _columns(name: str, headings: Sequence[str], line: int, *, has_flow: bool) -
             continue
         if meant is None:
             known = ", ".join((FLOW, *start_fields()))
-            raise BadFile(name, f"line {line}: there is no column {heading!r}; there is {known}")
+            raise BadFile(name, f"line {line}: there is no column {quoted(heading)}; there is {known}")
         twin = next((other for other, one in columns.items() if one == meant), None)
         if twin is not None or headings.count(heading) > 1:
             raise BadFile(name, f"line {line}: {twin or heading!s} and {heading} both mean {meant}")
@@ -179,7 +180,9 @@ def _lines(text: str) -> tuple[list[dict[str, int]], list[int]]:
     for part in filter(None, re.split(r"[;,、\s]+", plain)):
         found = _LINE.fullmatch(part)
         if found is None:
-            raise BadRow(f"lines: {part!r} is not a line; write them as 1;3x2 (line 1 whole, two pieces of line 3)")
+            raise BadRow(
+                f"lines: {quoted(part)} is not a line; write them as 1;3x2 (line 1 whole, two pieces of line 3)"
+            )
         number = int(found["line"])
         if found["quantity"] is None:
             lines.append({"line": number})
@@ -233,7 +236,7 @@ def _row_of_json(line: int, given: dict[str, Any], flow_text: str | None) -> Row
         for key, value in given.items():
             name = field_named(key)
             if name is None:
-                raise BadRow(f"there is no field {key!r}")
+                raise BadRow(f"there is no field {quoted(key)}")
             if name in fields:
                 raise BadRow(f"names {name} twice")
             fields[name] = value

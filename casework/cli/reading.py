@@ -16,6 +16,7 @@ from pydantic import BaseModel, TypeAdapter, ValidationError
 
 from casework.cli.errors import Stop, bad_input
 from casework.messages import COMMON_FIELDS
+from casework.sentences import quoted
 
 _WRAPPED: Final = re.compile(r'^="?([^"]*)"?$')
 _ROUNDED: Final = re.compile(r"^[0-9]+([.,][0-9]+)?[eE][+]?[0-9]+$")
@@ -79,7 +80,8 @@ def read_time(text: str, zone: ZoneInfo) -> datetime:
         when = datetime.fromisoformat(cleaned)
     except ValueError:
         raise bad_input(
-            f"{text!r} is not a time: write it as 2026-11-20 or '2026-11-20 18:00', with a zone if not the shop's."
+            f"{quoted(text)} is not a time: write it as 2026-11-20 or '2026-11-20 18:00', "
+            "with a zone if not the shop's."
         ) from None
     return when if when.tzinfo else when.replace(tzinfo=zone)
 
@@ -93,7 +95,9 @@ def read_lines(text: str, whole: Mapping[int, int], quantity: str = _QUANTITY) -
     for part in re.split(r"[,，、\s]+", unicodedata.normalize("NFKC", text.replace("×", "x")).strip()):
         match = _LINE.match(part)
         if match is None:
-            raise bad_input(f"lines: {part!r} is not a line; write them as 1,3x2 (line 1 whole, two pieces of line 3).")
+            raise bad_input(
+                f"lines: {quoted(part)} is not a line; write them as 1,3x2 (line 1 whole, two pieces of line 3)."
+            )
         number = int(match.group(1))
         if match.group(2) is None and number not in whole:
             known = ", ".join(str(one) for one in sorted(whole)) or "none"
@@ -115,7 +119,7 @@ def read_fields(
         name, equals, text = one.partition("=")
         name = name.strip()
         if not equals or not name:
-            raise bad_input(f"--set wants field=value, not {one!r}.")
+            raise bad_input(f"--set wants field=value, not {quoted(one)}.")
         if name in fields:
             raise bad_input(f"--set names {name} twice.")
         fields[name] = read_field(name, text, message, zone, whole)

@@ -31,7 +31,7 @@ from tests.walking.flows import planner_of
 from tests.walking.planner import Plan
 from tests.walking.test_walk import walked
 
-WALKS = int(os.environ.get("CASEWORK_WALKS", "8"))
+WALKS = int(os.environ.get("CASEWORK_WALKS", "4"))
 """How many of each flow."""
 SEED = int(os.environ.get("CASEWORK_WALK_SEED", random.SystemRandom().randrange(10**9)))
 AT_ONCE = 6
