@@ -117,7 +117,8 @@ def objects(draw: st.DrawFn, good: dict[str, Any], names: tuple[str, ...]) -> An
     if draw(st.integers(min_value=0, max_value=9)) == 0:
         return draw(JSON)
     given = dict(good)
-    for name in draw(st.lists(st.sampled_from([*good, "by", "id", "version", "note"]), max_size=2)):
-        given.pop(name, None)
-    given.update(draw(st.dictionaries(st.sampled_from(names) | TEXTS, JSON, max_size=3)))
+    if draw(st.integers(min_value=0, max_value=4)) == 0:
+        given.pop(draw(st.sampled_from(sorted(good))))
+    changes = draw(st.sampled_from([0, 1, 1, 3]))
+    given.update(draw(st.dictionaries(st.sampled_from(names) | TEXTS, JSON, max_size=changes)))
     return given
