@@ -37,7 +37,7 @@ from pydantic import (
 )
 from pydantic_core import ErrorDetails
 
-from casework.sentences import MOST_REPEATED
+from casework.sentences import shortened
 
 SHIPPED = Path(__file__).with_name("policy.toml")
 """The file that holds every key's default."""
@@ -625,7 +625,7 @@ def _refused(key: str, raw: Any, allowed: str) -> str:
 
 
 def _unknown(section: str, key: str, raw: Any, known: list[str]) -> str:
-    named = key if len(key) <= MOST_REPEATED else f"{key[:MOST_REPEATED]}…"
+    named = shortened(key)
     where, whole_key = (f"[{section}]", f"{section}.{named}") if section else ("the file", named)
     shown = "a section" if isinstance(raw, dict) else _shown(cast("object", raw))
     near = get_close_matches(key, known, n=1)

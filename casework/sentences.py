@@ -12,6 +12,11 @@ def full_stop(text: str) -> str:
     return text if text.endswith((".", "?", "!")) else f"{text}."
 
 
+def shortened(text: str) -> str:
+    """As much of a text that is refused as a sentence repeats."""
+    return text if len(text) <= MOST_REPEATED else f"{text[:MOST_REPEATED]}…"
+
+
 def quoted(text: str) -> str:
     """A text that is refused, as a sentence repeats it: in quotation marks, and not at length."""
     return repr(text) if len(text) <= MOST_REPEATED else f"{text[:MOST_REPEATED]!r}…"

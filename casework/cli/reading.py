@@ -16,7 +16,7 @@ from pydantic import BaseModel, TypeAdapter, ValidationError
 
 from casework.cli.errors import Stop, bad_input
 from casework.messages import COMMON_FIELDS
-from casework.sentences import quoted
+from casework.sentences import quoted, shortened
 
 _WRAPPED: Final = re.compile(r'^="?([^"]*)"?$')
 _ROUNDED: Final = re.compile(r"^[0-9]+([.,][0-9]+)?[eE][+]?[0-9]+$")
@@ -50,7 +50,7 @@ def read_id(text: str) -> str:
     cleaned = (wrapped.group(1) if wrapped else cleaned).strip().removeprefix("'").removeprefix("No:").strip()
     if _ROUNDED.match(cleaned):
         raise bad_input(
-            f"{cleaned} was rounded by a spreadsheet: its last digits are lost; copy the id from the order itself."
+            f"{shortened(cleaned)} was rounded by a spreadsheet: its last digits are lost; copy the id from the order itself."
         )
     if not cleaned:
         raise bad_input("An id is wanted, and the text is empty.")
