@@ -50,7 +50,8 @@ def read_id(text: str) -> str:
     cleaned = (wrapped.group(1) if wrapped else cleaned).strip().removeprefix("'").removeprefix("No:").strip()
     if _ROUNDED.match(cleaned):
         raise bad_input(
-            f"{shortened(cleaned)} was rounded by a spreadsheet: its last digits are lost; copy the id from the order itself."
+            f"{shortened(cleaned)} was rounded by a spreadsheet: its last digits are lost; "
+            "copy the id from the order itself."
         )
     if not cleaned:
         raise bad_input("An id is wanted, and the text is empty.")
