@@ -40,15 +40,6 @@ def with_line(path: Path, number: int, **changed: Any) -> Path:
     return replace(path, trail=moves)
 
 
-async def test_every_recorded_history_is_a_path_of_its_table_and_is_replayed(replays: Replays) -> None:
-    files = sorted(HISTORIES.glob("*/*.json"))
-    verified = [await verify_file(replays, file) for file in files]
-    assert {one.case_id: one.faults for one in verified if not one.whole} == {}
-    looked_at = {one.case_id: one.looked_at for one in verified if one.state is not None}
-    assert set(looked_at.values()) == {(Part.PATH, Part.REPLAY)}, "books are the shop's, and a file has none"
-    assert len(looked_at) == len(files) - 1, "the patrol's is no case's"
-
-
 def test_a_path_that_a_case_has_really_gone_has_no_fault() -> None:
     assert path_faults(REFUND, recorded_path(), ended=True) == []
 

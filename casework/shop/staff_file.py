@@ -38,6 +38,8 @@ _PRESENT_WANTED: Final = "present: yes or no is wanted"
 _DAY: Final = re.compile(r"\d{4}-\d{2}-\d{2}", re.ASCII)
 _MOST_FEN: Final = 10**12
 _LONGEST_NAME: Final = 100
+MOST_BYTES: Final = 1_000_000
+"""Of a staff list."""
 
 
 class BadStaff(Exception):
@@ -72,7 +74,7 @@ def import_staff(session: Session, name: str, content: bytes, *, zone: str, repl
     the zone.
 
     Raises:
-        BadFile: it is no CSV file, or its columns are others.
+        BadFile: it is no CSV file, is far too large, or its columns are others.
         BadStaff: rows are wrong, all of them named.
 
     """
@@ -139,6 +141,8 @@ def read_day(text: str) -> date:
 
 def _read(name: str, content: bytes, zone: str, known: Mapping[str, StaffMember]) -> list[tuple[int, StaffMember]]:
     """Every member of the file with the line that it begins on."""
+    if len(content) > MOST_BYTES:
+        raise BadFile(name, "is far larger than any staff list")
     table = read_table(name, read_text(name, content))
     given, rows = table.headings, table.rows
     if not rows:

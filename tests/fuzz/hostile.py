@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from hypothesis import strategies as st
+from temporalio.api.common.v1 import Payload
+from temporalio.common import RawValue
 
 NASTY = (
     "",
@@ -122,3 +124,13 @@ def objects(draw: st.DrawFn, good: dict[str, Any], names: tuple[str, ...]) -> An
     changes = draw(st.sampled_from([0, 1, 1, 3]))
     given.update(draw(st.dictionaries(st.sampled_from(names) | TEXTS, JSON, max_size=changes)))
     return given
+
+
+ENCODINGS = (b"json/plain", b"json/plain", b"binary/plain", b"binary/null", b"json/protobuf", b"binary/strange", b"")
+
+
+@st.composite
+def raw(draw: st.DrawFn, bases: tuple[bytes, ...]) -> RawValue:
+    """A payload as another program might write it: any bytes, said to be anything."""
+    metadata = {"encoding": draw(st.sampled_from(ENCODINGS))} if draw(st.integers(0, 9)) else {}
+    return RawValue(Payload(metadata=metadata, data=draw(mutated(bases))))
