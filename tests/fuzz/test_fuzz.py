@@ -584,7 +584,7 @@ async def test_a_list_of_a_hundred_thousand_lines_is_refused_in_a_sentence(desk:
 
 def test_a_batch_of_a_hundred_thousand_rows_is_refused_in_a_sentence() -> None:
     rows = b"".join(b"refund,%d\n" % (10**17 + number) for number in range(100_000))
-    said = f"batch has 100000 rows; a batch has at most {MOST_ROWS}: split it"
+    said = f"batch: has 100000 rows; a batch has at most {MOST_ROWS}: split it"
     with pytest.raises(BadFile, match=said):
         read_rows("batch", b"flow,order_id\n" + rows, zone=ZONE)
     with pytest.raises(BadFile, match=said):
@@ -593,7 +593,7 @@ def test_a_batch_of_a_hundred_thousand_rows_is_refused_in_a_sentence() -> None:
 
 def test_a_staff_list_of_a_hundred_thousand_people_is_refused_in_a_sentence(shop: Database) -> None:
     people = b"".join(b"a.%d,A,warehouse\n" % number for number in range(100_000))
-    with shop.writing() as session, pytest.raises(BadFile, match=r"^staff is far larger than any staff list"):
+    with shop.writing() as session, pytest.raises(BadFile, match=r"^staff: is far larger than any staff list"):
         import_staff(session, "staff", b"id,name,roles\n" + people, zone="Asia/Shanghai", replacing=False)
 
 

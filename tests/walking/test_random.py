@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import sys
 from collections.abc import Coroutine, Sequence
 from datetime import timedelta
 from typing import Any, TypeVar
@@ -36,7 +37,7 @@ from tests.walking.driver import STAFF, Driver, fields_of
 from tests.walking.flows import HANDS, planner_of
 from tests.walking.planner import LONGEST, Node, Plan, Taken
 
-WALKS = int(os.environ.get("CASEWORK_WALKS", "3"))
+WALKS = int(os.environ.get("CASEWORK_WALKS", "2"))
 """How many of each flow."""
 PATIENCE = 120
 """For how many seconds one step may take."""
@@ -56,7 +57,7 @@ class WalkDriver(Driver):
 
     @property
     def rang(self) -> bool:
-        """Whether a deadline had passed as the case entered, and its clock has fired by itself."""
+        """Whether the case has moved by itself since."""
         return self.shown.version > self._moves()
 
     def _clock_is_next(self) -> bool:
@@ -76,7 +77,9 @@ class Walk(RuleBasedStateMachine):
         self._options: list[tuple[Taken, Node]] = []
         self._node: Node
         self._driver: WalkDriver
-        self._begun = self._over = self._torn = False
+        self._begun = self._torn = False
+        self.over = False
+        """Whether its case has ended, and all is as it should be."""
         self.refused = 0
 
     # --- what is chosen ---
@@ -108,9 +111,6 @@ class Walk(RuleBasedStateMachine):
         self._come_to(self._node)
         self._choose_after_early(data)
         self._driver = WalkDriver(hands, stays_stopped=self._early)
-        self._begun = True
-        self._wait(self._driver.begin())
-        self._drive()
 
     def _come_to(self, node: Node) -> None:
         """Be there, and look what may follow."""
@@ -158,39 +158,50 @@ class Walk(RuleBasedStateMachine):
         kept_is_next = any(taken.step.event.was_kept for taken, _ in self._options)
         return self._flow.states[self._node.here.case.state].kind is StateKind.WAIT and not kept_is_next
 
+    @property
+    def _rang(self) -> bool:
+        """Whether a deadline had passed as the case entered its wait, and its clock has fired by itself."""
+        return self._begun and self._waits and self._driver.rang
+
     # --- what is done ---
 
-    @precondition(lambda self: bool(self._options) and not self._over)
+    @precondition(lambda self: bool(self._options) and not self.over)
     @rule(data=st.data())
     def goes_on(self, data: st.DataObject) -> None:
         """One of the things that may follow, on both sides."""
-        if self._waits and self._driver.rang:
+        if self._rang:
             self._options = [one for one in self._options if one[0].step.event.automatic is Automatic.CLOCK]
         self._choose(data)
         self._choose_after_early(data)
         self._drive()
 
-    @precondition(lambda self: self._waits and not self._over and not self._driver.rang)
+    @precondition(lambda self: self._waits and not self.over and not self._rang)
     @rule(data=st.data())
     def refuses(self, data: st.DataObject) -> None:
         """What the bare machine refuses here, the case refuses in the same words, and nothing moves."""
         refusals = self._refusals()
         trigger, by = data.draw(st.sampled_from(sorted(refusals)), label="refused")
         as_signal = data.draw(st.booleans(), label="as a signal")
+        if not self._begun:
+            self._drive()
         self._wait(self._is_refused(trigger, by, refusals[trigger, by], as_signal=as_signal))
 
-    @precondition(lambda self: self._over or not self._options)
+    @precondition(lambda self: self.over or not self._options)
     @rule()
     def has_ended(self) -> None:
         """Nothing more is taken: the walk may be longer than its case."""
-        if self._over:
+        if self.over:
             self._wait(self._not_found())
 
     def teardown(self) -> None:
         """Go on to the nearest end, if the case has none yet."""
-        if not self._begun or self._over or self._torn:
+        if self.over or self._torn:
             return
-        if self._waits and self._driver.rang:
+        if sys.exc_info()[0] is not None:  # Hypothesis makes nothing of this walk
+            if self._begun:
+                asyncio.run_coroutine_threadsafe(self._driver.give_up(), self._loop).result()
+            return
+        if self._rang:
             self._take(*next(one for one in self._options if one[0].step.event.automatic is Automatic.CLOCK))
         if self._rises:
             self._follow(self._planner.nearest([self._node], self._is_rise))
@@ -228,13 +239,16 @@ class Walk(RuleBasedStateMachine):
 
     async def _driven(self) -> None:
         here = self._node.here
+        if not self._begun:
+            self._begun = True
+            await self._driver.begin()
         await self._driver.take_all()
         if self._flow.is_final(here.case.state):
             await self._driver.arrive()
             view = await self._driver.finish()
             await self._driver.require_as_planned(view)
             assert self._payments(self._driver.case) == here.seen.payments
-            self._over = True
+            self.over = True
         elif self._waits:
             await self._driver.arrive()
             view = self._driver.shown
@@ -262,7 +276,11 @@ class Walk(RuleBasedStateMachine):
 
     async def _is_refused(self, trigger: str, by: str, wanted: Refusal, *, as_signal: bool) -> None:
         driver, case = self._driver, self._driver.case
-        before = driver.shown
+        # a case counts its deadline anew once it has told everybody
+        await self._desk.at_rest(case)
+        before = driver.shown = await self._desk.view(case)
+        if driver.rang:
+            return
         if before.due is not None and before.due - await self._desk.skipper.get_current_time(case) < SOON:
             return  # the clock may ring meanwhile
         fields = fields_of(case, driver.hands.world.message(self._node.here.case, trigger, by))
@@ -301,15 +319,9 @@ def _standing(view: CaseView) -> tuple[Any, ...]:
 
 
 @pytest.mark.timeout(60 + 60 * WALKS)
-@pytest.mark.parametrize("flow", FLOWS)
-async def test_the_workflow_goes_wherever_chance_leads_the_bare_machine(staffed: Desk, flow: str) -> None:
+async def test_the_workflow_goes_wherever_chance_leads_the_bare_machine(staffed: Desk) -> None:
     loop = asyncio.get_running_loop()
-    walks: list[Walk] = []
-
-    def walk() -> Walk:
-        walks.append(Walk(flow, staffed, loop))
-        return walks[-1]
-
+    walks: dict[str, list[Walk]] = {flow: [] for flow in FLOWS}
     chance = settings(
         max_examples=WALKS,
         stateful_step_count=2 * LONGEST,
@@ -318,9 +330,23 @@ async def test_the_workflow_goes_wherever_chance_leads_the_bare_machine(staffed:
         suppress_health_check=list(HealthCheck),
         print_blob=True,
     )
-    await asyncio.to_thread(run_state_machine_as_test, walk, settings=chance)
-    steps, refused = sum(len(one.steps) for one in walks), sum(one.refused for one in walks)
-    tell(f"{flow}: {len(walks)} random walks of {steps} steps, {refused} refused")
+
+    def walk_through(flow: str) -> None:
+        def walk() -> Walk:
+            walks[flow].append(Walk(flow, staffed, loop))
+            return walks[flow][-1]
+
+        run_state_machine_as_test(walk, settings=chance)
+
+    # a walk waits most of the time
+    came_to = await asyncio.gather(*[asyncio.to_thread(walk_through, flow) for flow in FLOWS], return_exceptions=True)
+    for flow, taken in walks.items():
+        ended = [one for one in taken if one.over]
+        steps, refused = sum(len(one.steps) for one in ended), sum(one.refused for one in ended)
+        tell(f"{flow}: {len(ended)} random walks of {steps} steps, {refused} refused")
     with staffed.database.reading() as session:
         assert payments.audit(session) == []
-    assert len(walks) >= WALKS
+    failed = [error for error in came_to if isinstance(error, Exception)]
+    if failed:
+        raise ExceptionGroup("random walks", failed)
+    assert all(sum(one.over for one in taken) >= WALKS for taken in walks.values())
