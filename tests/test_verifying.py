@@ -6,6 +6,7 @@ import asyncio
 import json
 from collections.abc import AsyncIterator
 from dataclasses import replace
+from functools import cache
 from pathlib import Path as FilePath
 from typing import Any
 
@@ -27,8 +28,11 @@ def replays() -> Replays:
     return Replays()
 
 
+read_once = cache(read_history)
+
+
 def recorded_path(file: FilePath = REFUNDED) -> Path:
-    told = read_history(file).told()
+    told = read_once(file).told()
     assert told is not None
     return Path.of(told)
 
@@ -98,7 +102,7 @@ def test_what_is_said_beside_the_table_is_no_move() -> None:
 
 def test_clock_and_temporal_take_the_rows_that_are_theirs() -> None:
     for file in sorted(HISTORIES.glob("*/*.json")):
-        recorded = read_history(file)
+        recorded = read_once(file)
         for number, line in enumerate(recorded_path(file).moves if recorded.flow else ()):
             if line.by == "clock":
                 assert recorded.flow is not None
@@ -109,7 +113,7 @@ def test_clock_and_temporal_take_the_rows_that_are_theirs() -> None:
 
 
 async def test_a_case_that_says_it_came_elsewhere_is_named(replays: Replays) -> None:
-    recorded = read_history(REFUNDED)
+    recorded = read_once(REFUNDED)
     events = list(recorded.history.events)
     said = json.loads(events[-1].workflow_execution_completed_event_attributes.result.payloads[0].data)
     said["amount_fen"] += 1
