@@ -87,6 +87,8 @@ def mutated(draw: st.DrawFn, bases: tuple[bytes, ...]) -> bytes:
     if draw(st.integers(min_value=0, max_value=19)) == 0:
         return draw(st.binary(max_size=200))
     content = draw(st.sampled_from(bases))
+    if draw(st.booleans()):
+        return _with_cells(draw, content)
     for _ in range(draw(st.integers(min_value=0, max_value=4))):
         place = draw(st.integers(min_value=0, max_value=len(content)))
         length = draw(st.integers(min_value=0, max_value=12))
@@ -111,6 +113,22 @@ def mutated(draw: st.DrawFn, bases: tuple[bytes, ...]) -> bytes:
                 cells[place % len(cells)] = with_what
                 content = b",".join(cells)
     return content
+
+
+def _with_cells(draw: st.DrawFn, content: bytes) -> bytes:
+    """The file, whole as it is, with copies of one row that have something else in a few cells."""
+    lines = content.split(b"\n")
+    place = draw(st.integers(min_value=0, max_value=len(lines) - 1))
+    cells = lines[place].split(b",")
+    changes = st.dictionaries(
+        st.integers(min_value=0, max_value=len(cells) - 1), st.sampled_from(NASTY), min_size=1, max_size=3
+    )
+    for changed in draw(st.lists(changes, min_size=1, max_size=6)):
+        row = list(cells)
+        for number, text in changed.items():
+            row[number] = text.encode("utf-8", "surrogatepass")
+        lines.insert(place + 1, b",".join(row))
+    return b"\n".join(lines)
 
 
 @st.composite
