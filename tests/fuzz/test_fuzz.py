@@ -66,7 +66,7 @@ SENT_RAW = SENT_EACH // 5
 PATIENCE = 60
 """For how many seconds a case may take to answer."""
 LONG = EXAMPLES >= 1_000
-COMMENTS = 5_000 if LONG else 130
+COMMENTS = 5_000 if LONG else 110
 ROWS = 100_000 if LONG else MOST_ROWS + 1
 LONGEST_SENTENCE = 1_500
 """Characters: what is refused is not repeated at length."""

@@ -39,6 +39,8 @@ from tests.walking.planner import LONGEST, Node, Plan, Taken
 
 WALKS = int(os.environ.get("CASEWORK_WALKS", "2"))
 """How many of each flow."""
+LONG_ENOUGH = LONGEST if WALKS >= 10 else LONGEST // 2
+"""How many steps a walk takes before it may turn to an end, at most."""
 PATIENCE = 120
 """For how many seconds one step may take."""
 SOON = timedelta(minutes=5)
@@ -91,7 +93,7 @@ class Walk(RuleBasedStateMachine):
         """The shop is prepared for what comes first, and for a postage that will fall to the case."""
         openings = self._planner.openings
         node = openings[data.draw(st.integers(0, len(openings) - 1), label="opening")]
-        self._longest = data.draw(st.integers(1, LONGEST), label="steps before it may turn to an end")
+        self._longest = data.draw(st.integers(1, LONG_ENOUGH), label="steps before it may turn to an end")
         self._early = data.draw(st.booleans(), label="decisions while it works")
         plan = Plan(self._flow, node.opening, self._steps)
         hands = HANDS[self._flow.name](self._desk, plan)
