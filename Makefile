@@ -12,7 +12,7 @@ DEV := $(VENV)/.dev-ready
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo run test replay bench check format generate histories screenshots requirements clean
+.PHONY: help setup demo run test fuzz replay bench check format generate histories screenshots requirements clean
 
 help: ## this list
 	@echo "Casework: make TARGET"
@@ -38,6 +38,12 @@ test: $(DEV) ## all tests, on a real Temporal server
 	@echo "✓ Python environment"
 	@$(RUN) -m casework.server_program --own
 	@$(RUN) -m pytest $(SHARED) $(ARGS)
+
+fuzz: $(DEV) ## 10,000 hostile inputs each for importers, policy, staff, batches, starts, signals, updates; random walks
+	@echo "✓ Python environment"
+	@$(RUN) -m casework.server_program --own
+	CASEWORK_FUZZ_EXAMPLES=10000 CASEWORK_WALKS=40 $(RUN) -m pytest tests/fuzz tests/walking/test_random.py \
+		$(SHARED) --timeout 3600 $(ARGS)
 
 # What runs on the tests' own worker, but for the refusals: so many messages at once outlast a task without a cache.
 replay: $(DEV) ## the tests of workflows once more, where every workflow task replays from the beginning

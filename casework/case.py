@@ -160,6 +160,9 @@ class Case(BaseModel, Generic[FiguresT]):
     lines: list[LineQuantity] = Field(default_factory=list[LineQuantity])
     """The lines of the order that it is about; empty where it is about none in particular."""
 
+    changes: list[str] = Field(default_factory=list[str])
+    """The changes of its flow that it goes by, each by its name (docs/changing-a-flow.md)."""
+
     policy: FiguresT | None = None
     amount_fen: int = 0
     version: int = 0

@@ -37,6 +37,8 @@ from pydantic import (
 )
 from pydantic_core import ErrorDetails
 
+from casework.sentences import shortened
+
 SHIPPED = Path(__file__).with_name("policy.toml")
 """The file that holds every key's default."""
 UNITS = {
@@ -50,6 +52,8 @@ LONGEST = timedelta(days=400)
 SHORTEST_OPENING = timedelta(minutes=15)
 """Open time is counted day by day: a shop that hardly opens would make a deadline of hours lie years away."""
 MOST_FEN = 10**12
+MOST_BYTES = 1_000_000
+"""Of a policy's file."""
 
 
 class PolicyError(Exception):
@@ -509,6 +513,8 @@ def load_policy(path: Path | None) -> Policy:
 
 def _read(path: Path) -> _Document:
     try:
+        if path.stat().st_size > MOST_BYTES:
+            raise PolicyError(f"{path}: is far larger than any policy.")
         content = path.read_bytes()
     except OSError as error:
         raise PolicyError(f"{path}: cannot be read: {error.strerror or error}.") from None
@@ -524,6 +530,8 @@ def _read(path: Path) -> _Document:
         # the parser names the line, but for the last one
         reason = str(error).replace("at end of document", f"at the end, line {len(text.splitlines())}")
         raise PolicyError(f"{path}: is not valid TOML: {reason}.") from None
+    except (ValueError, RecursionError):
+        raise PolicyError(f"{path}: holds a number of thousands of digits, or is nested too deep.") from None
     return _take(document, hashlib.sha256(content).hexdigest())
 
 
@@ -617,7 +625,8 @@ def _refused(key: str, raw: Any, allowed: str) -> str:
 
 
 def _unknown(section: str, key: str, raw: Any, known: list[str]) -> str:
-    where, whole_key = (f"[{section}]", f"{section}.{key}") if section else ("the file", key)
+    named = shortened(key)
+    where, whole_key = (f"[{section}]", f"{section}.{named}") if section else ("the file", named)
     shown = "a section" if isinstance(raw, dict) else _shown(cast("object", raw))
     near = get_close_matches(key, known, n=1)
     allowed = f"perhaps {near[0]} is meant" if near else f"allowed in {where} are {', '.join(known)}"
@@ -634,7 +643,10 @@ def _each(sentences: Iterable[str]) -> list[str]:
 
 
 def _shown(raw: Any) -> str:
-    text = json.dumps(raw, ensure_ascii=False, default=str)
+    try:
+        text = json.dumps(raw, ensure_ascii=False, default=str)
+    except (ValueError, RecursionError):
+        return "a number of thousands of digits, or nested too deep"
     return text if len(text) <= 80 else f"{text[:80]}…"
 
 

@@ -19,6 +19,7 @@ from pydantic import BaseModel, TypeAdapter, ValidationError
 
 from casework.errors import BadInput
 from casework.messages import COMMON_FIELDS
+from casework.sentences import quoted, shortened
 
 _WRAPPED: Final = re.compile(r'^="?([^"]*)"?$')
 _ROUNDED: Final = re.compile(r"^[0-9]+([.,][0-9]+)?[eE][+]?[0-9]+$")
@@ -52,7 +53,8 @@ def read_id(text: str) -> str:
     cleaned = (wrapped.group(1) if wrapped else cleaned).strip().removeprefix("'").removeprefix("No:").strip()
     if _ROUNDED.match(cleaned):
         raise BadInput(
-            f"{cleaned} was rounded by a spreadsheet: its last digits are lost; copy the id from the order itself."
+            f"{shortened(cleaned)} was rounded by a spreadsheet: its last digits are lost; "
+            "copy the id from the order itself."
         )
     if not cleaned:
         raise BadInput("An id is wanted, and the text is empty.")
@@ -82,7 +84,8 @@ def read_time(text: str, zone: ZoneInfo) -> datetime:
         when = datetime.fromisoformat(cleaned)
     except ValueError:
         raise BadInput(
-            f"{text!r} is not a time: write it as 2026-11-20 or '2026-11-20 18:00', with a zone if not the shop's."
+            f"{quoted(text)} is not a time: write it as 2026-11-20 or '2026-11-20 18:00', "
+            "with a zone if not the shop's."
         ) from None
     return when if when.tzinfo else when.replace(tzinfo=zone)
 
@@ -96,7 +99,9 @@ def read_lines(text: str, whole: Mapping[int, int], quantity: str = _QUANTITY) -
     for part in re.split(r"[,，、\s]+", unicodedata.normalize("NFKC", text.replace("×", "x")).strip()):
         match = _LINE.match(part)
         if match is None:
-            raise BadInput(f"lines: {part!r} is not a line; write them as 1,3x2 (line 1 whole, two pieces of line 3).")
+            raise BadInput(
+                f"lines: {quoted(part)} is not a line; write them as 1,3x2 (line 1 whole, two pieces of line 3)."
+            )
         number = int(match.group(1))
         if match.group(2) is None and number not in whole:
             known = ", ".join(str(one) for one in sorted(whole)) or "none"
@@ -118,7 +123,7 @@ def read_fields(
         name, equals, text = one.partition("=")
         name = name.strip()
         if not equals or not name:
-            raise BadInput(f"--set wants field=value, not {one!r}.")
+            raise BadInput(f"--set wants field=value, not {quoted(one)}.")
         if name in fields:
             raise BadInput(f"--set names {name} twice.")
         fields[name] = read_field(name, text, message, zone, whole)
@@ -158,7 +163,7 @@ def _by_itself(message: type[BaseModel], name: str) -> TypeAdapter[Any]:
 def _readings(text: str, zone: ZoneInfo, *, as_list: bool) -> Iterator[Any]:
     """All that a text may mean, the nearest first."""
     yield text
-    with suppress(ValueError):
+    with suppress(ValueError, RecursionError):
         yield json.loads(text)
     word = unicodedata.normalize("NFKC", text).strip()
     if as_list:

@@ -241,12 +241,12 @@ async def last_task_failure(client: Client, case_id: str, run_id: str) -> str | 
 # --- all cases ---
 
 
-async def examine(client: Client, database: Database, *, now: datetime) -> list[Troubled]:
-    """Everything that is wrong with any case; by case. `now` is the time on the wall (aware)."""
-    listed = await _listed(client)
+async def examine(client: Client, database: Database, *, now: datetime, only: str | None = None) -> list[Troubled]:
+    """Everything that is wrong with any case, or with one; by case. `now` is the time on the wall (aware)."""
+    listed = await _listed(client) if only is None else [only]
     with database.reading() as session:
-        recorded = records.find_records(session, closed=False)
-        kept = mending.kept_without_case(session)
+        recorded = records.find_records(session, closed=False, case_id=only)
+        kept = [one for one in mending.kept_without_case(session) if only in (None, one.case_id)]
     givers = {one.handed_over_by for one in kept if one.handed_over_by is not None}
     case_ids = sorted({*listed, *givers, *(one.case_id for one in recorded), *(one.case_id for one in kept)})
     executions = dict(zip(case_ids, await ask_each(case_ids, lambda one: execution_of(client, one)), strict=True))
@@ -259,7 +259,7 @@ async def examine(client: Client, database: Database, *, now: datetime) -> list[
         dead = [(one.case_id, str(one.run_id)) for one in found if one.trouble in (Trouble.DIED, Trouble.LOST)]
         unsettled = mending.paid_without_end(session, dead)
     found += [Troubled(one.case_id, Trouble.PAID, f"{format_yuan(one.paid_fen)} yuan", one.run_id) for one in unsettled]
-    return sorted(found, key=lambda one: (one.case_id, one.trouble))
+    return sorted((one for one in found if only in (None, one.case_id)), key=lambda one: (one.case_id, one.trouble))
 
 
 async def _listed(client: Client) -> list[str]:

@@ -92,7 +92,7 @@ def read_template(file: Path) -> Any:
         template = json.loads(file.read_text(encoding="utf-8-sig"))
     except OSError as error:
         raise SettingsError(f"{setting}: {file} cannot be read: {error.strerror}.") from None
-    except ValueError:
+    except (ValueError, RecursionError):
         raise SettingsError(f"{setting}: {file} is not JSON in UTF-8.") from None
     for text in _texts(template):
         placeholders = Template(text)

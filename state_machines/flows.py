@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from casework.sentences import quoted
 from state_machines.bulk_order import BULK_ORDER
 from state_machines.gift_approval import GIFT_APPROVAL
 from state_machines.problem_parcel import PROBLEM_PARCEL
@@ -37,5 +38,5 @@ def flow_named(text: str) -> Flow[Any]:
     if len(found) == 1:
         return found[0]
     if found:
-        raise ValueError(f"{text!r} begins {' and '.join(flow.name for flow in found)}: name one of them")
-    raise ValueError(f"there is no flow {text!r}; there is {', '.join(FLOWS)}")
+        raise ValueError(f"{quoted(text)} begins {' and '.join(flow.name for flow in found)}: name one of them")
+    raise ValueError(f"there is no flow {quoted(text)}; there is {', '.join(FLOWS)}")

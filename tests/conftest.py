@@ -206,6 +206,7 @@ async def desk(
             load_policy(folder / "handed_over.toml"),
             interceptors=[gates],
             max_cached_workflows=CACHED_WORKFLOWS,
+            more_workflows=[ParentOfTheTests],
             task_queue=queues["handed_over"],
         ),
         build_worker(

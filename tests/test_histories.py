@@ -10,16 +10,13 @@ import json
 from pathlib import Path
 
 import pytest
-from temporalio.client import WorkflowHistory
-from temporalio.worker import Replayer
 
-from casework.converter import DATA_CONVERTER
-from casework.sandbox import workflow_runner
+from casework.verifying import Part, verify_file
+from casework.verifying.replaying import Replays
 from state_machines.flows import FLOWS
 from state_machines.table import StateKind
 from tests.history_register import HISTORIES
 from tests.recording import without_machine
-from worker import WORKFLOWS
 
 RECORDED = sorted(HISTORIES.glob("*/*.json"))
 
@@ -51,8 +48,14 @@ def test_no_recorded_history_holds_a_path_of_a_machine(trace: str) -> None:
     assert [file.name for file in RECORDED if trace in read(file)] == []
 
 
+@pytest.fixture(scope="module")
+def replays() -> Replays:
+    return Replays()
+
+
 @pytest.mark.parametrize("file", RECORDED, ids=[f"{file.parent.name}/{file.stem}" for file in RECORDED])
-async def test_a_recorded_history_replays(file: Path) -> None:
-    history = WorkflowHistory.from_json(file.stem, read(file))
-    replayer = Replayer(workflows=WORKFLOWS, data_converter=DATA_CONVERTER, workflow_runner=workflow_runner())
-    await replayer.replay_workflow(history)
+async def test_a_recorded_history_is_a_path_of_its_table_and_is_replayed(replays: Replays, file: Path) -> None:
+    verified = await verify_file(replays, file)
+    assert verified.faults == ()
+    # books are the shop's, and a file has none; the patrol's is no case's
+    assert verified.looked_at == ((Part.PATH, Part.REPLAY) if file.parent.name in FLOWS else (Part.REPLAY,))

@@ -593,6 +593,15 @@ class CaseWorkflow(Generic[CaseT]):
             await self._answer(self._cancels.popleft(), waited_for_work=True)
         return self.case.version != here
 
+    def goes_by(self, change: str) -> bool:
+        """Whether the case goes by a change of its flow from here on; the change is named, and so is its patch.
+
+        Where it came past here before the change was made, it did not, and goes on as it began.
+        """
+        if change not in self.case.changes and workflow.patched(change):
+            self.case.changes.append(change)
+        return change in self.case.changes
+
     # --- one message ---
 
     async def _answer_one(self) -> None:
@@ -1155,7 +1164,7 @@ def case_workflow(flow: Flow[Any]) -> Callable[[WorkflowT], WorkflowT]:
 
     def decorate(cls: WorkflowT) -> WorkflowT:
         cls.flow = flow
-        known = _DEFINITIONS.get(flow.name)
+        known = _DEFINITIONS.get((cls.__module__, cls.__qualname__))
         if known is not None and workflow.unsafe.in_sandbox():
             return _defined_as(known, cls)
         missing = [
@@ -1174,7 +1183,7 @@ def case_workflow(flow: Flow[Any]) -> Callable[[WorkflowT], WorkflowT]:
         for trigger in asides.may_be_sent(flow):
             setattr(cls, f"signal_{trigger.name}", _signal_handler(trigger))
         defined = workflow.defn(name=flow.workflow)(cls)
-        _DEFINITIONS[flow.name] = getattr(defined, _DEFINITION)
+        _DEFINITIONS[cls.__module__, cls.__qualname__] = getattr(defined, _DEFINITION)
         return defined
 
     return decorate
@@ -1182,8 +1191,8 @@ def case_workflow(flow: Flow[Any]) -> Callable[[WorkflowT], WorkflowT]:
 
 _DEFINITION = "__temporal_workflow_definition"
 """Where the SDK keeps what `workflow.defn` has made."""
-_DEFINITIONS: dict[str, Any] = {}
-"""By flow, what `workflow.defn` has made of its class."""
+_DEFINITIONS: dict[tuple[str, str], Any] = {}
+"""By class, what `workflow.defn` has made of it."""
 
 
 def _defined_as(known: Any, cls: WorkflowT) -> WorkflowT:

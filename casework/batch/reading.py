@@ -20,6 +20,7 @@ from casework.errors import BadInput
 from casework.messages import ORDER_PATTERN
 from casework.money import LineQuantity
 from casework.reading import read_field, read_id, read_time
+from casework.sentences import quoted, shortened
 from casework.shop.errors import BadFile
 from casework.shop.importing.reading import BadRow, read_table, read_text
 from state_machines.flows import FLOWS, flow_named
@@ -28,6 +29,9 @@ from state_machines.table import Flow
 IDS: Final = frozenset({"order_id", "waybill"})
 TEXTS: Final = frozenset({"reason", "description", "note", "appraisal", "reopens", "chat_id", "by"})
 """Taken as they stand: their width and letters may be meant."""
+MOST_ROWS: Final = 50_000
+"""Of one batch: it is held and checked as a whole."""
+MOST_BYTES: Final = 100_000_000
 _LINE: Final = re.compile(r"(?P<line>[0-9]{1,6})(?:x(?P<quantity>[0-9]{1,7}))?")
 _NO_HEADING: Final = re.compile(r"column [0-9]+")
 
@@ -74,14 +78,17 @@ def read_rows(name: str, content: bytes, *, zone: ZoneInfo, flow: str | None = N
     """Read a file; `flow` is that of the rows that name none. A row that says the same as an earlier one is refused.
 
     Raises:
-        BadFile: it cannot be read, or its columns are unknown, named twice or missing; the place is said.
+        BadFile: it cannot be read or is too large, or its columns are unknown, named twice or missing; the place is
+            said.
 
     """
+    if len(content) > MOST_BYTES:
+        raise BadFile(name, "is far larger than any batch")
     text = read_text(name, content)
     start = text.lstrip()
     if start.startswith("["):
         raise BadFile(name, "is one JSON list: write one JSON object a line")
-    found = _json_rows(text, flow) if start.startswith("{") else _table_rows(name, text, zone, flow)
+    found = _json_rows(name, text, flow) if start.startswith("{") else _table_rows(name, text, zone, flow)
     rows = Rows()
     first: dict[str, int] = {}
     for one in found:
@@ -96,6 +103,11 @@ def read_rows(name: str, content: bytes, *, zone: ZoneInfo, flow: str | None = N
     return rows
 
 
+def _require_few(name: str, rows: int) -> None:
+    if rows > MOST_ROWS:
+        raise BadFile(name, f"has {rows} rows; a batch has at most {MOST_ROWS}: split it")
+
+
 # --- CSV ---
 
 
@@ -104,6 +116,7 @@ def _table_rows(name: str, text: str, zone: ZoneInfo, flow: str | None) -> Itera
     columns = _columns(name, table.headings, table.heading_line, has_flow=flow is not None)
     if not table.rows:
         raise BadFile(name, "has headings and no rows")
+    _require_few(name, len(table.rows))
     for row in table.rows:
         if row.wrong is not None:
             yield RefusedRow(row.number, row.wrong)
@@ -125,7 +138,7 @@ def _columns(name: str, headings: Sequence[str], line: int, *, has_flow: bool) -
             continue
         if meant is None:
             known = ", ".join((FLOW, *start_fields()))
-            raise BadFile(name, f"line {line}: there is no column {heading!r}; there is {known}")
+            raise BadFile(name, f"line {line}: there is no column {quoted(heading)}; there is {known}")
         twin = next((other for other, one in columns.items() if one == meant), None)
         if twin is not None or headings.count(heading) > 1:
             raise BadFile(name, f"line {line}: {twin or heading!s} and {heading} both mean {meant}")
@@ -176,7 +189,9 @@ def _lines(text: str) -> tuple[list[dict[str, int]], list[int]]:
     for part in filter(None, re.split(r"[;,、\s]+", plain)):
         found = _LINE.fullmatch(part)
         if found is None:
-            raise BadRow(f"lines: {part!r} is not a line; write them as 1;3x2 (line 1 whole, two pieces of line 3)")
+            raise BadRow(
+                f"lines: {quoted(part)} is not a line; write them as 1;3x2 (line 1 whole, two pieces of line 3)"
+            )
         number = int(found["line"])
         if found["quantity"] is None:
             lines.append({"line": number})
@@ -193,11 +208,11 @@ class _Twice(ValueError):
     """A JSON object names a field twice."""
 
 
-def _json_rows(text: str, flow_text: str | None) -> Iterator[GoodRow | RefusedRow]:
+def _json_rows(name: str, text: str, flow_text: str | None) -> Iterator[GoodRow | RefusedRow]:
     # not splitlines(): a JSON text may hold other line separators
-    for number, line in enumerate(text.split("\n"), start=1):
-        if not line.strip():
-            continue
+    lines = [(number, line) for number, line in enumerate(text.split("\n"), start=1) if line.strip()]
+    _require_few(name, len(lines))
+    for number, line in lines:
         try:
             value: Any = json.loads(line, object_pairs_hook=_each_once)
         except _Twice as twice:
@@ -214,10 +229,11 @@ def _json_rows(text: str, flow_text: str | None) -> Iterator[GoodRow | RefusedRo
 
 
 def _each_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    found = dict(pairs)
-    if len(found) < len(pairs):
-        names = [name for name, _ in pairs]
-        raise _Twice(f"names {next(name for name in names if names.count(name) > 1)} twice")
+    found = dict[str, Any]()
+    for name, value in pairs:
+        if name in found:
+            raise _Twice(f"names {shortened(name)} twice")
+        found[name] = value
     return found
 
 
@@ -230,7 +246,7 @@ def _row_of_json(line: int, given: dict[str, Any], flow_text: str | None) -> Goo
         for key, value in given.items():
             name = field_named(key)
             if name is None:
-                raise BadRow(f"there is no field {key!r}")
+                raise BadRow(f"there is no field {quoted(key)}")
             if name in fields:
                 raise BadRow(f"names {name} twice")
             fields[name] = value

@@ -805,6 +805,39 @@ def doctor(
     examine(as_json=json)
 
 
+@app.command(
+    epilog=examples(
+        "casework verify 1208", "casework verify --all", "casework verify --all --json", "casework verify history.json"
+    )
+)
+def verify(
+    targets: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="CASE|FILE…",
+            help="Cases, or files with a history as temporal workflow show --output json writes it.",
+        ),
+    ] = None,
+    every: Annotated[
+        bool, typer.Option("--all", help="Every open and closed case that the server still has, and the shop.")
+    ] = False,
+    only_open: Annotated[
+        bool, typer.Option("--open", help="With --all: only open cases, which are what new code can break.")
+    ] = False,
+    by: By = None,
+    json: Json = False,
+) -> None:
+    """Hold recorded histories against the tables, the shop's books and today's code, a line each. Changes nothing.
+
+    Is every move a row of the flow's table, by somebody of the row? Do record, money, holds and messages agree? Does
+    the code that is installed here replay it? Run --all with the new code before a worker of it starts. A file needs
+    neither server nor shop. Exit code 1 if anything is wrong.
+    """
+    from casework.cli.verify import verify as verify_histories
+
+    verify_histories(targets or [], every=every, only_open=only_open, as_json=json)
+
+
 @shop_app.callback()
 def shop(context: typer.Context) -> None:
     """Let the outside happen in the embedded shop, so that holds, races and faults can be tried."""

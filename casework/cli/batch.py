@@ -17,7 +17,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColumn, Task, TextColumn
 from rich.text import Text
 
-from casework.batch.reading import GoodRow, Rows, read_rows
+from casework.batch.reading import MOST_BYTES, GoodRow, Rows, read_rows
 from casework.batch.report import ENDINGS, plain, unfinished_of, write_report
 from casework.batch.running import Outcome, Told, dry_run, open_again, open_rows, refused_rows
 from casework.cli.cases import flow_meant
@@ -98,7 +98,7 @@ async def _open(
 def _read(desk: Desk, file: Path, flow: str | None) -> Rows:
     try:
         if file == STDIN:
-            return read_rows("standard input", sys.stdin.buffer.read(), zone=desk.zone, flow=flow)
+            return read_rows("standard input", sys.stdin.buffer.read(MOST_BYTES + 1), zone=desk.zone, flow=flow)
         return read_rows(file.name, read_bytes(file), zone=desk.zone, flow=flow)
     except BadFile as error:
         raise bad_input(f"{sentence(error)} Nothing was opened.") from None

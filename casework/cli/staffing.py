@@ -15,7 +15,7 @@ from casework.connection import NoServer
 from casework.money import format_yuan
 from casework.shop.errors import BadFile, BadRequest
 from casework.shop.staff import StaffMember, all_staff, note_absence, note_return, set_present
-from casework.shop.staff_file import BadCell, BadStaff, import_staff, read_day
+from casework.shop.staff_file import MOST_BYTES, BadCell, BadStaff, import_staff, read_day
 from casework.show import role_name, table, word
 
 _AS_IT_WAS: Final = "The staff list is as it was."
@@ -70,7 +70,8 @@ def import_file(file: Path, *, replacing: bool, as_json: bool) -> None:
     with sentences():
         desk = Desk()
         try:
-            content = file.read_bytes()
+            with file.open("rb") as opened:
+                content = opened.read(MOST_BYTES + 1)
         except OSError as error:
             raise bad_input(f"{file} cannot be read: {error.strerror}.") from None
         try:

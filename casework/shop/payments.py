@@ -200,22 +200,28 @@ def ledger(session: Session, order_id: str | None = None) -> list[LedgerEntry]:
     ]
 
 
-def audit(session: Session) -> list[str]:
-    """Everything unsound in the ledger, a sentence each; empty if it is whole."""
+def audit(session: Session, order_id: str | None = None) -> list[str]:
+    """Everything unsound in the ledger, or in what it says of one order, a sentence each; empty if it is whole."""
     found: list[str] = []
-    for order_id in session.scalars(select(LedgerRow.order_id).distinct().order_by(LedgerRow.order_id)):
-        found += _audit_order(session, find_order(session, order_id))
-    sums = session.execute(
+    orders = select(LedgerRow.order_id).distinct().order_by(LedgerRow.order_id)
+    payments = (
         select(PaymentRow.key, PaymentRow.amount_fen, func.coalesce(func.sum(LedgerRow.amount_fen), 0))
         .join(LedgerRow, LedgerRow.payment_key == PaymentRow.key, isouter=True)
         .group_by(PaymentRow.key, PaymentRow.amount_fen)
         .order_by(PaymentRow.key)
     )
+    if order_id is not None:
+        orders, payments = orders.where(LedgerRow.order_id == order_id), payments.where(PaymentRow.order_id == order_id)
+    for one in session.scalars(orders):
+        found += _audit_order(session, find_order(session, one))
+    sums = session.execute(payments)
     found += [
         f"payment {key} is {format_yuan(amount)}, its ledger entries are {format_yuan(int(entries))}"
         for key, amount, entries in sums
         if amount != int(entries)
     ]
+    if order_id is not None:
+        return found
     references = Counter(session.scalars(select(PaymentRow.reference)))
     found += [f"payment reference {one} was used {times} times" for one, times in references.items() if times > 1]
     return found

@@ -13,6 +13,7 @@ from sqlalchemy.orm import Session
 
 from casework.authority import Absence, merged
 from casework.messages import is_staff_id
+from casework.sentences import quoted
 from casework.shop.errors import BadFile
 from casework.shop.importing.reading import FileRow, read_table, read_text
 from casework.shop.staff import StaffMember, all_staff, write_member
@@ -37,6 +38,8 @@ _PRESENT_WANTED: Final = "present: yes or no is wanted"
 _DAY: Final = re.compile(r"\d{4}-\d{2}-\d{2}", re.ASCII)
 _MOST_FEN: Final = 10**12
 _LONGEST_NAME: Final = 100
+MOST_BYTES: Final = 1_000_000
+"""Of a staff list."""
 
 
 class BadStaff(Exception):
@@ -71,7 +74,7 @@ def import_staff(session: Session, name: str, content: bytes, *, zone: str, repl
     the zone.
 
     Raises:
-        BadFile: it is no CSV file, or its columns are others.
+        BadFile: it is no CSV file, is far too large, or its columns are others.
         BadStaff: rows are wrong, all of them named.
 
     """
@@ -130,7 +133,7 @@ def read_day(text: str) -> date:
             return date.fromisoformat(text)
     except ValueError:
         pass
-    raise BadCell(f"{text!r} is not a day: write it as 2026-12-01")
+    raise BadCell(f"{quoted(text)} is not a day: write it as 2026-12-01")
 
 
 # --- reading ---
@@ -138,6 +141,8 @@ def read_day(text: str) -> date:
 
 def _read(name: str, content: bytes, zone: str, known: Mapping[str, StaffMember]) -> list[tuple[int, StaffMember]]:
     """Every member of the file with the line that it begins on."""
+    if len(content) > MOST_BYTES:
+        raise BadFile(name, "is far larger than any staff list")
     table = read_table(name, read_text(name, content))
     given, rows = table.headings, table.rows
     if not rows:
@@ -168,7 +173,9 @@ def _columns(name: str, given: Sequence[str]) -> dict[str, str]:
     for heading in given:
         column = meant.get(heading.lower())
         if column is None:
-            raise BadFile(name, f"has a column {heading!r}, which a staff list has not; it has {', '.join(HEADINGS)}")
+            raise BadFile(
+                name, f"has a column {quoted(heading)}, which a staff list has not; it has {', '.join(HEADINGS)}"
+            )
         if column in columns:
             raise BadFile(name, f"has the column {column} twice")
         columns[column] = heading
@@ -218,7 +225,7 @@ def _roles(text: str) -> list[str]:
         if part.strip():
             role = named.get(part.strip().lower())
             if role is None:
-                raise BadCell(f"roles: there is no role {part.strip()!r}; there is {', '.join(Role)}")
+                raise BadCell(f"roles: there is no role {quoted(part.strip())}; there is {', '.join(Role)}")
             roles.append(role)
     if not roles:
         raise BadCell("roles: at least one is wanted")
@@ -229,7 +236,9 @@ def _limit(text: str) -> int | None:
     if not text:
         return None
     if not re.fullmatch(r"[0-9]{1,13}", text) or int(text) > _MOST_FEN:
-        raise BadCell(f"limit_fen: a whole number of fen is wanted, or nothing for the policy's limit, not {text!r}")
+        raise BadCell(
+            f"limit_fen: a whole number of fen is wanted, or nothing for the policy's limit, not {quoted(text)}"
+        )
     return int(text)
 
 

@@ -376,7 +376,9 @@ def test_a_wrong_line_keeps_its_place_and_its_order_waits_for_the_rest(shop: Dat
         assert orders.resolve_lines(session, A, None) == pieces((1, 1), (2, 2), (3, 1))
 
 
-@pytest.mark.parametrize("quantity", ["", "0", "-1", "1.5", "two", "1e2", "9999999"])
+@pytest.mark.parametrize(
+    "quantity", ["", "0", "-1", "1.5", "two", "1e2", "9999999", pytest.param("9" * 5_000, id="thousands of digits")]
+)
 def test_a_quantity_is_a_number_of_pieces(shop: Database, tmp_path: Path, quantity: str) -> None:
     report = import_orders(shop, tmp_path, Order(A, lines=[Line(quantity=quantity)]))
     assert "购买数量" in reasons(report)

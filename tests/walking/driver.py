@@ -52,6 +52,8 @@ class Hands(ABC):
     """Triggers and happenings, by name, of which only one can happen to a real order, and once."""
     at_once: ClassVar[frozenset[str]] = frozenset()
     """Happenings that come of what the case knows, with no activity."""
+    prepared: ClassVar[frozenset[str]] = frozenset()
+    """Happenings for which the shop has to be prepared before the case is opened."""
 
     def __init__(self, desk: Desk, plan: Plan) -> None:
         """Do nothing yet."""
@@ -89,6 +91,8 @@ class Driver:
     """Plays one plan."""
 
     case: Handle
+    shown: CaseView
+    """Where it was last seen waiting."""
 
     def __init__(self, hands: Hands, *, stays_stopped: bool = False) -> None:
         """Play nothing yet.
@@ -106,7 +110,12 @@ class Driver:
         self._at = 0
         self._gate = AsyncExitStack()
         """Closed while the case is stopped."""
+        self._leading: Coroutine[Any, Any, Any] | None = None
+        """What leads on from the step before, and is not under way yet."""
+        self._stopped_in: str | None = None
         self._under_way: list[asyncio.Task[Any]] = []
+        self.probed: list[tuple[str, str]] = []
+        """What was refused besides the plan and is on the record: the trigger, and why."""
 
     async def play(self) -> CaseView:
         """From the opening to the end; answers with the view of the case that has ended."""
@@ -123,6 +132,24 @@ class Driver:
         view = await self.desk.end(self.case)
         await asyncio.gather(*self._under_way)
         return view
+
+    async def require_as_planned(self, view: CaseView) -> None:
+        """Fail unless the case, which has ended, has gone the plan's way, and the shop is whole."""
+        plan, moves = self.hands.plan, [one for one in self.steps if one.move is not None]
+        assert [(line.trigger, line.source, line.dest, line.role) for line in view.trail if line.accepted] == [
+            (one.step.event.trigger, one.source, one.dest, one.role) for one in moves
+        ]
+        used = [one.step.event.trigger for one in self.steps if one.step.event.was_kept]
+        unused = [one.step.event.trigger for one in self.steps if one.kept and one.step.event.trigger not in used]
+        refused = [line for line in view.trail if not line.accepted]
+        assert [line.trigger for line in refused if (line.trigger, line.why or "") not in self.probed] == [
+            *(one.step.event.trigger for one in self.steps if one.move is None and not one.kept),
+            *unused,
+        ]
+        assert view.final
+        assert view.outcome == view.state == plan.state
+        assert view.version == len(moves)
+        await self.hands.require_whole(view)
 
     async def where(self) -> str:
         """How far the case has come, for whoever has waited too long for it."""
@@ -144,25 +171,37 @@ class Driver:
 
     async def go(self) -> None:
         """From the opening to where the plan leads; there the case waits, is stopped in its work, or has ended."""
+        await self.begin()
+        while await self.goes_on():
+            pass
+
+    async def begin(self) -> None:
+        """Prepare the shop, and be about to open the case."""
         await self.hands.prepare()
-        leading: Coroutine[Any, Any, Any] | None = self._open()
-        stopped_in: str | None = OPENING
-        while True:
-            await self._follow(leading, stopped_in)
-            if self._at == len(self.steps):
-                return
-            step = self.steps[self._at]
-            self._at += 1
-            if self._works(step.source):
-                await self._happen(step)
-                leading = stopped_in = None
-            else:
-                leading = self._take(step)
-                asks = step.step.event.actor is not None and not step.step.event.was_kept
-                stopped_in = LOOKING if asks else None
+        self._leading, self._stopped_in = self._open(), OPENING
+
+    async def goes_on(self) -> bool:
+        """Come to where the plan's next step is taken, and take it; False: there is none, and the case is there."""
+        await self.arrive()
+        if self._at == len(self.steps):
+            return False
+        step = self.steps[self._at]
+        self._at += 1
+        if self._works(step.source):
+            await self._happen(step)
+        else:
+            self._leading = self._take(step)
+            asks = step.step.event.actor is not None and not step.step.event.was_kept
+            self._stopped_in = LOOKING if asks else None
+        return True
+
+    async def arrive(self) -> None:
+        """Let what leads on happen, and follow the case to where the plan's next step is taken."""
+        leading, stopped_in = self._leading, self._stopped_in
+        self._leading = self._stopped_in = None
+        await self._follow(leading, stopped_in)
 
     async def _follow(self, leading: Coroutine[Any, Any, Any] | None, stopped_in: str | None) -> None:
-        """Let what leads on happen, and follow the case to where the plan's next step is taken."""
         before = self._gate
         if self._at < len(self.steps) and self.steps[self._at].early:
             if leading is not None:
@@ -204,16 +243,20 @@ class Driver:
         done, moves = self.steps[: self._at], self._moves()
         lines = sum(1 for one in done if not one.kept)
         kept = len(done) - lines - sum(1 for one in done if one.step.event.was_kept)
-        # a deadline that has passed on entry fires at once
-        clock_is_next = [one.by for one in self.steps[self._at : self._at + 1]] == [Automatic.CLOCK]
+        clock_is_next = self._clock_is_next()
 
         def has_come(view: CaseView) -> bool:
             if clock_is_next and view.version > moves:
                 return True
-            return view.version == moves and len(view.trail) == lines and len(view.kept) == kept
+            return view.version == moves and len(view.trail) == lines + len(self.probed) and len(view.kept) == kept
 
         view = await self.desk.until_shown(self.case, has_come, f"made {moves} moves of {self.hands.plan}")
         assert view.state == state or view.version > moves, f"{view.state} instead of {state}: {self.hands.plan}"
+        self.shown = view
+
+    def _clock_is_next(self) -> bool:
+        """Whether the clock may fire before anything else: a deadline that has passed on entry fires at once."""
+        return [one.by for one in self.steps[self._at : self._at + 1]] == [Automatic.CLOCK]
 
     def _moves(self) -> int:
         """How many moves the plan has made so far."""

@@ -84,9 +84,16 @@ class Plan:
 
     flow: Flow[Any]
     opening: Opening[Any]
-    steps: tuple[Taken, ...] = ()
+    steps: Sequence[Taken] = ()
     sought: Goal | None = None
     """What it was planned for first."""
+    foreseen: Sequence[Taken] = ()
+    """What will be on the way besides, where not all of its steps are known yet."""
+
+    @property
+    def known(self) -> Sequence[Taken]:
+        """Everything of which it is known that it will be on the way: what the shop is prepared for."""
+        return [*self.steps, *self.foreseen]
 
     @property
     def happenings(self) -> list[str]:
@@ -107,7 +114,7 @@ class Plan:
         return f"{self.name}: " + "; ".join(f"{one.step.event.trigger} {one.dest} ({one.by})" for one in self.steps)
 
 
-class _Node(NamedTuple):
+class Node(NamedTuple):
     """Somewhere on a way, and all that it takes to know what may follow."""
 
     opening: Opening[Any]
@@ -140,11 +147,11 @@ class Planner:
         self._once = once
         explorer = Explorer(world, people, one_role_each=True)
         steps = list(explorer.steps())
-        self._openings: dict[int, _Node] = {}
+        self._openings: dict[int, Node] = {}
         for opening in world.openings:
             case = opening.case.model_copy(deep=True)
             here = explorer.situation(case, Witnessed(frozenset(case.involved)))
-            self._openings.setdefault(id(here), _Node(opening, here))
+            self._openings.setdefault(id(here), Node(opening, here))
         goals = (Taken(step, early=False).goal for step in steps)
         self.goals = {goal for goal in goals if goal is not None}
 
@@ -157,16 +164,15 @@ class Planner:
             return taken.goal in missing
 
         while missing:
-            to_goal = self._nearest(list(self._openings.values()), lacks)
+            to_goal = self.nearest(self.openings, lacks)
             if to_goal is None:
                 break  # the walk says what it could not take
             sought, node = to_goal.steps[-1].goal, to_goal
             while to_goal is not None and len(to_goal.steps) <= LONGEST:
                 node = to_goal
                 missing.difference_update(one.goal for one in node.steps)
-                to_goal = self._nearest([node], lacks, LOOK_AHEAD)
-            over = self.flow.is_final(node.here.case.state)
-            ended = node if over else self._nearest([node], lambda one: self.flow.is_final(one.dest))
+                to_goal = self.nearest([node], lacks, LOOK_AHEAD)
+            ended = self.to_an_end(node)
             assert ended is not None, f"no end is found after {sought}"
             missing.difference_update(one.goal for one in ended.steps)
             plans.append(Plan(self.flow, ended.opening, ended.steps, sought))
@@ -174,16 +180,32 @@ class Planner:
 
     def way_into(self, state: str) -> Plan:
         """A shortest way from an opening into the state."""
-        openings = list(self._openings.values())
+        openings = self.openings
         if state == self.flow.initial:
             return Plan(self.flow, openings[0].opening)
-        found = self._nearest(openings, lambda one: one.dest == state and not one.early)
+        found = self.nearest(openings, lambda one: one.dest == state and not one.early)
         assert found is not None, f"no way leads into {state}"
         return Plan(self.flow, found.opening, found.steps)
 
-    def _nearest(
-        self, starts: Sequence[_Node], wanted: Callable[[Taken], bool], most_steps: int | None = None
-    ) -> _Node | None:
+    @property
+    def openings(self) -> Sequence[Node]:
+        """Where a way may begin."""
+        return list(self._openings.values())
+
+    def only_ends_follow(self, state: str) -> bool:
+        """Whether an end is all that may come of it."""
+        return self.flow.is_final(state) or all(self.flow.is_final(row.dest) for row in self.flow.rows(state))
+
+    def to_an_end(self, node: Node) -> Node | None:
+        """The nearest end from here; None where no way leads to one."""
+        return node if self.flow.is_final(node.here.case.state) else self.nearest([node], self._is_an_end)
+
+    def _is_an_end(self, taken: Taken) -> bool:
+        return self.flow.is_final(taken.dest)
+
+    def nearest(
+        self, starts: Sequence[Node], wanted: Callable[[Taken], bool], most_steps: int | None = None
+    ) -> Node | None:
         """The nearest place behind a wanted step; None where no way, or none so short, leads there."""
         frontier = deque((node, 0) for node in starts)
         known = {node.key for node in starts}
@@ -191,7 +213,7 @@ class Planner:
             node, depth = frontier.popleft()
             if depth == most_steps:
                 continue
-            for taken, after in self._next(node):
+            for taken, after in self.following(node):
                 if wanted(taken):
                     return after
                 if after.key not in known:
@@ -199,7 +221,7 @@ class Planner:
                     frontier.append((after, depth + 1))
         return None
 
-    def _next(self, node: _Node) -> Iterator[tuple[Taken, _Node]]:
+    def following(self, node: Node) -> Iterator[tuple[Taken, Node]]:
         """Every step that a running case can be made to take here."""
         working = self.flow.states[node.here.case.state].kind is StateKind.WORK
         for step in node.here.steps:
@@ -216,4 +238,4 @@ class Planner:
                 continue
             asked = step.event.actor is not None and not step.event.was_kept
             stoppable = not taken.early and (working or asked)
-            yield taken, _Node(node.opening, step.to, (*node.steps, taken), stoppable, node.used | used)
+            yield taken, Node(node.opening, step.to, (*node.steps, taken), stoppable, node.used | used)

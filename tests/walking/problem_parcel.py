@@ -40,6 +40,7 @@ class ParcelHands(Hands):
     """The shop and the couriers around one problem parcel."""
 
     world: ClassVar[World[ParcelCase]] = WORLD
+    prepared: ClassVar[frozenset[str]] = frozenset({"there is no such parcel"})
 
     def __init__(self, desk: Desk, plan: Plan) -> None:
         super().__init__(desk.with_policy("parcels"), plan)

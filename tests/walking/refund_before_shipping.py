@@ -53,6 +53,7 @@ class RefundHands(Hands):
     }
     once: ClassVar[Sequence[frozenset[str]]] = (POSTAGE_FALLS | GOODS_LEAVE,)
     at_once: ClassVar[frozenset[str]] = frozenset({"more is due than was decided"})
+    prepared: ClassVar[frozenset[str]] = POSTAGE_FALLS | {"the order is not paid", "another case has the lines"}
 
     _of_two_lines = False
     """Whether the case is about one of the order's two lines."""
@@ -64,7 +65,7 @@ class RefundHands(Hands):
 
     async def prepare(self) -> None:
         case: RefundCase = self.plan.opening.case
-        for step in (one.step for one in self.plan.steps if one.by in POSTAGE_FALLS):
+        for step in (one.step for one in self.plan.known if one.by in POSTAGE_FALLS):
             self._postage_fen = step.to.case.amount_fen - step.start.case.amount_fen
         claimed = "another case has the lines" in self.plan.happenings
         self._of_two_lines = claimed or self._postage_fen > 0

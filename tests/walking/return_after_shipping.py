@@ -43,6 +43,13 @@ class ReturnHands(Hands):
     }
     once: ClassVar[Sequence[frozenset[str]]] = (POSTAGE_FALLS | PLATFORM_PAYS,)
     at_once: ClassVar[frozenset[str]] = frozenset({"more is due than was decided"})
+    prepared: ClassVar[frozenset[str]] = POSTAGE_FALLS | {
+        "nothing was shipped",
+        "the order is not paid",
+        "the buyer has them",
+        "they are on their way",
+        "another case has the lines",
+    }
 
     _of_two_lines = False
     """Whether the case is about one of the order's two lines."""
@@ -53,7 +60,7 @@ class ReturnHands(Hands):
     async def prepare(self) -> None:
         happenings = self.plan.happenings
         postage_fen = 0
-        for step in (one.step for one in self.plan.steps if one.by in POSTAGE_FALLS):
+        for step in (one.step for one in self.plan.known if one.by in POSTAGE_FALLS):
             postage_fen = step.to.case.amount_fen - step.start.case.amount_fen
             self._of_two_lines = True
         prices = [(self._how.amount_fen, 1)]

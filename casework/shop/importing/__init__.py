@@ -139,7 +139,7 @@ def _one_a_line(content: bytes, order_id: str) -> bytes:
     """The same file, where it is one conversation on several lines, or one that does not name its order."""
     try:
         whole = json.loads(content)
-    except ValueError:
+    except (ValueError, RecursionError):
         return content
     if not isinstance(whole, dict) or "chat" not in whole:
         return content

@@ -284,7 +284,7 @@ def _read_json_lines(name: str, text: str) -> Export:
     for number, line in lines:
         try:
             value: Any = json.loads(line)
-        except ValueError:
+        except (ValueError, RecursionError):
             if number == lines[-1][0] and cut_last:
                 raise BadFile(name, HALF) from None
             rows.append(FileRow(number, {}, wrong="is not JSON"))

@@ -158,7 +158,8 @@ def read_line(cells: Mapping[str, Any]) -> LineIn:
     """
     order_id = read_order_id(cells)
     quantity = unicodedata.normalize("NFKC", str(cells["购买数量"]))
-    if not quantity.isascii() or not quantity.isdecimal() or not 1 <= int(quantity) <= MAX_QUANTITY:
+    whole = quantity.isascii() and quantity.isdecimal() and len(quantity) <= 12
+    if not whole or not 1 <= int(quantity) <= MAX_QUANTITY:
         raise BadRow(f"购买数量: {quantity[:20]!r} is not a number of pieces")
     return LineIn(
         order_id=order_id,

@@ -1,0 +1,294 @@
+"""Conformance: whether a recorded history is a path that the table allows, whether the shop's books agree with it, and
+whether today's code replays it. Looks, and changes nothing: the gate before a roll-out.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from enum import StrEnum
+from pathlib import Path as FilePath
+from typing import Final, TypeVar
+
+from temporalio.client import Client, WorkflowFailureError, WorkflowQueryFailedError
+from temporalio.service import RPCError, RPCStatusCode
+
+from casework import names
+from casework.case import CaseView
+from casework.client import (
+    OPEN,
+    OPEN_CASES,
+    POLL_SECONDS,
+    CaseRefused,
+    CaseworkClient,
+    NoAnswer,
+    UnknownCase,
+    closed_view,
+)
+from casework.repair import WHAT, Trouble, examine
+from casework.shop import payments, records
+from casework.shop.database import Database
+from casework.verifying.books import faults_of_end
+from casework.verifying.path import Path, path_faults
+from casework.verifying.replaying import Recorded, Replayed, Replays, Status, read_history
+from state_machines.flows import FLOWS
+
+AT_ONCE: Final = 4
+"""Histories that are held and replayed at the same time: a replay is work for one processor."""
+LOOKS: Final = 3
+"""How often an open case is looked at before it counts that its history does not replay: it may have been in the moment
+of a change, in which a step on the shop has ended and is not recorded yet."""
+_TYPES: Final = ", ".join(f"'{name}'" for name in names.WORKFLOW_TYPES.values())
+_PATROLS: Final = f"(WorkflowType = '{names.PARCEL_PATROL}' AND {OPEN})"
+OPEN_RUNS: Final = f"({OPEN_CASES}) OR {_PATROLS}"
+"""Every open case, and the patrols that are under way: what a roll-out can break."""
+ALL_RUNS: Final = f"(WorkflowType IN ({_TYPES}) AND ExecutionStatus != 'ContinuedAsNew') OR {_PATROLS}"
+"""Closed cases too, as far as the server still has them, each by its last run."""
+ItemT = TypeVar("ItemT")
+ResultT = TypeVar("ResultT")
+
+
+class Part(StrEnum):
+    """What is looked at."""
+
+    PATH = "path"
+    BOOKS = "books"
+    REPLAY = "replay"
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """What is wrong with a case, in one sentence without its case."""
+
+    part: Part
+    found: str
+
+
+@dataclass(frozen=True, slots=True)
+class Verified:
+    """What came of it. A part that is not in `looked_at` could not be looked at: there is no shop, or no history."""
+
+    case_id: str
+    run_id: str | None
+    status: Status | None
+    """As the history, or the shop's record, has it."""
+    state: str | None
+    moves: int | None
+    """How many; None: it is no case, or its path cannot be told."""
+    looked_at: tuple[Part, ...]
+    faults: tuple[Fault, ...] = ()
+
+    @property
+    def whole(self) -> bool:
+        """Whether nothing is wrong."""
+        return not self.faults
+
+
+def _found(part: Part, sentences: Sequence[str]) -> tuple[Fault, ...]:
+    return tuple(Fault(part, one) for one in sentences)
+
+
+async def verify_file(replays: Replays, file: FilePath) -> Verified:
+    """A history in a file: its path and its replay. Needs neither a server nor a shop.
+
+    Raises:
+        NoHistory: the file holds none.
+
+    """
+    recorded = await asyncio.to_thread(read_history, file)
+    return _verified(recorded, await replays.replay(recorded))
+
+
+def _verified(recorded: Recorded, replayed: Replayed, asked: CaseView | None = None) -> Verified:
+    """Path and replay of one run. `asked`: what an open case says of itself where its history does not replay."""
+    told, flow = recorded.told(), recorded.flow
+    faults: list[Fault] = []
+    if replayed.failure is not None:
+        faults.append(Fault(Part.REPLAY, f"today's code does not replay it: {replayed.failure}"))
+    shown = told or asked or (replayed.case if replayed.failure is None else None)
+    path = Path.of(shown) if shown is not None else None
+    if flow is not None and path is not None:
+        faults += _found(Part.PATH, path_faults(flow, path, ended=recorded.status == "completed"))
+    if recorded.status in ("completed", "continued") and flow is not None and told is None:
+        faults.append(Fault(Part.PATH, "what it said at its end is not what a case says"))
+    if told is not None and replayed.case is not None and replayed.failure is None:
+        another = Path.of(told).differs_from(Path.of(replayed.case))
+        faults += _found(Part.REPLAY, [f"today's code takes another path: {another}"] if another else [])
+    looked_at = (Part.REPLAY,) if flow is None or path is None else (Part.PATH, Part.REPLAY)
+    return Verified(
+        case_id=recorded.history.workflow_id,
+        run_id=recorded.run_id,
+        status=recorded.status,
+        state=path.state if path is not None else None,
+        moves=len(path.moves) if path is not None else None,
+        looked_at=looked_at,
+        faults=tuple(faults),
+    )
+
+
+class Verifier:
+    """Verifies the cases of a desk."""
+
+    def __init__(self, client: CaseworkClient, replays: Replays) -> None:
+        """`client` reads the server and the shop; `replays` has the code that is to replay the histories."""
+        self._client = client
+        self._temporal: Client = client.temporal
+        self._shop: Database = client.shop
+        self._replays = replays
+
+    async def case(self, case_id: str) -> Verified:
+        """One case, by its last run; where Temporal no longer keeps it, what the shop's record shows of it.
+
+        Raises:
+            UnknownCase: neither Temporal nor the shop knows it.
+
+        """
+        verified = await self._run(case_id, None)
+        if verified is None:
+            return self._by_record(case_id)
+        troubled = await examine(self._temporal, self._shop, now=datetime.now(UTC), only=case_id)
+        with self._shop.reading() as session:
+            orders = {one.order_id for one in records.find_records(session, case_id=case_id)}
+            audited = [fault for order in sorted(orders) for fault in payments.audit(session, order)]
+        return _with(verified, _found(Part.BOOKS, [*(_in_words(one.trouble, one.found) for one in troubled), *audited]))
+
+    async def all(self, query: str = ALL_RUNS) -> AsyncIterator[Verified]:
+        """Every case that the query finds, each as soon as it is verified; then what is wrong besides them.
+
+        The last one is the shop itself, with what is wrong in the ledger as a whole.
+        """
+        troubled: dict[str, list[Fault]] = {}
+        for one in await examine(self._temporal, self._shop, now=datetime.now(UTC)):
+            troubled.setdefault(one.case_id, []).append(Fault(Part.BOOKS, _in_words(one.trouble, one.found)))
+        listed = ((one.id, one.run_id) async for one in self._temporal.list_workflows(query))
+        latest: set[str] = set()
+        async for verified in in_order(listed, lambda run: self._run(*run)):
+            if verified is None:
+                continue  # Temporal has let go of it in this moment
+            of_case = [] if verified.case_id in latest else troubled.pop(verified.case_id, [])
+            latest.add(verified.case_id)
+            yield _with(verified, of_case)
+        for case_id, faults in sorted(troubled.items()):
+            yield Verified(case_id, None, None, None, None, (Part.BOOKS,), tuple(faults))
+        with self._shop.reading() as session:
+            audited = payments.audit(session)
+        yield Verified("the shop", None, None, None, None, (Part.BOOKS,), _found(Part.BOOKS, audited))
+
+    async def _run(self, case_id: str, run_id: str | None) -> Verified | None:
+        """One run with those that it continues; None: Temporal does not have it."""
+        found = await self._replayed(case_id, run_id)
+        if found is None:
+            return None
+        recorded, replayed = found
+        asked = await self._asked(case_id) if replayed.failure is not None and recorded.status == "open" else None
+        verified = _verified(recorded, replayed, asked)
+        earlier = await self._earlier(recorded)
+        told = recorded.told()
+        if recorded.flow is None:
+            return _with(verified, earlier, books=False)
+        books: list[str] = []
+        if isinstance(told, CaseView):
+            with self._shop.reading() as session:
+                books = faults_of_end(session, told, recorded.first_run)
+        return _with(verified, [*earlier, *_found(Part.BOOKS, books)])
+
+    async def _replayed(self, case_id: str, run_id: str | None) -> tuple[Recorded, Replayed] | None:
+        """One run's history, and its replay; an open one is looked at again before its failure counts."""
+        look = 0
+        while True:
+            recorded = await self._fetch(case_id, run_id)
+            if recorded is None:
+                return None
+            replayed = await self._replays.replay(recorded)
+            look += 1
+            if replayed.failure is None or recorded.status != "open" or look == LOOKS:
+                return recorded, replayed
+            await asyncio.sleep(POLL_SECONDS)
+
+    async def _earlier(self, recorded: Recorded) -> list[Fault]:
+        """What is wrong with the runs that this one continues, as far as Temporal still has them."""
+        faults: list[Fault] = []
+        before = recorded.started.continued_execution_run_id
+        while before:
+            run = await self._fetch(recorded.history.workflow_id, before)
+            if run is None:
+                break
+            found = _verified(run, await self._replays.replay(run))
+            faults += [Fault(one.part, f"{one.found} (its run {before})") for one in found.faults]
+            before = run.started.continued_execution_run_id
+        return faults
+
+    async def _fetch(self, case_id: str, run_id: str | None) -> Recorded | None:
+        try:
+            handle = self._temporal.get_workflow_handle(case_id, run_id=run_id)
+            if run_id is None:  # of a chain of runs the events of the last one are wanted
+                handle = self._temporal.get_workflow_handle(case_id, run_id=(await handle.describe()).run_id)
+            return Recorded(await handle.fetch_history())
+        except RPCError as error:
+            if error.status is RPCStatusCode.NOT_FOUND:
+                return None
+            raise
+
+    async def _asked(self, case_id: str) -> CaseView | None:
+        """What the case says of itself, if the code that it runs on still answers."""
+        try:
+            return await self._client.view(case_id)
+        except (CaseRefused, NoAnswer, UnknownCase, RPCError, WorkflowFailureError, WorkflowQueryFailedError):
+            return None
+
+    def _by_record(self, case_id: str) -> Verified:
+        view = closed_view(self._shop, case_id)
+        with self._shop.reading() as session:
+            runs = records.find_records(session, case_id=case_id)
+            if not runs:
+                raise UnknownCase(f"There is no case {case_id}.")
+            last = max(runs, key=lambda run: run.opened_at)
+            ended = view is not None and last.outcome not in records.DIED
+            faults = _found(Part.BOOKS, payments.audit(session, last.order_id))
+            if view is not None and ended:
+                faults += _found(Part.BOOKS, faults_of_end(session, view, last.run_id))
+                faults += _found(Part.PATH, path_faults(FLOWS[view.flow], Path.of(view), ended=True))
+        if last.closed_at is None:
+            faults += _found(Part.BOOKS, ["Temporal does not have it, and its record is open"])
+        looked_at = (Part.PATH, Part.BOOKS) if ended else (Part.BOOKS,)
+        moves = len(Path.of(view).moves) if view is not None else None
+        return Verified(
+            case_id=case_id,
+            run_id=last.run_id,
+            status="completed" if ended else None,
+            state=view.state if view is not None else None,
+            moves=moves,
+            looked_at=looked_at,
+            faults=faults,
+        )
+
+
+def _with(verified: Verified, faults: Sequence[Fault], *, books: bool = True) -> Verified:
+    looked_at = (
+        (*verified.looked_at, Part.BOOKS) if books and Part.BOOKS not in verified.looked_at else verified.looked_at
+    )
+    return replace(verified, looked_at=looked_at, faults=(*verified.faults, *faults))
+
+
+def _in_words(trouble: Trouble, found: str) -> str:
+    return f"{WHAT[trouble][0].en}: {found}"
+
+
+async def in_order(
+    source: AsyncIterator[ItemT], work: Callable[[ItemT], Awaitable[ResultT]], at_once: int = AT_ONCE
+) -> AsyncIterator[ResultT]:
+    """What comes of each item, in the order of the items; only so many are taken and worked on at the same time."""
+    under_way: deque[asyncio.Task[ResultT]] = deque()
+    try:
+        async for item in source:
+            under_way.append(asyncio.ensure_future(work(item)))
+            if len(under_way) == at_once:
+                yield await under_way.popleft()
+        while under_way:
+            yield await under_way.popleft()
+    finally:
+        for one in under_way:
+            one.cancel()
