@@ -32,8 +32,8 @@ no_scan_days = 300
 """Nothing is late by itself, so that nobody has to look for the parcel; the courier is asked as often as ever."""
 LOOKS_PASSED_OVER = 2
 PART_PASSED_OVER = 0.05
-"""A skip in which a new run begins may pass over a look or two, and a busy machine over one in twenty; more, and time was
-skipped over the case's work.
+"""A skip in which a new run begins may pass over a look or two, and a busy machine over one in twenty; more, and time
+was skipped over the case's work.
 """
 EVENTS_OF_A_SKIP = 2
 FIRST_TASK = 5
