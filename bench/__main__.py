@@ -21,14 +21,28 @@ from state_machines.problem_parcel import PROBLEM_PARCEL
 RESULTS = Path(__file__).with_name("results")
 
 
+def _one_or_more(text: str) -> int:
+    """A number of what each round needs one of.
+
+    Raises:
+        ArgumentTypeError: for any other text.
+
+    """
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number from 1 on")
+    return int(text)
+
+
 def main(arguments: list[str] | None = None) -> int:
     """Measure, and say where the results are; 130 after Ctrl-C."""
     parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
     parser.add_argument("flow", nargs="?", help="only this flow (all)")
     parser.add_argument("--path", help="only this path (all)")
-    parser.add_argument("--rounds", type=int, default=12, help="rounds, the sides taking turns (%(default)s)")
-    parser.add_argument("--cases", type=int, default=10, help="cases at once in a round (%(default)s)")
-    parser.add_argument("--alone", type=int, default=3, help="cases one after the other in a round (%(default)s)")
+    parser.add_argument("--rounds", type=_one_or_more, default=12, help="rounds, the sides taking turns (%(default)s)")
+    parser.add_argument("--cases", type=_one_or_more, default=10, help="cases at once in a round (%(default)s)")
+    parser.add_argument(
+        "--alone", type=_one_or_more, default=3, help="cases one after the other in a round (%(default)s)"
+    )
     parser.add_argument("--open-cases", type=int, default=2000, help="kept in a worker's memory; 0: none (%(default)s)")
     parser.add_argument("--waiting", type=int, default=2000, help="open under an inbox; 0: no inbox (%(default)s)")
     parser.add_argument("--events", type=int, default=200, help="events of the history that is replayed (%(default)s)")

@@ -31,8 +31,13 @@ no_scan_days = 300
 """
 """Nothing is late by itself, so that nobody has to look for the parcel; the courier is asked as often as ever."""
 LOOKS_PASSED_OVER = 2
-"""A skip in which a new run begins may pass over a look or two; more, and time was skipped over the case's work."""
-EVENTS_OF_A_SKIP = 1
+PART_PASSED_OVER = 0.05
+"""A skip in which a new run begins may pass over a look or two, and a busy machine over one in twenty; more, and time
+was skipped over the case's work.
+"""
+EVENTS_OF_A_SKIP = 2
+FIRST_TASK = 5
+"""So many events has a run, with a skip among them, before its first workflow task has come to anything."""
 PATROL_ID = "parcel-patrol-bench"
 
 
@@ -80,7 +85,8 @@ async def tracked(rig: Rig, path: Path, home: File, days: int) -> LongRun:
         await rig.client.get_workflow_handle(case.id).terminate()
     asked = sum(event.event_type == EventType.EVENT_TYPE_ACTIVITY_TASK_COMPLETED for run in runs for event in run)
     looks = timedelta(days=days) // policy.problem_parcel.poll
-    if state != "tracking" or asked < looks - LOOKS_PASSED_OVER * len(runs):
+    passed_over = max(LOOKS_PASSED_OVER * len(runs), PART_PASSED_OVER * looks)
+    if state != "tracking" or asked < looks - passed_over:
         raise RuntimeError(f"{case.id} is in {state} after {days} days, and has asked its courier {asked} times")
     return LongRun(days, time.perf_counter() - begun, [len(run) for run in runs])
 
@@ -115,11 +121,10 @@ async def _let_pass(rig: Rig, case: Handle, duration: timedelta, *, at_a_time: t
     """
     skipper = TimeSkipper(rig.client, config=TimeSkippingConfig(enabled=False))
     newest = rig.client.get_workflow_handle(case.id)
-    while (before := await _place(newest)) is None:  # it is being opened: the first looks would be skipped over
-        pass
+    await _at_rest(newest)  # while it is being opened, the first looks would be skipped over
     until = await skipper.get_current_time(newest) + duration
     while (now := await skipper.get_current_time(newest)) < until:
-        before = await _place(newest) or before
+        before = await _at_rest(newest)
         await skipper.fast_forward(newest, min(until - now, at_a_time))
         async for event in newest.fetch_history_events(wait_new_event=True):
             if event.event_type == EventType.EVENT_TYPE_WORKFLOW_TASK_COMPLETED:
@@ -129,18 +134,25 @@ async def _let_pass(rig: Rig, case: Handle, duration: timedelta, *, at_a_time: t
             pass
 
 
-def _went_on(before: _Place | None, place: _Place | None) -> bool:
+async def _at_rest(case: Handle) -> _Place:
+    """How far it is once nothing is under way."""
+    while (place := await _place(case)) is None:
+        pass
+    return place
+
+
+def _went_on(before: _Place, place: _Place | None) -> bool:
     """Whether the case has done more since than have time skipped, and is at rest again."""
-    if before is None or place is None:
+    if place is None:
         return False
     return place.run_id != before.run_id or place.events > before.events + EVENTS_OF_A_SKIP
 
 
 async def _place(case: Handle) -> _Place | None:
-    """The newest run, and how far it is; None: something is under way."""
+    """The newest run, and how far it is; None: something is under way, or the run has not begun its work."""
     described = await case.describe()
     raw = described.raw_description
-    if raw.HasField("pending_workflow_task") or raw.pending_activities:
+    if raw.HasField("pending_workflow_task") or raw.pending_activities or described.history_length <= FIRST_TASK:
         return None
     return _Place(described.run_id, described.history_length)
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, cast
 
-from sqlalchemy import ColumnElement, delete, or_, select
+from sqlalchemy import ColumnElement, bindparam, delete, or_, select
 from sqlalchemy.orm import InstrumentedAttribute, Session
 
 from casework.money import LineQuantity
@@ -22,6 +22,10 @@ DIED = (SUPERSEDED, "terminated", "timed_out", "failed", "canceled", "lost")
 """The outcomes of runs that never ended by themselves: nothing that they were about is dealt with."""
 SPEAKS_FOR_BUYER = ("buyer_", "supplier_", "choose_", "give_reason", "add_evidence")
 """Who fires these is involved in the case (flows.md, "Four eyes")."""
+# made once, as in `amounts`; nobody reads the row again in the transaction that drops it
+_WAITS_NO_MORE = (
+    delete(WaitRow).where(WaitRow.case_id == bindparam("of_case")).execution_options(synchronize_session=False)
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -240,7 +244,7 @@ def _is_newer(row: CaseRow, moment: Moment) -> bool:
 
 def waits_no_more(session: Session, case_id: str) -> None:
     """Forget where a case waits."""
-    session.execute(delete(WaitRow).where(WaitRow.case_id == case_id))
+    session.execute(_WAITS_NO_MORE, {"of_case": case_id})
 
 
 def is_open_in_another_run(session: Session, case_id: str, run_id: str) -> bool:

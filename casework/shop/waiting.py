@@ -7,13 +7,16 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, case, delete, func, or_, select, update
+from sqlalchemy import ColumnElement, case, delete, func, insert, or_, select, update
 from sqlalchemy.orm import Session
 
 from casework.forecast import SILENCE, course_told
 from casework.shop.records import Moment, note_version, waits_no_more
 from casework.shop.tables import CaseRow, WaitRow
 from casework.waiting import Waits
+
+# made once, as in `amounts`: every wait begins with it
+_WAITS_HERE = insert(WaitRow)
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,8 +68,7 @@ def tell(session: Session, case_id: str, run_id: str, moment: Moment, waits: Wai
     if row is None or row.closed_at is not None or not note_version(session, row, moment) or waits is None:
         return
     waits_no_more(session, case_id)
-    session.add(_row(row, waits))
-    session.flush()
+    session.execute(_WAITS_HERE, _row(row, waits))
 
 
 def tell_of_untold(session: Session, case_id: str, version: int, waits: Waits | None) -> None:
@@ -80,7 +82,7 @@ def tell_of_untold(session: Session, case_id: str, version: int, waits: Waits | 
         return
     row.at_version = version
     if waits is not None:
-        session.add(_row(row, waits))
+        session.execute(_WAITS_HERE, _row(row, waits))
     session.flush()
 
 
@@ -149,25 +151,25 @@ def open_cases(session: Session) -> list[str]:
     return sorted(session.scalars(select(CaseRow.case_id).where(CaseRow.closed_at.is_(None))))
 
 
-def _row(row: CaseRow, waits: Waits) -> WaitRow:
+def _row(row: CaseRow, waits: Waits) -> dict[str, Any]:
     course = course_told(waits.case, now=waits.due, until=waits.due + SILENCE)
     pays = next((step for step in course.steps if step.pays_fen), None) if course is not None else None
-    return WaitRow(
-        case_id=row.case_id,
-        run_id=row.run_id,
-        flow=row.flow,
-        order_id=row.order_id,
-        roles="".join(f"|{role}" for role in waits.roles) + "|",
-        assignee=waits.assignee,
-        since=waits.since,
-        due=waits.due,
-        alarms=waits.alarms,
-        amount_fen=waits.amount_fen,
-        pays_at=pays.at if pays is not None else None,
-        pays_fen=pays.pays_fen if pays is not None else 0,
-        pays_for_certain=pays is not None and not pays.unknown,
-        case=waits.case,
-    )
+    return {
+        "case_id": row.case_id,
+        "run_id": row.run_id,
+        "flow": row.flow,
+        "order_id": row.order_id,
+        "roles": "".join(f"|{role}" for role in waits.roles) + "|",
+        "assignee": waits.assignee,
+        "since": waits.since,
+        "due": waits.due,
+        "alarms": waits.alarms,
+        "amount_fen": waits.amount_fen,
+        "pays_at": pays.at if pays is not None else None,
+        "pays_fen": pays.pays_fen if pays is not None else 0,
+        "pays_for_certain": pays is not None and not pays.unknown,
+        "case": waits.case,
+    }
 
 
 def drop(session: Session, cases: Sequence[Waiting]) -> None:
