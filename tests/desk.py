@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-from collections import Counter
 from collections.abc import AsyncGenerator, Callable, Coroutine, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
@@ -19,25 +18,17 @@ from temporalio.service import RPCError
 from temporalio.testing import TimeSkipper
 from temporalio.worker import ActivityInboundInterceptor, ExecuteActivityInput, Interceptor
 
-from activities.cases import CloseCase, OpenCase
 from activities.gifts import GiftStep
 from casework.case import CaseView
 from casework.client import MOMENTARY
 from casework.money import LineQuantity
 from casework.names import TASK_QUEUE, WORKFLOW_TYPES
-from casework.shop import notices, outside, payments, records
+from casework.shop import notices, outside, payments
 from casework.shop.database import Database
-from casework.shop.tables import (
-    ClaimRow,
-    FlagWishRow,
-    GiftPromiseRow,
-    GiftRow,
-    HoldRow,
-    InterceptRow,
-    OutboxRow,
-    PaymentRow,
-)
+from casework.shop.tables import GiftRow
 from casework.templates import Post
+from chaos.audit import unsound_case
+from chaos.points import order_of
 from state_machines.common import CANCEL
 from state_machines.flows import FLOWS
 from state_machines.laws.worlds import WORLDS
@@ -77,12 +68,12 @@ class _Gate(ActivityInboundInterceptor):
 
     async def execute_activity(self, input: ExecuteActivityInput) -> Any:  # noqa: A002 - the SDK's name
         for name in (activity.info().activity_type, *_templates(input)):
-            gate = self._gates.stopped.get((name, _order_of(input)))
+            gate = self._gates.stopped.get((name, order_of(input)))
             if gate is not None:
                 reached, go_on = gate
                 reached.set()
                 await go_on.wait()
-        budget = self._gates.budgets.get(_order_of(input))
+        budget = self._gates.budgets.get(order_of(input))
         if budget is not None and isinstance(input.args[0], GiftStep):
             input.args = [input.args[0].model_copy(update={"monthly_budget_fen": budget}), *input.args[1:]]
         return await super().execute_activity(input)
@@ -92,15 +83,6 @@ def _templates(given: ExecuteActivityInput) -> list[str]:
     """What the activity posts: many states post messages, and each says something else."""
     posts: Sequence[Post] = getattr(given.args[0], "posts", ()) if given.args else ()
     return [post.template for post in posts]
-
-
-def _order_of(given: ExecuteActivityInput) -> str:
-    if not given.args:
-        return ""
-    request = given.args[0]
-    if isinstance(request, OpenCase):
-        return request.start.get("order_id", "")
-    return request.view.order_id if isinstance(request, CloseCase) else getattr(request, "order_id", "")
 
 
 @workflow.defn(name="ParentOfTheTests")
@@ -454,23 +436,7 @@ class Desk:
                 assert paid == view.amount_fen or (paid == 0 and by_platform)
             elif view.outcome not in WORLDS[view.flow].ends_either_way:
                 assert paid == 0
-            for table in (HoldRow, ClaimRow, FlagWishRow, InterceptRow):
-                left = session.query(table).filter_by(case_id=view.case_id).count()
-                assert left == 0, f"a row is left in {table.__name__}"
-            promises = session.query(GiftPromiseRow).filter_by(case_id=view.case_id, granted_at=None)
-            assert promises.count() == 0, "a gift is promised that was never granted"
-            assert session.query(PaymentRow).filter_by(case_id=view.case_id).count() == (1 if paid else 0)
-            deadlines = [state.deadline for state in FLOWS[view.flow].states.values() if state.deadline is not None]
-            reminders = [one.reminds_buyer for one in deadlines if one.reminds_buyer is not None]
-            letters = (
-                session.query(OutboxRow)
-                .filter_by(case_id=view.case_id, to="buyer")
-                .where(OutboxRow.template.not_in(reminders))
-            )
-            told = Counter((row.key.split("/")[1], row.template) for row in letters)
-            assert set(told.values()) <= {1}, f"the buyer was told twice: {told}"
-            (record,) = records.find_records(session, case_id=view.case_id)[:1]
-            assert (record.outcome, record.view) == (view.outcome, view.model_dump(mode="json"))
+            assert unsound_case(session, view, paid if paid_fen is None else paid_fen) == []
 
 
 def _moved_since(before: CaseView) -> Callable[[CaseView], bool]:

@@ -1,0 +1,202 @@
+"""A run: a shop, a Temporal server and two workers, all stories of the plan, all its kills, and then the audit."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import Counter
+from collections.abc import Sequence
+from contextlib import AsyncExitStack, suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final
+
+from sqlalchemy.exc import InterfaceError, OperationalError
+from temporalio.client import Client
+from temporalio.service import RPCError
+from temporalio.testing import TimeSkipper, TimeSkippingConfig
+
+from casework.client import CaseworkClient
+from casework.converter import DATA_CONVERTER
+from casework.names import NAMESPACE
+from casework.shop.database import Database
+from casework.shop.tables import StaffRow
+from chaos.acting import STAFF, Act, Casting, Ending, StoryBroke, World
+from chaos.audit import audit
+from chaos.plan import WORKERS, Plan
+from chaos.points import PointsFolder
+from chaos.processes import Keeper, ServerVictim, Victim, WorkerVictim
+from chaos.stories import STORIES, Story, gift_of_catalogue, prepare
+
+FLAGS: Final = (
+    # a case continues as new after few events, and a task whose worker was killed is given out again soon
+    *("--dynamic-config-value", "limit.historyCount.suggestContinueAsNew=120"),
+    *("--dynamic-config-value", 'history.defaultWorkflowTaskTimeout="3s"'),
+)
+AT_ONCE: Final = 30
+"""Stories on their way at the same time."""
+OUTSIDE_SECONDS: Final = 4.0
+"""How long one attempt at a payment or a courier may take here, in production half a minute."""
+PATIENCE_SECONDS: Final = 240.0
+"""A story that takes longer is stuck."""
+NEWS_SECONDS: Final = 0.5
+
+
+@dataclass
+class Report:
+    """What came of a run."""
+
+    seed: int
+    stories: int
+    cases: int = 0
+    kills: Counter[str] = field(default_factory=Counter[str])
+    """By process, how often it was killed."""
+    at_points: int = 0
+    """How many of them at chosen moments."""
+    findings: list[str] = field(default_factory=list[str])
+    seconds: float = 0.0
+    audit_seconds: float = 0.0
+
+    def __str__(self) -> str:
+        killed = ", ".join(f"{name} {count}" for name, count in sorted(self.kills.items()))
+        return (
+            f"chaos, seed {self.seed}: {self.cases} cases of {self.stories} stories, {self.kills.total()} kills "
+            f"({self.at_points} at chosen moments; {killed}), {len(self.findings)} findings, "
+            f"{self.seconds:.0f} s (the audit {self.audit_seconds:.0f} s)"
+        )
+
+
+async def run(
+    plan: Plan,
+    *,
+    program: Path,
+    folder: Path,
+    database_url: str | None = None,
+    others: Sequence[Victim] = (),
+    sabotage: str | None = None,
+    at_once: int = AT_ONCE,
+    patience: float = PATIENCE_SECONDS,
+    replay: bool = True,
+) -> Report:
+    """Do it. Everything that is written is in the folder; with `database_url` the shop is in that database.
+
+    `others`: further processes that the plan may kill, by their names (the database, where it is one's own).
+    `sabotage`: MODULE:FUNCTION that breaks every worker, to see that the audit finds it.
+    """
+    began = time.monotonic()
+    report = Report(plan.seed, len(plan.castings))
+    points = PointsFolder(folder)
+    points.plan(plan.points)
+    url = database_url or f"sqlite:///{folder / 'shop.db'}"
+    async with AsyncExitStack() as stack:
+        keepers: dict[str, Keeper] = {}
+
+        async def keep(victim: Victim) -> None:
+            keepers[victim.name] = keeper = Keeper(victim, points)
+            await keeper.start()
+            stack.push_async_callback(keeper.stop)
+
+        for victim in others:
+            await keep(victim)
+        database = Database(url)
+        stack.callback(database.close)
+        _stock_shop(database)
+        server = ServerVictim(program, folder / "temporal", FLAGS)
+        await keep(server)
+        arguments = [server.address, url, str(folder), "--outside-seconds", str(OUTSIDE_SECONDS)]
+        if sabotage is not None:
+            arguments += ["--sabotage", sabotage]
+        for name in WORKERS:
+            log = stack.enter_context((folder / f"{name}.log").open("wb"))
+            await keep(WorkerVictim(name, arguments, log))
+        skipper = await _skipper(server.address)
+        world = World(skipper, CaseworkClient(skipper.client, database), database)
+        news = asyncio.create_task(_keep_telling(world.client))
+        try:
+            endings = await _play(plan, world, keepers, report, at_once=at_once, patience=patience)
+        finally:
+            news.cancel()
+            await asyncio.gather(news, return_exceptions=True)
+        began_audit = time.monotonic()
+        if not report.findings:
+            # what a broken story has left behind would drown what broke it
+            platform = {
+                one.order_id: one.price_fen + one.postage_fen for one in plan.castings if _story(one).platform_pays
+            }
+            report.findings += await audit(skipper.client, database, endings, platform, replay=replay)
+        report.cases = len(endings)
+        report.audit_seconds = time.monotonic() - began_audit
+        report.at_points = len(points.reached())
+        for name, keeper in keepers.items():
+            report.kills[name] = keeper.kills
+            report.findings += keeper.died
+    missed = [one for one in plan.points if one.number not in points.reached()]
+    report.findings += [f"never came to its moment: {one}" for one in missed]
+    report.seconds = time.monotonic() - began
+    return report
+
+
+async def _play(
+    plan: Plan, world: World, keepers: dict[str, Keeper], report: Report, *, at_once: int, patience: float
+) -> list[Ending]:
+    """All stories, a bounded number at once; kills at random as they begin."""
+    endings: list[Ending] = []
+    free = asyncio.Semaphore(at_once)
+    killing: list[asyncio.Task[None]] = []
+
+    async def kill_later(victim: str, delay: float) -> None:
+        await asyncio.sleep(delay)
+        await keepers[victim].kill()
+
+    async def play(casting: Casting) -> None:
+        async with free:
+            now = [one for one in plan.kills if one.at_story == casting.number]
+            killing.extend(asyncio.create_task(kill_later(one.victim, one.delay)) for one in now)
+            act, story = Act(world, casting), _story(casting)
+            try:
+                async with asyncio.timeout(patience):
+                    await prepare(act, story)
+                    ended = await story.plays(act)
+                    for ending in ended:
+                        await act.until(ending.case_id, lambda view: view.final, "ends")
+            except TimeoutError:
+                report.findings.append(f"{casting.order_id} ({story.name}) is stuck after {patience:.0f} s")
+            except StoryBroke as broke:
+                report.findings.append(f"{casting.order_id} ({story.name}): {broke}")
+            except Exception as error:  # noqa: BLE001 - one story's fault is told beside the others
+                report.findings.append(f"{casting.order_id} ({story.name}): {type(error).__name__}: {error}")
+            else:
+                endings.extend(ended)
+
+    async with asyncio.TaskGroup() as group:
+        for casting in plan.castings:
+            group.create_task(play(casting))
+    await asyncio.gather(*killing)
+    return endings
+
+
+def _story(casting: Casting) -> Story:
+    return next(one for one in STORIES if one.name == casting.story)
+
+
+def _stock_shop(database: Database) -> None:
+    """The staff, one a role, and the gift."""
+    database.migrate()
+    with database.writing() as session:
+        for position, (role, staff_id) in enumerate(STAFF.items(), start=1):
+            session.add(StaffRow(id=staff_id, position=position, name=role, roles=[role], present=True))
+        session.add(gift_of_catalogue())
+
+
+async def _skipper(address: str) -> TimeSkipper:
+    client = await Client.connect(address, namespace=NAMESPACE, data_converter=DATA_CONVERTER)
+    # what a case opens meanwhile begins at the case's time, and does not skip on
+    return TimeSkipper(client, config=TimeSkippingConfig(enabled=False, disable_propagation=True))
+
+
+async def _keep_telling(client: CaseworkClient) -> None:
+    """Tell the cases what happened to their orders, as `casework up` does."""
+    while True:
+        with suppress(RPCError, OperationalError, InterfaceError):
+            await client.deliver_notices()
+        await asyncio.sleep(NEWS_SECONDS)
