@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import signal
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
 from datetime import timedelta
 
 from temporalio.client import Client
@@ -152,15 +152,21 @@ def build_worker(
 
 
 async def main() -> None:
-    """Run a worker against the server that the settings name, until it is cancelled."""
+    """Run a worker against the server that the settings name, until it is asked to stop.
+
+    Then it takes nothing new, finishes what it has begun, for at most `GRACEFUL_SHUTDOWN`, and hands back the rest.
+    """
     settings = Settings()
     configure_logs()
+    stop = asyncio.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        asyncio.get_running_loop().add_signal_handler(number, stop.set)
     database = Database(settings.database_url)
     database.migrate()
     client = await connect(settings.home, data_converter=DATA_CONVERTER)
-    await build_worker(client, database, load_policy(settings.policy)).run()
+    async with build_worker(client, database, load_policy(settings.policy)):
+        await stop.wait()
 
 
 if __name__ == "__main__":
-    with suppress(KeyboardInterrupt):
-        asyncio.run(main())
+    asyncio.run(main())
