@@ -79,18 +79,21 @@ def _castings(rng: random.Random, cases: int) -> list[Casting]:
     stories: list[Story] = []
     while len(stories) < cases:
         stories += rng.sample(STORIES, len(STORIES))
-    return [
-        Casting(
-            number=number,
-            story=story.name,
-            order_id=f"33000197{number:011d}",
-            # whole yuan: a discount in percent is whole fen
-            price_fen=rng.randrange(*story.prices) // 100 * 100,
-            postage_fen=rng.randrange(500, 2_000) if story.postage else 0,
-            seed=rng.getrandbits(32),
-        )
-        for number, story in enumerate(stories[:cases])
-    ]
+    return [casting_of(number, story, seed=rng.getrandbits(32)) for number, story in enumerate(stories[:cases])]
+
+
+def casting_of(number: int, story: Story, *, seed: int) -> Casting:
+    """The story with an order of its own: the number makes its id, the seed its price and postage."""
+    rng = random.Random(seed)
+    return Casting(
+        number=number,
+        story=story.name,
+        order_id=f"33000197{number:011d}",
+        # whole yuan: a discount in percent is whole fen
+        price_fen=rng.randrange(*story.prices) // 100 * 100,
+        postage_fen=rng.randrange(500, 2_000) if story.postage else 0,
+        seed=seed,
+    )
 
 
 def _points(rng: random.Random, castings: Sequence[Casting], count: int, others: Sequence[str]) -> list[Point]:

@@ -100,7 +100,7 @@ async def run(
             await keep(victim)
         database = Database(url)
         stack.callback(database.close)
-        _stock_shop(database)
+        stock_shop(database)
         server = ServerVictim(program, folder / "temporal", FLAGS)
         await keep(server)
         arguments = [server.address, url, str(folder), "--outside-seconds", str(OUTSIDE_SECONDS)]
@@ -109,9 +109,9 @@ async def run(
         for name in WORKERS:
             log = stack.enter_context((folder / f"{name}.log").open("wb"))
             await keep(WorkerVictim(name, arguments, log))
-        skipper = await _skipper(server.address)
+        skipper = await skipping(server.address)
         world = World(skipper, CaseworkClient(skipper.client, database), database)
-        news = asyncio.create_task(_keep_telling(world.client))
+        news = asyncio.create_task(keep_telling(world.client))
         try:
             endings = await _play(plan, world, keepers, report, at_once=at_once, patience=patience)
         finally:
@@ -120,10 +120,8 @@ async def run(
         began_audit = time.monotonic()
         if not report.findings:
             # what a broken story has left behind would drown what broke it
-            platform = {
-                one.order_id: one.price_fen + one.postage_fen for one in plan.castings if _story(one).platform_pays
-            }
-            report.findings += await audit(skipper.client, database, endings, platform, replay=replay)
+            platform_fen = paid_by_platform(plan.castings)
+            report.findings += await audit(skipper.client, database, endings, platform_fen, replay=replay)
         report.cases = len(endings)
         report.audit_seconds = time.monotonic() - began_audit
         report.at_points = len(points.reached())
@@ -148,38 +146,53 @@ async def _play(
         await asyncio.sleep(delay)
         await keepers[victim].kill()
 
-    async def play(casting: Casting) -> None:
+    async def play_one(casting: Casting) -> None:
         async with free:
             now = [one for one in plan.kills if one.at_story == casting.number]
             killing.extend(asyncio.create_task(kill_later(one.victim, one.delay)) for one in now)
-            act, story = Act(world, casting), _story(casting)
+            what = f"{casting.order_id} ({casting.story})"
             try:
                 async with asyncio.timeout(patience):
-                    await prepare(act, story)
-                    ended = await story.plays(act)
-                    for ending in ended:
-                        await act.until(ending.case_id, lambda view: view.final, "ends")
+                    endings.extend(await play(world, casting))
             except TimeoutError:
-                report.findings.append(f"{casting.order_id} ({story.name}) is stuck after {patience:.0f} s")
+                report.findings.append(f"{what} is stuck after {patience:.0f} s")
             except StoryBroke as broke:
-                report.findings.append(f"{casting.order_id} ({story.name}): {broke}")
+                report.findings.append(f"{what}: {broke}")
             except Exception as error:  # noqa: BLE001 - one story's fault is told beside the others
-                report.findings.append(f"{casting.order_id} ({story.name}): {type(error).__name__}: {error}")
-            else:
-                endings.extend(ended)
+                report.findings.append(f"{what}: {type(error).__name__}: {error}")
 
     async with asyncio.TaskGroup() as group:
         for casting in plan.castings:
-            group.create_task(play(casting))
+            group.create_task(play_one(casting))
     await asyncio.gather(*killing)
     return endings
+
+
+async def play(world: World, casting: Casting) -> list[Ending]:
+    """One story from its order to the end of all its cases; how each must have ended.
+
+    Raises:
+        StoryBroke: a case went another way.
+
+    """
+    act, story = Act(world, casting), _story(casting)
+    await prepare(act, story)
+    endings = await story.plays(act)
+    for ending in endings:
+        await act.until(ending.case_id, lambda view: view.final, "ends")
+    return endings
+
+
+def paid_by_platform(castings: Sequence[Casting]) -> dict[str, int]:
+    """By order, what the platform pays in its story, in fen."""
+    return {one.order_id: one.price_fen + one.postage_fen for one in castings if _story(one).platform_pays}
 
 
 def _story(casting: Casting) -> Story:
     return next(one for one in STORIES if one.name == casting.story)
 
 
-def _stock_shop(database: Database) -> None:
+def stock_shop(database: Database) -> None:
     """The staff, one a role, and the gift."""
     database.migrate()
     with database.writing() as session:
@@ -188,13 +201,14 @@ def _stock_shop(database: Database) -> None:
         session.add(gift_of_catalogue())
 
 
-async def _skipper(address: str) -> TimeSkipper:
+async def skipping(address: str) -> TimeSkipper:
+    """A client of the server that lets time pass for single cases."""
     client = await Client.connect(address, namespace=NAMESPACE, data_converter=DATA_CONVERTER)
     # what a case opens meanwhile begins at the case's time, and does not skip on
     return TimeSkipper(client, config=TimeSkippingConfig(enabled=False, disable_propagation=True))
 
 
-async def _keep_telling(client: CaseworkClient) -> None:
+async def keep_telling(client: CaseworkClient) -> None:
     """Tell the cases what happened to their orders, as `casework up` does."""
     while True:
         with suppress(RPCError, OperationalError, InterfaceError):

@@ -1,0 +1,84 @@
+"""Activities that fail, hang, and answer too late: a worker whose every step outside its workflows does all of it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from dataclasses import replace
+from datetime import timedelta
+from typing import Any, Final
+
+from temporalio import activity, workflow
+from temporalio.worker import (
+    ActivityInboundInterceptor,
+    ExecuteActivityInput,
+    Interceptor,
+    StartActivityInput,
+    StartLocalActivityInput,
+    WorkflowInboundInterceptor,
+    WorkflowInterceptorClassInput,
+    WorkflowOutboundInterceptor,
+)
+
+FAILS, HANGS, LATE, TWICE = "fails", "hangs", "answers late", "is done twice"
+WAYS: Final = (FAILS, HANGS, LATE, TWICE)
+"""What the attempts of a step do, one after the other; the one that is done twice is answered."""
+ATTEMPT: Final = timedelta(seconds=0.4)
+"""How long an attempt may take here: in production 20 s on the shop, 30 s outside it."""
+BETWEEN: Final = timedelta(milliseconds=50)
+
+
+class OutOfOrder(Exception):
+    """What fails here for no reason at all."""
+
+
+class Misbehaving(Interceptor):
+    """Every step fails at first, then hangs, then is done and answered too late, then is done twice."""
+
+    def __init__(self) -> None:
+        """Nothing has misbehaved yet."""
+        self.done: Counter[tuple[str, str]] = Counter()
+        """By activity and way, how often."""
+
+    def intercept_activity(self, next: ActivityInboundInterceptor) -> ActivityInboundInterceptor:  # noqa: A002 - the SDK's name
+        """Stand in front of every activity."""
+        return _Activity(next, self)
+
+    def workflow_interceptor_class(self, input: WorkflowInterceptorClassInput) -> type[WorkflowInboundInterceptor]:  # noqa: A002, ARG002 - the SDK's names
+        """Shorten what a workflow waits for an attempt."""
+        return _Workflow
+
+
+class _Activity(ActivityInboundInterceptor):
+    def __init__(self, following: ActivityInboundInterceptor, misbehaving: Misbehaving) -> None:
+        super().__init__(following)
+        self._misbehaving = misbehaving
+
+    async def execute_activity(self, input: ExecuteActivityInput) -> Any:  # noqa: A002 - the SDK's name
+        info = activity.info()
+        way = WAYS[min(info.attempt, len(WAYS)) - 1]
+        self._misbehaving.done[info.activity_type, way] += 1
+        if way == FAILS:
+            raise OutOfOrder
+        if way == HANGS:
+            await asyncio.Event().wait()  # until it is given up
+        answer = await super().execute_activity(input)
+        if way == LATE:
+            await asyncio.Event().wait()
+        return await super().execute_activity(input) if way == TWICE else answer
+
+
+class _Workflow(WorkflowInboundInterceptor):
+    def init(self, outbound: WorkflowOutboundInterceptor) -> None:
+        super().init(_Outbound(outbound))
+
+
+class _Outbound(WorkflowOutboundInterceptor):
+    def start_activity(self, input: StartActivityInput) -> workflow.ActivityHandle[Any]:  # noqa: A002 - the SDK's name
+        retries = input.retry_policy and replace(input.retry_policy, initial_interval=BETWEEN)
+        shorter = replace(input, start_to_close_timeout=ATTEMPT, retry_policy=retries)
+        return super().start_activity(shorter)
+
+    def start_local_activity(self, input: StartLocalActivityInput) -> workflow.ActivityHandle[Any]:  # noqa: A002 - the SDK's name
+        retries = input.retry_policy and replace(input.retry_policy, initial_interval=BETWEEN)
+        return super().start_local_activity(replace(input, start_to_close_timeout=ATTEMPT, retry_policy=retries))

@@ -1,0 +1,177 @@
+"""A worker that is stopped politely finishes what it has begun, and hands back the rest."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import sys
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+from sqlalchemy.orm import Session
+from temporalio.api.enums.v1 import EventType, PendingActivityState
+from temporalio.exceptions import ApplicationError
+from temporalio.testing import ActivityEnvironment
+
+from activities.patrol import ASKED_AT_ONCE, HANDED_BACK, LookFurther, PatrolActivities
+from casework.client import CaseworkClient
+from casework.names import NAMESPACE
+from casework.policy import load_policy
+from casework.server import EmbeddedServer
+from casework.server_program import find_server_program
+from casework.shop.courier import EmbeddedCourier
+from casework.shop.database import Database
+from casework.shop.outbox import letters
+from casework.shop.tables import PaymentRow
+from chaos.acting import STAFF, Handle
+from chaos.run import skipping, stock_shop
+from state_machines.roles import Role
+from tests.orders import add_order, add_shipments
+
+ROOT = Path(__file__).parents[2]
+ORDER = "3300019600000000001"
+CASE = f"refund-before-shipping-{ORDER}"
+PRICE_FEN = 10_000
+
+
+class Shop:
+    """A shop, a server, and as many `python worker.py` as a test starts."""
+
+    def __init__(self, client: CaseworkClient, database: Database, environment: dict[str, str]) -> None:
+        self.client, self.database, self._environment = client, database, environment
+
+    @asynccontextmanager
+    async def worker(self) -> AsyncGenerator[asyncio.subprocess.Process]:
+        process = await asyncio.create_subprocess_exec(
+            sys.executable, "worker.py", cwd=ROOT, env=self._environment, stderr=asyncio.subprocess.DEVNULL
+        )
+        try:
+            yield process
+        finally:
+            if process.returncode is None:
+                process.kill()
+                await process.wait()
+
+    @property
+    def case(self) -> Handle:
+        return self.client.temporal.get_workflow_handle(CASE)
+
+    async def until_paying(self) -> None:
+        """Wait until the payment is under way."""
+        paying = False
+        while not paying:
+            pending = (await self.case.describe()).raw_description.pending_activities
+            paying = any(one.state == PendingActivityState.PENDING_ACTIVITY_STATE_STARTED for one in pending)
+
+    async def until_it_waits(self) -> None:
+        while (await self.client.view_at_rest(CASE)).state != "persuading":
+            pass
+
+
+@pytest.fixture
+async def shop(tmp_path: Path) -> AsyncGenerator[Shop]:
+    url = f"sqlite:///{tmp_path / 'shop.db'}"
+    database = Database(url)
+    stock_shop(database)
+    with database.writing() as session:
+        add_order(session, ORDER, prices=[(PRICE_FEN, 1)])
+    async with EmbeddedServer(find_server_program(print).path, tmp_path / "temporal") as server:
+        kept = {name: value for name, value in os.environ.items() if not name.startswith(("CASEWORK_", "TEMPORAL_"))}
+        environment = {
+            **kept,
+            "CASEWORK_HOME": str(tmp_path / "home"),
+            "CASEWORK_DATABASE_URL": url,
+            "TEMPORAL_ADDRESS": server.address,
+            "TEMPORAL_NAMESPACE": NAMESPACE,
+        }
+        temporal = (await skipping(server.address)).client
+        yield Shop(CaseworkClient(temporal, database, answer_seconds=30), database, environment)
+    database.close()
+
+
+async def open_refund(shop: Shop) -> None:
+    await shop.client.start_case(
+        "refund-before-shipping", {"order_id": ORDER, "by": STAFF[Role.AFTERSALE_AGENT], "reason": "拍错了"}
+    )
+
+
+async def stop(process: asyncio.subprocess.Process) -> int:
+    process.send_signal(signal.SIGTERM)
+    return await process.wait()
+
+
+async def test_a_worker_that_is_stopped_while_it_pays_finishes_the_payment(shop: Shop) -> None:
+    async with shop.worker() as worker:
+        await open_refund(shop)
+        await shop.until_it_waits()
+        with shop.database.writing() as session:  # nobody else writes meanwhile: the payment waits
+            locked(session)
+            await shop.case.signal("buyer_insists", {"by": STAFF[Role.AFTERSALE_AGENT]})
+            await shop.until_paying()
+            stopping = asyncio.create_task(stop(worker))
+            await asyncio.wait_for(asyncio.shield(shop.case.describe()), 10)
+        assert await asyncio.wait_for(stopping, 30) == 0
+    # the stopped worker itself has said that it is paid: nobody waits for its time to be over
+    history = await shop.case.fetch_history()
+    (paid,) = [one for one in history.events if one.event_type == EventType.EVENT_TYPE_ACTIVITY_TASK_STARTED]
+    assert paid.activity_task_started_event_attributes.attempt == 1
+    assert history.events[-1].event_type != EventType.EVENT_TYPE_ACTIVITY_TASK_SCHEDULED
+    async with shop.worker():
+        assert (await shop.case.result())["outcome"] == "refunded"
+    with shop.database.reading() as session:
+        assert [row.amount_fen for row in session.query(PaymentRow)] == [PRICE_FEN]
+
+
+async def test_a_worker_that_is_stopped_in_a_step_on_the_shop_leaves_it_to_the_next_one(shop: Shop) -> None:
+    async with shop.worker() as worker:
+        with shop.database.writing() as session:
+            locked(session)
+            await open_refund(shop)
+            async for event in shop.case.fetch_history_events(wait_new_event=True):
+                if event.event_type == EventType.EVENT_TYPE_WORKFLOW_TASK_STARTED:
+                    break
+            stopping = asyncio.create_task(stop(worker))
+            await asyncio.wait_for(asyncio.shield(shop.case.describe()), 10)
+        assert await asyncio.wait_for(stopping, 30) == 0
+    async with shop.worker():
+        await shop.until_it_waits()
+        await shop.client.submit(CASE, "buyer_withdraws", {"by": STAFF[Role.AFTERSALE_AGENT]})
+        assert (await shop.case.result())["outcome"] == "kept"
+    with shop.database.reading() as session:
+        told = [one.template for one in letters(session, case_id=CASE) if one.to == "buyer"]
+    assert told == ["refund_requested", "kept"]
+
+
+def locked(session: Session) -> None:
+    """The writer's lock is this transaction's from its first statement on."""
+    session.connection()
+
+
+def test_a_look_of_the_patrol_gives_signs_of_life_and_is_handed_back(tmp_path: Path) -> None:
+    database = Database(f"sqlite:///{tmp_path / 'shop.db'}")
+    database.migrate()
+    with database.writing() as session:
+        add_shipments(session, 2 * ASKED_AT_ONCE + 1, left=datetime(2026, 11, 1, tzinfo=UTC))
+    patrol = PatrolActivities(database, EmbeddedCourier(database), lambda: load_policy(None))
+    request = LookFurther(patrol_id="parcel-patrol", after=0, at=datetime(2026, 11, 20, tzinfo=UTC))
+    signs: list[tuple[object, ...]] = []
+
+    def stopped() -> ActivityEnvironment:
+        environment = ActivityEnvironment()
+        environment.on_heartbeat = lambda *details: (signs.append(details), environment.worker_shutdown())
+        return environment
+
+    with pytest.raises(ApplicationError, match="another one goes on") as handed_back:
+        stopped().run(patrol.look_further, request)
+    assert handed_back.value.type == HANDED_BACK
+    assert not handed_back.value.non_retryable
+    signs.clear()
+    environment = ActivityEnvironment()
+    environment.on_heartbeat = lambda *details: signs.append(details)
+    assert environment.run(patrol.look_further, request).looked_at == 2 * ASKED_AT_ONCE + 1
+    assert len(signs) == 3
+    database.close()
