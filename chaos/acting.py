@@ -23,7 +23,9 @@ from casework.case import CaseView
 from casework.client import CaseEnded, CaseOpen, CaseRefused, CaseworkClient, NoAnswer, UnknownCase, prepare_start
 from casework.shop.database import Database
 from chaos.points import Point
+from state_machines.flows import FLOWS
 from state_machines.roles import Role
+from state_machines.table import StateKind
 
 AGAIN_SECONDS: Final = 0.2
 """After this what was cut off is done again."""
@@ -74,6 +76,10 @@ class World:
     def temporal(self) -> Client:
         """Temporal, as the skipper has it."""
         return self.skipper.client
+
+
+def _rests(view: CaseView) -> bool:
+    return view.final or FLOWS[view.flow].states[view.state].kind is StateKind.WAIT
 
 
 class Act:
@@ -193,8 +199,8 @@ class Act:
         """Let time pass until the case, which looks at the world now and then, is in the state."""
         passed = timedelta(0)
         handle = self._handle(case_id)
-        while (await self.view(case_id)).state != state:
-            if passed >= at_most:
+        while (view := await self.until(case_id, _rests, "comes to rest")).state != state:
+            if passed >= at_most or view.final:
                 raise StoryBroke(f"{case_id} is not {state} after {at_most}")
             await self._persist(lambda: self.world.skipper.fast_forward(handle, stride))
             passed += stride

@@ -32,6 +32,8 @@ ADVANCED_FEN: Final = 900
 """What a buyer advances for the way back."""
 DISCOUNT: Final = 5
 """Percent."""
+LOOKS_EVERY: Final = timedelta(hours=4)
+"""A look at the world whose worker is killed may have learnt nothing: then the next one does."""
 COMMENTS: Final = 30
 """After so many comments a case continues as new (see `chaos.run.FLAGS`)."""
 SMALL, MIDDLE, LARGE, BULKY = (2_000, 20_000), (20_100, 50_000), (120_000, 400_000), (500_000, 900_000)
@@ -329,7 +331,7 @@ async def _station_gone(act: Act) -> list[Ending]:
     await act.submit(case, "parcel_forwarded", Role.PARCEL_SPECIALIST, courier="ems", waybill=on)
     at = await act.time_of(case)
     await act.shop(lambda session: add_scan(session, on, "301", at=at, courier="ems"))
-    await act.skip_until(case, "confirming_receipt", stride=timedelta(hours=4), at_most=timedelta(days=3))
+    await act.skip_until(case, "confirming_receipt", stride=LOOKS_EVERY, at_most=timedelta(days=3))
     await act.submit(case, "buyer_confirms", Role.AFTERSALE_AGENT)
     return [Ending(case, "delivered")]
 
@@ -366,12 +368,15 @@ async def _sent_again(act: Act) -> list[Ending]:
 async def _only_asked(act: Act) -> list[Ending]:
     await act.shop(lambda session: add_scan(session, act.waybill, "0", at=act.now - timedelta(hours=1)))
     case = await _ask_for_parcel(act)
+    await act.skip_until(case, "reassured", stride=LOOKS_EVERY, at_most=timedelta(days=1))
     return [Ending(case, "reassured")]
 
 
 async def _in_trouble(act: Act) -> str:
     await act.shop(lambda session: add_scan(session, act.waybill, "2", at=act.now - timedelta(hours=1)))
-    return await _ask_for_parcel(act)
+    case = await _ask_for_parcel(act)
+    await act.skip_until(case, "investigating", stride=LOOKS_EVERY, at_most=timedelta(days=1))
+    return case
 
 
 async def _ask_for_parcel(act: Act) -> str:

@@ -38,7 +38,7 @@ SERVER, FIGURES_TOLD = "casework_server", "casework_figures"
 ALONE = "main"
 """The name of the only process, where one runs all tests."""
 running_server = pytest.StashKey[RunningServer]()
-LONG_ONES_FIRST = ("tests/walking/", "tests/laws/", "tests/races/", "tests/test_demo.py")
+LONG_ONES_FIRST = ("tests/chaos/", "tests/walking/", "tests/laws/", "tests/races/", "tests/test_demo.py")
 """Where two processes share the tests, none begins a test of minutes when the other has nothing left to do."""
 
 
