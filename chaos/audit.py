@@ -185,7 +185,7 @@ def wrong_path(view: CaseView) -> list[str]:
         if not line.is_move:
             continue
         who = line.role or (Automatic.CLOCK if line.by == Automatic.CLOCK else Automatic.SYSTEM)
-        rows = [row for row in flow.rows(line.source, line.trigger) if row.dest == line.dest and who in row.who]
+        rows = [row for row in flow.rows(state, line.trigger) if row.dest == line.dest and who in row.who]
         if line.source != state or not rows:
             found.append(f"{view.case_id}: {line.trigger} by {who} from {line.source} to {line.dest}, from {state}")
         state = line.dest or state

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import os
 import signal
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, MutableMapping, Sequence
 from contextlib import suppress
 from contextvars import ContextVar
 from dataclasses import asdict, dataclass, replace
@@ -125,8 +125,8 @@ class Killer(Interceptor):
 
     def workflow_interceptor_class(self, input: WorkflowInterceptorClassInput) -> type[WorkflowInboundInterceptor]:  # noqa: A002 - the SDK's name
         """Stand in front of every workflow, with a way out of its sandbox."""
-        input.unsafe_extern_functions[_REACH] = self.reach
-        input.unsafe_extern_functions[_SHORTEN] = self._shorten
+        ways_out: MutableMapping[str, Any] = input.unsafe_extern_functions  # pyright: ignore[reportUnknownMemberType]
+        ways_out[_REACH], ways_out[_SHORTEN] = self.reach, self._shorten
         return _Workflow
 
     def _before_commit(self, _connection: object) -> None:
@@ -174,11 +174,17 @@ class _Outbound(WorkflowOutboundInterceptor):
         super().continue_as_new(input)
 
     def start_activity(self, input: StartActivityInput) -> workflow.ActivityHandle[Any]:  # noqa: A002 - the SDK's name
-        return super().start_activity(workflow.extern_functions()[_SHORTEN](input))
+        return super().start_activity(_way_out(_SHORTEN)(input))
 
 
 def _reach(when: When) -> None:
-    workflow.extern_functions()[_REACH](CONTINUE_AS_NEW, when, workflow.info().workflow_id)
+    _way_out(_REACH)(CONTINUE_AS_NEW, when, workflow.info().workflow_id)
+
+
+def _way_out(name: str) -> Callable[..., Any]:
+    """A function of the worker's that a workflow may call from its sandbox."""
+    functions: Mapping[str, Any] = workflow.extern_functions()  # pyright: ignore[reportUnknownMemberType]
+    return functions[name]
 
 
 def order_of(given: ExecuteActivityInput) -> str:
