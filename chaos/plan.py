@@ -15,16 +15,16 @@ WORKERS: Final = ("worker-1", "worker-2")
 ALWAYS: Final[Sequence[tuple[str, When, str]]] = (
     # written and not yet answered
     ("pay", "after", WORKER),
-    ("pay", "commit", WORKER),
+    # between a parent's hand-over and its end
+    ("hand_over", "after", SERVER),
     # between hold and memo
     ("hold", "after", WORKER),
-    ("promise_gift", "commit", WORKER),
     (CONTINUE_AS_NEW, "before", WORKER),
-    (CONTINUE_AS_NEW, "after", WORKER),
-    # between a parent's hand-over and its end
+    ("promise_gift", "commit", WORKER),
     ("hand_over", "after", WORKER),
-    ("hand_over", "after", SERVER),
     ("pay", "after", SERVER),
+    ("pay", "commit", WORKER),
+    (CONTINUE_AS_NEW, "after", WORKER),
     (CONTINUE_AS_NEW, "before", SERVER),
     ("settle", "after", WORKER),
     ("follow_parcel", "commit", WORKER),

@@ -15,7 +15,7 @@ from contextvars import ContextVar
 from dataclasses import asdict, dataclass, replace
 from datetime import timedelta
 from pathlib import Path
-from typing import Any, Final, Literal, NoReturn
+from typing import Any, Final, Literal, NoReturn, cast
 
 from sqlalchemy import Engine, event
 from temporalio import activity, workflow
@@ -125,7 +125,7 @@ class Killer(Interceptor):
 
     def workflow_interceptor_class(self, input: WorkflowInterceptorClassInput) -> type[WorkflowInboundInterceptor]:  # noqa: A002 - the SDK's name
         """Stand in front of every workflow, with a way out of its sandbox."""
-        ways_out: MutableMapping[str, Any] = input.unsafe_extern_functions  # pyright: ignore[reportUnknownMemberType]
+        ways_out = cast("MutableMapping[str, Any]", input.unsafe_extern_functions)  # pyright: ignore[reportUnknownMemberType]
         ways_out[_REACH], ways_out[_SHORTEN] = self.reach, self._shorten
         return _Workflow
 
@@ -183,7 +183,7 @@ def _reach(when: When) -> None:
 
 def _way_out(name: str) -> Callable[..., Any]:
     """A function of the worker's that a workflow may call from its sandbox."""
-    functions: Mapping[str, Any] = workflow.extern_functions()  # pyright: ignore[reportUnknownMemberType]
+    functions = cast("Mapping[str, Any]", workflow.extern_functions())  # pyright: ignore[reportUnknownMemberType]
     return functions[name]
 
 
