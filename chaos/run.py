@@ -30,7 +30,7 @@ from chaos.stories import STORIES, Story, gift_of_catalogue, prepare
 
 FLAGS: Final = (
     # a case continues as new after few events, and a task whose worker was killed is given out again soon
-    *("--dynamic-config-value", "limit.historyCount.suggestContinueAsNew=120"),
+    *("--dynamic-config-value", "limit.historyCount.suggestContinueAsNew=80"),
     *("--dynamic-config-value", 'history.defaultWorkflowTaskTimeout="3s"'),
 )
 AT_ONCE: Final = 30
