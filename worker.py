@@ -43,6 +43,8 @@ WORKFLOWS = [RefundBeforeShipping, ReturnAfterShipping, GiftApproval, BulkOrder,
 THREADS = 8
 """Activities are short and wait for one database."""
 GRACEFUL_SHUTDOWN = timedelta(seconds=20)
+STICKY_TIMEOUT = timedelta(seconds=10)
+"""So long a case waits for the worker that has it in its memory, which may have died, before any other may take it."""
 
 
 def build_worker(
@@ -52,6 +54,7 @@ def build_worker(
     *,
     task_queue: str = TASK_QUEUE,
     max_cached_workflows: int = 2000,
+    sticky_timeout: timedelta = STICKY_TIMEOUT,
     interceptors: Sequence[Interceptor] = (),
     more_workflows: Sequence[type] = (),
 ) -> Worker:
@@ -146,6 +149,7 @@ def build_worker(
         activity_executor=ThreadPoolExecutor(THREADS, thread_name_prefix="activity"),
         workflow_runner=workflow_runner(),
         max_cached_workflows=max_cached_workflows,
+        sticky_queue_schedule_to_start_timeout=sticky_timeout,
         graceful_shutdown_timeout=GRACEFUL_SHUTDOWN,
         interceptors=interceptors,
     )

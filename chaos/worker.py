@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import importlib
+from datetime import timedelta
 from pathlib import Path
 
 from temporalio.client import Client
@@ -18,6 +19,8 @@ from chaos.points import Killer, PointsFolder
 from worker import build_worker
 
 TRY_AGAIN_SECONDS = 0.1
+STICKY_TIMEOUT = timedelta(seconds=2)
+"""Less than in production: so often as here no worker dies there."""
 
 
 async def main() -> None:
@@ -35,7 +38,8 @@ async def main() -> None:
         module, _, function = given.sabotage.partition(":")
         getattr(importlib.import_module(module), function)()
     client = await _connected(given.address)
-    await build_worker(client, Database(given.database_url), load_policy(None), interceptors=[killer]).run()
+    database = Database(given.database_url)
+    await build_worker(client, database, load_policy(None), interceptors=[killer], sticky_timeout=STICKY_TIMEOUT).run()
 
 
 async def _connected(address: str) -> Client:
