@@ -40,8 +40,10 @@ from workflows.return_after_shipping import ReturnAfterShipping
 
 WORKFLOWS = [RefundBeforeShipping, ReturnAfterShipping, GiftApproval, BulkOrder, ProblemParcel, ParcelPatrol]
 
-THREADS = 8
-"""Activities are short and wait for one database."""
+SHOP_STEPS_AT_ONCE = 8
+"""Steps on the shop are short and wait for one database."""
+OUTSIDE_AT_ONCE = 8
+"""What leaves the shop has threads of its own: a payment service that hangs takes none from the steps on the shop."""
 GRACEFUL_SHUTDOWN = timedelta(seconds=20)
 STICKY_TIMEOUT = timedelta(seconds=10)
 """So long a case waits for the worker that has it in its memory, which may have died, before any other may take it."""
@@ -146,7 +148,9 @@ def build_worker(
             patrol.look_further,
             messages.post_messages,
         ],
-        activity_executor=ThreadPoolExecutor(THREADS, thread_name_prefix="activity"),
+        activity_executor=ThreadPoolExecutor(SHOP_STEPS_AT_ONCE + OUTSIDE_AT_ONCE, thread_name_prefix="activity"),
+        max_concurrent_local_activities=SHOP_STEPS_AT_ONCE,
+        max_concurrent_activities=OUTSIDE_AT_ONCE,
         workflow_runner=workflow_runner(),
         max_cached_workflows=max_cached_workflows,
         sticky_queue_schedule_to_start_timeout=sticky_timeout,

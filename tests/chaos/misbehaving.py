@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-import asyncio
+import threading
+import time
 from collections import Counter
 from dataclasses import replace
 from datetime import timedelta
@@ -68,15 +69,27 @@ class _Activity(ActivityInboundInterceptor):
         self._misbehaving = misbehaving
 
     async def execute_activity(self, input: ExecuteActivityInput) -> Any:  # noqa: A002 - the SDK's name
-        way = self._misbehaving.way(activity.info())
-        if way == FAILS:
-            raise OutOfOrder
-        if way == HANGS:
-            await asyncio.Event().wait()  # until it is given up
-        answer = await super().execute_activity(input)
-        if way == LATE:
-            await asyncio.Event().wait()
-        return await super().execute_activity(input) if way == TWICE else answer
+        way, honest = self._misbehaving.way(activity.info()), input.fn
+
+        def misbehave(*arguments: Any) -> Any:
+            if way == FAILS:
+                raise OutOfOrder
+            if way == HANGS:
+                _hang()
+            answer = honest(*arguments)
+            if way == LATE:
+                _hang()
+            return honest(*arguments) if way == TWICE else answer
+
+        input.fn = misbehave
+        return await super().execute_activity(input)
+
+
+def _hang() -> None:
+    """Until the attempt is given up; outside the shop nobody says so, and the answer comes too late."""
+    given_up = time.monotonic() + 2 * ATTEMPT.total_seconds()
+    while time.monotonic() < given_up and not activity.is_cancelled():
+        threading.Event().wait(BETWEEN.total_seconds())
 
 
 class _Workflow(WorkflowInboundInterceptor):

@@ -79,6 +79,7 @@ async def test_steps_that_fail_hang_or_answer_late_lose_nothing_and_do_nothing_t
                 played = await asyncio.gather(*(play(world, casting) for casting in castings))
             finally:
                 news.cancel()
+                await asyncio.gather(news, return_exceptions=True)
             endings = [ending for story in played for ending in story]
             assert await audit(skipper.client, database, endings, paid_by_platform(castings), replay=False) == []
     database.close()
