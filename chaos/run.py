@@ -33,7 +33,7 @@ FLAGS: Final = (
     *("--sqlite-pragma", "synchronous=off"),
     # a case continues as new after few events, and a task whose worker was killed is given out again soon
     *("--dynamic-config-value", "limit.historyCount.suggestContinueAsNew=80"),
-    *("--dynamic-config-value", 'history.defaultWorkflowTaskTimeout="3s"'),
+    *("--dynamic-config-value", 'history.defaultWorkflowTaskTimeout="5s"'),
 )
 AT_ONCE: Final = 30
 """Stories on their way at the same time."""
