@@ -1,4 +1,4 @@
-"""Activities that fail, hang, answer too late and are done twice: each of a case does all of it, once."""
+"""Activities that fail, hang, answer too late and are done twice: each of a flow does all of it, once."""
 
 from __future__ import annotations
 
@@ -34,21 +34,21 @@ class OutOfOrder(Exception):
 
 
 class Misbehaving(Interceptor):
-    """Every activity, where a case first comes by it, fails, then hangs, then is done and answered too late, then is
-    done twice.
+    """Every activity, where the first case of a flow first comes by it, fails, then hangs, then is done and answered
+    too late, then is done twice.
     """
 
     def __init__(self) -> None:
         """Nothing has misbehaved yet."""
         self.done: Counter[tuple[str, str]] = Counter()
         """By activity and way, how often."""
-        self._first: dict[tuple[str, str], str] = {}
-        """By case and activity, the id of the one that misbehaves."""
+        self._first: dict[tuple[str | None, str], tuple[str | None, str]] = {}
+        """By flow and activity, the one that misbehaves: its run, and its id there."""
 
     def way(self, info: activity.Info) -> str | None:
         """What this attempt does; None: it behaves."""
-        case = (info.workflow_run_id or "", info.activity_type)
-        if self._first.setdefault(case, info.activity_id) != info.activity_id:
+        one = (info.workflow_run_id, info.activity_id)
+        if self._first.setdefault((info.workflow_type, info.activity_type), one) != one:
             return None
         way = WAYS[min(info.attempt, len(WAYS)) - 1]
         self.done[info.activity_type, way] += 1
