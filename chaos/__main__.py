@@ -27,6 +27,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--at-once", type=int, default=AT_ONCE, help="stories on their way (%(default)s)")
     parser.add_argument("--plan", action="store_true", help="print the plan and do nothing")
     parser.add_argument("--keep", type=Path, metavar="FOLDER", help="new folder for databases and logs, kept")
+    parser.add_argument("--database-url", metavar="URL", help="of an empty shop (a new SQLite file)")
     given = parser.parse_args(arguments)
     seed = random.SystemRandom().randrange(1_000_000) if given.seed is None else given.seed
     plan = plan_of(seed, cases=given.cases, kills=given.kills)
@@ -42,7 +43,9 @@ def main(arguments: list[str] | None = None) -> int:
     folder = given.keep or Path(tempfile.mkdtemp(prefix="casework-chaos-"))
     folder.mkdir(parents=True, exist_ok=True)
     try:
-        report = asyncio.run(run(plan, program=program, folder=folder, at_once=given.at_once))
+        report = asyncio.run(
+            run(plan, program=program, folder=folder, database_url=given.database_url, at_once=given.at_once)
+        )
     except KeyboardInterrupt:
         return 130
     finally:
