@@ -37,9 +37,15 @@ async def main() -> None:
     if given.sabotage:
         module, _, function = given.sabotage.partition(":")
         getattr(importlib.import_module(module), function)()
-    client = await _connected(given.address)
-    database = Database(given.database_url)
-    await build_worker(client, database, load_policy(None), interceptors=[killer], sticky_timeout=STICKY_TIMEOUT).run()
+    database, policy = Database(given.database_url), load_policy(None)
+    while True:
+        client = await _connected(given.address)
+        worker = build_worker(client, database, policy, interceptors=[killer], sticky_timeout=STICKY_TIMEOUT)
+        try:
+            return await worker.run()
+        except RuntimeError as error:
+            if "Worker validation failed" not in str(error):  # the server was killed before the worker had begun
+                raise
 
 
 async def _connected(address: str) -> Client:
