@@ -133,6 +133,12 @@ async def _left_first(act: Act) -> list[Ending]:
     return [Ending(case, "converted"), Ending(goes_on, "refunded", act.price_fen)]
 
 
+async def _stopped_in_time(act: Act) -> list[Ending]:
+    case = await act.open(REFUND, Role.AFTERSALE_AGENT, reason="地址写错了")
+    await act.submit(case, "parcel_back", Role.RETURNS_CLERK)
+    return [Ending(case, "refunded", act.total_fen)]
+
+
 async def _platform_pays(act: Act) -> list[Ending]:
     case = await act.open(REFUND, Role.AFTERSALE_AGENT, reason="平台介入")
     await act.submit(case, "buyer_insists", Role.AFTERSALE_AGENT)
@@ -217,7 +223,7 @@ async def _by_the_rule(act: Act) -> list[Ending]:
 
 async def _gift_refused(act: Act) -> list[Ending]:
     case = await _ask_for_gift(act)
-    await act.submit(case, "buyer_insists", Role.PRESALE_AGENT)
+    await act.submit(case, "buyer_insists", Role.PRESALE_AGENT, gift_sku=GIFT_SKU, quantity=2)
     await act.submit(case, "reject", Role.PRESALE_SUPERVISOR, note="未达赠品标准")
     await act.submit(case, "buyer_understands", Role.PRESALE_AGENT)
     return [Ending(case, "declined")]
@@ -365,6 +371,20 @@ async def _sent_again(act: Act) -> list[Ending]:
     return [Ending(case, "delivered")]
 
 
+async def _delivered_again(act: Act) -> list[Ending]:
+    case = await _in_trouble(act)
+    await act.submit(case, "courier_answers", Role.PARCEL_SPECIALIST, finding="wrong_address")
+    await act.submit(case, "buyer_chooses", Role.AFTERSALE_AGENT, choice="redeliver", address_id="chaos-address-1")
+    await act.submit(case, "buyer_confirms", Role.AFTERSALE_AGENT)
+    return [Ending(case, "delivered")]
+
+
+async def _parcel_called_off(act: Act) -> list[Ending]:
+    case = await _in_trouble(act)
+    await act.submit(case, "cancel_case", Role.AFTERSALE_SUPERVISOR, note="买家已收到")
+    return [Ending(case, "cancelled")]
+
+
 async def _only_asked(act: Act) -> list[Ending]:
     await act.shop(lambda session: add_scan(session, act.waybill, "0", at=act.now - timedelta(hours=1)))
     case = await _ask_for_parcel(act)
@@ -393,6 +413,7 @@ STORIES: Sequence[Story] = [
     Story(f"{REFUND}: payment fails once", SMALL, _REFUND, _fails_once),
     Story(f"{REFUND}: payment fails for good", SMALL, ("record_paid_by_hand", "settle", "hold"), _fails_for_good),
     Story(f"{REFUND}: left first", SMALL, ("intercept", "hand_over", "close_case"), _left_first, shipped=True),
+    Story(f"{REFUND}: stopped in time", SMALL, ("intercept", "mark_goods_back", "pay"), _stopped_in_time, shipped=True),
     Story(f"{REFUND}: platform pays", MIDDLE, ("hold", "read_standing", "settle"), _platform_pays, platform_pays=True),
     Story(f"{REFUND}: long talk", SMALL, (CONTINUE_AS_NEW, "pay"), _long_talk),
     Story(f"{RETURN}: in order", SMALL, _RETURN, _comes_in_order, shipped=True),
@@ -436,5 +457,7 @@ STORIES: Sequence[Story] = [
     Story(f"{PARCEL}: never confirmed", SMALL, (CONTINUE_AS_NEW, "look_at_parcel"), _never_confirmed, shipped=True),
     Story(f"{PARCEL}: lost", SMALL, ("claim", "hand_over", "pay", "settle_return"), _declared_lost, shipped=True),
     Story(f"{PARCEL}: sent again", SMALL, ("reserve_goods", "follow_parcel", "claim"), _sent_again, shipped=True),
+    Story(f"{PARCEL}: delivered again", SMALL, ("redeliver", "register_parcel"), _delivered_again, shipped=True),
+    Story(f"{PARCEL}: called off", SMALL, ("give_up_parcel", "close_case"), _parcel_called_off, shipped=True),
     Story(f"{PARCEL}: only asked", SMALL, ("register_parcel", "close_case"), _only_asked, shipped=True),
 ]
