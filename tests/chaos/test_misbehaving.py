@@ -49,7 +49,6 @@ NOT_COME_BY = frozenset(
     {
         "look_further",  # no case's: tests/chaos/test_stopping.py, tests/workflows/test_parcel_patrol.py
         # walked in tests/walking; that each changes nothing a second time, tests/shop shows
-        "call_off_reshipment",
         "change_price",
         "gather_talk",
         "hold_bulk",
