@@ -44,11 +44,15 @@ class StoryBroke(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Ending:
-    """How a case must end, and what it must have paid, in fen."""
+    """How a case must end, what it must have paid, in fen, and how many pieces it must have put into stock.
+
+    `stocked` is negative where pieces leave the stock.
+    """
 
     case_id: str
     outcome: str
     paid_fen: int = 0
+    stocked: int = 0
 
 
 @dataclass(frozen=True, slots=True)

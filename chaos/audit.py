@@ -11,8 +11,8 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Final
 
-from sqlalchemy import func, select
-from sqlalchemy.orm import Session
+from sqlalchemy import ColumnElement, func, select
+from sqlalchemy.orm import InstrumentedAttribute, Session
 from temporalio.api.enums.v1 import EventType, WorkflowTaskFailedCause
 from temporalio.client import Client, WorkflowHistory
 from temporalio.worker import Replayer
@@ -29,12 +29,14 @@ from casework.shop.tables import (
     ClaimRow,
     FlagWishRow,
     GiftPromiseRow,
+    GiftRow,
     HoldRow,
     InterceptRow,
     MemoEntryRow,
     OutboxRow,
     PaymentRow,
     ReshipmentRow,
+    StockMovementRow,
     WaitRow,
 )
 from chaos.acting import Ending
@@ -131,9 +133,21 @@ def _shop(session: Session, endings: Sequence[Ending], platform_fen: Mapping[str
             found.append(f"{ending.case_id}: it is {record.outcome or 'open'}, and must be {ending.outcome}")
             continue
         found += unsound_case(session, CaseView.model_validate(record.view), ending.paid_fen)
+        stocked = _pieces(session, StockMovementRow.quantity, StockMovementRow.case_id == ending.case_id)
+        if stocked != ending.stocked:
+            found.append(f"{ending.case_id}: it put {stocked} pieces into stock, and must have put {ending.stocked}")
+    for gift in session.scalars(select(GiftRow)):
+        granted = GiftPromiseRow.granted_at.is_not(None) & (GiftPromiseRow.sku == gift.sku)
+        must = gift.imported_stock - _pieces(session, GiftPromiseRow.quantity, granted)
+        if gift.stock != must:
+            found.append(f"gift {gift.sku}: {gift.stock} are in stock, it must be {must}")
     found += _sums(session, endings, platform_fen)
     found += _twice(session)
     return found
+
+
+def _pieces(session: Session, quantity: InstrumentedAttribute[int], of: ColumnElement[bool]) -> int:
+    return int(session.scalar(select(func.coalesce(func.sum(quantity), 0)).where(of)) or 0)
 
 
 def _sums(session: Session, endings: Sequence[Ending], platform_fen: Mapping[str, int]) -> list[str]:

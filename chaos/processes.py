@@ -12,11 +12,19 @@ from contextlib import suppress
 from pathlib import Path
 from typing import IO
 
-from casework.server import EmbeddedServer
+from casework.server import EmbeddedServer, ServerFailed
 from casework.server_running import read_running
 from chaos.points import SERVER, PointsFolder
 
 KILLED = -signal.SIGKILL
+MOST_DEATHS = 3
+"""A process that ends by itself more often than that does so for a reason that does not pass."""
+STARTS_TRIED = 20
+AGAIN_SECONDS = 0.2
+
+
+class StaysDown(Exception):
+    """A process of the harness cannot be kept running; the message says which, and why."""
 
 
 class Victim(ABC):
@@ -54,7 +62,14 @@ class ServerVictim(Victim):
 
     async def start(self) -> int:
         """Start it; it can be used then."""
-        await self._server.start()
+        for left in range(STARTS_TRIED, 0, -1):
+            try:
+                await self._server.start()
+                break
+            except ServerFailed:  # somebody may have got one of its ports while it was down
+                if left == 1:
+                    raise
+                await asyncio.sleep(AGAIN_SECONDS)
         running = read_running(self._home)
         if running is None:
             raise RuntimeError(f"no server has written where it is to {self._home}")
@@ -112,18 +127,16 @@ class Keeper:
         self._folder = folder
         self._pid = 0
         self._up = asyncio.Event()
-        self._keeping: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
         """Start it, and keep it running from now on."""
         await self._start()
-        self._keeping = asyncio.create_task(self._keep())
+        self.keeping = asyncio.create_task(self._keep())
 
     async def stop(self) -> None:
         """Stop it for good."""
-        if self._keeping is not None:
-            self._keeping.cancel()
-            await asyncio.gather(self._keeping, return_exceptions=True)
+        self.keeping.cancel()
+        await asyncio.gather(self.keeping, return_exceptions=True)
         await self.victim.stop()
 
     async def kill(self) -> None:
@@ -134,6 +147,12 @@ class Keeper:
             os.kill(self._pid, signal.SIGKILL)
 
     async def _keep(self) -> None:
+        """Start it again and again.
+
+        Raises:
+            StaysDown: that is of no use.
+
+        """
         while True:
             code = await self.victim.ended()
             self._up.clear()
@@ -141,7 +160,12 @@ class Keeper:
                 self.kills += 1
             else:
                 self.died.append(f"{self.victim.name} ended by itself with code {code}")
-            await self._start()
+            if len(self.died) > MOST_DEATHS:
+                raise StaysDown(f"{self.victim.name} does not stay up")
+            try:
+                await self._start()
+            except Exception as error:
+                raise StaysDown(f"{self.victim.name} could not be started again: {error}") from error
 
     async def _start(self) -> None:
         self._pid = await self.victim.start()

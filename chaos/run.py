@@ -25,7 +25,7 @@ from chaos.acting import STAFF, Act, Casting, Ending, StoryBroke, World
 from chaos.audit import audit
 from chaos.plan import WORKERS, Plan
 from chaos.points import PointsFolder
-from chaos.processes import Keeper, ServerVictim, Victim, WorkerVictim
+from chaos.processes import Keeper, ServerVictim, StaysDown, Victim, WorkerVictim
 from chaos.stories import STORIES, Story, gift_of_catalogue, prepare
 
 FLAGS: Final = (
@@ -114,11 +114,13 @@ async def run(
         skipper = await skipping(server.address)
         world = World(skipper, CaseworkClient(skipper.client, database), database)
         news = asyncio.create_task(keep_telling(world.client))
+        playing = asyncio.create_task(_play(plan, world, keepers, report, at_once=at_once, patience=patience))
         try:
-            endings = await _play(plan, world, keepers, report, at_once=at_once, patience=patience)
+            endings = await _while_kept(playing, list(keepers.values()), report)
         finally:
+            playing.cancel()
             news.cancel()
-            await asyncio.gather(news, return_exceptions=True)
+            await asyncio.gather(playing, news, return_exceptions=True)
         began_audit = time.monotonic()
         if not report.findings:
             # what a broken story has left behind would drown what broke it
@@ -130,10 +132,26 @@ async def run(
         for name, keeper in keepers.items():
             report.kills[name] = keeper.kills
             report.findings += keeper.died
+    planned = len(plan.points) + len(plan.kills)
+    if report.kills.total() < planned - max(1, planned // 10):
+        # one whose victim was down already is none
+        report.findings.append(f"only {report.kills.total()} of {planned} kills were done")
     missed = [one for one in plan.points if one.number not in points.reached()]
     report.findings += [f"never came to its moment: {one}" for one in missed]
     report.seconds = time.monotonic() - began
     return report
+
+
+async def _while_kept(playing: asyncio.Task[list[Ending]], keepers: Sequence[Keeper], report: Report) -> list[Ending]:
+    """What comes of the stories; nothing but a finding, where a process cannot be kept running any more."""
+    await asyncio.wait([playing, *(one.keeping for one in keepers)], return_when=asyncio.FIRST_COMPLETED)
+    if playing.done():
+        return playing.result()
+    for keeper in keepers:
+        if keeper.keeping.done():
+            with suppress(asyncio.CancelledError):
+                report.findings.append(str(keeper.keeping.exception() or StaysDown(keeper.victim.name)))
+    return []
 
 
 async def _play(

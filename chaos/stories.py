@@ -28,6 +28,8 @@ REFUND, RETURN, GIFT, BULK, PARCEL = (
 )
 GIFT_SKU: Final = "GP-CHAOS"
 GIFT_COST_FEN: Final = 500
+GIFTS: Final = 1_000_000
+"""There are enough for all stories."""
 ADVANCED_FEN: Final = 900
 """What a buyer advances for the way back."""
 DISCOUNT: Final = 5
@@ -130,13 +132,13 @@ async def _left_first(act: Act) -> list[Ending]:
     goes_on = await act.child(case, RETURN)
     await _comes_back(act, goes_on)
     await act.submit(goes_on, "buyer_confirms", Role.AFTERSALE_AGENT)
-    return [Ending(case, "converted"), Ending(goes_on, "refunded", act.price_fen)]
+    return [Ending(case, "converted"), Ending(goes_on, "refunded", act.price_fen, stocked=1)]
 
 
 async def _stopped_in_time(act: Act) -> list[Ending]:
     case = await act.open(REFUND, Role.AFTERSALE_AGENT, reason="地址写错了")
     await act.submit(case, "parcel_back", Role.RETURNS_CLERK)
-    return [Ending(case, "refunded", act.total_fen)]
+    return [Ending(case, "refunded", act.total_fen, stocked=1)]
 
 
 async def _platform_pays(act: Act) -> list[Ending]:
@@ -163,7 +165,7 @@ async def _comes_in_order(act: Act) -> list[Ending]:
     case = await act.open(RETURN, Role.AFTERSALE_AGENT, cause="no_reason")
     await _comes_back(act, case)
     await act.submit(case, "buyer_confirms", Role.AFTERSALE_AGENT)
-    return [Ending(case, "refunded", act.price_fen)]
+    return [Ending(case, "refunded", act.price_fen, stocked=1)]
 
 
 async def _hole(act: Act) -> list[Ending]:
@@ -172,7 +174,7 @@ async def _hole(act: Act) -> list[Ending]:
     await act.submit(case, "supplier_agrees", Role.AFTERSALE_AGENT)
     await _comes_back(act, case, postage_fen=ADVANCED_FEN)
     await act.skip_to_deadline(case)
-    return [Ending(case, "refunded", act.total_fen + ADVANCED_FEN)]
+    return [Ending(case, "refunded", act.total_fen + ADVANCED_FEN, stocked=1)]
 
 
 async def _inspection_fails(act: Act) -> list[Ending]:
@@ -256,15 +258,14 @@ async def _ask_for_gift(act: Act) -> str:
 
 
 def gift_of_catalogue() -> GiftRow:
-    """The gift of all stories, of which there is enough for all."""
-    plenty = 1_000_000
+    """The gift of all stories."""
     return GiftRow(
         sku=GIFT_SKU,
         name="赠品",
         cost_fen=GIFT_COST_FEN,
         value_fen=2 * GIFT_COST_FEN,
-        stock=plenty,
-        imported_stock=plenty,
+        stock=GIFTS,
+        imported_stock=GIFTS,
     )
 
 
@@ -368,7 +369,7 @@ async def _sent_again(act: Act) -> list[Ending]:
     on = act.another_waybill("ZT")
     await act.submit(case, "parcel_reshipped", Role.WAREHOUSE, courier="zhongtong", waybill=on)
     await act.submit(case, "buyer_confirms", Role.AFTERSALE_AGENT)
-    return [Ending(case, "delivered")]
+    return [Ending(case, "delivered", stocked=-1)]
 
 
 async def _delivered_again(act: Act) -> list[Ending]:

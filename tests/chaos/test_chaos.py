@@ -10,7 +10,7 @@ from chaos.plan import ALWAYS, Plan, casting_of, plan_of
 from chaos.points import SERVER, WORKER, Point
 from chaos.run import Report, run
 from chaos.stories import REFUND, STORIES
-from tests.telling import FIGURES
+from tests.telling import tell
 
 SEED = int(os.environ.get("CASEWORK_CHAOS_SEED", "3"))
 
@@ -19,7 +19,7 @@ async def do(plan: Plan, folder: Path, *, sabotage: str | None = None) -> Report
     report = await run(
         plan, program=find_server_program(print).path, folder=folder, sabotage=sabotage, patience=100, replay=False
     )
-    FIGURES.append(report)
+    tell(report)
     return report
 
 
