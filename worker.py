@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import signal
+import sys
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
@@ -25,6 +26,7 @@ from activities.staff import StaffActivities
 from casework.connection import connect
 from casework.converter import DATA_CONVERTER
 from casework.logs import configure_logs
+from casework.monitoring import monitored, runtime_of
 from casework.names import TASK_QUEUE
 from casework.policy import Policy, load_policy
 from casework.sandbox import workflow_runner
@@ -171,10 +173,19 @@ async def main() -> None:
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
     database = Database(settings.database_url)
     database.migrate()
-    client = await connect(settings.home, data_converter=DATA_CONVERTER)
-    async with build_worker(client, database, load_policy(settings.policy)):
-        await stop.wait()
+    client = await connect(settings.home, data_converter=DATA_CONVERTER, runtime=runtime_of(settings))
+    async with build_worker(client, database, load_policy(settings.policy)) as worker:
+        with monitored(settings, client, database, worker):
+            await stop.wait()
 
 
 if __name__ == "__main__":
-    asyncio.run(main())
+    from casework.cli.errors import Stop
+    from casework.cli.running import sentences
+
+    try:
+        with sentences():
+            asyncio.run(main())
+    except Stop as stopped:
+        print(stopped, file=sys.stderr)
+        sys.exit(stopped.code)

@@ -30,6 +30,7 @@ from casework.details import current_details, local_time, opening_attributes, se
 from casework.diagram import mermaid
 from casework.logs import move_logged
 from casework.messages import Message, explain, fields_of, is_staff_id, json_object, references_of, texts_of
+from casework.metrics import count_move, count_refusal
 from casework.money import LineQuantity
 from casework.names import is_case_id
 from casework.privacy import find_mobile_number
@@ -887,6 +888,7 @@ class CaseWorkflow(Generic[CaseT]):
                 by=by,
                 role=attempt.role,
             )
+            count_move(flow=case.flow, trigger=moved.trigger, dest=moved.dest)
         after = getattr(self, f"after_{moved.trigger}", None)
         if after is not None:
             await after()
@@ -903,6 +905,8 @@ class CaseWorkflow(Generic[CaseT]):
                 why=why,
             )
         )
+        if not workflow.unsafe.is_replaying():
+            count_refusal(flow=self.case.flow, trigger=received.trigger, state=self.case.state)
         self._settle_answer(received, accepted=False, why=why)
 
     def _settle_answer(self, received: _Received, *, accepted: bool, why: str | None = None) -> None:
