@@ -127,8 +127,11 @@ class Act:
     async def open(self, flow: str, role: Role, **fields: Any) -> str:
         """Open a case through the public client; its id."""
         given = {"order_id": self.order_id, "by": STAFF[role], **fields}
-        case_id = prepare_start(self.world.database, flow, given).case_id
-        tried = False
+
+        async def prepared() -> str:
+            return prepare_start(self.world.database, flow, given).case_id
+
+        case_id, tried = await self._persist(prepared), False
 
         async def once() -> str:
             nonlocal tried
