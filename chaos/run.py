@@ -116,7 +116,7 @@ async def run(
         news = asyncio.create_task(keep_telling(world.client))
         playing = asyncio.create_task(_play(plan, world, keepers, report, at_once=at_once, patience=patience))
         try:
-            endings = await _while_kept(playing, list(keepers.values()), report)
+            endings = await _while_kept(playing, news, list(keepers.values()), report)
         finally:
             playing.cancel()
             news.cancel()
@@ -142,15 +142,26 @@ async def run(
     return report
 
 
-async def _while_kept(playing: asyncio.Task[list[Ending]], keepers: Sequence[Keeper], report: Report) -> list[Ending]:
-    """What comes of the stories; nothing but a finding, where a process cannot be kept running any more."""
-    await asyncio.wait([playing, *(one.keeping for one in keepers)], return_when=asyncio.FIRST_COMPLETED)
+async def _while_kept(
+    playing: asyncio.Task[list[Ending]], news: asyncio.Task[None], keepers: Sequence[Keeper], report: Report
+) -> list[Ending]:
+    """What comes of the stories; nothing but a finding, where a process cannot be kept running any more.
+
+    Raises:
+        Exception: the news cannot be told any more, for a reason that no kill explains.
+
+    """
+    await asyncio.wait([playing, news, *(one.keeping for one in keepers)], return_when=asyncio.FIRST_COMPLETED)
     if playing.done():
         return playing.result()
+    if news.done():
+        news.result()
     for keeper in keepers:
-        if keeper.keeping.done():
-            with suppress(asyncio.CancelledError):
-                report.findings.append(str(keeper.keeping.exception() or StaysDown(keeper.victim.name)))
+        try:
+            if keeper.keeping.done():
+                keeper.keeping.result()
+        except StaysDown as why:
+            report.findings.append(str(why))
     return []
 
 
