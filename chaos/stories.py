@@ -13,7 +13,7 @@ from typing import Any, Final
 from casework.shop import outside
 from casework.shop.errors import Held
 from casework.shop.faults import set_fault
-from casework.shop.tables import GiftRow
+from casework.shop.tables import ChatRow, GiftRow
 from chaos.acting import Act, Ending, StoryBroke
 from chaos.points import CONTINUE_AS_NEW
 from state_machines.roles import Role
@@ -57,6 +57,7 @@ class Story:
     passes: Sequence[str]
     plays: Plays
     postage: bool = False
+    paid: bool = True
     shipped: bool = False
     platform_pays: bool = False
 
@@ -74,6 +75,7 @@ async def prepare(act: Act, story: Story) -> None:
             act.order_id,
             prices=[(act.price_fen, 1)],
             postage_fen=act.postage_fen,
+            paid=story.paid,
             shipped=story.shipped,
         )
     )
@@ -303,6 +305,24 @@ async def _list_price_declined(act: Act) -> list[Ending]:
     return [Ending(case, "refund_opened"), Ending(refund, "refunded", act.total_fen)]
 
 
+async def _changed_unpaid(act: Act) -> list[Ending]:
+    """The buyer has talked, has not paid yet, and wants it sent elsewhere once all is agreed on."""
+    said = [{"at": act.now.isoformat(), "from": "buyer", "text": "能便宜点吗"}]
+    chat = ChatRow(id=f"chat-{act.order_id}", order_id=act.order_id, buyer_registered_on=None, messages=said)
+    await act.shop(lambda session: session.merge(chat))
+    case = await act.open(BULK, Role.BULK_SPECIALIST, discount_percent=str(DISCOUNT))
+    await _dossier(act, case, chat_id=f"chat-{act.order_id}")
+    await act.submit(case, "pass_legal_review", Role.STORE_MANAGER, note="资料齐全,无异常")
+    await act.submit(case, "approve", Role.PRESALE_SUPERVISOR)
+    price_fen = act.price_fen - act.price_fen * DISCOUNT // 100
+    await act.submit(case, "change_amount", Role.ORDER_AUDITOR, amount_fen=price_fen)
+    await act.until_in(case, "following")
+    await act.shop(lambda session: outside.set_address(session, act.order_id, "山东 青岛 市南区", at=act.now))
+    await act.until_in(case, "compiling", "legal_review")
+    await act.submit(case, "cancel_case", Role.STORE_MANAGER, note="买家不买了")
+    return [Ending(case, "cancelled")]
+
+
 async def _bulk_refunded(act: Act) -> list[Ending]:
     case = await act.open(BULK, Role.BULK_SPECIALIST, discount_percent="0")
     await act.until_in(case, "compiling")
@@ -317,7 +337,7 @@ async def _reviewed(act: Act, percent: int) -> str:
     return case
 
 
-async def _dossier(act: Act, case: str) -> None:
+async def _dossier(act: Act, case: str, **more: Any) -> None:
     registered = act.now.date() - timedelta(days=3_000)
     await act.submit(
         case,
@@ -325,6 +345,7 @@ async def _dossier(act: Act, case: str) -> None:
         Role.BULK_SPECIALIST,
         buyer_registered_on=registered.isoformat(),
         buyer_purchases=3,
+        **more,
     )
 
 
@@ -447,6 +468,7 @@ STORIES: Sequence[Story] = [
     ),
     Story(f"{BULK}: malicious", BULKY, ("hand_over", "close_bulk", "free_lines", "close_case"), _malicious),
     Story(f"{BULK}: list price declined", BULKY, ("hand_over", "pay", "settle"), _list_price_declined),
+    Story(f"{BULK}: changed, unpaid", BULKY, ("gather_talk", "change_price", "hold_bulk"), _changed_unpaid, paid=False),
     Story(f"{BULK}: refunded", BULKY, ("screen_bulk", "read_bulk"), _bulk_refunded, platform_pays=True),
     Story(
         f"{PARCEL}: station gone",

@@ -38,6 +38,7 @@ PLAYED = (
     f"{GIFT}: order closes",
     f"{BULK}: goes through",
     f"{BULK}: malicious",
+    f"{BULK}: changed, unpaid",
     f"{PARCEL}: station gone",
     f"{PARCEL}: lost",
     f"{PARCEL}: sent again",
@@ -49,9 +50,6 @@ NOT_COME_BY = frozenset(
     {
         "look_further",  # no case's: tests/chaos/test_stopping.py, tests/workflows/test_parcel_patrol.py
         # walked in tests/walking; that each changes nothing a second time, tests/shop shows
-        "change_price",
-        "gather_talk",
-        "hold_bulk",
         "is_signed_for_by_us",
         "mark_left",
         "mark_order",
