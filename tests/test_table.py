@@ -38,6 +38,7 @@ from state_machines.table import (
 )
 
 NOW = datetime(2026, 11, 20, 10, 0, tzinfo=UTC)
+POLICY = load_policy(None)
 SYSTEM, CLOCK = Automatic.SYSTEM, Automatic.CLOCK
 AGENT, SUPERVISOR, FINANCE = Role.AFTERSALE_AGENT, Role.AFTERSALE_SUPERVISOR, Role.FINANCE_MANAGER
 LIMIT, UPPER_LIMIT = 20_000, 100_000
@@ -46,8 +47,7 @@ LIMIT, UPPER_LIMIT = 20_000, 100_000
 
 def a_case(state: str, **known: Any) -> RefundCase:
     """A refund in that state, opened by somebody who does nothing else here."""
-    policy = load_policy(None)
-    figures = RefundFigures(version="1", shop=policy.shop, flow=policy.refund_before_shipping)
+    figures = RefundFigures(version="1", shop=POLICY.shop, flow=POLICY.refund_before_shipping)
     given: dict[str, Any] = {
         "case_id": "refund-before-shipping-330000001",
         "run_id": "run",

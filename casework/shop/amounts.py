@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from sqlalchemy import and_, func, select
+from sqlalchemy import and_, bindparam, func, select
 from sqlalchemy.orm import Session
 
 from casework.money import LineQuantity, part_of_line, shares
@@ -20,6 +20,17 @@ part of what was paid for the order."""
 
 LINES, ACCOUNTS = "lines", "accounts"
 """Of what may have been read ahead."""
+
+# Made once: nearly every step on the shop asks them, and SQLAlchemy makes such a question more slowly than it asks it.
+_OF_ORDERS = bindparam("order_ids", expanding=True)
+_LINES = select(LineRow).where(LineRow.order_id.in_(_OF_ORDERS)).order_by(LineRow.number)
+# what a case of ours pays for no pieces of a line makes the line cheaper, and refunds nothing of it
+_IS_REBATE = and_(LedgerRow.quantity == 0, LedgerRow.line > POSTAGE, LedgerRow.case_id.is_not(None))
+_ENTRIES = (
+    select(LedgerRow.order_id, LedgerRow.line, _IS_REBATE, func.sum(LedgerRow.quantity), func.sum(LedgerRow.amount_fen))
+    .where(LedgerRow.order_id.in_(_OF_ORDERS))
+    .group_by(LedgerRow.order_id, LedgerRow.line, _IS_REBATE)
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +77,7 @@ def line_rows(session: Session, order_id: str) -> list[LineRow]:
 def line_rows_of(session: Session, order_ids: Sequence[str]) -> dict[str, list[LineRow]]:
     """The lines of each of some orders, ascending."""
     found: dict[str, list[LineRow]] = {order_id: [] for order_id in order_ids}
-    for row in session.scalars(select(LineRow).where(LineRow.order_id.in_(order_ids)).order_by(LineRow.number)):
+    for row in session.scalars(_LINES, {"order_ids": order_ids}):
         found[row.order_id].append(row)
     return found
 
@@ -79,15 +90,7 @@ def accounts(session: Session, order_id: str) -> Accounts:
 def accounts_of(session: Session, order_ids: Sequence[str]) -> dict[str, Accounts]:
     """What has been refunded of each of some orders."""
     entries: dict[str, list[tuple[int | None, bool, int, int]]] = {order_id: [] for order_id in order_ids}
-    # what a case of ours pays for no pieces of a line makes the line cheaper, and refunds nothing of it
-    is_rebate = and_(LedgerRow.quantity == 0, LedgerRow.line > POSTAGE, LedgerRow.case_id.is_not(None))
-    for order_id, line, rebate, quantity, amount in session.execute(
-        select(
-            LedgerRow.order_id, LedgerRow.line, is_rebate, func.sum(LedgerRow.quantity), func.sum(LedgerRow.amount_fen)
-        )
-        .where(LedgerRow.order_id.in_(order_ids))
-        .group_by(LedgerRow.order_id, LedgerRow.line, is_rebate)
-    ):
+    for order_id, line, rebate, quantity, amount in session.execute(_ENTRIES, {"order_ids": order_ids}):
         entries[order_id].append((line, bool(rebate), int(quantity), int(amount)))
     return {order_id: _accounts(one) for order_id, one in entries.items()}
 

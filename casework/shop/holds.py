@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import delete, select
+from sqlalchemy import bindparam, delete, select, union
 from sqlalchemy.orm import Session
 
 from casework.money import LineQuantity
@@ -14,6 +14,11 @@ from casework.shop.amounts import line_rows
 from casework.shop.flags import drop_wish, wish_flag
 from casework.shop.orders import lock_order, lock_orders
 from casework.shop.tables import CaseRow, ClaimRow, FlagWishRow, GiftPromiseRow, HoldRow, InterceptRow
+
+_HAS = (HoldRow, ClaimRow, FlagWishRow, InterceptRow, GiftPromiseRow)
+"""What a case can have of an order."""
+# made once, as in `amounts`: every case that ends asks it
+_ORDERS_WITH = union(*(select(row.order_id).where(row.case_id == bindparam("case_id")) for row in _HAS))
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,15 +90,7 @@ def release_case(session: Session, case_id: str, *, flag_kept: str | None, at: d
 
     A flag that was left before stays: releasing again changes nothing.
     """
-    orders: set[str] = set()
-    for column in (
-        select(HoldRow.order_id).where(HoldRow.case_id == case_id),
-        select(ClaimRow.order_id).where(ClaimRow.case_id == case_id),
-        select(FlagWishRow.order_id).where(FlagWishRow.case_id == case_id),
-        select(InterceptRow.order_id).where(InterceptRow.case_id == case_id),
-        select(GiftPromiseRow.order_id).where(GiftPromiseRow.case_id == case_id),
-    ):
-        orders.update(session.scalars(column))
+    orders = set(session.scalars(_ORDERS_WITH, {"case_id": case_id}))
     if flag_kept is not None:
         orders.update(session.scalars(select(CaseRow.order_id).where(CaseRow.case_id == case_id)))
     lock_orders(session, orders)

@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import Any, Literal, cast
 
 from pydantic import BaseModel, ConfigDict
-from sqlalchemy import func, select
+from sqlalchemy import bindparam, func, select
 from sqlalchemy.orm import Session
 
 from casework.money import LineQuantity
@@ -33,6 +33,15 @@ from casework.standing import Standing
 Place = Literal["unshipped", "shipped", "back"]
 ROWS, CHATS, PARCELS, ORDERS = "order rows", "chats", "parcels", "orders"
 """Of what may have been read ahead."""
+
+# made once, as in `amounts`: nearly every step asks it
+_LOCKED = (
+    select(OrderRow)
+    .where(OrderRow.id.in_(bindparam("order_ids", expanding=True)))
+    .order_by(OrderRow.id)
+    .with_for_update()
+    .execution_options(populate_existing=True)
+)
 
 
 class Line(BaseModel):
@@ -101,14 +110,7 @@ class Order(BaseModel):
 
 def lock_orders(session: Session, order_ids: Iterable[str]) -> dict[str, OrderRow]:
     """Lock orders for this transaction, always in ascending order, so that no two transactions wait for each other."""
-    rows = session.scalars(
-        select(OrderRow)
-        .where(OrderRow.id.in_(sorted(set(order_ids))))
-        .order_by(OrderRow.id)
-        .with_for_update()
-        .execution_options(populate_existing=True)
-    )
-    return {row.id: row for row in rows}
+    return {row.id: row for row in session.scalars(_LOCKED, {"order_ids": sorted(set(order_ids))})}
 
 
 def lock_order(session: Session, order_id: str) -> OrderRow:

@@ -1,4 +1,4 @@
-"""After every race the money is counted."""
+"""After the races the money is counted."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from casework.shop import payments
 from casework.shop.database import Database
 
 
-@pytest.fixture(autouse=True)
+@pytest.fixture(autouse=True, scope="module")
 def whole_ledger(database: Database) -> Iterator[None]:
-    """After every race the shop's ledger is whole."""
+    """After all races of a module, as counting takes as long as many of them, the shop's ledger is whole."""
     yield
     with database.reading() as session:
         assert payments.audit(session) == []
