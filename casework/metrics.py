@@ -92,9 +92,11 @@ def _look(session: Session, now: datetime) -> list[GaugeMetricFamily]:
 def _opened(session: Session) -> GaugeMetricFamily:
     gauge = GaugeMetricFamily("casework_open_cases", "Cases that have not ended.", labels=["flow"])
     query = select(CaseRow.flow, func.count()).where(CaseRow.closed_at.is_(None)).group_by(CaseRow.flow)
-    counts = dict(session.execute(query).tuples())
-    for flow in FLOWS:
-        gauge.add_metric([flow], counts.get(flow, 0))
+    counts = Tally({name: 0 for name in FLOWS})
+    for flow, count in session.execute(query):
+        counts[flow] = count
+    for flow, count in counts.items():
+        gauge.add_metric([flow], count)
     return gauge
 
 
@@ -112,7 +114,7 @@ def _waiting(session: Session, now: datetime) -> tuple[GaugeMetricFamily, GaugeM
     late = Tally(wait)
     is_late = case((or_(WaitRow.alarms > 0, WaitRow.due <= now), 1), else_=0)
     query = select(WaitRow.flow, WaitRow.roles, func.count(), func.sum(is_late)).group_by(WaitRow.flow, WaitRow.roles)
-    for flow, roles, count, count_late in session.execute(query).tuples():
+    for flow, roles, count, count_late in session.execute(query):
         for role in filter(None, roles.split("|")):
             wait[flow, role] += count
             late[flow, role] += count_late
@@ -133,11 +135,12 @@ def _messages(session: Session) -> GaugeMetricFamily:
         "Messages in the outbox that are to go out, or that the receiver refused.",
         labels=["state"],
     )
-    states = ("waiting", "refused")
-    query = select(OutboxRow.delivery, func.count()).where(OutboxRow.delivery.in_(states)).group_by(OutboxRow.delivery)
-    counts = dict(session.execute(query).tuples())
-    for state in states:
-        gauge.add_metric([state], counts.get(state, 0))
+    counts = {"waiting": 0, "refused": 0}
+    query = select(OutboxRow.delivery, func.count()).where(OutboxRow.delivery.in_(counts)).group_by(OutboxRow.delivery)
+    for state, count in session.execute(query):
+        counts[state] = count
+    for state, count in counts.items():
+        gauge.add_metric([state], count)
     return gauge
 
 
