@@ -92,7 +92,7 @@ def _look(session: Session, now: datetime) -> list[GaugeMetricFamily]:
 def _opened(session: Session) -> GaugeMetricFamily:
     gauge = GaugeMetricFamily("casework_open_cases", "Cases that have not ended.", labels=["flow"])
     query = select(CaseRow.flow, func.count()).where(CaseRow.closed_at.is_(None)).group_by(CaseRow.flow)
-    counts = Tally({name: 0 for name in FLOWS})
+    counts = Tally(dict.fromkeys(FLOWS, 0))
     for flow, count in session.execute(query):
         counts[flow] = count
     for flow, count in counts.items():
@@ -137,8 +137,7 @@ def _messages(session: Session) -> GaugeMetricFamily:
     )
     counts = {"waiting": 0, "refused": 0}
     query = select(OutboxRow.delivery, func.count()).where(OutboxRow.delivery.in_(counts)).group_by(OutboxRow.delivery)
-    for state, count in session.execute(query):
-        counts[state] = count
+    counts.update((state, count) for state, count in session.execute(query))
     for state, count in counts.items():
         gauge.add_metric([state], count)
     return gauge

@@ -69,10 +69,6 @@ OUTSIDE_TIMEOUT = timedelta(seconds=30)
 OUTSIDE_RETRIES = RetryPolicy(initial_interval=timedelta(seconds=1), maximum_interval=timedelta(minutes=5))
 """What leaves the shop is tried until it is answered; an answer that is final ends it at once."""
 SHORTEST_WAIT = timedelta(milliseconds=1)
-CONTINUES_AT_REST = "continues-at-rest"
-"""The patch since which a wait continues as new in a workflow task of its own."""
-MOST_EVENTS = 20_000
-"""A case to which something is sent all the time continues as new all the same: Temporal ends it at 51,200 events."""
 MOST_LOOKS = 100
 """After so many looks at the world a case continues as new: each is about a dozen events."""
 ASKED_AGAIN = timedelta(seconds=1)
@@ -444,8 +440,7 @@ class CaseWorkflow(Generic[CaseT]):
                     await self._take_what_was_seen(self._look.result())
                     alarm = self._set_alarm(state, alarm)
                 elif state.watch is None and self._has_long_history():
-                    if await self._comes_to_rest():
-                        self._continue_as_new()
+                    self._continue_as_new()
                 elif not alarm.timer.done():
                     await self._something_or(alarm)
                 else:
@@ -508,21 +503,6 @@ class CaseWorkflow(Generic[CaseT]):
                 await self.sound_alarm()
         else:
             await self._move_by_itself(rings_for, Automatic.CLOCK)
-
-    async def _comes_to_rest(self) -> bool:
-        """Whether a moment passes in which nothing comes; in the workflow task that it ends with, a case continues.
-
-        Where a signal comes in that task, Temporal takes the continuation back and plays the task again. A step on the
-        shop that ended in it would be told to the replay before the signal, which would be lost.
-        """
-        if not workflow.patched(CONTINUES_AT_REST) or workflow.info().get_current_history_length() > MOST_EVENTS:
-            return True
-        moment = asyncio.create_task(workflow.sleep(SHORTEST_WAIT, summary="continues as new"))
-        try:
-            await workflow.wait_condition(lambda: moment.done() or bool(self._inbox))
-        finally:
-            moment.cancel()
-        return not self._inbox
 
     def _has_long_history(self) -> bool:
         return (

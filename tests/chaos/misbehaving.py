@@ -24,7 +24,7 @@ from temporalio.worker import (
 FAILS, HANGS, LATE, TWICE = "fails", "hangs", "answers late", "is done twice"
 WAYS: Final = (FAILS, HANGS, LATE, TWICE)
 """What the attempts of a step do, one after the other; the one that is done twice is answered."""
-ATTEMPT: Final = timedelta(seconds=0.8)
+ATTEMPT: Final = timedelta(seconds=0.5)
 """How long an attempt may take here: in production 20 s on the shop, 30 s outside it."""
 BETWEEN: Final = timedelta(milliseconds=50)
 

@@ -14,23 +14,23 @@ from pathlib import Path
 import pytest
 from sqlalchemy.orm import Session
 from temporalio.api.enums.v1 import EventType, PendingActivityState
+from temporalio.client import Client
 from temporalio.exceptions import ApplicationError
 from temporalio.testing import ActivityEnvironment
 
 from activities.patrol import ASKED_AT_ONCE, HANDED_BACK, LookFurther, PatrolActivities
 from casework.client import CaseworkClient
-from casework.names import NAMESPACE
+from casework.converter import DATA_CONVERTER
 from casework.policy import load_policy
-from casework.server import EmbeddedServer
-from casework.server_program import find_server_program
 from casework.shop.courier import EmbeddedCourier
 from casework.shop.database import Database
 from casework.shop.outbox import letters
 from casework.shop.tables import PaymentRow
 from chaos.acting import STAFF, Handle
-from chaos.run import skipping, stock_shop
+from chaos.run import stock_shop
 from state_machines.roles import Role
 from tests.orders import add_order, add_shipments
+from tests.server import SharedServer
 
 ROOT = Path(__file__).parents[2]
 ORDER = "3300019600000000001"
@@ -39,22 +39,29 @@ PRICE_FEN = 10_000
 
 
 class Shop:
-    """A shop, a server, and as many `python worker.py` as a test starts."""
+    """A shop, a namespace, and as many `python worker.py` as a test starts."""
 
-    def __init__(self, client: CaseworkClient, database: Database, environment: dict[str, str]) -> None:
-        self.client, self.database, self._environment = client, database, environment
+    def __init__(self, client: CaseworkClient, database: Database, environment: dict[str, str], log: Path) -> None:
+        self.client, self.database, self._environment, self._log = client, database, environment, log
 
     @asynccontextmanager
     async def worker(self) -> AsyncGenerator[asyncio.subprocess.Process]:
-        process = await asyncio.create_subprocess_exec(
-            sys.executable, "worker.py", cwd=ROOT, env=self._environment, stderr=asyncio.subprocess.DEVNULL
-        )
+        with self._log.open("ab") as log:
+            process = await asyncio.create_subprocess_exec(
+                sys.executable, "worker.py", cwd=ROOT, env=self._environment, stdout=log, stderr=log
+            )
         try:
             yield process
         finally:
             if process.returncode is None:
                 process.kill()
                 await process.wait()
+
+    async def stop(self, process: asyncio.subprocess.Process) -> None:
+        """Politely; it must end so, too."""
+        process.send_signal(signal.SIGTERM)
+        code = await process.wait()
+        assert code == 0, self._log.read_text()
 
     @property
     def case(self) -> Handle:
@@ -73,23 +80,24 @@ class Shop:
 
 
 @pytest.fixture
-async def shop(tmp_path: Path) -> AsyncGenerator[Shop]:
+async def shop(tmp_path: Path, server: SharedServer, process: str) -> AsyncGenerator[Shop]:
     url = f"sqlite:///{tmp_path / 'shop.db'}"
     database = Database(url)
     stock_shop(database)
     with database.writing() as session:
         add_order(session, ORDER, prices=[(PRICE_FEN, 1)])
-    async with EmbeddedServer(find_server_program(print).path, tmp_path / "temporal") as server:
-        kept = {name: value for name, value in os.environ.items() if not name.startswith(("CASEWORK_", "TEMPORAL_"))}
-        environment = {
-            **kept,
-            "CASEWORK_HOME": str(tmp_path / "home"),
-            "CASEWORK_DATABASE_URL": url,
-            "TEMPORAL_ADDRESS": server.address,
-            "TEMPORAL_NAMESPACE": NAMESPACE,
-        }
-        temporal = (await skipping(server.address)).client
-        yield Shop(CaseworkClient(temporal, database, answer_seconds=30), database, environment)
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(("CASEWORK_", "TEMPORAL_"))}
+    namespace = server.benches[process]
+    environment = {
+        **kept,
+        "PYTHONFAULTHANDLER": "1",
+        "CASEWORK_HOME": str(tmp_path / "home"),
+        "CASEWORK_DATABASE_URL": url,
+        "TEMPORAL_ADDRESS": server.address,
+        "TEMPORAL_NAMESPACE": namespace,
+    }
+    temporal = await Client.connect(server.address, namespace=namespace, data_converter=DATA_CONVERTER)
+    yield Shop(CaseworkClient(temporal, database, answer_seconds=30), database, environment, tmp_path / "worker.log")
     database.close()
 
 
@@ -97,11 +105,6 @@ async def open_refund(shop: Shop) -> None:
     await shop.client.start_case(
         "refund-before-shipping", {"order_id": ORDER, "by": STAFF[Role.AFTERSALE_AGENT], "reason": "拍错了"}
     )
-
-
-async def stop(process: asyncio.subprocess.Process) -> int:
-    process.send_signal(signal.SIGTERM)
-    return await process.wait()
 
 
 async def test_a_worker_that_is_stopped_while_it_pays_finishes_the_payment(shop: Shop) -> None:
@@ -112,9 +115,9 @@ async def test_a_worker_that_is_stopped_while_it_pays_finishes_the_payment(shop:
             locked(session)
             await shop.case.signal("buyer_insists", {"by": STAFF[Role.AFTERSALE_AGENT]})
             await shop.until_paying()
-            stopping = asyncio.create_task(stop(worker))
+            stopping = asyncio.create_task(shop.stop(worker))
             await asyncio.wait_for(asyncio.shield(shop.case.describe()), 10)
-        assert await asyncio.wait_for(stopping, 30) == 0
+        await asyncio.wait_for(stopping, 30)
     # the stopped worker itself has said that it is paid: nobody waits for its time to be over
     history = await shop.case.fetch_history()
     (paid,) = [one for one in history.events if one.event_type == EventType.EVENT_TYPE_ACTIVITY_TASK_STARTED]
@@ -134,9 +137,9 @@ async def test_a_worker_that_is_stopped_in_a_step_on_the_shop_leaves_it_to_the_n
             async for event in shop.case.fetch_history_events(wait_new_event=True):
                 if event.event_type == EventType.EVENT_TYPE_WORKFLOW_TASK_STARTED:
                     break
-            stopping = asyncio.create_task(stop(worker))
+            stopping = asyncio.create_task(shop.stop(worker))
             await asyncio.wait_for(asyncio.shield(shop.case.describe()), 10)
-        assert await asyncio.wait_for(stopping, 30) == 0
+        await asyncio.wait_for(stopping, 30)
     async with shop.worker():
         await shop.until_it_waits()
         await shop.client.submit(CASE, "buyer_withdraws", {"by": STAFF[Role.AFTERSALE_AGENT]})
