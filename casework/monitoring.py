@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Callable, Coroutine, Generator, Iterable
+from collections.abc import Callable, Coroutine, Generator, Iterable, Mapping
 from concurrent.futures import TimeoutError as NotInTime
 from contextlib import contextmanager
 from datetime import timedelta
@@ -18,7 +18,7 @@ from socketserver import ThreadingMixIn
 from typing import TYPE_CHECKING, Any, Final
 from wsgiref.simple_server import WSGIRequestHandler, WSGIServer, make_server
 
-from prometheus_client import make_wsgi_app
+from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from sqlalchemy import text
 from sqlalchemy.exc import SQLAlchemyError
 from temporalio.api.workflowservice.v1 import GetSystemInfoRequest
@@ -33,7 +33,7 @@ from casework.settings import Settings
 from casework.shop.database import Database
 
 if TYPE_CHECKING:
-    from wsgiref.types import StartResponse, WSGIEnvironment
+    from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
 
 ANSWER_SECONDS: Final = 2.0
 """What has not answered by then is taken for out of order: less than the patience of whoever asks."""
@@ -83,7 +83,7 @@ def monitored(settings: Settings, client: Client, database: Database, worker: Wo
 
 
 @contextmanager
-def served(host: str, port: int, app: Any) -> Generator[int]:
+def served(host: str, port: int, app: WSGIApplication) -> Generator[int]:
     """Answer over HTTP on threads of its own until the block is left; gives the port. 0 takes a free one.
 
     Raises:
@@ -105,14 +105,15 @@ def served(host: str, port: int, app: Any) -> Generator[int]:
             serving.join()
 
 
-def app_of(database: Database, checks: dict[str, Check], alive: Check) -> Any:
+def app_of(database: Database, checks: Mapping[str, Check], alive: Check) -> WSGIApplication:
     """The WSGI application: `/live`, `/ready` and `/metrics`."""
-    metrics = make_wsgi_app(registry_of(database))
+    figures = registry_of(database)
 
     def app(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         match environ.get("PATH_INFO"):
             case "/metrics":
-                return metrics(environ, start_response)
+                start_response("200 OK", [("Content-Type", CONTENT_TYPE_LATEST)])
+                return [generate_latest(figures)]
             case "/live":
                 wrong = {"event loop": alive()}
             case "/ready":

@@ -7,6 +7,7 @@ import socket
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
+from wsgiref.simple_server import demo_app
 
 import httpx
 import pytest
@@ -149,7 +150,7 @@ def test_an_address_that_is_taken_is_named_in_one_sentence(tmp_path: Path) -> No
             runtime_of(settings)
         with (
             pytest.raises(CannotListen, match=f"^CASEWORK_METRICS_ADDRESS: {address} cannot be listened on"),
-            served("127.0.0.1", int(address.rpartition(":")[2]), None),
+            served("127.0.0.1", int(address.rpartition(":")[2]), demo_app),
         ):
             pass
 
