@@ -8,7 +8,7 @@ import signal
 import sys
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -17,10 +17,12 @@ from temporalio.api.enums.v1 import EventType, PendingActivityState
 from temporalio.client import Client
 from temporalio.exceptions import ApplicationError
 from temporalio.testing import ActivityEnvironment
+from temporalio.worker import Worker
 
 from activities.patrol import ASKED_AT_ONCE, HANDED_BACK, LookFurther, PatrolActivities
 from casework.client import CaseworkClient
 from casework.converter import DATA_CONVERTER
+from casework.names import TASK_QUEUE
 from casework.policy import load_policy
 from casework.shop.courier import EmbeddedCourier
 from casework.shop.database import Database
@@ -31,11 +33,14 @@ from chaos.run import stock_shop
 from state_machines.roles import Role
 from tests.orders import add_order, add_shipments
 from tests.server import SharedServer
+from worker import build_worker
 
 ROOT = Path(__file__).parents[2]
 ORDER = "3300019600000000001"
 CASE = f"refund-before-shipping-{ORDER}"
 PRICE_FEN = 10_000
+TASK_TIMEOUT = timedelta(seconds=3)
+"""A task whose worker went away is given out again after this."""
 
 
 class Shop:
@@ -56,6 +61,10 @@ class Shop:
             if process.returncode is None:
                 process.kill()
                 await process.wait()
+
+    def another_worker(self) -> Worker:
+        """The next one, in this process."""
+        return build_worker(self.client.temporal, self.database, load_policy(None))
 
     async def stop(self, process: asyncio.subprocess.Process) -> None:
         """Politely; it must end so, too."""
@@ -102,8 +111,12 @@ async def shop(tmp_path: Path, server: SharedServer, process: str) -> AsyncGener
 
 
 async def open_refund(shop: Shop) -> None:
-    await shop.client.start_case(
-        "refund-before-shipping", {"order_id": ORDER, "by": STAFF[Role.AFTERSALE_AGENT], "reason": "拍错了"}
+    await shop.client.temporal.start_workflow(
+        "RefundBeforeShipping",
+        {"order_id": ORDER, "by": STAFF[Role.AFTERSALE_AGENT], "reason": "拍错了"},
+        id=CASE,
+        task_queue=TASK_QUEUE,
+        task_timeout=TASK_TIMEOUT,
     )
 
 
@@ -123,7 +136,7 @@ async def test_a_worker_that_is_stopped_while_it_pays_finishes_the_payment(shop:
     (paid,) = [one for one in history.events if one.event_type == EventType.EVENT_TYPE_ACTIVITY_TASK_STARTED]
     assert paid.activity_task_started_event_attributes.attempt == 1
     assert history.events[-1].event_type != EventType.EVENT_TYPE_ACTIVITY_TASK_SCHEDULED
-    async with shop.worker():
+    async with shop.another_worker():
         assert (await shop.case.result())["outcome"] == "refunded"
     with shop.database.reading() as session:
         assert [row.amount_fen for row in session.query(PaymentRow)] == [PRICE_FEN]
@@ -140,7 +153,7 @@ async def test_a_worker_that_is_stopped_in_a_step_on_the_shop_leaves_it_to_the_n
             stopping = asyncio.create_task(shop.stop(worker))
             await asyncio.wait_for(asyncio.shield(shop.case.describe()), 10)
         await asyncio.wait_for(stopping, 30)
-    async with shop.worker():
+    async with shop.another_worker():
         await shop.until_it_waits()
         await shop.client.submit(CASE, "buyer_withdraws", {"by": STAFF[Role.AFTERSALE_AGENT]})
         assert (await shop.case.result())["outcome"] == "kept"
