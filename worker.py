@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 
+from sqlalchemy.exc import SQLAlchemyError
 from temporalio.client import Client
 from temporalio.worker import Interceptor, Worker
 
@@ -23,16 +24,17 @@ from activities.patrol import PatrolActivities
 from activities.payments import PaymentActivities
 from activities.returns import ReturnActivities
 from activities.staff import StaffActivities
-from casework.connection import connect
+from casework.connection import CannotListen, InvalidTemporalSettings, NoServer, connect
 from casework.converter import DATA_CONVERTER
 from casework.logs import configure_logs
 from casework.monitoring import monitored, runtime_of
 from casework.names import TASK_QUEUE
-from casework.policy import Policy, load_policy
+from casework.policy import Policy, PolicyError, load_policy
 from casework.sandbox import workflow_runner
-from casework.settings import Settings
+from casework.settings import Settings, SettingsError
 from casework.shop.courier import EmbeddedCourier
 from casework.shop.database import Database
+from casework.shop.errors import SchemaNotReady
 from workflows.bulk_order import BulkOrder
 from workflows.gift_approval import GiftApproval
 from workflows.parcel_patrol import ParcelPatrol
@@ -46,6 +48,8 @@ SHOP_STEPS_AT_ONCE = 8
 """Steps on the shop are short and wait for one database."""
 OUTSIDE_AT_ONCE = 8
 """What leaves the shop has threads of its own: a payment service that hangs takes none from the steps on the shop."""
+REFUSED_SETTINGS = 2
+"""The exit code of `python worker.py` where starting it again is of no use."""
 GRACEFUL_SHUTDOWN = timedelta(seconds=20)
 STICKY_TIMEOUT = timedelta(seconds=10)
 """So long a case waits for the worker that has it in its memory, which may have died, before any other may take it."""
@@ -180,12 +184,13 @@ async def main() -> None:
 
 
 if __name__ == "__main__":
-    from casework.cli.errors import Stop
-    from casework.cli.running import sentences
-
     try:
-        with sentences():
-            asyncio.run(main())
-    except Stop as stopped:
-        print(stopped, file=sys.stderr)
-        sys.exit(stopped.code)
+        asyncio.run(main())
+    except (SettingsError, PolicyError) as refused:
+        print(refused, file=sys.stderr)
+        sys.exit(REFUSED_SETTINGS)
+    except (NoServer, InvalidTemporalSettings, CannotListen, SchemaNotReady) as away:
+        sys.exit(str(away))
+    except SQLAlchemyError as away:
+        # only the database's own words: a statement and its parameters may hold personal data
+        sys.exit(f"The shop's database cannot be used: {getattr(away, 'orig', None) or type(away).__name__!s}")

@@ -5,8 +5,8 @@ from __future__ import annotations
 from decimal import Decimal
 
 from pydantic import BaseModel, Field
-from temporalio import activity
 
+from activities.defining import uninterrupted
 from activities.messages import post_all
 from activities.orders import OrderStep, writing_for
 from casework.money import LineQuantity
@@ -87,7 +87,7 @@ class BulkOrderActivities:
         """`database` is the shop's."""
         self._database = database
 
-    @activity.defn
+    @uninterrupted
     def screen_bulk(self, step: ScreenStep) -> Screened:
         """Hold all that is left to ship, marked "do not ship", and gather what advises the review."""
         with writing_for(self._database, step) as session:
@@ -105,15 +105,15 @@ class BulkOrderActivities:
             pieces=record.pieces,
         )
 
-    @activity.defn
+    @uninterrupted
     def read_bulk(self, step: OrderStep) -> BulkStanding:
         """Read the order again."""
         with self._database.reading() as session:
             return bulk.standing(session, step.case_id, step.order_id)
 
-    @activity.defn
+    @uninterrupted
     def gather_talk(self, step: GatherStep) -> Gathered:
-        """What one more conversation speaks of; it must be kept in the shop, and about this order."""
+        """What one more conversation speaks of; it must be in the shop, and about this order."""
         with self._database.reading() as session:
             try:
                 bulk.require_chat(session, step.order_id, step.chat_id)
@@ -121,26 +121,26 @@ class BulkOrderActivities:
                 return Gathered(refused=str(refused))
             return Gathered(talk=bulk.gather_record(session, step.order_id, step.chat_id, step.risk_words).talk)
 
-    @activity.defn
+    @uninterrupted
     def note_reviewed(self, step: OrderStep) -> None:
         """The order as it is now is what is reviewed."""
         with writing_for(self._database, step) as session:
             bulk.note_reviewed(session, step.case_id, step.order_id, at=step.at)
 
-    @activity.defn
+    @uninterrupted
     def hold_bulk(self, step: OrderStep) -> bool:
         """Hold it, or hold it again; answers whether it could be."""
         with writing_for(self._database, step) as session:
             return bulk.hold_all(session, step.case_id, step.order_id, at=step.at)
 
-    @activity.defn
+    @uninterrupted
     def let_bulk_go(self, step: OrderStep) -> LetGo:
         """Let it ship, if it is what was reviewed."""
         with writing_for(self._database, step) as session:
             let_go = bulk.let_ship(session, step.case_id, step.order_id, at=step.at)
             return LetGo(let_go=let_go, standing=bulk.standing(session, step.case_id, step.order_id))
 
-    @activity.defn
+    @uninterrupted
     def approve_price(self, step: PriceStep) -> int:
         """Write the discount into the memo; answers with the order's new total with postage, in fen."""
         with writing_for(self._database, step) as session:
@@ -149,7 +149,7 @@ class BulkOrderActivities:
             flags.append_memo(session, step.order_id, memo, at=step.at, key=step.round_key("discount"))
             return approved_fen
 
-    @activity.defn
+    @uninterrupted
     def change_price(self, step: AmountStep) -> str | None:
         """Change the price of an order that is not paid yet; answers why it is refused."""
         try:
@@ -159,27 +159,27 @@ class BulkOrderActivities:
             return str(refused)
         return None
 
-    @activity.defn
+    @uninterrupted
     def close_bulk(self, step: ClosingStep) -> bool:
         """Close the trade, with a memo, if nobody has paid for it; answers whether it is closed and unpaid."""
         with writing_for(self._database, step) as session:
             flags.append_memo(session, step.order_id, step.memo, at=step.at, key=step.key("terminated"))
             return bulk.close_unpaid(session, step.case_id, step.order_id, at=step.at)
 
-    @activity.defn
+    @uninterrupted
     def free_lines(self, step: OrderStep) -> FreeLines:
         """What a refund can be opened for."""
         with self._database.reading() as session:
             lines, claimed = bulk.free_lines(session, step.case_id, step.order_id)
             return FreeLines(lines=lines, some_claimed=claimed)
 
-    @activity.defn
+    @uninterrupted
     def forget_review(self, step: OrderStep) -> None:
         """A new dossier is compiled: what was reviewed before does not count."""
         with writing_for(self._database, step) as session:
             bulk.forget_review(session, step.case_id)
 
-    @activity.defn
+    @uninterrupted
     def leave_red(self, step: OrderStep) -> None:
         """Let everything go that the case still has; its red flag stays."""
         with writing_for(self._database, step) as session:

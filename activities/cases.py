@@ -7,9 +7,9 @@ from datetime import datetime
 from typing import Any
 
 from pydantic import BaseModel, Field
-from temporalio import activity
 from temporalio.exceptions import ApplicationError
 
+from activities.defining import uninterrupted
 from activities.messages import post_all
 from activities.orders import OrderStep, writing_for
 from casework.case import CaseView
@@ -26,7 +26,7 @@ from state_machines.flows import FLOWS
 
 
 class OpenCase(BaseModel):
-    """A case that begins: its start as it was given, its own clock's time, and the case that opened it."""
+    """A case that begins: its start as it was given, its own clock's time (aware), and the case that opened it."""
 
     case_id: str
     run_id: str
@@ -45,7 +45,7 @@ class Opened(BaseModel):
 
 
 class CloseCase(BaseModel):
-    """A case that has ended, as it is to be remembered."""
+    """A case that has ended, as it is to be remembered. `at` is aware."""
 
     case_id: str
     run_id: str
@@ -86,11 +86,11 @@ class CaseActivities:
     """Opens and closes the shop's record of a case."""
 
     def __init__(self, database: Database, policy: Callable[[], Policy]) -> None:
-        """`policy` gives the policy in force now; a case keeps what was in force when it opened."""
+        """`policy` gives the policy in force now; a case goes by what was in force when it opened."""
         self._database = database
         self._policy = policy
 
-    @activity.defn
+    @uninterrupted
     def open_case(self, request: OpenCase) -> Opened:
         """Examine the start against the shop and record the case.
 
@@ -114,11 +114,11 @@ class CaseActivities:
             raise ApplicationError(str(refused), type="BadStart", non_retryable=True) from None
         return Opened(figures=opened.figures, involved=opened.involved, resolved=opened.resolved)
 
-    @activity.defn
+    @uninterrupted
     def hand_over(self, request: HandOver) -> HandedOver:
         """Name the case that is to be opened, and give it what this one holds and has claimed of its lines.
 
-        Where that case is open already, it keeps what it has, and nothing is handed over. Where it is open and this one
+        Where that case is open already, it has what it has, and nothing is handed over. Where it is open and this one
         has lines that it needs, it is about to end without them.
         """
         if request.flow not in FLOWS:
@@ -152,7 +152,7 @@ class CaseActivities:
             return HandedOver(refused=str(refused))
         return HandedOver(case_id=examined.case_id)
 
-    @activity.defn
+    @uninterrupted
     def take_back(self, request: TakeBack) -> None:
         """What was handed over to a case that cannot be opened is this one's again."""
         with writing_for(self._database, request) as session:
@@ -160,7 +160,7 @@ class CaseActivities:
                 session, from_case=request.case_id, to_case=request.to_case, order_id=request.order_id
             )
 
-    @activity.defn
+    @uninterrupted
     def close_case(self, request: CloseCase) -> None:
         """Every ending lets holds, claims and flag wishes go, and leaves the record of the case in the shop."""
         with self._database.writing() as session:

@@ -9,9 +9,9 @@ from datetime import datetime, timedelta
 from typing import TypeVar
 
 from pydantic import BaseModel
-from temporalio import activity
 from temporalio.exceptions import ApplicationError
 
+from activities.defining import uninterrupted
 from activities.orders import CASE_OVER, OrderStep
 from casework.courier import Courier, OnBehalf, ParcelRequest
 from casework.shop import tracking
@@ -22,7 +22,7 @@ AnswerT = TypeVar("AnswerT")
 
 
 class AskCourier(BaseModel):
-    """Where is the parcel? Not asked again within `poll_min` of the last time, whoever asked then."""
+    """Where is the parcel? Not asked again within `poll_min` of the last time, whoever asked then. `at` is aware."""
 
     order_id: str
     courier: str
@@ -54,7 +54,7 @@ class CourierActivities:
         self._database = database
         self._courier = courier
 
-    @activity.defn
+    @uninterrupted
     def ask_courier(self, request: AskCourier) -> None:
         """Ask where the parcel is, unless that was asked a moment ago; the shop keeps the answer, and its age."""
         tracking.ask(
@@ -66,23 +66,23 @@ class CourierActivities:
             poll_min=request.poll_min,
         )
 
-    @activity.defn
+    @uninterrupted
     def intercept(self, step: OrderStep) -> bool:
         """Ask the courier to stop the parcel of these lines and bring it back; False if it cannot be stopped."""
         key = step.round_key("intercept")
         return _while_open(lambda: self._courier.intercept(key, _of(step), step.lines, at=step.at))
 
-    @activity.defn
+    @uninterrupted
     def forward(self, step: CourierStep) -> bool:
         """Ask the courier to hand the parcel over to another one; False if it cannot."""
         return _while_open(lambda: self._courier.forward(_request(step, "forward")))
 
-    @activity.defn
+    @uninterrupted
     def redeliver(self, step: CourierStep) -> bool:
         """Ask the courier to deliver once more, to the corrected address; False if it cannot."""
         return _while_open(lambda: self._courier.redeliver(_request(step, "redeliver")))
 
-    @activity.defn
+    @uninterrupted
     def claim(self, step: ClaimStep) -> None:
         """Claim from the courier what the parcel was worth; the newest claim for a parcel counts."""
         _while_open(lambda: self._courier.claim(_request(step, "claim"), amount_fen=step.amount_fen))

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Literal
 
 from pydantic import BaseModel
-from temporalio import activity
 
+from activities.defining import uninterrupted
 from activities.messages import post_all
 from activities.orders import Done, OrderStep, writing_for
 from casework.shop import gifts
@@ -74,18 +74,18 @@ class GiftActivities:
         """`database` is the shop's."""
         self._database = database
 
-    @activity.defn
+    @uninterrupted
     def check_gift(self, step: GiftStep) -> GiftStanding:
         """How the order stands for a gift of this kind when its case begins."""
         return self.read_gift_standing(step)
 
-    @activity.defn
+    @uninterrupted
     def read_gift_standing(self, step: GiftStep) -> GiftStanding:
         """How the order stands for a gift of this kind now."""
         with self._database.reading() as session:
             return gifts.standing(session, step.order_id, step.kind, budget=step.budget, at=step.at)
 
-    @activity.defn
+    @uninterrupted
     def price_gift(self, step: NamedStep) -> Priced:
         """What another gift costs by the catalogue."""
         with self._database.reading() as session:
@@ -94,9 +94,9 @@ class GiftActivities:
             except BadRequest as refused:
                 return Priced(cost_fen=None, refused=str(refused))
 
-    @activity.defn
+    @uninterrupted
     def promise_gift(self, step: PromiseStep) -> Promised:
-        """Write the memo and keep the cost from the month's budget, in one transaction that reads the order again."""
+        """Write the memo and reserve the cost in the month's budget, in one transaction that reads the order again."""
         with writing_for(self._database, step) as session:
             result = gifts.promise(
                 session,
@@ -113,7 +113,7 @@ class GiftActivities:
                 post_all(session, step.case_id, step.run_id, step.posts, step.at)
         return result
 
-    @activity.defn
+    @uninterrupted
     def put_gift_on_order(self, step: PutOnOrderStep) -> Done:
         """Record that it is on the order; the postage of a paid order is credited after this."""
         try:
@@ -133,7 +133,7 @@ class GiftActivities:
             return Done(refused=str(refused))
         return Done()
 
-    @activity.defn
+    @uninterrupted
     def grant_credited_postage(self, step: GiftStep) -> None:
         """The postage has been credited: free shipping is granted."""
         with writing_for(self._database, step) as session:
@@ -147,7 +147,7 @@ class GiftActivities:
             )
             post_all(session, step.case_id, step.run_id, step.posts, step.at)
 
-    @activity.defn
+    @uninterrupted
     def withdraw_gift(self, step: GiftStep) -> None:
         """What was promised is taken back: the budget has it again, and the memo says so."""
         with writing_for(self._database, step) as session:

@@ -7,8 +7,8 @@ from datetime import datetime
 
 from pydantic import BaseModel
 from sqlalchemy.orm import Session
-from temporalio import activity
 
+from activities.defining import uninterrupted
 from casework.shop import outbox, waiting
 from casework.shop.database import Database
 from casework.shop.records import Moment
@@ -17,7 +17,7 @@ from casework.waiting import Waits
 
 
 class PostMessages(BaseModel):
-    """What is to be said, for one case."""
+    """What is to be said, for one case. `at` is aware."""
 
     case_id: str
     run_id: str
@@ -30,7 +30,7 @@ class PostMessages(BaseModel):
 
 
 def post_all(session: Session, case_id: str, run_id: str, posts: Sequence[Post], at: datetime) -> None:
-    """Put the messages in the outbox, in the transaction of the step that they belong to."""
+    """Put the messages in the outbox, in the transaction of the step that they belong to. `at` is aware."""
     for one in posts:
         text = one.text()
         outbox.post(
@@ -54,7 +54,7 @@ class MessageActivities:
         """`database` is the shop's."""
         self._database = database
 
-    @activity.defn
+    @uninterrupted
     def post_messages(self, request: PostMessages) -> None:
         """Say it once: a message of the same case and purpose is not posted again."""
         with self._database.writing() as session:

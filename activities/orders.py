@@ -8,23 +8,25 @@ from datetime import datetime
 
 from pydantic import BaseModel, Field
 from sqlalchemy.orm import Session
-from temporalio import activity
 from temporalio.exceptions import ApplicationError
 
+from activities.defining import uninterrupted
 from activities.messages import post_all
 from casework.money import LineQuantity
-from casework.shop import claims, flags, holds, orders, records, settling
+from casework.shop import claims, flags, holds, orders, records, settling, steps
 from casework.shop.database import Database
 from casework.shop.errors import CaseOver
+from casework.shop.holds import HoldResult
 from casework.shop.records import Moment
-from casework.standing import Standing
+from casework.shop.settling import GoodsBack
+from casework.standing import RefundStanding
 from casework.templates import Post
 
 CASE_OVER = "CaseOver"
 
 
 class OrderStep(BaseModel):
-    """One step on some lines of an order, for one case, at the case's own time; `posts` go out with it."""
+    """One step on some lines of an order, for one case, at the case's own time (aware); `posts` go out with it."""
 
     case_id: str
     run_id: str
@@ -58,17 +60,6 @@ class ParcelBackStep(OrderStep):
     waybill: str | None
 
 
-class ParcelBack(BaseModel):
-    """Whether none of the lines is out any more, what still is, and why nothing was marked (None if it was).
-
-    Still out are waybills, and `line 2` for a line that left without one.
-    """
-
-    all_back: bool
-    still_out: list[str]
-    refused: str | None
-
-
 class Done(BaseModel):
     """Why the shop refused a step; None: it is done."""
 
@@ -88,13 +79,6 @@ class SettleStep(OrderStep):
     memo: str
 
 
-class Held(BaseModel):
-    """Whether the hold was taken (it is not, where a line has left), and the order's own flag."""
-
-    held: bool
-    flag_found: str
-
-
 @contextmanager
 def writing_for(database: Database, step: OrderStep) -> Generator[Session]:
     """One transaction of a step of a case that is still open.
@@ -104,11 +88,8 @@ def writing_for(database: Database, step: OrderStep) -> Generator[Session]:
 
     """
     try:
-        with database.writing() as session:
-            keep = records.require_open(session, step.case_id, step.run_id, step.moment)
+        with steps.writing_for(database, step.case_id, step.run_id, step.moment) as session:
             yield session
-            if not keep:
-                session.rollback()
     except CaseOver as late:
         raise ApplicationError(str(late), type=CASE_OVER, non_retryable=True) from None
 
@@ -120,8 +101,8 @@ class OrderActivities:
         """`database` is the shop's."""
         self._database = database
 
-    @activity.defn
-    def check_and_claim(self, step: OrderStep) -> Standing:
+    @uninterrupted
+    def check_and_claim(self, step: OrderStep) -> RefundStanding:
         """How do the lines stand? If nothing speaks against it, claim them for this case in the same transaction."""
         with writing_for(self._database, step) as session:
             # what is read stays true until the claim is written
@@ -132,30 +113,30 @@ class OrderActivities:
             post_all(session, step.case_id, step.run_id, step.posts, step.at)
         return standing
 
-    @activity.defn
-    def read_standing(self, step: OrderStep) -> Standing:
+    @uninterrupted
+    def read_standing(self, step: OrderStep) -> RefundStanding:
         """Read the order again."""
         with self._database.reading() as session:
             return orders.standing(session, step.order_id, step.lines, at=step.at, case_id=step.case_id)
 
-    @activity.defn
+    @uninterrupted
     def was_ended(self, step: OrderStep) -> bool:
         """Has a bulk case ended the order as malicious?"""
         with self._database.reading() as session:
             return bool(records.find_records(session, order_id=step.order_id, flow="bulk-order", outcome="terminated"))
 
-    @activity.defn
+    @uninterrupted
     def part_lines(self, step: OrderStep) -> Parted:
         """Which of the lines have left, and which have not?"""
         with self._database.reading() as session:
             left, here = orders.parted(session, step.order_id, step.lines)
         return Parted(left=left, here=here)
 
-    @activity.defn
-    def hold(self, step: HoldStep) -> Held:
+    @uninterrupted
+    def hold(self, step: HoldStep) -> HoldResult:
         """Hold the lines against shipping and mark the order: one atomic race, which exactly one side wins."""
         with writing_for(self._database, step) as session:
-            result = holds.hold_lines(
+            held = holds.hold_lines(
                 session,
                 step.case_id,
                 step.order_id,
@@ -164,9 +145,9 @@ class OrderActivities:
                 at=step.at,
             )
             post_all(session, step.case_id, step.run_id, step.posts, step.at)
-        return Held(held=result.held, flag_found=result.flag_found)
+        return held
 
-    @activity.defn
+    @uninterrupted
     def mark_order(self, step: HoldStep) -> None:
         """Mark the order as one whose refund was asked, where holding it did not: the warehouse was asked first."""
         with writing_for(self._database, step) as session:
@@ -175,15 +156,15 @@ class OrderActivities:
             )
             post_all(session, step.case_id, step.run_id, step.posts, step.at)
 
-    @activity.defn
+    @uninterrupted
     def mark_left(self, step: OrderStep) -> None:
         """The warehouse says that the lines have left; their waybill is not known."""
         with writing_for(self._database, step) as session:
             settling.mark_left(session, order_id=step.order_id, lines=step.lines)
             post_all(session, step.case_id, step.run_id, step.posts, step.at)
 
-    @activity.defn
-    def mark_goods_back(self, step: ParcelBackStep) -> ParcelBack:
+    @uninterrupted
+    def mark_goods_back(self, step: ParcelBackStep) -> GoodsBack:
         """A parcel that had left has come back, or all of them; a waybill of other lines is refused."""
         with writing_for(self._database, step) as session:
             back = settling.mark_goods_back(
@@ -197,9 +178,9 @@ class OrderActivities:
             )
             if back.refused is None:
                 post_all(session, step.case_id, step.run_id, step.posts, step.at)
-        return ParcelBack(all_back=back.all_back, still_out=back.still_out, refused=back.refused)
+        return back
 
-    @activity.defn
+    @uninterrupted
     def settle(self, step: SettleStep) -> None:
         """Strike the refunded lines from shipping, let hold and claim go, write the memo, tell the buyer."""
         with writing_for(self._database, step) as session:
@@ -214,7 +195,7 @@ class OrderActivities:
             )
             post_all(session, step.case_id, step.run_id, step.posts, step.at)
 
-    @activity.defn
+    @uninterrupted
     def restore(self, step: SettleStep) -> None:
         """Put the order back as it was: flag wish gone, hold and claim let go, goods that came back ship again."""
         with writing_for(self._database, step) as session:

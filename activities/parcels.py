@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from sqlalchemy.orm import Session
-from temporalio import activity
 
+from activities.defining import uninterrupted
 from activities.messages import post_all
 from activities.orders import Done, OrderStep, writing_for
 from casework.parcels import Followed, ParcelReport, Registered
@@ -72,7 +72,7 @@ class ParcelActivities:
         """`database` is the shop's."""
         self._database = database
 
-    @activity.defn
+    @uninterrupted
     def register_parcel(self, step: RegisterStep) -> Registered:
         """Record that the case follows the parcel, say how urgent it is and name who looks for it."""
         with writing_for(self._database, step) as session:
@@ -98,7 +98,7 @@ class ParcelActivities:
             since=since,
         )
 
-    @activity.defn
+    @uninterrupted
     def look_at_parcel(self, step: ParcelStep) -> ParcelReport:
         """Have the trade's receipt put off where it is near, and read how the parcel stands."""
         with writing_for(self._database, step) as session:
@@ -106,7 +106,7 @@ class ParcelActivities:
                 parcels.put_off_receipt(session, step.order_id, step.waybill, step.at)
             return _read(session, step)
 
-    @activity.defn
+    @uninterrupted
     def follow_parcel(self, step: FollowStep) -> Done:
         """Follow the new waybill; refused where it is another order's parcel, or another open case's."""
         try:
@@ -133,7 +133,7 @@ class ParcelActivities:
             return Done(refused=str(refused))
         return Done()
 
-    @activity.defn
+    @uninterrupted
     def reserve_goods(self, step: OrderStep) -> Done:
         """Reserve the goods that are to be sent again; refused where there are none."""
         try:
@@ -150,7 +150,7 @@ class ParcelActivities:
             return Done(refused=str(refused))
         return Done()
 
-    @activity.defn
+    @uninterrupted
     def call_off_reshipment(self, step: CallOff) -> bool:
         """Call off what the warehouse was to send; False: nothing was under way."""
         with writing_for(self._database, step) as session:
@@ -165,14 +165,14 @@ class ParcelActivities:
                 )
             return parcels.call_off_reshipment(session, case_id=step.case_id, at=step.at)
 
-    @activity.defn
+    @uninterrupted
     def say_out_of_stock(self, step: OrderStep) -> None:
         """The warehouse has none of these goods: what it was to send is called off."""
         with writing_for(self._database, step) as session:
             parcels.call_off_reshipment(session, case_id=step.case_id, at=step.at)
             parcels.say_out_of_stock(session, step.order_id, step.lines, step.at)
 
-    @activity.defn
+    @uninterrupted
     def take_returned(self, step: TakeReturned) -> None:
         """The parcel came back: its goods are here, purple flag, memo."""
         with writing_for(self._database, step) as session:
@@ -187,7 +187,7 @@ class ParcelActivities:
                 at=step.at,
             )
 
-    @activity.defn
+    @uninterrupted
     def give_up_parcel(self, step: GiveUp) -> None:
         """Called off: nothing is sent again by this case, and goods that came back ship as any others."""
         with writing_for(self._database, step) as session:
@@ -202,7 +202,7 @@ class ParcelActivities:
                     at=step.at,
                 )
 
-    @activity.defn
+    @uninterrupted
     def tell_return(self, step: TellReturn) -> None:
         """Put tasks under the return that awaits the parcel; each once for this case."""
         with writing_for(self._database, step) as session:

@@ -28,7 +28,7 @@ HANDED_BACK: Final = "HandedBack"
 
 
 class LookFurther(BaseModel):
-    """Where the patrol of this workflow id is, on its own clock."""
+    """Where the patrol of this workflow id is, on its own clock (aware)."""
 
     patrol_id: str
     after: int

@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import Literal
 
 from pydantic import BaseModel
-from temporalio import activity
 from temporalio.exceptions import ApplicationError
 
+from activities.defining import uninterrupted
 from activities.orders import OrderStep, writing_for
 from casework.dues import Due, RefundDue
 from casework.shop import payments
@@ -63,7 +63,7 @@ class PaymentActivities:
         """`database` is the shop's."""
         self._database = database
 
-    @activity.defn
+    @uninterrupted
     def pay(self, payment: Payment) -> Paid:
         """Read the order again, check, pay and write it down, all or nothing; the same key never pays twice.
 
@@ -86,7 +86,7 @@ class PaymentActivities:
             raise ApplicationError(str(refused), type=REFUSED_FOR_GOOD, non_retryable=True) from None
         return Paid(status=result.status, paid_fen=result.paid_fen, due_fen=result.due_fen, reference=result.reference)
 
-    @activity.defn
+    @uninterrupted
     def record_paid_by_hand(self, payment: HandPayment) -> Recorded:
         """Write down what was paid by hand: the reference never used before, the amount due, the goods not out."""
         refused: str | None = None

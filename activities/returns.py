@@ -4,16 +4,15 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from pydantic import BaseModel
-from temporalio import activity
-
+from activities.defining import uninterrupted
 from activities.messages import post_all
 from activities.orders import OrderStep, writing_for
 from casework.dues import ReturnDue
 from casework.money import LineQuantity
 from casework.shop import claims, flags, holds, orders, returning
 from casework.shop.database import Database
-from casework.shop.dues import gift_of
+from casework.shop.dues import GiftOfOrder, gift_of
+from casework.shop.returning import PaidParts
 from casework.standing import ReturnStanding
 
 
@@ -24,7 +23,7 @@ class ReturnStep(OrderStep):
 
 
 class AssessStep(ReturnStep):
-    """A return that begins: when the buyer first asked."""
+    """A return that begins: when the buyer first asked. `requested_at` is aware."""
 
     requested_at: datetime
 
@@ -67,25 +66,6 @@ class UndoStep(OrderStep):
     memo: str
 
 
-class GiftOfOrder(BaseModel):
-    """What the order's gifts are worth, and what of that other returns have deducted already, in fen."""
-
-    value_fen: int
-    deducted_fen: int
-
-
-class PaidParts(BaseModel):
-    """What the case has paid, in fen: for the goods, for the postage of the way out, for that of the way back.
-
-    `gift_left_fen` is what no other return had deducted by then of the order's gifts.
-    """
-
-    goods_fen: int
-    postage_fen: int
-    return_postage_fen: int
-    gift_left_fen: int = 0
-
-
 class ReturnActivities:
     """Steps of returns."""
 
@@ -93,7 +73,7 @@ class ReturnActivities:
         """`database` is the shop's."""
         self._database = database
 
-    @activity.defn
+    @uninterrupted
     def assess_return(self, step: AssessStep) -> ReturnStanding:
         """How do the lines stand? If nothing speaks against it, claim them in the same transaction."""
         with writing_for(self._database, step) as session:
@@ -113,31 +93,31 @@ class ReturnActivities:
             post_all(session, step.case_id, step.run_id, step.posts, step.at)
         return found
 
-    @activity.defn
+    @uninterrupted
     def read_return(self, step: ReturnStep) -> ReturnStanding:
         """Read the order again."""
         with self._database.reading() as session:
             return returning.standing(session, step.order_id, step.lines, step.due, at=step.at, case_id=step.case_id)
 
-    @activity.defn
+    @uninterrupted
     def is_waybill_of_another(self, step: WaybillStep) -> bool:
         """Whether a parcel of this waybill belongs to another order."""
         with self._database.reading() as session:
             return returning.waybill_of_another(session, step.order_id, step.waybill)
 
-    @activity.defn
+    @uninterrupted
     def note_way_back(self, step: WayBackStep) -> None:
         """Remember by which parcel the goods come back."""
         with writing_for(self._database, step) as session:
             returning.note_way_back(session, step.case_id, step.run_id, courier=step.courier, waybill=step.waybill)
 
-    @activity.defn
+    @uninterrupted
     def is_signed_for_by_us(self, step: WaybillStep) -> bool:
         """Whether the courier says that the way back was signed for."""
         with self._database.reading() as session:
             return returning.signed_for_by_us(session, step.waybill, step.at)
 
-    @activity.defn
+    @uninterrupted
     def receive_return(self, step: ReceiveStep) -> None:
         """Goods have come in: record them, mark the order purple, write the memo."""
         with writing_for(self._database, step) as session:
@@ -152,14 +132,13 @@ class ReturnActivities:
                 at=step.at,
             )
 
-    @activity.defn
+    @uninterrupted
     def read_gift_of_order(self, step: OrderStep) -> GiftOfOrder:
         """What a missing gift would cost."""
         with self._database.reading() as session:
-            gift = gift_of(session, step.order_id)
-        return GiftOfOrder(value_fen=gift.value_fen, deducted_fen=gift.deducted_fen)
+            return gift_of(session, step.order_id)
 
-    @activity.defn
+    @uninterrupted
     def restock_return(self, step: RestockStep) -> None:
         """What the inspection took goes into stock."""
         with writing_for(self._database, step) as session:
@@ -173,7 +152,7 @@ class ReturnActivities:
                 at=step.at,
             )
 
-    @activity.defn
+    @uninterrupted
     def take_return_out_of_stock(self, step: OrderStep) -> None:
         """The goods are looked at again: they leave the stock."""
         with writing_for(self._database, step) as session:
@@ -186,20 +165,13 @@ class ReturnActivities:
                 at=step.at,
             )
 
-    @activity.defn
+    @uninterrupted
     def read_paid_parts(self, step: OrderStep) -> PaidParts:
         """What was paid, by what it was paid for."""
         with self._database.reading() as session:
-            parts = returning.paid_parts(session, step.order_id, payment=step.key("refund"))
-            gift = gift_of(session, step.order_id)
-        return PaidParts(
-            goods_fen=parts.goods_fen,
-            postage_fen=parts.postage_fen,
-            return_postage_fen=parts.return_postage_fen,
-            gift_left_fen=gift.left_fen,
-        )
+            return returning.paid_parts(session, step.order_id, payment=step.key("refund"))
 
-    @activity.defn
+    @uninterrupted
     def settle_return(self, step: SettleReturnStep) -> None:
         """Count the pieces as refunded, write the memo, tell the buyer."""
         with writing_for(self._database, step) as session:
@@ -216,13 +188,13 @@ class ReturnActivities:
             )
             post_all(session, step.case_id, step.run_id, step.posts, step.at)
 
-    @activity.defn
+    @uninterrupted
     def finish_return(self, step: OrderStep) -> None:
         """Let everything go; a red flag stays where nothing of the order is left to ship."""
         with writing_for(self._database, step) as session:
             returning.finish(session, key=step.key("finish"), case_id=step.case_id, order_id=step.order_id, at=step.at)
 
-    @activity.defn
+    @uninterrupted
     def undo_return(self, step: UndoStep) -> None:
         """Called off: the goods leave the stock, everything is let go, the memo says so."""
         with writing_for(self._database, step) as session:

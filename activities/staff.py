@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from datetime import datetime
 
 from pydantic import BaseModel, Field
-from temporalio import activity
 
+from activities.defining import uninterrupted
 from casework.authority import actor_named
 from casework.case import Actor
 from casework.privacy import personal_text
@@ -19,7 +19,7 @@ from casework.shop.staff import StaffMember, all_staff
 class Consider(BaseModel):
     """A person's message: who they say they are, every text in it, and on the case's clock when it is considered.
 
-    `others` are looked up with them: whom the message is about.
+    `others` are looked up with them: whom the message is about. `at` is aware.
     """
 
     staff_id: str
@@ -45,7 +45,7 @@ class StaffActivities:
         """`database` is the shop's."""
         self._database = database
 
-    @activity.defn
+    @uninterrupted
     def consider(self, request: Consider) -> Considered:
         """Who is it, in which roles may they act now, and does the message hold something of the buyer's?"""
         with self._database.reading() as session:

@@ -34,13 +34,13 @@ class Absence:
 
 def merged(absences: Iterable[Absence]) -> tuple[Absence, ...]:
     """The same days, in order, and those that touch or overlap as one absence."""
-    kept: list[Absence] = []
+    found: list[Absence] = []
     for one in sorted(absences, key=lambda one: (one.first, one.last)):
-        if kept and one.zone == kept[-1].zone and one.first <= kept[-1].last + _DAY:
-            kept[-1] = Absence(kept[-1].first, max(kept[-1].last, one.last), one.zone)
+        if found and one.zone == found[-1].zone and one.first <= found[-1].last + _DAY:
+            found[-1] = Absence(found[-1].first, max(found[-1].last, one.last), one.zone)
         else:
-            kept.append(one)
-    return tuple(kept)
+            found.append(one)
+    return tuple(found)
 
 
 class Member(Protocol):
@@ -78,7 +78,7 @@ class Member(Protocol):
 
     @property
     def gone(self) -> bool:
-        """Whether they have left: they are kept only because cases name them."""
+        """Whether they have left: they are still listed only because cases name them."""
         ...
 
 
@@ -138,6 +138,7 @@ def acting_deputy(members: Mapping[str, Member], absent: Member, at: datetime) -
     """Who acts for an absent person: their deputy, or the deputy's deputy if that one is absent too, and so on.
 
     None for somebody who is there or has left, and where the chain ends, or comes round, without anybody who is there.
+    `at` is aware.
     """
     seen: set[str] = set()
     person: Member | None = absent

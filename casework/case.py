@@ -18,7 +18,13 @@ from state_machines.roles import Role
 MOST_REFUSED = 200
 MOST_ANSWERS = 1_000
 MOST_KEPT = 50
-"""How many refused lines, answers and unused facts a case keeps: it is carried whole in one Temporal payload."""
+"""How many refused lines, answers and kept facts a case carries: it is carried whole in one Temporal payload."""
+MOST_BYTES = 1_000_000
+"""So large a case takes no more words beside the table, and no facts that it cannot use yet: Temporal carries at most
+two million bytes in one payload, and moves, answers and refusals still come to it."""
+FEW = 25
+"""With so few of them a case is far below that, and is not measured."""
+FULL = "the case holds as much as Temporal carries; it takes no more words, and no facts that it cannot use yet"
 LONGEST_WHY = 300
 FORGOTTEN = "no_longer_listed"
 
@@ -48,6 +54,8 @@ class Start(BaseModel):
 class TrailLine(BaseModel):
     """One line of a case's trail: a move, what somebody said beside the table (no `dest`), or an attempt that was
     refused, with the reason in `why`.
+
+    `at` is aware.
     """
 
     at: datetime
@@ -79,7 +87,7 @@ class Answer(BaseModel):
 
 
 class KeptFact(BaseModel):
-    """A fact that came before the case could use it."""
+    """A fact that came before the case could use it. `at` is aware."""
 
     at: datetime
     trigger: str
@@ -193,7 +201,7 @@ class Case(BaseModel, Generic[FiguresT]):
     money_sent: bool = False
 
     def note_refused(self, line: TrailLine) -> None:
-        """Put a refused line in the trail; the newest are kept whole, older ones are only counted.
+        """Put a refused line in the trail; the newest stand whole, older ones are only counted.
 
         A case must never grow beyond what Temporal carries, whatever strangers send.
         """
@@ -211,10 +219,15 @@ class Case(BaseModel, Generic[FiguresT]):
         counted.at, counted.why = line.at, f"{self.forgotten} older refused messages are no longer listed"
 
     def remember_answer(self, key: str, answer: Answer) -> None:
-        """Keep what became of a message, so that a resend is harmless; the newest are kept."""
+        """Remember what became of a message, so that a resend is harmless; the newest only."""
         self.answers[key] = answer
         while len(self.answers) > MOST_ANSWERS:
             del self.answers[next(iter(self.answers))]
+
+    def is_full(self) -> bool:
+        """Whether it has grown so large that what people may leave out must stay out."""
+        few = sum(line.accepted for line in self.trail) + len(self.kept) <= FEW
+        return not few and len(self.model_dump_json().encode()) > MOST_BYTES
 
     @property
     def figures(self) -> FiguresT:
@@ -230,7 +243,7 @@ class Case(BaseModel, Generic[FiguresT]):
 
     @classmethod
     def initial(cls, start: Start, *, flow: str, state: str, case_id: str, run_id: str, at: datetime) -> Self:
-        """The case as it is before anything has been done."""
+        """The case as it is before anything has been done. `at` is aware."""
         given = start.model_dump(exclude={"order_id", "by", "note"}, exclude_none=True)
         known = {name: value for name, value in given.items() if name in cls.model_fields}
         return cls(
@@ -275,7 +288,7 @@ class WaitingFor(BaseModel):
 
 
 class IfSilent(BaseModel):
-    """What the clock will do at `at` if nobody acts, and the fen that leave the shop by it."""
+    """What the clock will do at `at` (aware) if nobody acts, and the fen that leave the shop by it."""
 
     trigger: str
     dest: str
@@ -284,7 +297,7 @@ class IfSilent(BaseModel):
 
 
 class CaseView(BaseModel):
-    """The case as the contract shows it to outsiders (query `case`, update `submit`)."""
+    """The case as the contract shows it to outsiders (query `case`, update `submit`). Times are aware."""
 
     case_id: str
     flow: str

@@ -50,8 +50,9 @@ from casework.details import (
     static_summary,
 )
 from casework.diagram import case_of
-from casework.forecast import Course, course_of
-from casework.inbox import SILENCE, Forecast, Inbox, in_inbox
+from casework.errors import BadInput
+from casework.forecast import SILENCE, course_told
+from casework.inbox import Forecast, Inbox, in_inbox
 from casework.lookups import lookups_of
 from casework.messages import explain, texts_of
 from casework.money import LineQuantity
@@ -66,9 +67,9 @@ from casework.shop.errors import UnknownOrder
 from casework.shop.staff import all_staff
 from casework.shop.waiting import WaitFilter, Waiting
 from casework.show import expected_roles
-from casework.waiting import case_from, waits_of
+from casework.waiting import waits_of
 from casework.why import Verdict, judge
-from state_machines.asides import ASIDES, may_be_sent
+from state_machines.asides import may_be_sent, trigger_named
 from state_machines.common import CANCEL
 from state_machines.flows import FLOWS
 from state_machines.roles import Automatic, Role
@@ -90,10 +91,6 @@ _TYPES: Final = ", ".join(f"'{name}'" for name in names.WORKFLOW_TYPES.values())
 OPEN_CASES: Final = f"{OPEN} AND WorkflowType IN ({_TYPES})"
 ResultT = TypeVar("ResultT")
 Handle = WorkflowHandle[Any, Any]
-
-
-class BadInput(Exception):
-    """Refused before anything was sent: one plain sentence."""
 
 
 class UnknownCase(BadInput):
@@ -571,7 +568,7 @@ class CaseworkClient:
         Where a case waits it tells the shop itself, in a step that it makes anyway: so this asks no case, and is not
         behind as Temporal's lists are. Temporal is asked once a page whether it has ended one of them without its
         knowing. `wanted` narrows it (its roles do not count), `limit` says how many are shown (None: all), `now` is the
-        time by which a case is overdue.
+        time (aware) by which a case is overdue and from which silence is counted.
 
         Raises:
             BadInput: there is no such person, or they are absent.
@@ -584,19 +581,25 @@ class CaseworkClient:
             actor.grants = {role: limit for role, limit in actor.grants.items() if not roles or role in roles}
         meant = replace(wanted or WaitFilter(), roles=tuple(role.value for role in sorted(actor.grants)))
         if not actor.grants:
-            return Inbox(cases=[], total=0, leaves_fen=0, leaves_until=now + SILENCE)
+            return Inbox(cases=[], total=0, leaves_fen=0, may_leave_fen=0, leaves_until=now + SILENCE)
         await self._ask_untold()
         while True:
             with self._database.reading() as session:
                 page = waiting.waiting(session, meant, limit)
                 total = len(page) if limit is None or len(page) < limit else waiting.how_many(session, meant)
-                leaves = waiting.leaves_by(session, meant, now + SILENCE)
+                leaving = waiting.leaving(session, meant, now)
             looking = asyncio.create_task(self._ended_by_temporal(page))
             await asyncio.sleep(0)  # the question is on its way while the table is asked
             cases = [one for told in page if (one := in_inbox(told, actor, now)) is not None]
             ended = await looking
             if not ended:
-                return Inbox(cases=cases, total=total, leaves_fen=leaves, leaves_until=now + SILENCE)
+                return Inbox(
+                    cases=cases,
+                    total=total,
+                    leaves_fen=leaving.certain_fen,
+                    may_leave_fen=leaving.perhaps_fen,
+                    leaves_until=now + SILENCE,
+                )
             with self._database.writing() as session:
                 waiting.drop(session, ended)
 
@@ -610,7 +613,8 @@ class CaseworkClient:
     async def forecast(self, roles: Sequence[Role] = (), *, hours: float = 24, now: datetime | None = None) -> Forecast:
         """What the open cases do by themselves in the next hours if nobody acts, and what money leaves.
 
-        `roles`: only the cases that wait for one of them now. As for the inbox, no case is asked.
+        `roles`: only the cases that wait for one of them now. `now` is the time (aware) from which the hours are
+        counted. As for the inbox, no case is asked.
         """
         now = now or datetime.now(UTC)
         until = now + timedelta(hours=hours)
@@ -621,37 +625,30 @@ class CaseworkClient:
             everybody = set[str]() if roles else set(waiting.open_cases(session))
             others = everybody - {one.case_id for one in told}
         ended = {one.case_id for one in await self._ended_by_temporal(told)}
-        courses: list[Course] = []
-        for one in told:
-            if one.case_id in ended:
-                continue
-            with suppress(KeyError, ValidationError):  # of a flow, or a version, that is not known here
-                flow, case = case_from(one.case)
-                courses.append(course_of(flow, case, now=now, until=until, lookups=lookups_of(flow)))
-        return Forecast(until=until, courses=courses, at_work=sorted(others))
+        courses = [course_told(one.case, now=now, until=until) for one in told if one.case_id not in ended]
+        known = [course for course in courses if course is not None]
+        return Forecast(until=until, courses=known, at_work=sorted(others))
 
     async def why(self, case_id: str, trigger: str, by: str | None, fields: Mapping[str, Any]) -> Verdict:
-        """Whether `by` may fire the trigger now, what stands in the way, and who could.
+        """Whether `by` may fire the trigger, or say the aside, now, what stands in the way, and who could.
 
         The open case is asked for all that it knows, and the flow's own machine for the answer. `fields` are what would
         be sent with it; without any, what is in the message stands in nobody's way. Nothing is sent.
 
         Raises:
-            BadInput: there is no such trigger, or the fields are refused.
-            UnknownCase, CaseRefused, NoAnswer: as `view`.
+            BadInput: the flow has no such trigger, and it is no aside; or the fields are refused.
+            UnknownCase: neither Temporal nor the shop knows the case.
+            CaseRefused: the case cannot be shown.
+            NoAnswer: no worker answers.
 
         """
         flow = flow_of_case(case_id)
-        if trigger in ASIDES:
-            raise BadInput(f"{trigger} is said beside the flow's table, and only moves of the table can be explained.")
         view = await self.view(case_id)
-        message = None
-        if fields:
+        known, message = trigger_named(flow, trigger), None
+        if fields or known is None:
             given = {**fields, "by": by or "nobody"}
             check_message(self._database, case_id, view.order_id, trigger, given)
-            message = flow.triggers[trigger].message.model_validate(given)
-        elif trigger not in {one.name for one in flow.signals}:
-            check_message(self._database, case_id, None, trigger, {"by": by or "nobody"})
+            message = known.message.model_validate(given) if known is not None else None
         with self._database.reading() as session:
             staff = all_staff(session)
         return judge(
@@ -734,15 +731,25 @@ class CaseworkClient:
         return None if view.final else view
 
     async def assigned_to(self, staff_ids: Sequence[str]) -> dict[str, str]:
-        """Open case → whose it is: the cases that are assigned to these people, as Temporal lists them."""
+        """Open case → whose it is: the cases that are assigned to these people.
+
+        Those that wait for somebody have told the shop. Those at work, or that only look at the world, are taken from
+        Temporal's list, which may lag a moment behind.
+        """
         if not staff_ids:
             return {}
         quoted = ", ".join(f"'{one}'" for one in staff_ids)
-        found = self.temporal.list_workflows(f"{names.CASE_ASSIGNEE} IN ({quoted}) AND {OPEN}")
-        return {one.id: one.typed_search_attributes.get(CASE_ASSIGNEE, "") async for one in found}
+        listed = self.temporal.list_workflows(f"{names.CASE_ASSIGNEE} IN ({quoted}) AND {OPEN}")
+        found = {one.id: one.typed_search_attributes.get(CASE_ASSIGNEE, "") async for one in listed}
+        with self._database.reading() as session:
+            told = waiting.assignees(session)
+        theirs = {case_id: staff_id for case_id, staff_id in told.items() if staff_id and staff_id in staff_ids}
+        over = dict(zip(theirs, await ask_each(list(theirs), self._is_over), strict=True))
+        at_work = {case_id: staff_id for case_id, staff_id in found.items() if case_id not in told}
+        return at_work | {case_id: staff_id for case_id, staff_id in theirs.items() if not over[case_id]}
 
     async def cases(self, wanted: CaseFilter) -> list[CaseLine]:
-        """Open and closed cases, also those Temporal no longer keeps; newest first.
+        """Open and closed cases, also those Temporal no longer has; newest first.
 
         Where an open case is, is Temporal's list, which may lag a moment behind; `view` asks the case itself.
         """
@@ -798,7 +805,7 @@ class CaseworkClient:
 
     # --- news from the shop ---
 
-    async def deliver_notices(self) -> int:
+    async def tell_notices(self) -> int:
         """Tell the open cases what happened to their orders; gives how many were told now.
 
         A case that has ended, that Temporal does not have, or whose flow makes nothing of the news counts as told.
@@ -809,7 +816,7 @@ class CaseworkClient:
         failed: RPCError | None = None
         for notice in pending:
             if not _makes_sense(notice):
-                self._delivered(notice.id)
+                self._told(notice.id)
                 continue
             try:
                 await self._handle(notice.case_id).signal(
@@ -820,14 +827,14 @@ class CaseworkClient:
                     # this one waits in the shop; the others are told all the same
                     failed = error
                     continue
-            self._delivered(notice.id)
+            self._told(notice.id)
         if failed is not None:
             raise failed
         return len(pending)
 
-    def _delivered(self, notice_id: int) -> None:
+    def _told(self, notice_id: int) -> None:
         with self._database.writing() as session:
-            notices.delivered(session, notice_id)
+            notices.told(session, notice_id)
 
     # --- shared by the above ---
 

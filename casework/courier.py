@@ -18,7 +18,7 @@ from casework.shop.records import Moment
 
 @dataclass(frozen=True, slots=True)
 class Scan:
-    """One scan: when, the courier's own code, and what it said."""
+    """One scan: when, the courier's own code, and what it said. `at` is aware."""
 
     at: datetime
     code: str
@@ -47,7 +47,7 @@ class OnBehalf:
 
 @dataclass(frozen=True, slots=True)
 class ParcelRequest:
-    """Do something with a parcel; the same answer for the same `key`."""
+    """Do something with a parcel; the same answer for the same `key`. `at` is aware."""
 
     key: str
     of: OnBehalf
@@ -55,14 +55,14 @@ class ParcelRequest:
     waybill: str
     at: datetime
     address_id: str | None = None
-    """For a new delivery: the reference of the corrected address, which the shop keeps."""
+    """For a new delivery: the reference of the corrected address, which the shop has."""
 
 
 class Courier(Protocol):
     """Every courier, by its Kuaidi100 code."""
 
     def ask(self, courier: str, waybill: str, *, at: datetime) -> Sequence[Scan]:
-        """Every scan of a parcel until `at`, newest first.
+        """Every scan of a parcel until `at` (aware), newest first.
 
         Raises:
             CourierSilent: there was no answer.
@@ -71,11 +71,11 @@ class Courier(Protocol):
         ...
 
     def ask_each(self, couriers: Mapping[str, str], *, at: datetime) -> Mapping[str, Sequence[Scan]]:
-        """As `ask`, for many waybills, each with its courier; those that got no answer are missing."""
+        """As `ask`, for many waybills, each with its courier; those that got no answer are missing. `at` is aware."""
         ...
 
     def intercept(self, key: str, of: OnBehalf, lines: Sequence[LineQuantity], *, at: datetime) -> bool:
-        """Stop the parcels of these lines and bring them back; False if that cannot be done.
+        """Stop the parcels of these lines and bring them back; False if that cannot be done. `at` is aware.
 
         Raises:
             CaseOver: the case has ended.

@@ -123,7 +123,7 @@ WORDS: Final[Mapping[str, Label]] = {
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """One line of what happened."""
+    """One line of what happened. `at` is aware."""
 
     at: datetime
     kind: str
@@ -134,7 +134,7 @@ class Event:
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """A move, with the rule by which it was made."""
+    """A move, with the rule by which it was made. `at` is aware."""
 
     at: datetime
     who: str
@@ -146,8 +146,8 @@ class Decision:
 
 
 @dataclass(frozen=True, slots=True)
-class Told:
-    """What the buyer was told."""
+class ToldBuyer:
+    """What the buyer was told. Times are aware."""
 
     at: datetime
     delivered_at: datetime | None
@@ -157,7 +157,10 @@ class Told:
 
 @dataclass(frozen=True, slots=True)
 class Parcel:
-    """A parcel that has to do with the order: `notes` are what happened to it besides its scans, oldest first."""
+    """A parcel that has to do with the order: `notes` are what happened to it besides its scans, oldest first.
+
+    Times are aware.
+    """
 
     waybill: str
     courier: str
@@ -167,7 +170,7 @@ class Parcel:
 
 @dataclass(frozen=True, slots=True)
 class MoneyLine:
-    """An entry of the ledger, or a claim against a courier."""
+    """An entry of the ledger, or a claim against a courier. `at` is aware."""
 
     at: datetime
     line: str
@@ -180,7 +183,7 @@ class MoneyLine:
 
 @dataclass(frozen=True, slots=True)
 class Refers:
-    """A photo, a document or a number that somebody gave."""
+    """A photo, a document or a number that somebody gave. `at` is aware."""
 
     at: datetime
     by: str
@@ -198,7 +201,7 @@ class Evidence:
     remarks: list[Decision]
     """Comments that name photos or documents. What colleagues said among themselves is nobody else's."""
     refusals: list[TrailLine]
-    told: list[Told]
+    told: list[ToldBuyer]
     parcels: list[Parcel]
     money: list[MoneyLine]
     references: list[Refers]
@@ -210,7 +213,7 @@ class Evidence:
 
 
 def gather(session: Session, view: CaseView, policy: Policy, *, now: datetime, language: Language) -> Evidence:
-    """Everything that the shop and the case say about it."""
+    """Everything that the shop and the case say about it. `now` is aware."""
 
     def word(name: str) -> str:
         return WORDS[name].in_language(language)
@@ -226,7 +229,7 @@ def gather(session: Session, view: CaseView, policy: Policy, *, now: datetime, l
         remarks=[_decision(view, line, language) for line in view.trail if not line.is_move and line.references],
         refusals=[line for line in view.trail if not line.accepted],
         told=[
-            Told(
+            ToldBuyer(
                 one.at,
                 one.delivered_at,
                 Label(one.text_zh, one.text_en).in_language(language),
@@ -247,7 +250,10 @@ def gather(session: Session, view: CaseView, policy: Policy, *, now: datetime, l
 
 
 def render(evidence: Evidence, *, language: Language, zone: ZoneInfo, now: datetime) -> str:
-    """The page, complete in itself: nothing is loaded from anywhere, and every text of people's is escaped."""
+    """The page, complete in itself: nothing is loaded from anywhere, and every text of people's is escaped.
+
+    `now` is aware.
+    """
 
     def local(when: datetime | None) -> str:
         return f"{when.astimezone(zone):%Y-%m-%d %H:%M:%S}" if when is not None else ""
@@ -334,7 +340,7 @@ def _rule(flow: Flow[Any], row: Move[Any], language: Language) -> str:
     return f"{may}; {only_if}"
 
 
-# --- what the shop keeps ---
+# --- what the shop knows ---
 
 
 def _parcels(session: Session, view: CaseView, now: datetime, word: Word) -> list[Parcel]:

@@ -6,21 +6,24 @@ shows, what is read from the shop only then.
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Any, Final
 
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, Field, ValidationError
 
 from casework.case import Case
 from casework.details import expected, if_silent
-from casework.lookups import Lookups
+from casework.lookups import Lookups, lookups_of
+from casework.waiting import case_from
 from casework.waits import due_at
 from state_machines.roles import Automatic
 from state_machines.table import Attempt, Flow, Move, Refusal, State, StateKind, TriggerKind
 
 MOST_STEPS: Final = 100
 """An alarm sounds again and again: so many steps of one case are told at most."""
+SILENCE: Final = timedelta(hours=24)
+"""For so long an inbox tells how much money leaves if nobody acts."""
 
 
 class Unknown(StrEnum):
@@ -75,7 +78,10 @@ class Course(BaseModel):
 
 
 def course_of(flow: Flow[Any], case: Case[Any], *, now: datetime, until: datetime, lookups: Lookups) -> Course:
-    """What the case will do by itself until then. The case is left as it is."""
+    """What the case will do by itself until `until`, as seen at `now` (both aware). The case is left as it is.
+
+    It pays at most once: how a payment ends nobody knows, so nothing is told beyond it.
+    """
     case = case.model_copy(deep=True)
     course = Course(
         case_id=case.case_id,
@@ -127,6 +133,15 @@ def course_of(flow: Flow[Any], case: Case[Any], *, now: datetime, until: datetim
         )
         flow.take(moved, attempt)
     return course
+
+
+def course_told(told: dict[str, Any], *, now: datetime, until: datetime) -> Course | None:
+    """As `course_of`, of a case as it told the shop; None for a flow, or a version, that is not known here."""
+    try:
+        flow, case = case_from(told)
+    except (KeyError, ValidationError):
+        return None
+    return course_of(flow, case, now=now, until=until, lookups=lookups_of(flow))
 
 
 def _unknown_in(flow: Flow[Any], case: Case[Any], state: State, lookups: Lookups) -> list[Unknown]:

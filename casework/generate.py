@@ -45,6 +45,47 @@ MOST_LISTED = 200
 """So many ways on which silence pays are listed one by one."""
 _MADE = "<!-- Made by `make generate` from the tables: change those. -->\n"
 
+WORDS = (
+    ("flow", "流程", "one kind of work as one table: its states, and every way from one to another"),
+    (
+        "case",
+        "工单",
+        "one run of a flow, about one order or parcel; in Temporal a workflow execution under the case's id",
+    ),
+    ("state", "状态", "where a case is: it works by itself, waits, or has ended"),
+    ("row", "表中一行", "a line of a flow's table: trigger, from, to, who may, only if; what has no row is refused"),
+    ("move", "流转", "a row that a case has taken; the case's version counts its moves, its trail lists them"),
+    ("trigger", "触发", "what fires a row: a decision or a fact that people send, the outcome of work, or the clock"),
+    ("decision", "决定", "a trigger that counts only in a state that asks for it"),
+    ("fact", "事实", "a trigger that is true whenever it comes; too early, it is kept until a state can use it"),
+    ("kept", "已记下的事实", "facts that wait in the case for a state that can use them (`kept` of the case view)"),
+    ("aside", "旁白", "what people say beside the table, a comment for example: nothing moves"),
+    ("wait", "等待", "a state in which nothing is done until somebody acts, its deadline passes, or a look moves it"),
+    ("deadline", "时限", "until when a wait lasts; then the clock fires the trigger that the table names"),
+    (
+        "silence",
+        "无人答复",
+        "that nobody acted by the deadline; what the clock does then is said beforehand (`if_silent`)",
+    ),
+    ("alarm", "告警", "a clock row that stays in its state: whoever is answerable is told, again and again"),
+    ("four eyes", "回避", "nobody who opened a request, or spoke for the buyer in it, may also approve it"),
+    ("hold", "拦下发货", "while a case has one on a line of an order, the line may not ship"),
+    (
+        "claim",
+        "占用",
+        "a line of an order is one case's: no other may refund it; on a courier, it is money that is wanted",
+    ),
+    ("promise", "承诺", "a gift or free shipping noted on an order, its cost reserved in the month's budget"),
+    ("wish", "标旗愿望", "the flag that a case wants its order to show; of several cases' wishes the strongest shows"),
+    ("memo", "备注", "the shop's note on an order, which only grows"),
+    ("record", "案卷", "what the shop knows of a case for good, also when Temporal no longer has it"),
+    ("outbox", "待发消息", "messages to buyers and tasks for staff, once each, until they are sent"),
+    ("notice", "订单变动通知", "news that an order has changed, for its open cases: each reads the shop again"),
+    ("look", "查看", "one reading of the world, the courier's word above all, by a waiting case or the patrol"),
+    ("patrol", "巡检", "the hourly look at every open shipment; it opens a case for each parcel that needs one"),
+)
+"""What this project calls things, as `docs/glossary.md` says it first: the word, Chinese, one line."""
+
 
 class GenerateError(Exception):
     """Something cannot be generated: one plain sentence that says what and where."""
@@ -222,7 +263,9 @@ def _glossary() -> str:
     heading = ("identifier", "中文", "English")
     parts = [
         "# Glossary (词汇表)\n",
-        _MADE,
+        "<!-- Made by `make generate` from the tables and casework/generate.py: change those. -->\n",
+        "## Words (用语)\n",
+        markdown_table(("word", "中文", "what it is"), WORDS),
         "## Roles (角色)\n",
         markdown_table(heading, [_entry(role.value, role.label) for role in (*Role, *Automatic)]),
         "## Flows (流程)\n",

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta
-from typing import Final
+from datetime import datetime
 
 from pydantic import BaseModel, ValidationError, computed_field
 
@@ -13,9 +12,6 @@ from casework.forecast import Course
 from casework.shop.waiting import Waiting
 from casework.waiting import asked_of, case_from
 from state_machines.common import CANCEL
-
-SILENCE: Final = timedelta(hours=24)
-"""For so long it is told how much money leaves if nobody acts."""
 
 
 class InboxCase(BaseModel):
@@ -57,12 +53,14 @@ class InboxCase(BaseModel):
 class Inbox(BaseModel):
     """A page of the cases that wait, soonest deadline first; `total` counts all of them.
 
-    `leaves_fen` leaves by silence until `leaves_until` in all of them, in fen, if nobody acts.
+    Until `leaves_until` (aware), if nobody acts in any of them, `leaves_fen` leaves for certain and `may_leave_fen`
+    besides unless the outside is in the way, both in fen: as a forecast says of the same cases for the same hours.
     """
 
     cases: list[InboxCase]
     total: int
     leaves_fen: int
+    may_leave_fen: int
     leaves_until: datetime
 
 
@@ -87,7 +85,7 @@ class Forecast(BaseModel):
 
 
 def in_inbox(told: Waiting, actor: Actor, now: datetime) -> InboxCase | None:
-    """The case as it waits for the person; None for one that this version does not understand."""
+    """The case as it waits for the person at `now` (aware); None for one that this version does not understand."""
     try:
         flow, case = case_from(told.case)
     except (KeyError, ValidationError):

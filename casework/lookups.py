@@ -15,10 +15,15 @@ from state_machines.table import Flow
 
 @dataclass(frozen=True, slots=True)
 class Lookups:
-    """`triggers`: the shop is read, or written to, before the case moves by them; `states`: when they are entered."""
+    """`triggers`: the shop is read, or written to, before the case moves by them; `states`: when they are entered.
+
+    `consulted`: of the triggers, those for which the shop is read before the table is asked: whatever the case knows
+    now may be otherwise by then.
+    """
 
     triggers: frozenset[str]
     states: frozenset[str]
+    consulted: frozenset[str] = frozenset()
 
 
 @cache
@@ -35,5 +40,7 @@ def lookups_of(flow: Flow[Any]) -> Lookups:
         return frozenset(name.removeprefix(hook) for hook in hooks for name in names if name.startswith(hook))
 
     return Lookups(
-        triggers=after("consult_", "effect_") & flow.triggers.keys(), states=after("begin_") & flow.states.keys()
+        triggers=after("consult_", "effect_") & flow.triggers.keys(),
+        states=after("begin_") & flow.states.keys(),
+        consulted=after("consult_") & flow.triggers.keys(),
     )

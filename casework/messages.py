@@ -69,7 +69,7 @@ REFERENCES = (
     *("photos", "photo", "appraisal", "documents", "chat_id", "references"),
     *("waybill", "platform_case", "courier_ticket", "payment_reference"),
 )
-"""The fields that name evidence, or something that is kept elsewhere."""
+"""The fields that name evidence, or something that stands elsewhere."""
 
 
 def references_of(message: BaseModel | None) -> dict[str, list[str]]:

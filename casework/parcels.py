@@ -11,7 +11,10 @@ from casework.rules.parcels import Priority, Region, Scanned
 
 
 class Followed(BaseModel):
-    """A waybill that a case follows, by its courier, and when the parcel left under it (None: nobody knows)."""
+    """A waybill that a case follows, by its courier, and when the parcel left under it (None: nobody knows).
+
+    `since` is aware.
+    """
 
     courier: str
     waybill: str
@@ -19,7 +22,7 @@ class Followed(BaseModel):
 
 
 class ParcelReport(BaseModel):
-    """A parcel and its order right now.
+    """A parcel and its order right now. Times are aware.
 
     Attributes:
         known: whether there is such a parcel.
@@ -59,7 +62,10 @@ class ParcelReport(BaseModel):
 
 
 class Registered(BaseModel):
-    """A parcel that is being followed from now on: what it is worth in fen, how urgent it is, and who looks for it."""
+    """A parcel that is being followed from now on: what it is worth in fen, how urgent it is, and who looks for it.
+
+    `since` is aware.
+    """
 
     report: ParcelReport
     value_fen: int

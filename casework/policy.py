@@ -403,7 +403,7 @@ class Policy(Section):
         return getattr(self, field)
 
     def for_flow(self, flow_name: str) -> dict[str, Any]:
-        """What a case of the flow keeps, as plain JSON: `version`, `shop`, and the flow's section as `flow`.
+        """What a case of the flow carries, as plain JSON: `version`, `shop`, and the flow's section as `flow`.
 
         `CaseFigures` of `casework.case` and what each flow makes of it read it back.
 

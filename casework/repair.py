@@ -139,8 +139,11 @@ class Troubled:
 
 
 @dataclass(frozen=True, slots=True)
-class Standing:
-    """How Temporal has a case: the last run of its id. `first_run` is what the shop's record calls the run."""
+class Execution:
+    """How Temporal has a case: the last run of its id. `first_run` is what the shop's record calls the run.
+
+    Times are aware.
+    """
 
     status: WorkflowExecutionStatus | None
     run_id: str
@@ -168,7 +171,10 @@ class Standing:
 
 @dataclass(frozen=True, slots=True)
 class PendingActivity:
-    """A step outside the shop that is tried again and again: how often by now, and what it last failed of."""
+    """A step outside the shop that is tried again and again: how often by now, and what it last failed of.
+
+    `next_try` is aware.
+    """
 
     activity: str
     attempt: int
@@ -179,7 +185,7 @@ class PendingActivity:
 # --- one case ---
 
 
-async def standing_of(client: Client, case_id: str) -> Standing | None:
+async def execution_of(client: Client, case_id: str) -> Execution | None:
     """How Temporal has the case; None: it does not have it."""
     try:
         described = await client.get_workflow_handle(case_id).describe(rpc_timeout=timedelta(seconds=ASKING_SECONDS))
@@ -187,14 +193,14 @@ async def standing_of(client: Client, case_id: str) -> Standing | None:
         if error.status is RPCStatusCode.NOT_FOUND:
             return None
         raise
-    return _standing(described)
+    return _execution(described)
 
 
-def _standing(described: WorkflowExecutionDescription) -> Standing:
+def _execution(described: WorkflowExecutionDescription) -> Execution:
     raw = described.raw_description
     task = raw.pending_workflow_task
     known = described.typed_search_attributes
-    return Standing(
+    return Execution(
         status=described.status,
         run_id=described.run_id,
         first_run=raw.workflow_execution_info.first_run_id or described.run_id,
@@ -252,18 +258,18 @@ async def last_task_failure(client: Client, case_id: str, run_id: str) -> str | 
 
 
 async def examine(client: Client, database: Database, *, now: datetime) -> list[Troubled]:
-    """Everything that is wrong with any case; by case. `now` is the time on the wall."""
+    """Everything that is wrong with any case; by case. `now` is the time on the wall (aware)."""
     listed = await _listed(client)
     with database.reading() as session:
         recorded = records.find_records(session, closed=False)
         kept = mending.kept_without_case(session)
     givers = {one.handed_over_by for one in kept if one.handed_over_by is not None}
     case_ids = sorted({*listed, *givers, *(one.case_id for one in recorded), *(one.case_id for one in kept)})
-    standings = dict(zip(case_ids, await ask_each(case_ids, lambda one: standing_of(client, one)), strict=True))
+    executions = dict(zip(case_ids, await ask_each(case_ids, lambda one: execution_of(client, one)), strict=True))
     found: list[Troubled] = []
-    found += _of_records(recorded, standings)
-    found += await _of_running(client, standings, {(one.case_id, one.run_id) for one in recorded}, now)
-    found += _of_kept(kept, standings)
+    found += _of_records(recorded, executions)
+    found += await _of_running(client, executions, {(one.case_id, one.run_id) for one in recorded}, now)
+    found += _of_kept(kept, executions)
     with database.reading() as session:
         found = [one for one in found if _still(session, one)]
         dead = [(one.case_id, str(one.run_id)) for one in found if one.trouble in (Trouble.DIED, Trouble.LOST)]
@@ -276,26 +282,26 @@ async def _listed(client: Client) -> list[str]:
     return [one.id async for one in client.list_workflows(OPEN_CASES)]
 
 
-def _of_records(recorded: Sequence[CaseRecord], standings: dict[str, Standing | None]) -> list[Troubled]:
+def _of_records(recorded: Sequence[CaseRecord], executions: dict[str, Execution | None]) -> list[Troubled]:
     """Records that are open although their runs are over."""
     found: list[Troubled] = []
     for record in recorded:
-        standing = standings[record.case_id]
-        if standing is None:
+        execution = executions[record.case_id]
+        if execution is None:
             found.append(Troubled(record.case_id, Trouble.LOST, "not found", record.run_id))
-        elif not standing.running:
-            ended = standing.ended_as if standing.first_run == record.run_id else "terminated"
+        elif not execution.running:
+            ended = execution.ended_as if execution.first_run == record.run_id else "terminated"
             found.append(Troubled(record.case_id, Trouble.DIED, ended, record.run_id))
         # where another run has the id by now, that one closes this record when it opens its own
     return found
 
 
 async def _of_running(
-    client: Client, standings: dict[str, Standing | None], recorded: set[tuple[str, str]], now: datetime
+    client: Client, executions: dict[str, Execution | None], recorded: set[tuple[str, str]], now: datetime
 ) -> list[Troubled]:
     """Open cases that do not get on."""
     found: list[Troubled] = []
-    running = {case_id: one for case_id, one in standings.items() if one is not None and one.running}
+    running = {case_id: one for case_id, one in executions.items() if one is not None and one.running}
     failing = [case_id for case_id, one in running.items() if one.task_attempt > 1]
     failures = await ask_each(failing, lambda one: last_task_failure(client, one, running[one].run_id))
     for case_id, failure in zip(failing, failures, strict=True):
@@ -312,12 +318,12 @@ async def _of_running(
     return found
 
 
-def _of_kept(kept: Sequence[Kept], standings: dict[str, Standing | None]) -> list[Troubled]:
+def _of_kept(kept: Sequence[Kept], executions: dict[str, Execution | None]) -> list[Troubled]:
     """Things of cases that are not open, and that nobody is about to hand over to one."""
     lost: dict[str, list[Kept]] = {}
     for one in kept:
-        holders = [standings.get(one.case_id), standings.get(one.handed_over_by or "")]
-        if not any(standing is not None and standing.running for standing in holders):
+        holders = [executions.get(one.case_id), executions.get(one.handed_over_by or "")]
+        if not any(execution is not None and execution.running for execution in holders):
             lost.setdefault(one.case_id, []).append(one)
     return [
         Troubled(
@@ -351,27 +357,30 @@ async def knows_none(client: Client, database: Database) -> bool:
     with database.reading() as session:
         recorded = records.find_records(session, closed=False)
     for record in recorded:
-        standing = await standing_of(client, record.case_id)
-        if standing is not None and standing.first_run == record.run_id:
+        execution = await execution_of(client, record.case_id)
+        if execution is not None and execution.first_run == record.run_id:
             return False
     return bool(recorded)
 
 
 async def mend(client: Client, database: Database, troubled: Sequence[Troubled], *, now: datetime) -> list[Troubled]:
-    """Mend what can be mended of it, a transaction each; those that were. What is open by now is left alone."""
+    """Mend what can be mended of it, a transaction each; those that were. What is open by now is left alone.
+
+    `now` is aware.
+    """
     mended: list[Troubled] = []
     for one in troubled:
         if not one.mends:
             continue
-        standing = await standing_of(client, one.case_id)
-        if standing is not None and standing.running and one.trouble is not Trouble.PAID:
+        execution = await execution_of(client, one.case_id)
+        if execution is not None and execution.running and one.trouble is not Trouble.PAID:
             continue
-        if await _mend(client, database, one, standing, now):
+        if await _mend(client, database, one, execution, now):
             mended.append(one)
     return mended
 
 
-async def _mend(client: Client, database: Database, one: Troubled, standing: Standing | None, now: datetime) -> bool:
+async def _mend(client: Client, database: Database, one: Troubled, execution: Execution | None, now: datetime) -> bool:
     if one.trouble is Trouble.PAID:
         with database.writing() as session:
             return any(
@@ -384,10 +393,10 @@ async def _mend(client: Client, database: Database, one: Troubled, standing: Sta
             return mending.mend_kept(session, one.case_id, at=now)
     with database.reading() as session:
         record = next(run for run in records.find_records(session, case_id=one.case_id) if run.run_id == one.run_id)
-    ended_itself = standing is not None and standing.status is WorkflowExecutionStatus.COMPLETED
-    view = await _last_view(client, record, standing)
+    ended_itself = execution is not None and execution.status is WorkflowExecutionStatus.COMPLETED
+    view = await _last_view(client, record, execution)
     outcome = view.outcome if ended_itself and view.outcome else one.found if one.found in records.DIED else "lost"
-    at = standing.closed if standing is not None and standing.closed is not None else now
+    at = execution.closed if execution is not None and execution.closed is not None else now
     with database.writing() as session:
         return mending.mend_dead(
             session,
@@ -399,16 +408,16 @@ async def _mend(client: Client, database: Database, one: Troubled, standing: Sta
         )
 
 
-async def _last_view(client: Client, record: CaseRecord, standing: Standing | None) -> CaseView:
+async def _last_view(client: Client, record: CaseRecord, execution: Execution | None) -> CaseView:
     """The case as it was when it was broken off, from Temporal if it still can say so; else what the record knows."""
-    if standing is not None and standing.first_run == record.run_id:
-        handle = client.get_workflow_handle(record.case_id, run_id=standing.run_id)
+    if execution is not None and execution.first_run == record.run_id:
+        handle = client.get_workflow_handle(record.case_id, run_id=execution.run_id)
         with suppress(RPCError, WorkflowQueryFailedError, TimeoutError, ValueError):
             async with asyncio.timeout(ASKING_SECONDS):
                 asking = queried(handle, names.CASE_QUERY, timeout=timedelta(seconds=ASKING_SECONDS))
                 return CaseView.model_validate(await asking)
     flow = FLOWS.get(record.flow)
-    state = standing.state if standing is not None else ""
+    state = execution.state if execution is not None else ""
     return CaseView(
         case_id=record.case_id,
         flow=record.flow,

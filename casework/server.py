@@ -78,7 +78,7 @@ class EmbeddedServer:
     ) -> None:
         """A server that is not started yet.
 
-        `home` holds its database, its log and `server.json`; None keeps all in memory. The ports default to
+        `home` holds its database, its log and `server.json`; None has all in memory. The ports default to
         free ones. `more_flags` are Temporal's own, beside ours.
         """
         self._program = program

@@ -214,9 +214,9 @@ def _get(directory: Path, environment: Mapping[str, str], report: Report) -> Ser
         version = server_version(program)
         if version is None or not _new_enough(version):
             raise ServerNotFound(f"The Temporal server just {origin} does not work: {_what_is_wrong(version)}.")
-        kept = directory / _name(version)
-        program.replace(kept)  # in one step: nobody ever sees half of it
-    return ServerProgram(kept, version, origin)
+        stored = directory / _name(version)
+        program.replace(stored)  # in one step: nobody ever sees half of it
+    return ServerProgram(stored, version, origin)
 
 
 def _download(workplace: Path, environment: Mapping[str, str], report: Report) -> Path | None:

@@ -116,11 +116,11 @@ class Settings(BaseSettings):
     temporal_cli: Annotated[Path, AfterValidator(_absolute)] | None = None
     """A `temporal` program to take instead of looking for one."""
     webhook_url: Annotated[SecretStr, AfterValidator(_web_address)] | None = None
-    """Where messages and tasks are delivered to; None: to the log alone."""
+    """Where messages and tasks are sent to; None: to the log alone."""
     webhook_secret: SecretStr | None = Field(default=None, validate_default=True)
-    """With what a delivery is signed."""
+    """With what a message is signed."""
     webhook_template: Annotated[Path, AfterValidator(_absolute)] | None = None
-    """A JSON file that says how a delivery's body looks, for chat robots; None: all that is known of it."""
+    """A JSON file that says how a message's body looks, for chat robots; None: all that is known of it."""
     metrics_address: Annotated[str, AfterValidator(_own_address)] | None = None
     """Where a worker answers for its health and the shop's figures, as `127.0.0.1:9464`; None: nowhere."""
     temporal_metrics_address: Annotated[str, AfterValidator(_own_address)] | None = None

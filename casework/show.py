@@ -292,7 +292,7 @@ def _trail(view: CaseView, zone: ZoneInfo, now: datetime, language: Language) ->
     joinable = not view.note
     for entry in view.trail:
         text = f"{clock_time(entry.at, now, zone)} {_trail_entry(entry)}"
-        short = entry.accepted and not entry.note and not entry.why
+        short = entry.accepted and not entry.note and not _remark(entry)
         if joinable and short and cell_len(lines[-1]) + 3 + cell_len(text) <= WIDTH:
             lines[-1] += f"   {text}"
         else:
@@ -301,11 +301,19 @@ def _trail(view: CaseView, zone: ZoneInfo, now: datetime, language: Language) ->
     return [f" {line}" for line in lines]
 
 
+def _remark(entry: TrailLine) -> str | None:
+    """The reason, and of what was only said the references to evidence."""
+    if entry.why or entry.is_move or not entry.references:
+        return entry.why
+    return f"references: {', '.join(one for named in entry.references.values() for one in named)}"
+
+
 def _trail_entry(entry: TrailLine) -> str:
     if not entry.accepted:
         return f"✗ {entry.by} {entry.trigger}: {entry.why}"
     more = f" “{entry.note}”" if entry.note else ""
-    more += f" ({entry.why})" if entry.why else ""
+    remark = _remark(entry)
+    more += f" ({remark})" if remark else ""
     arrow = f" → {entry.dest}" if entry.is_move else ""
     return f"{entry.by} {entry.trigger}{arrow}{more}"
 

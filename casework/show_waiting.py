@@ -23,7 +23,8 @@ from casework.show import (
     time_with_distance,
     word,
 )
-from casework.why import ENDED, NOT_SAID, NOT_STAFF, Obstacle, Row, Verdict
+from casework.why import ENDED, NOT_NOW, NOT_SAID, NOT_STAFF, Obstacle, Person, Row, Verdict
+from state_machines.asides import trigger_named
 from state_machines.roles import Label
 from state_machines.table import Flow, Guard
 
@@ -73,6 +74,7 @@ _RULES: Final[Mapping[str, Label]] = {
     NOT_STAFF: Label("人员名单", "the staff list"),
     ENDED: Label("工单已结束", "the case has ended"),
     NOT_SAID: Label("未说明何人", "nobody was named"),
+    NOT_NOW: Label("此时不可", "not at this time"),
 }
 _UNKNOWN: Final[Mapping[Unknown, Label]] = {
     Unknown.WATCHES: Label("包裹动态", "what the parcel does"),
@@ -147,7 +149,10 @@ def _foot(inbox: Inbox, language: Language, zone: ZoneInfo, now: datetime) -> st
     if overdue:
         parts.append(f"{overdue} {_word('overdue', language)}")
     until = clock_time(inbox.leaves_until, now, zone)
-    parts.append(f"{_word('leaves', language)} {format_yuan(inbox.leaves_fen)} ({_word('until', language)} {until})")
+    money = format_yuan(inbox.leaves_fen)
+    if inbox.may_leave_fen:
+        money += f", {_word('perhaps', language)} {format_yuan(inbox.may_leave_fen)}"
+    parts.append(f"{_word('leaves', language)} {money} ({_word('until', language)} {until})")
     return " · ".join(parts)
 
 
@@ -206,7 +211,8 @@ def _reasons(unknown: Iterable[Unknown], language: Language) -> str:
 
 def why_text(verdict: Verdict, *, flow: Flow[Any], language: Language) -> str:
     """Whether they may; what stands in the way, by row, condition, limit and rule; what is not known; who could."""
-    trigger = named(flow.triggers[verdict.trigger].label, verdict.trigger, language)
+    known = trigger_named(flow, verdict.trigger)
+    trigger = named(known.label, known.name, language) if known is not None else verdict.trigger
     where = f"{flow_label(flow.name, language)} {verdict.case_id} · {state_label(flow.name, verdict.state, language)}"
     answer = _word({True: "may", False: "may_not", None: "depends_yes"}[verdict.may], language)
     if verdict.by is None:
@@ -237,8 +243,8 @@ def _obstacle(flow: Flow[Any], verdict: Verdict, obstacle: Obstacle, language: L
     lines: list[str] = []
     rule = _RULES.get(obstacle.code)
     name = rule.in_language(language) if rule else obstacle.code
-    if verdict.may:
-        # of a yes: what stood in the way of a row that comes first
+    if verdict.row is not None:
+        # what stands in the way of a row that comes first
         head = f"{_word('instead', language)} {_row(flow, obstacle.row, language) if obstacle.row else ''}"
         lines.append(f"  {head.rstrip()}: {obstacle.why}")
     else:
@@ -272,9 +278,10 @@ def _people(flow: Flow[Any], verdict: Verdict, language: Language) -> str:
     if not verdict.could:
         return _word("nobody_could", language)
     several = len({person.dest for person in verdict.could}) > 1
-    return ", ".join(
-        f"{person.staff_id} ({role_name(person.role or '', language)}"
-        + (f" → {state_label(flow.name, person.dest or '', language)}" if several else "")
-        + ")"
-        for person in verdict.could
-    )
+
+    def told(person: Person) -> str:
+        dest = f"→ {state_label(flow.name, person.dest, language)}" if several and person.dest is not None else ""
+        details = " ".join(part for part in (role_name(person.role, language) if person.role else "", dest) if part)
+        return f"{person.staff_id} ({details})" if details else person.staff_id
+
+    return ", ".join(told(person) for person in verdict.could)

@@ -32,7 +32,7 @@ class LinesStanding(BaseModel):
         return "nothing is left to refund" if self.refunded else None
 
 
-class Standing(LinesStanding):
+class RefundStanding(LinesStanding):
     """How some lines stand for a refund; `shipped`: at least one of them has left and is not back."""
 
     shipped: bool
@@ -72,7 +72,7 @@ class GiftStanding(BaseModel):
 
 
 class BulkStanding(BaseModel):
-    """How a bulk order stands in the shop right now, for the case that reviews it.
+    """How a bulk order stands in the shop right now, for the case that reviews it. Times are aware.
 
     Attributes:
         paid: the buyer has paid.

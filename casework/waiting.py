@@ -12,7 +12,7 @@ from typing import Any
 from pydantic import BaseModel
 
 from casework.case import Actor, Case, WaitingFor
-from casework.details import expected, if_silent
+from casework.details import expected
 from casework.messages import fields_of
 from state_machines.common import CANCEL
 from state_machines.flows import FLOWS
@@ -25,8 +25,7 @@ NOT_TOLD = frozenset({"trail", "answers"})
 class Waits(BaseModel):
     """An open case that waits: who is asked, since when and until when, and all that the case knows but its trail.
 
-    Times are aware, money is fen; `pays_fen` leaves by itself at `due`. `alarms`: how often the clock has fired without
-    anything having moved.
+    Times are aware, money is fen. `alarms`: how often the clock has fired without anything having moved.
     """
 
     roles: list[str]
@@ -35,7 +34,6 @@ class Waits(BaseModel):
     due: datetime
     alarms: int
     amount_fen: int
-    pays_fen: int
     case: dict[str, Any]
 
 
@@ -51,7 +49,6 @@ def waits_of(flow: Flow[Any], case: Case[Any], now: datetime) -> Waits | None:
     """Where the case waits; None while it is at work, and where it only looks at the world."""
     if flow.states[case.state].kind is not StateKind.WAIT or case.due is None:
         return None
-    silent = if_silent(flow, case)
     return Waits(
         roles=[role.value for role in expected(flow, case)],
         assignee=case.assignee,
@@ -59,7 +56,6 @@ def waits_of(flow: Flow[Any], case: Case[Any], now: datetime) -> Waits | None:
         due=case.due,
         alarms=case.alarms,
         amount_fen=case.amount_fen,
-        pays_fen=silent.pays_fen if silent else 0,
         case=case.model_dump(mode="json", exclude=set(NOT_TOLD)),
     )
 

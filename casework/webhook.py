@@ -19,9 +19,9 @@ from typing import Any, Final, cast
 
 import httpx
 
-from casework.delivery import MOST_SECONDS, NotDelivered
+from casework.port import MOST_SECONDS, NotSent
 from casework.settings import Language, SettingsError
-from casework.shop.deliveries import Dispatch
+from casework.shop.sending import Dispatch
 from state_machines.roles import Label, Role
 
 LATER: Final = (408, 429)
@@ -32,7 +32,7 @@ MOST_OF_AN_ANSWER: Final = 10_000
 
 
 def signature(secret: str, timestamp: str, body: bytes) -> str:
-    """What proves that a delivery is ours, and as old as it says; `timestamp`: seconds since 1970, as digits."""
+    """What proves that a message is ours, and as old as it says; `timestamp`: seconds since 1970, as digits."""
     signed = hmac.new(secret.encode(), timestamp.encode() + b"." + body, hashlib.sha256)
     return f"sha256={signed.hexdigest()}"
 
@@ -81,7 +81,7 @@ NAMES: Final = frozenset(
 
 
 def read_template(file: Path) -> Any:
-    """How a delivery's body is to look: JSON whose texts hold `$text`, `$case_id` and the like.
+    """How a message's body is to look: JSON whose texts hold `$text`, `$case_id` and the like.
 
     Raises:
         SettingsError: one plain sentence.
@@ -135,7 +135,7 @@ def _as_text(value: Any) -> str:
     return json.dumps(value, ensure_ascii=False) if isinstance(value, dict) else str(value)
 
 
-class WebhookDelivery:
+class ToWebhook:
     """Posts each message to one address."""
 
     def __init__(
@@ -158,11 +158,11 @@ class WebhookDelivery:
         self._seconds = seconds
         self._clock = clock
 
-    async def deliver(self, dispatch: Dispatch) -> None:
+    async def send(self, dispatch: Dispatch) -> None:
         """Post it, and judge by the answer whether it was taken.
 
         Raises:
-            NotDelivered: see `refused`; an answer 4xx that is not one of `LATER`, or a redirection, refuses.
+            NotSent: see `refused`; an answer 4xx that is not one of `LATER`, or a redirection, refuses.
 
         """
         values = body_of(dispatch, self._language)
@@ -184,10 +184,10 @@ class WebhookDelivery:
             ):
                 _judge(answer.status_code, await _beginning(answer))
         except TimeoutError:
-            raise NotDelivered(f"the receiver did not answer within {self._seconds:.0f} s") from None
+            raise NotSent(f"the receiver did not answer within {self._seconds:.0f} s") from None
         except (httpx.HTTPError, httpx.InvalidURL, OSError, ValueError) as error:
             # not what it says: that may hold the address, and a chat robot's address its key
-            raise NotDelivered(f"the receiver could not be reached ({type(error).__name__})") from None
+            raise NotSent(f"the receiver could not be reached ({type(error).__name__})") from None
 
 
 async def _beginning(answer: httpx.Response) -> bytes:
@@ -201,12 +201,12 @@ async def _beginning(answer: httpx.Response) -> bytes:
 
 def _judge(status: int, said: bytes) -> None:
     if 300 <= status < 500 and status not in LATER:
-        raise NotDelivered(f"the receiver answered {status}", refused=True)
+        raise NotSent(f"the receiver answered {status}", refused=True)
     if not 200 <= status < 300:
-        raise NotDelivered(f"the receiver answered {status}")
+        raise NotSent(f"the receiver answered {status}")
     code = _robots_code(said)
     if code:
-        raise NotDelivered(f"the receiver answered errcode {code}")
+        raise NotSent(f"the receiver answered errcode {code}")
 
 
 def _robots_code(said: bytes) -> int:

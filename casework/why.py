@@ -8,14 +8,19 @@ from typing import Any, Protocol
 
 from pydantic import BaseModel, Field
 
-from casework.authority import Member, actor_named
+from casework.authority import NOBODY, Member, actor_named
 from casework.case import Actor, Case
 from casework.lookups import Lookups
 from casework.messages import Message, fields_of
+from casework.names import REASSIGN
+from state_machines import asides
+from state_machines.asides import ASIDES, Reassign
+from state_machines.roles import Role
 from state_machines.table import Attempt, Flow, Move, Refusal, StateKind, TriggerKind
 
-NOT_STAFF, ENDED, NOT_SAID = "staff", "ended", "not_said"
-"""Codes of a no besides the machine's own: who asks may not act at all; the case is over; nobody said who asks."""
+NOT_STAFF, ENDED, NOT_SAID, NOT_NOW = "staff", "ended", "not_said", "not_now"
+"""Codes of a no besides the machine's own: who asks may not act at all; the case is over; nobody said who asks; what is
+said beside the table has no place in the case as it is."""
 
 
 class Row(BaseModel):
@@ -42,7 +47,7 @@ class Obstacle(BaseModel):
 
 
 class Person(BaseModel):
-    """Somebody who is present and could do it now, in which role, and where it would lead."""
+    """Somebody who is present and could do it now, in which role, and where it would lead (None: not known)."""
 
     staff_id: str
     name: str
@@ -54,11 +59,11 @@ class Verdict(BaseModel):
     """Whether somebody may fire a trigger in a case as it is; None: that depends on what is looked up when it is sent.
 
     Attributes:
-        dest: where it would lead.
+        dest: where it would lead, as far as the case knows; None for what is said beside the table.
         role: in which role.
-        row: the row that would be taken.
+        row: the row that would be taken, as far as the case knows.
         kept: it is a fact that no row of this state uses: it would be kept until one does.
-        obstacle: what stands in the way; of a yes, what stands in the way of a row before the one taken.
+        obstacle: what stands in the way; where there is a row, what stands in the way of one before it.
         to_give: the fields that must still be given with it.
         unknown: conditions that are looked up only when it is sent.
         looks_up: whether the shop is read, or written to, before the case moves: it may refuse then.
@@ -108,7 +113,7 @@ def judge(
 ) -> Verdict:
     """May `by` fire the trigger now? `message` is what they would send, where that is known already.
 
-    `staff` is the shop's list, with absences and deputies as they are now.
+    `staff` is the shop's list, with absences and deputies as they are at `at`, which is aware.
     """
     verdict = Verdict(
         case_id=case.case_id,
@@ -125,11 +130,10 @@ def judge(
         return verdict
     if not flow.rows(case.state, trigger):
         verdict.possible_in = list(dict.fromkeys(row.source for row in flow.rows_of(trigger)))
-    if message is None:
-        verdict.to_give = [
-            name for name, what in fields_of(flow.triggers[trigger].message).items() if what.endswith(", required")
-        ]
-    verdict.could = list(_who_could(flow, case, trigger, staff, message, at))
+    known = asides.trigger_named(flow, trigger)
+    if message is None and known is not None:
+        verdict.to_give = [name for name, what in fields_of(known.message).items() if what.endswith(", required")]
+    verdict.could = list(_who_could(flow, case, trigger, staff, message, at, lookups))
     if by is None:
         verdict.may = None
         verdict.obstacle = Obstacle(code=NOT_SAID, why="nobody said who would do it")
@@ -138,11 +142,18 @@ def judge(
     if actor is None:
         verdict.obstacle = Obstacle(code=NOT_STAFF, why=why or f"{by} may not act")
         return verdict
-    _ask(flow, Attempt(case, trigger, at, actor, message=message, offering=message is None), verdict)
+    if trigger in ASIDES:
+        role = _speaks_as(flow, case, trigger, actor, staff, message, at)
+        if isinstance(role, Refusal):
+            verdict.obstacle = _obstacle(role)
+        else:
+            verdict.may, verdict.role = True, role.value if role else None
+        return verdict
+    _ask(flow, Attempt(case, trigger, at, actor, message=message, offering=message is None), verdict, lookups)
     return verdict
 
 
-def _ask(flow: Flow[Any], attempt: Attempt[Any], verdict: Verdict) -> None:
+def _ask(flow: Flow[Any], attempt: Attempt[Any], verdict: Verdict, lookups: Lookups) -> None:
     """Ask the machine, as the case itself does."""
     fact = flow.triggers[attempt.trigger].kind is TriggerKind.FACT
     not_theirs = flow.refuses_news(attempt) if fact else None
@@ -154,40 +165,83 @@ def _ask(flow: Flow[Any], attempt: Attempt[Any], verdict: Verdict) -> None:
     if isinstance(moved, Refusal):
         verdict.obstacle = _obstacle(moved)
         if fact:
-            verdict.may = verdict.kept = True
-        elif moved.guard is not None and moved.guard.looked_up:
+            verdict.kept = True
+            verdict.may = None if attempt.trigger in lookups.consulted else True
+        elif moved.guard is not None and _may_be_otherwise(moved, attempt.trigger, lookups):
             verdict.may, verdict.unknown = None, [moved.guard.name]
         return
-    verdict.may, verdict.dest, verdict.row = True, moved.dest, _row(moved)
+    verdict.dest, verdict.row = moved.dest, _row(moved)
     verdict.role = attempt.role.value if attempt.role else None
-    if fact and flow.states[attempt.case.state].kind is StateKind.WORK:
-        verdict.kept = True
+    verdict.kept = fact and flow.states[attempt.case.state].kind is StateKind.WORK
+    refused_by_shop = attempt.trigger in (lookups.consulted if verdict.kept else lookups.triggers)
+    verdict.may = None if refused_by_shop else True
     if passed_over is not None:
         verdict.obstacle = _obstacle(passed_over)
     if attempt.offering:
         verdict.unknown = [guard.name for guard in moved.only_if if guard.looked_up]
 
 
+def _may_be_otherwise(refusal: Refusal, trigger: str, lookups: Lookups) -> bool:
+    """Whether a condition stands in the way that is read again from the shop when it is sent."""
+    return refusal.guard is not None and (refusal.guard.looked_up or trigger in lookups.consulted)
+
+
+def _speaks_as(
+    flow: Flow[Any],
+    case: Case[Any],
+    aside: str,
+    actor: Actor,
+    staff: Sequence[Colleague],
+    message: Message | None,
+    at: datetime,
+) -> Role | Refusal | None:
+    """The role in which a person says this beside the table, or why they may not, in the order in which a case asks."""
+    untimely = asides.untimely(flow.states[case.state], aside)
+    if untimely is not None:
+        return Refusal(NOT_NOW, untimely)
+    opener_left = case.opened_by not in {one.id for one in staff}
+    role = asides.speaks_as(flow, case, aside, actor, opener_left=opener_left)
+    if isinstance(role, Refusal):
+        return role
+    why = asides.room_for(case, aside) or asides.untimely_in(case, aside, at)
+    if why is not None:
+        return Refusal(NOT_NOW, why)
+    if aside == REASSIGN and isinstance(message, Reassign):
+        person, absent = actor_named(staff, message.to, at)
+        if person is None:
+            return Refusal(NOT_STAFF, asides.TO_NOBODY if absent in (None, NOBODY) else absent)
+        taken = asides.taken_by(flow, case, person, at)
+        return taken if isinstance(taken, Refusal) else role
+    return role
+
+
 def _who_could(
-    flow: Flow[Any], case: Case[Any], trigger: str, staff: Sequence[Colleague], message: Message | None, at: datetime
+    flow: Flow[Any],
+    case: Case[Any],
+    trigger: str,
+    staff: Sequence[Colleague],
+    message: Message | None,
+    at: datetime,
+    lookups: Lookups,
 ) -> Iterable[Person]:
     for member in staff:
         actor, _ = actor_named(staff, member.id, at)
         if actor is None:
             continue
-        attempt = Attempt(case, trigger, at, actor, message=message, offering=True)
-        moved = flow.fire(attempt)
-        if not isinstance(moved, Refusal):
-            yield _person(member, actor, attempt, moved)
-
-
-def _person(member: Colleague, actor: Actor, attempt: Attempt[Any], moved: Move[Any]) -> Person:
-    return Person(
-        staff_id=actor.staff_id,
-        name=member.name,
-        role=attempt.role.value if attempt.role else None,
-        dest=moved.dest,
-    )
+        dest: str | None = None
+        if trigger in ASIDES:
+            role = _speaks_as(flow, case, trigger, actor, staff, message, at)
+            if isinstance(role, Refusal):
+                continue
+        else:
+            attempt = Attempt(case, trigger, at, actor, message=message, offering=True)
+            moved = flow.fire(attempt)
+            role = attempt.role
+            if not isinstance(moved, Refusal):
+                dest = moved.dest
+            elif not _may_be_otherwise(moved, trigger, lookups):
+                continue
+        yield Person(staff_id=actor.staff_id, name=member.name, role=role.value if role else None, dest=dest)
 
 
 def _obstacle(refusal: Refusal) -> Obstacle:

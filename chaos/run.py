@@ -243,5 +243,5 @@ async def keep_telling(client: CaseworkClient) -> None:
     """Tell the cases what happened to their orders, as `casework up` does."""
     while True:
         with suppress(RPCError, OperationalError, InterfaceError):
-            await client.deliver_notices()
+            await client.tell_notices()
         await asyncio.sleep(NEWS_SECONDS)

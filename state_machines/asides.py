@@ -12,7 +12,8 @@ from typing import Annotated, Any, Final
 
 from pydantic import Field
 
-from casework.case import Actor, Case, TrailLine
+from casework.case import FULL, Actor, Case, TrailLine
+from casework.details import local_time
 from casework.messages import Message, Reference, StaffId, Text
 from casework.names import ANSWER, ASK_OPENER, COMMENT, REASSIGN, REMIND
 from state_machines.common import CANCEL
@@ -70,6 +71,8 @@ ASIDES: Mapping[str, Trigger] = {
 }
 """By name, everything that may be said beside a table."""
 _WORDS = frozenset({ASK_OPENER, ANSWER, COMMENT})
+TO_NOBODY: Final = "to names nobody on the staff list"
+"""Why a case is not given to somebody whom nobody knows: that may be anybody, so the id is not repeated."""
 
 
 def trigger_named(flow: Flow[Any], name: str) -> Trigger | None:
@@ -129,7 +132,8 @@ def speaks_as(
 def taken_by(flow: Flow[Any], case: Case[Any], person: Actor, at: datetime) -> Role | Refusal:
     """The role in which a person takes the case over where it waits, or why they cannot.
 
-    The table itself is asked: somebody whom it would refuse everything that the state asks for is no help.
+    The table itself is asked: somebody whom it would refuse everything that the state asks for is no help. `at` is
+    aware.
     """
     wanted = asked_in(flow, flow.states[case.state])
     role = next((role for role in wanted if role in person.grants), None)
@@ -148,11 +152,21 @@ def room_for(case: Case[Any], aside: str) -> str | None:
     said = sum(1 for line in case.trail if line.accepted and line.trigger in _WORDS)
     if aside in _WORDS and said >= MOST_SAID:
         return f"{MOST_SAID} comments, questions and answers stand in this case; it takes no more"
+    return FULL if aside in _WORDS and case.is_full() else None
+
+
+def untimely_in(case: Case[Any], aside: str, at: datetime) -> str | None:
+    """Why the aside has no place in the case at that time (aware), whoever says it; None: it has."""
+    if aside == ANSWER and not case.asked_by:
+        return "no question waits for an answer; comment puts something on the record"
+    if aside == REMIND and case.called_at is not None and at < case.called_at + REMIND_AGAIN:
+        again = local_time(case, case.called_at + REMIND_AGAIN)
+        return f"people were reminded less than an hour ago; again from {again} on"
     return None
 
 
 def note_aside(case: Case[Any], line: TrailLine) -> None:
-    """Put it in the trail. Of reassignments and reminders only the newest are listed; words are kept."""
+    """Put it in the trail. Of reassignments and reminders only the newest are listed; words all."""
     case.said += 1
     case.trail.append(line)
     calls = [one for one in case.trail if one.accepted and one.trigger in (REASSIGN, REMIND)]

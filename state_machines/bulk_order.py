@@ -68,7 +68,7 @@ Purchases = Annotated[StrictInt, Field(ge=0, le=1_000_000)]
 class BulkStart(Start):
     """What a bulk order is opened with: the discount that is asked (0: none), and the conversation about it.
 
-    `chat_id` names a conversation that is kept in the shop and is about this very order.
+    `chat_id` names a conversation that is in the shop and is about this very order.
     """
 
     discount_percent: Percent = Decimal(0)
@@ -82,7 +82,7 @@ class BulkFigures(CaseFigures):
 
 
 class BulkCase(PayingCase[BulkFigures]):
-    """What a bulk order's case knows. Its amount is the order's total."""
+    """What a bulk order's case knows. Its amount is the order's total. `extended_until` is aware."""
 
     OWNED_BY: ClassVar[Role | None] = Role.BULK_SPECIALIST
 
@@ -345,7 +345,7 @@ def _confirmation_due(case: BulkCase) -> datetime | None:
 def confirmation_counts_from(case: BulkCase) -> datetime | None:
     """From when the buyer's time to confirm counts: the last shipment, or such that an extension has its days.
 
-    None while not everything has shipped.
+    None while not everything has shipped. The time is aware.
     """
     due = _confirmation_due(case)
     shipped = case.standing is not None and case.standing.all_shipped

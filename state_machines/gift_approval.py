@@ -74,7 +74,7 @@ class GiftStart(Start):
 
 
 class GiftFigures(CaseFigures):
-    """The policy's figures that a gift approval keeps."""
+    """The policy's figures that a gift approval carries."""
 
     flow: GiftApprovalPolicy
 
@@ -106,7 +106,7 @@ class GiftCase(PayingCase[GiftFigures]):
     finance_approved: bool = False
     """Finance lets it be promised beyond the month's budget."""
     promised: bool = False
-    """It is in the order's memo, and its cost is kept from the month's budget."""
+    """It is in the order's memo, and its cost is reserved in the month's budget."""
 
 
 # --- guards: pure, each tested by itself ---
@@ -207,7 +207,7 @@ def remember(moved: Move[GiftCase], attempt: Attempt[GiftCase]) -> None:
 # --- the table ---
 
 PROMISED = ("awaiting_audit", "audit_late")
-"""The waits in which it is in the memo, and its cost kept from the budget."""
+"""The waits in which it is in the memo, and its cost reserved in the budget."""
 OPEN = ("negotiating", "awaiting_supervisor", "awaiting_finance", *PROMISED)
 
 GIFT_APPROVAL: Flow[GiftCase] = Flow(

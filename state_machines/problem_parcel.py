@@ -80,7 +80,7 @@ class ParcelFigures(CaseFigures):
 
 
 class ParcelCase(Case[ParcelFigures]):
-    """What a problem parcel knows. `amount_fen` is the paid value of the parcel."""
+    """What a problem parcel knows. `amount_fen` is the paid value of the parcel. Times are aware."""
 
     OWNED_BY: ClassVar[Role | None] = Role.PARCEL_SPECIALIST
 
@@ -389,7 +389,7 @@ def remember(moved: Move[ParcelCase], attempt: Attempt[ParcelCase]) -> None:
 
 
 def follow_on(case: ParcelCase, parcel: Followed) -> None:
-    """From now on the goods go under another waybill; the old one is kept, and what it showed no longer counts."""
+    """From now on the goods go under another waybill; the old one stays known, and what it showed no longer counts."""
     if case.following is not None and case.following.waybill != parcel.waybill:
         case.earlier.append(case.following.waybill)
     case.following = parcel

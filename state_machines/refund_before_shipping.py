@@ -13,7 +13,7 @@ from pydantic import Field, StrictBool, model_validator
 from casework.case import CaseFigures, PayingCase, Start
 from casework.messages import AskedLines, Message, MessageWithReason, Text, Time, Waybill
 from casework.policy import RefundBeforeShippingPolicy
-from casework.standing import Standing
+from casework.standing import RefundStanding
 from state_machines.common import (
     UNLIMITED,
     cancelling_moves,
@@ -87,7 +87,7 @@ class RefundCase(PayingCase[RefundFigures]):
     order_terminated: bool = False
     order_ended: bool = False
     """A bulk case has ended the order as malicious, while this one, opened for its buyer, had the lines already."""
-    standing: Standing | None = None
+    standing: RefundStanding | None = None
     """How the shop last said that the lines stand."""
     flag_found: str | None = None
     """The flag that the order showed when it was held."""

@@ -125,7 +125,7 @@ class WayBack(Parcel):
 
 
 class ReturnCase(PayingCase[ReturnFigures]):
-    """What a return after shipping knows."""
+    """What a return after shipping knows. Times are aware."""
 
     cause: Cause
     defect: Defect | None = None
@@ -428,7 +428,10 @@ def signed_too_lately(attempt: Attempt[ReturnCase]) -> bool:
 
 
 def signed_after_approval(case: ReturnCase) -> datetime | None:
-    """From when the time to send the goods back counts, where that is not the approval (flows.md, section 2)."""
+    """From when the time to send the goods back counts, where that is not the approval (flows.md, section 2).
+
+    The time is aware.
+    """
     signed = case.standing.signed_at if case.standing is not None else None
     return signed if signed is not None and case.approved_at is not None and signed > case.approved_at else None
 

@@ -43,7 +43,8 @@ class Deadline:
     """By when a wait ends by itself, and the trigger that the clock fires then.
 
     `wait` names the flow's policy figure; None stands for the shop's alarm interval. A clock row that stays in its
-    state comes again after that interval, as an alarm to `alarms` (by default to who is expected to act).
+    state comes again after that interval, as an alarm to `alarms` (by default to who is expected to act). `counts_from`
+    is aware.
 
     Attributes:
         trigger: what the clock fires.
@@ -177,7 +178,7 @@ def clock(name: str, zh: str, en: str) -> Trigger:
 
 @dataclass(slots=True)
 class Attempt(Generic[CaseT]):
-    """One try to move a case. Guards read it; what came of the try is written into it by the machine."""
+    """One try to move a case. Guards read it; what came of the try is written into it by the machine. `at` is aware."""
 
     case: CaseT
     trigger: str
@@ -322,7 +323,7 @@ class Flow(Generic[CaseT]):
             label: the flow's name for people.
             case_type: what a case of this flow knows.
             start_type: what it is started with.
-            figures_type: the policy's figures that a case of this flow keeps.
+            figures_type: the policy's figures that a case of this flow carries.
             opened_by: the roles that may open one.
             states: all states; the first is where a case begins.
             triggers: everything that can be fired.

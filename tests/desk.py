@@ -151,7 +151,7 @@ class Desk:
         with self.database.writing() as session:
             happens(session)
             for notice in notices.pending(session):
-                notices.delivered(session, notice.id)
+                notices.told(session, notice.id)
 
     def ship_without_telling(self, order_id: str) -> None:
         """The platform's word wins over a hold, and the case has not heard of it yet."""

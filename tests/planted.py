@@ -7,9 +7,11 @@ import json
 import sqlite3
 from collections.abc import Iterable, Iterator
 from contextlib import closing
+from functools import cache
 from pathlib import Path
+from typing import Any
 
-from sqlalchemy import Text, select
+from sqlalchemy import Select, Text, bindparam, select
 from sqlalchemy.orm import Session
 
 from casework.shop.tables import Base, OrderRow, ParcelRow, ScanRow, ShipmentRow
@@ -29,14 +31,22 @@ def plant(session: Session, order_id: str) -> None:
         session.flush()
         said = f"{MARK} scans"
         session.add(ScanRow(waybill=parcel.waybill, at=parcel.shipped_at, code="0", status=said, text=said))
+    for rows, texts in _free_texts():
+        for row in session.scalars(rows, {"order_id": order_id}):
+            for text in texts:
+                setattr(row, text, f"{MARK} {row.__tablename__}.{text}")
+
+
+@cache
+def _free_texts() -> list[tuple[Select[Any], list[str]]]:
+    """Of each kind of row that says something of an order: the question for an order's rows, and its free texts."""
+    found: list[tuple[Select[Any], list[str]]] = []
     for mapper in Base.registry.mappers:
         key = "id" if mapper.class_ is OrderRow else "order_id"
         texts = [one.key for one in mapper.columns if isinstance(one.type, Text) and one.key not in NAMED]
-        if not texts or key not in mapper.columns:
-            continue
-        for row in session.scalars(select(mapper.class_).where(mapper.columns[key] == order_id)):
-            for text in texts:
-                setattr(row, text, f"{MARK} {mapper.class_.__tablename__}.{text}")
+        if texts and key in mapper.columns:
+            found.append((select(mapper.class_).where(mapper.columns[key] == bindparam("order_id")), texts))
+    return found
 
 
 def traces(data: bytes, texts: Iterable[str]) -> list[str]:

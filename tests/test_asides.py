@@ -8,7 +8,7 @@ from typing import Any, cast
 
 import pytest
 
-from casework.case import Actor, Case, Loan, TrailLine
+from casework.case import FEW, FULL, MOST_BYTES, Actor, Case, Loan, TrailLine
 from casework.messages import Message
 from state_machines.asides import (
     ANSWER,
@@ -143,6 +143,21 @@ def test_a_case_takes_so_many_words_and_says_so(aside: str) -> None:
     assert room_for(case, aside) == f"{MOST_SAID} comments, questions and answers stand in this case; it takes no more"
     assert room_for(case, REMIND) is None
     assert case.said == MOST_SAID
+
+
+@pytest.mark.parametrize("aside", [COMMENT, ASK_OPENER, ANSWER])
+def test_a_case_takes_so_many_bytes_and_says_so(aside: str) -> None:
+    case = case_in("persuading")
+    long = line(COMMENT).model_copy(update={"note": "\U0001f600" * 11_000})  # 44 kB
+    while len(case.model_dump_json().encode()) <= MOST_BYTES:
+        assert room_for(case, aside) is None
+        note_aside(case, long)
+    assert len(case.trail) < FEW, "so few of them cannot be so long: they are not measured"
+    assert room_for(case, aside) is None
+    for _ in range(FEW):
+        note_aside(case, line(COMMENT))
+    assert room_for(case, aside) == FULL
+    assert room_for(case, REMIND) is None
 
 
 def test_of_reminders_and_reassignments_the_newest_are_listed() -> None:

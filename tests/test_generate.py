@@ -141,6 +141,14 @@ def test_the_glossary_names_every_role_state_and_trigger_in_both_languages(tree:
     assert all(f"| `{one.name}` | {one.label.zh} | {one.label.en} |" in text for one in ASIDES.values())
 
 
+def test_the_glossary_says_first_what_the_words_of_this_project_mean(tree: Path) -> None:
+    text = (tree / "docs" / "glossary.md").read_text(encoding="utf-8")
+    words = text.split("## Words (用语)\n")[1].split("\n## ")[0]
+    asked = "case flow move row trigger aside wait deadline silence hold claim promise record wish look patrol"
+    for word in asked.split():
+        assert re.search(rf"^\| {word} \| [^|]+ \| [^|]+ \|$", words, re.MULTILINE), word
+
+
 def test_a_flow_has_a_page_of_where_silence_pays_if_it_pays_anywhere(tree: Path) -> None:
     for name in FLOWS:
         page = (tree / "docs" / "flows" / f"{name}.md").read_text(encoding="utf-8")

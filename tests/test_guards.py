@@ -7,7 +7,7 @@ import pytest
 
 from casework.case import Actor
 from casework.policy import load_policy
-from casework.standing import Standing
+from casework.standing import RefundStanding
 from state_machines import refund_before_shipping as flow
 from state_machines.common import PaidByHand, nothing_paid
 from state_machines.refund_before_shipping import RefundCase, RefundFigures
@@ -18,9 +18,9 @@ NOW = datetime(2026, 11, 20, 10, 0, tzinfo=UTC)
 POLICY = load_policy(None)
 
 
-def standing(**known: Any) -> Standing:
+def standing(**known: Any) -> RefundStanding:
     """How the shop sees an order that is paid and has not left, but for what is given."""
-    return Standing.model_validate(
+    return RefundStanding.model_validate(
         {"paid": True, "closed": False, "refundable_fen": 100, "refunded": False, "shipped": False, **known}
     )
 

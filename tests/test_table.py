@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from casework.case import Actor, Approval, Case, CaseFigures, Start
 from casework.policy import load_policy
-from casework.standing import Standing
+from casework.standing import RefundStanding
 from state_machines.flows import FLOWS
 from state_machines.refund_before_shipping import REFUND_BEFORE_SHIPPING as FLOW
 from state_machines.refund_before_shipping import RefundCase, RefundFigures
@@ -64,9 +64,9 @@ def a_case(state: str, **known: Any) -> RefundCase:
     return RefundCase.model_validate({"state": state, **given})
 
 
-def standing(**known: Any) -> Standing:
+def standing(**known: Any) -> RefundStanding:
     """How the shop sees an order that is paid and has not left."""
-    return Standing.model_validate(
+    return RefundStanding.model_validate(
         {"paid": True, "closed": False, "refundable_fen": 100, "refunded": False, "shipped": False, **known}
     )
 

@@ -239,7 +239,7 @@ class BulkOrder(PayingWorkflow[BulkCase]):
         await self._read()
 
     async def effect_submit_dossier(self, attempt: Attempt[BulkCase]) -> None:
-        """The date is no day to come; the conversation is kept in the shop, is of this order, and is looked into."""
+        """The date is no day to come; the conversation is in the shop, is of this order, and is looked into."""
         message, case = cast("SubmitDossier", attempt.message), self.case
         self._require_past(message.buyer_registered_on, attempt.at)
         if message.chat_id is None:

@@ -25,8 +25,16 @@ from activities.orders import CASE_OVER, OrderStep
 from activities.staff import Consider, Considered, StaffActivities
 from casework import names
 from casework.authority import NOBODY
-from casework.case import MOST_KEPT, Actor, Answer, Case, CaseView, KeptFact, Loan, TrailLine
-from casework.details import current_details, local_time, opening_attributes, search_attributes, static_summary, view_of
+from casework.case import FULL, MOST_KEPT, Actor, Answer, Case, CaseView, KeptFact, Loan, TrailLine
+from casework.details import (
+    current_details,
+    if_silent,
+    local_time,
+    opening_attributes,
+    search_attributes,
+    static_summary,
+    view_of,
+)
 from casework.diagram import mermaid
 from casework.logs import move_logged
 from casework.messages import Message, explain, fields_of, is_staff_id, json_object, references_of, texts_of
@@ -77,6 +85,9 @@ MOST_WAITS = 60
 """So often a case waits for the end of another one that cannot have its lines."""
 REMINDER, WATCH, OWN_ALARM = "reminder", "watch", "alarm"
 """What a timer rings for, besides the deadline's trigger."""
+COUNTS_BYTES, TELLS_CHANGES = "counts-bytes", "tells-changes"
+TELLS_OF_RESET, TELLS_OF_PAYMENT = "tells-of-reset", "tells-of-payment"
+"""What runs of before do not do: see `workflow.patched`."""
 TEMPORAL = "temporal"
 """Who acts when the case is cancelled through Temporal itself."""
 
@@ -167,6 +178,12 @@ class CaseWorkflow(Generic[CaseT]):
         self._look_again = timedelta(0)
         self._looks = 0
         self._published: dict[str, Any] = {}
+        self._told_fen: tuple[int, int] | None = None
+        """What the shop was last told of the money that a wait is about, and of what leaves by silence."""
+        self._was_reset = False
+        """Since the shop was last told: what it was told then may not be so any more."""
+        # Temporal gives a case another seed where it is reset
+        workflow.register_random_seed_callback(self._note_reset)
         try:
             self._read_start(tuple(start))
         except ValidationError as error:
@@ -399,6 +416,10 @@ class CaseWorkflow(Generic[CaseT]):
         """Do the state's work; meanwhile keep facts and answer wrong decisions."""
         if await self._take_cancel():
             return
+        if state.pays and workflow.patched(TELLS_OF_PAYMENT):
+            # a payment may hang: nobody is to be asked meanwhile for what is decided already
+            await self._post([])
+            self._publish()
         workflow.set_current_details(current_details(self.flow, self.case, workflow.info().namespace))
         method = cast("Callable[[], Awaitable[Outcome]]", getattr(self, state.name))
         piece = asyncio.create_task(_coroutine(method()))
@@ -434,11 +455,17 @@ class CaseWorkflow(Generic[CaseT]):
             while case.version == here:
                 if self._inbox:
                     await self._answer_one()
+                    await self._tell_what_changed()
                     if case.version == here and not alarm.timer.done():  # what it told may ring at another time
                         alarm = self._set_alarm(state, alarm)
                 elif self._look is not None and self._look.done():
                     await self._take_what_was_seen(self._look.result())
+                    await self._tell_what_changed()
                     alarm = self._set_alarm(state, alarm)
+                elif self._was_reset:
+                    self._was_reset = False
+                    if workflow.patched(TELLS_OF_RESET):
+                        await self._post([])
                 elif state.watch is None and self._has_long_history():
                     self._continue_as_new()
                 elif not alarm.timer.done():
@@ -477,8 +504,20 @@ class CaseWorkflow(Generic[CaseT]):
 
     async def _something_or(self, alarm: _Alarm) -> None:
         await workflow.wait_condition(
-            lambda: bool(self._inbox) or alarm.timer.done() or (self._look is not None and self._look.done())
+            lambda: (
+                bool(self._inbox)
+                or alarm.timer.done()
+                or (self._look is not None and self._look.done())
+                or self._was_reset
+            )
         )
+
+    def _note_reset(self, _seed: int) -> None:
+        def note() -> None:
+            self._was_reset = True
+
+        # conditions are looked at again only once something has run on the loop
+        asyncio.get_running_loop().call_soon(note)
 
     async def _ring(self, state: State, rings_for: str) -> None:
         """What the timer rang for: remind, look at the world, or let the deadline move the case."""
@@ -669,8 +708,11 @@ class CaseWorkflow(Generic[CaseT]):
         if isinstance(role, Refusal):
             raise Refused(role.why)
         full = asides.room_for(case, aside)
-        if full is not None:
+        if full is not None and (full != FULL or workflow.patched(COUNTS_BYTES)):
             raise Refused(full)
+        untimely = asides.untimely_in(case, aside, workflow.now())
+        if untimely is not None:
+            raise Refused(untimely)
         why, posts = None, list[Post]()
         match message:
             case AskOpener():
@@ -678,8 +720,6 @@ class CaseWorkflow(Generic[CaseT]):
                 posts = self._say("question", to_whom, by=actor.staff_id, text=message.question)
                 case.asked_by += [actor.staff_id] * (actor.staff_id not in case.asked_by)
             case AnswerQuestion():
-                if not case.asked_by:
-                    raise Refused("no question waits for an answer; comment puts something on the record")
                 why = f"to {', '.join(case.asked_by)}"
                 posts = self._say("answer", case.asked_by, by=actor.staff_id, text=message.text)
                 case.asked_by = []
@@ -687,7 +727,7 @@ class CaseWorkflow(Generic[CaseT]):
                 why = f"to {message.to}"
                 posts = self._reassign(others[message.to], message.to, actor)
             case Comment():
-                why = f"references: {', '.join(message.references)}" if message.references else None
+                pass
             case _:
                 why, posts = self._call_upon()
         if posts:
@@ -713,8 +753,7 @@ class CaseWorkflow(Generic[CaseT]):
         case = self.case
         if looked_up.actor is None:
             why = None if looked_up.why == NOBODY else looked_up.why
-            # who nobody knows may be anybody: the id is not repeated
-            raise Refused(why or "to names nobody on the staff list")
+            raise Refused(why or asides.TO_NOBODY)
         role = asides.taken_by(self.flow, case, looked_up.actor, workflow.now())
         if isinstance(role, Refusal):
             raise Refused(role.why)
@@ -724,11 +763,8 @@ class CaseWorkflow(Generic[CaseT]):
 
     def _call_upon(self) -> tuple[str, list[Post]]:
         """A reminder at once to everybody who is asked to act, and to whom the case was given."""
-        case, now = self.case, workflow.now()
-        if case.called_at is not None and now < case.called_at + asides.REMIND_AGAIN:
-            again = local_time(case, case.called_at + asides.REMIND_AGAIN)
-            raise Refused(f"people were reminded less than an hour ago; again from {again} on")
-        case.called_at = now
+        case = self.case
+        case.called_at = workflow.now()
         asked = asides.asked_in(self.flow, self.flow.states[case.state])
         to_whom = [*asked, *([case.assignee] if case.assignee else [])]
         return f"to {', '.join(to_whom)}", self._say("reminder", to_whom)
@@ -764,6 +800,9 @@ class CaseWorkflow(Generic[CaseT]):
             return self._settle_answer(received, accepted=True)
         if len(self.case.kept) >= MOST_KEPT:
             raise Refused(f"{MOST_KEPT} facts are kept already that no state has used")
+        # the shop's news are small, and only once of a kind
+        if not attempt.automatic and self.case.is_full() and workflow.patched(COUNTS_BYTES):
+            raise Refused(FULL)
         self.case.kept.append(
             KeptFact(
                 at=received.at,
@@ -800,6 +839,7 @@ class CaseWorkflow(Generic[CaseT]):
                 if kept in self.case.kept:
                     self.case.kept.remove(kept)
                 self._refuse(received, str(refused))
+                await self._tell_what_changed()
         return False
 
     def leave_unused(self, kept: KeptFact, why: str) -> None:
@@ -1054,9 +1094,12 @@ class CaseWorkflow(Generic[CaseT]):
     def moment(self) -> Moment:
         """Where this execution is, for steps that must not be done once the case is over."""
         info = workflow.info()
-        return Moment(info.run_id, info.get_current_history_length(), self.case.version)
+        return Moment(info.run_id, info.get_current_history_length(), self.case.version, workflow.now())
 
     async def _post(self, posts: list[Post]) -> None:
+        waits = waits_of(self.flow, self.case, workflow.now())
+        self._told_fen = None if waits is None else self._money_now()
+        self._was_reset = False
         await self.in_shop(
             MessageActivities.post_messages,
             PostMessages(
@@ -1066,10 +1109,24 @@ class CaseWorkflow(Generic[CaseT]):
                 posts=posts,
                 at=workflow.now(),
                 moment=self.moment(),
-                waits=waits_of(self.flow, self.case, workflow.now()),
+                waits=waits,
             ),
-            "tell " + ", ".join(dict.fromkeys(post.recipient or post.to for post in posts)),
+            "tell " + (", ".join(dict.fromkeys(post.recipient or post.to for post in posts)) or "the shop"),
         )
+
+    async def _tell_what_changed(self) -> None:
+        """What was refused, kept or seen may have shown that a wait is about other money by now: lists say so too."""
+        case = self.case
+        if case.entered_at is None or case.due is None or self._is_working():
+            return
+        if self._money_now() != self._told_fen and workflow.patched(TELLS_CHANGES):
+            await self._post([])
+            self._publish()
+
+    def _money_now(self) -> tuple[int, int]:
+        """What the wait is about, and what leaves by silence where it ends, in fen."""
+        silent = if_silent(self.flow, self.case)
+        return self.case.amount_fen, silent.pays_fen if silent else 0
 
     def _publish(self) -> None:
         """Show where the case is: search attributes (only what changed), and the details of the Temporal UI."""

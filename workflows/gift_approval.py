@@ -21,7 +21,7 @@ from workflows.paying import PayingWorkflow
 
 @case_workflow(GIFT_APPROVAL)
 class GiftApproval(PayingWorkflow[GiftCase]):
-    """Note a gift or free shipping on the order by the rule, or let a superior decide; finance keeps the budget."""
+    """Note a gift or free shipping on the order by the rule, or let a superior decide; finance has the budget."""
 
     @workflow.init
     def __init__(self, *start: Any) -> None:
@@ -85,7 +85,7 @@ class GiftApproval(PayingWorkflow[GiftCase]):
         return []
 
     async def writing_memo(self) -> Outcome:
-        """Note it on the order and keep its cost from the month's budget, in one transaction."""
+        """Note it on the order and reserve its cost in the month's budget, in one transaction."""
         case = self.case
         step = self._gift_step("%s,待审单加入")
         promised = await self.in_shop(

@@ -1,4 +1,4 @@
-"""Which rows have been opened, kept in the shop: what a second run goes by, also after the first one was killed.
+"""Which rows have been opened, as noted in the shop: what a second run goes by, also after the first one was killed.
 
 A row is noted before it is opened, with how often the shop had recorded its case id by then. Where a batch is killed in
 between, one recorded run more tells the next that it was opened, also if the case has ended since; a case that is still
@@ -70,7 +70,10 @@ class Opening:
 
 
 def begin(session: Session, openings: Sequence[Opening], at: datetime) -> dict[str, Memory]:
-    """Note that rows are about to be opened. What was begun for the same case id stays as it is, and is given back."""
+    """Note that rows are about to be opened. What was begun for the same case id stays as it is, and is given back.
+
+    `at` is aware.
+    """
     known = recall(session, [one.digest for one in openings])
     there = {
         one.digest: known[one.digest]
@@ -96,7 +99,7 @@ def begin(session: Session, openings: Sequence[Opening], at: datetime) -> dict[s
 
 
 def opened(session: Session, openings: Sequence[Opening], at: datetime) -> None:
-    """Note that rows have been opened, also where another batch has forgotten that they were begun."""
+    """Note that rows have been opened, also where another batch has forgotten that they were begun. `at` is aware."""
     begin(session, openings, at)
     for some in parts([one.digest for one in openings], AT_A_TIME):
         session.execute(update(BatchOpeningRow).where(BatchOpeningRow.digest.in_(some)).values(opened_at=at))
@@ -111,7 +114,7 @@ def not_opened(session: Session, digests: Sequence[str]) -> None:
 
 
 def begin_again(session: Session, digests: Sequence[str], at: datetime) -> None:
-    """Let rows be opened once more, whatever came of them: they count as begun now."""
+    """Let rows be opened once more, whatever came of them: they count as begun now. `at` is aware."""
     known = recall(session, digests)
     runs = runs_recorded(session, [one.case_id for one in known.values()])
     for some in parts(list(known), AT_A_TIME):

@@ -16,12 +16,12 @@ from typing import Any, Final, cast
 from zoneinfo import ZoneInfo
 
 from casework.batch.headings import FLOW, field_named, start_fields
-from casework.cli.errors import Stop
-from casework.cli.reading import read_field, read_id, read_time
+from casework.errors import BadInput
 from casework.messages import ORDER_PATTERN
 from casework.money import LineQuantity
+from casework.reading import read_field, read_id, read_time
 from casework.shop.errors import BadFile
-from casework.shop.importing.reading import read_table, read_text
+from casework.shop.importing.reading import BadRow, read_table, read_text
 from state_machines.flows import FLOWS, flow_named
 from state_machines.table import Flow
 
@@ -32,12 +32,8 @@ _LINE: Final = re.compile(r"(?P<line>[0-9]{1,6})(?:x(?P<quantity>[0-9]{1,7}))?")
 _NO_HEADING: Final = re.compile(r"column [0-9]+")
 
 
-class BadRow(Exception):
-    """A row that cannot be opened: one plain sentence."""
-
-
 @dataclass(frozen=True, slots=True)
-class Row:
+class GoodRow:
     """A row that can be read: what a case of the flow is to be started with."""
 
     line: int
@@ -57,7 +53,7 @@ class Row:
 
 
 @dataclass(frozen=True, slots=True)
-class Refused:
+class RefusedRow:
     """A row that is refused for what it says."""
 
     line: int
@@ -70,8 +66,8 @@ class Refused:
 class Rows:
     """What a file holds, in its order."""
 
-    good: list[Row] = field(default_factory=list[Row])
-    refused: list[Refused] = field(default_factory=list[Refused])
+    good: list[GoodRow] = field(default_factory=list[GoodRow])
+    refused: list[RefusedRow] = field(default_factory=list[RefusedRow])
 
 
 def read_rows(name: str, content: bytes, *, zone: ZoneInfo, flow: str | None = None) -> Rows:
@@ -89,11 +85,11 @@ def read_rows(name: str, content: bytes, *, zone: ZoneInfo, flow: str | None = N
     rows = Rows()
     first: dict[str, int] = {}
     for one in found:
-        if isinstance(one, Row):
+        if isinstance(one, GoodRow):
             earlier = first.setdefault(one.digest, one.line)
             if earlier != one.line:
-                one = Refused(one.line, f"repeats line {earlier}", one.flow, one.order_id)
-        if isinstance(one, Row):
+                one = RefusedRow(one.line, f"repeats line {earlier}", one.flow, one.order_id)
+        if isinstance(one, GoodRow):
             rows.good.append(one)
         else:
             rows.refused.append(one)
@@ -103,14 +99,14 @@ def read_rows(name: str, content: bytes, *, zone: ZoneInfo, flow: str | None = N
 # --- CSV ---
 
 
-def _table_rows(name: str, text: str, zone: ZoneInfo, flow: str | None) -> Iterator[Row | Refused]:
+def _table_rows(name: str, text: str, zone: ZoneInfo, flow: str | None) -> Iterator[GoodRow | RefusedRow]:
     table = read_table(name, text)
     columns = _columns(name, table.headings, table.heading_line, has_flow=flow is not None)
     if not table.rows:
         raise BadFile(name, "has headings and no rows")
     for row in table.rows:
         if row.wrong is not None:
-            yield Refused(row.number, row.wrong)
+            yield RefusedRow(row.number, row.wrong)
             continue
         for heading in table.headings:
             if heading not in columns and row.cells[heading]:
@@ -142,7 +138,7 @@ def _columns(name: str, headings: Sequence[str], line: int, *, has_flow: bool) -
     return columns
 
 
-def _row_of_texts(line: int, texts: dict[str, str], zone: ZoneInfo, flow_text: str | None) -> Row | Refused:
+def _row_of_texts(line: int, texts: dict[str, str], zone: ZoneInfo, flow_text: str | None) -> GoodRow | RefusedRow:
     shown = texts.get("order_id")
     flow: Flow[Any] | None = None
     try:
@@ -156,8 +152,8 @@ def _row_of_texts(line: int, texts: dict[str, str], zone: ZoneInfo, flow_text: s
             else:
                 fields[name] = _value(name, text, flow, zone)
         return _row(line, flow, fields, whole)
-    except (BadRow, Stop) as refused:
-        return Refused(line, str(refused).rstrip("."), flow.name if flow else None, shown)
+    except (BadRow, BadInput) as refused:
+        return RefusedRow(line, str(refused).rstrip("."), flow.name if flow else None, shown)
 
 
 def _value(name: str, text: str, flow: Flow[Any], zone: ZoneInfo) -> Any:
@@ -197,7 +193,7 @@ class _Twice(ValueError):
     """A JSON object names a field twice."""
 
 
-def _json_rows(text: str, flow_text: str | None) -> Iterator[Row | Refused]:
+def _json_rows(text: str, flow_text: str | None) -> Iterator[GoodRow | RefusedRow]:
     # not splitlines(): a JSON text may hold other line separators
     for number, line in enumerate(text.split("\n"), start=1):
         if not line.strip():
@@ -205,14 +201,14 @@ def _json_rows(text: str, flow_text: str | None) -> Iterator[Row | Refused]:
         try:
             value: Any = json.loads(line, object_pairs_hook=_each_once)
         except _Twice as twice:
-            yield Refused(number, str(twice))
+            yield RefusedRow(number, str(twice))
             continue
         except (ValueError, RecursionError) as error:
             where = f", at its sign {error.colno}" if isinstance(error, json.JSONDecodeError) else ""
-            yield Refused(number, f"is not JSON{where}")
+            yield RefusedRow(number, f"is not JSON{where}")
             continue
         if not isinstance(value, dict):
-            yield Refused(number, "is not a JSON object")
+            yield RefusedRow(number, "is not a JSON object")
             continue
         yield _row_of_json(number, cast("dict[str, Any]", value), flow_text)
 
@@ -225,7 +221,7 @@ def _each_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return found
 
 
-def _row_of_json(line: int, given: dict[str, Any], flow_text: str | None) -> Row | Refused:
+def _row_of_json(line: int, given: dict[str, Any], flow_text: str | None) -> GoodRow | RefusedRow:
     """A start as the contract has it, with its flow: values keep their types, and only ids are read as in CSV."""
     flow: Flow[Any] | None = None
     shown: str | None = None
@@ -249,8 +245,8 @@ def _row_of_json(line: int, given: dict[str, Any], flow_text: str | None) -> Row
                 read = _id(name, str(fields[name]))
                 fields[name] = read if isinstance(fields[name], str) else fields[name]
         return _row(line, flow, fields, ())
-    except (BadRow, Stop) as refused:
-        return Refused(line, str(refused).rstrip("."), flow.name if flow else None, shown)
+    except (BadRow, BadInput) as refused:
+        return RefusedRow(line, str(refused).rstrip("."), flow.name if flow else None, shown)
 
 
 # --- both ---
@@ -275,7 +271,7 @@ def _flow_of(text: object) -> Flow[Any]:
 def _id(name: str, text: str) -> str:
     try:
         return read_id(text)
-    except Stop as refused:
+    except BadInput as refused:
         raise BadRow(f"{name}: {refused}") from None
 
 
@@ -284,13 +280,13 @@ def _require_field(flow: Flow[Any], name: str) -> None:
         raise BadRow(f"a {flow.label.en} takes no {name}")
 
 
-def _row(line: int, flow: Flow[Any], fields: dict[str, Any], whole: Iterable[int]) -> Row:
+def _row(line: int, flow: Flow[Any], fields: dict[str, Any], whole: Iterable[int]) -> GoodRow:
     if "order_id" not in fields and not ("waybill" in fields and "waybill" in flow.start_type.model_fields):
         raise BadRow("order_id is missing")
     order = fields.get("order_id")
     if isinstance(order, str) and not re.fullmatch(ORDER_PATTERN, order):
         raise BadRow("order_id: an order's id of 6 to 32 digits is wanted")
-    return Row(line, flow.name, fields, _digest(flow.name, fields), tuple(whole))
+    return GoodRow(line, flow.name, fields, _digest(flow.name, fields), tuple(whole))
 
 
 def _digest(flow: str, fields: Mapping[str, Any]) -> str:
@@ -315,7 +311,7 @@ def _in_utc(text: str) -> str:
     return when.astimezone(UTC).isoformat() if when.tzinfo else text
 
 
-def lines_with_quantities(row: Row, left: Mapping[int, int]) -> list[dict[str, int]]:
+def lines_with_quantities(row: GoodRow, left: Mapping[int, int]) -> list[dict[str, int]]:
     """The lines of the order that a row names, those without a quantity whole; `left`: pieces by line.
 
     Raises:

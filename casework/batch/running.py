@@ -13,16 +13,17 @@ from typing import Any, Final
 from sqlalchemy.orm import Session
 
 from casework.batch import memory
-from casework.batch.reading import BadRow, Refused, Row, lines_with_quantities
-from casework.cli.errors import Stop
-from casework.cli.reading import if_rounded
-from casework.client import BadInput, CaseOpen, CaseworkClient, PreparedStart, prepare_in, refuse_overlap
+from casework.batch.reading import GoodRow, RefusedRow, lines_with_quantities
+from casework.client import CaseOpen, CaseworkClient, PreparedStart, prepare_in, refuse_overlap
+from casework.errors import BadInput
 from casework.messages import WAYBILL_PATTERN
 from casework.opening.completing import complete_parcel, order_of_parcel
 from casework.parts import parts
+from casework.reading import if_rounded
 from casework.shop import claims, orders, records, staff
 from casework.shop.database import Database
 from casework.shop.errors import BadRequest, UnknownOrder
+from casework.shop.importing.reading import BadRow
 from state_machines.flows import FLOWS
 
 AT_A_TIME: Final = 100
@@ -60,7 +61,7 @@ class Told:
 class Ready:
     """A row that may be opened."""
 
-    row: Row
+    row: GoodRow
     prepared: PreparedStart
     begun: bool = False
     """Whether another batch, earlier or at the same time, had begun it, and nobody knows how that ended."""
@@ -89,7 +90,7 @@ class Checker:
     _lines: dict[tuple[str, int], int] = field(default_factory=dict[tuple[str, int], int])
     """By order and line that a case would claim, the line of the file that asks for it."""
 
-    def check(self, session: Session, rows: Sequence[Row]) -> tuple[list[Told], list[Ready], list[memory.Opening]]:
+    def check(self, session: Session, rows: Sequence[GoodRow]) -> tuple[list[Told], list[Ready], list[memory.Opening]]:
         """Check some rows: what needs no opening, what is ready, and what was opened without anybody's noting it."""
         known = {} if self.again else memory.recall(session, [row.digest for row in rows])
         order_ids = sorted({row.order_id for row in rows if row.order_id is not None and row.digest not in known})
@@ -120,13 +121,13 @@ class Checker:
             except CaseOpen as other:
                 order_id = row.order_id
                 told.append(Told(row.line, Outcome.OPEN_ALREADY, row.flow, order_id, other.case_id, str(other)))
-            except (BadRow, BadInput, BadRequest, Stop) as refused:
+            except (BadRow, BadInput, BadRequest) as refused:
                 told.append(Told(row.line, Outcome.REFUSED, row.flow, row.order_id, why=str(refused).rstrip(".")))
             else:
                 ready.append(Ready(row, prepared))
         return told, ready, found_opened
 
-    def _prepared(self, session: Session, row: Row) -> PreparedStart:
+    def _prepared(self, session: Session, row: GoodRow) -> PreparedStart:
         """The row as a start that the shop has examined."""
         flow = FLOWS[row.flow]
         fields: dict[str, Any] = dict(row.fields)
@@ -170,7 +171,7 @@ class Checker:
 
 
 def dry_run(
-    database: Database, rows: Sequence[Row], *, by: str | None, again: bool, tell: Callable[[Told], None]
+    database: Database, rows: Sequence[GoodRow], *, by: str | None, again: bool, tell: Callable[[Told], None]
 ) -> None:
     """Check every row and open nothing. What is open is asked of the shop: no server is needed."""
     checker = Checker(by, again)
@@ -184,7 +185,7 @@ def dry_run(
             tell(one)
 
 
-def open_again(database: Database, rows: Sequence[Row]) -> None:
+def open_again(database: Database, rows: Sequence[GoodRow]) -> None:
     """Let every row be opened once more. Once this is done, a batch that is killed is run again without asking so."""
     with database.writing() as session:
         memory.begin_again(session, [row.digest for row in rows], datetime.now(UTC))
@@ -193,7 +194,7 @@ def open_again(database: Database, rows: Sequence[Row]) -> None:
 async def open_rows(
     client: CaseworkClient,
     database: Database,
-    rows: Sequence[Row],
+    rows: Sequence[GoodRow],
     *,
     by: str | None,
     at_once: int,
@@ -224,7 +225,7 @@ class _Opener:
         self._opened: list[memory.Opening] = []
         self._not_opened: list[str] = []
 
-    async def open(self, rows: Sequence[Row], checker: Checker) -> None:
+    async def open(self, rows: Sequence[GoodRow], checker: Checker) -> None:
         try:
             async with asyncio.TaskGroup() as group:
                 group.create_task(self._check(rows, checker))
@@ -236,7 +237,7 @@ class _Opener:
         finally:
             self._note()
 
-    async def _check(self, rows: Sequence[Row], checker: Checker) -> None:
+    async def _check(self, rows: Sequence[GoodRow], checker: Checker) -> None:
         # few at first, so that starts are soon on their way; the others are checked meanwhile
         for some in (rows[: self._at_once], *parts(rows[self._at_once :], AT_A_TIME)):
             told, ready = await asyncio.to_thread(self._check_some, some, checker)
@@ -247,7 +248,7 @@ class _Opener:
         for _ in range(self._at_once):
             await self._queue.put(None)
 
-    def _check_some(self, rows: Sequence[Row], checker: Checker) -> tuple[list[Told], list[Ready]]:
+    def _check_some(self, rows: Sequence[GoodRow], checker: Checker) -> tuple[list[Told], list[Ready]]:
         with self._database.reading() as session:
             told, ready, found_opened = checker.check(session, rows)
         if ready or found_opened:
@@ -287,6 +288,6 @@ class _Opener:
                 memory.not_opened(session, not_opened)
 
 
-def refused_rows(refused: Iterable[Refused]) -> list[Told]:
+def refused_rows(refused: Iterable[RefusedRow]) -> list[Told]:
     """Rows that were refused for what they say."""
     return [Told(one.line, Outcome.REFUSED, one.flow, one.order_id, why=one.why) for one in refused]

@@ -380,7 +380,7 @@ def cases(
     by: By = None,
     json: Json = False,
 ) -> None:
-    """Open and closed cases, newest first, also those that Temporal no longer keeps."""
+    """Open and closed cases, newest first, also those that Temporal no longer has."""
     from casework.cli.cases import list_cases
 
     list_cases(
@@ -427,7 +427,7 @@ def submit(
 
     The case is asked first, and the version it then has goes along: if it has moved on meanwhile, it refuses.
     """
-    from casework.cli.cases import act
+    from casework.cli.deciding import act
 
     act(case, trigger, fields or [], note=note, by=by, yes=yes, print_only=print_only, as_json=json)
 
@@ -511,7 +511,7 @@ def ask(
     json: Json = False,
 ) -> None:
     """Ask who opened a case something: the same as `casework submit CASE ask_opener`. The case stays as it is."""
-    from casework.cli.cases import act
+    from casework.cli.deciding import act
 
     act(case, ASK_OPENER, {"question": question}, note=note, by=by, yes=True, print_only=print_only, as_json=json)
 
@@ -526,7 +526,7 @@ def answer(
     json: Json = False,
 ) -> None:
     """Answer what you were asked about a case you opened: whoever asked is told."""
-    from casework.cli.cases import act
+    from casework.cli.deciding import act
 
     act(case, ANSWER, {"text": text}, note=note, by=by, yes=True, print_only=print_only, as_json=json)
 
@@ -541,7 +541,7 @@ def reassign(
     json: Json = False,
 ) -> None:
     """Give a waiting case to a person of the role that it waits for. Others of the role may still act in it."""
-    from casework.cli.cases import act
+    from casework.cli.deciding import act
 
     act(case, REASSIGN, {"to": to}, note=note, by=by, yes=True, print_only=print_only, as_json=json)
 
@@ -549,7 +549,7 @@ def reassign(
 @app.command(epilog=examples("casework remind 1208 --by aftersale.1"))
 def remind(case: Case, note: Note = None, by: By = None, print_only: Print = False, json: Json = False) -> None:
     """Remind everybody who is asked to act in a case, at most once an hour."""
-    from casework.cli.cases import act
+    from casework.cli.deciding import act
 
     act(case, REMIND, {}, note=note, by=by, yes=True, print_only=print_only, as_json=json)
 
@@ -567,7 +567,7 @@ def comment(
     json: Json = False,
 ) -> None:
     """Put something on a case's record, with references to evidence; also while the case works by itself."""
-    from casework.cli.cases import act
+    from casework.cli.deciding import act
 
     fields = {"text": text, **({"references": references} if references else {})}
     act(case, COMMENT, fields, note=note, by=by, yes=True, print_only=print_only, as_json=json)
@@ -586,7 +586,7 @@ def cancel(
 
     With --note it is a person's decision (cancel_case), and the trail says whose; without, it is Temporal's own cancel.
     """
-    from casework.cli.cases import cancel_case
+    from casework.cli.deciding import cancel_case
 
     cancel_case(case, note=note, by=by, yes=yes, print_only=print_only, as_json=json)
 

@@ -17,7 +17,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColumn, Task, TextColumn
 from rich.text import Text
 
-from casework.batch.reading import Row, Rows, read_rows
+from casework.batch.reading import GoodRow, Rows, read_rows
 from casework.batch.report import ENDINGS, plain, unfinished_of, write_report
 from casework.batch.running import Outcome, Told, dry_run, open_again, open_rows, refused_rows
 from casework.cli.cases import flow_meant
@@ -87,7 +87,7 @@ def run_batch(
 
 
 async def _open(
-    desk: Desk, rows: Sequence[Row], by: str | None, *, again: bool, at_once: int, tell: Callable[[Told], None]
+    desk: Desk, rows: Sequence[GoodRow], by: str | None, *, again: bool, at_once: int, tell: Callable[[Told], None]
 ) -> None:
     client = await desk.client()
     if again:

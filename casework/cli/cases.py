@@ -1,29 +1,24 @@
-"""The commands that open cases, act on them and look at them."""
+"""The commands that look at cases, and how a case, a flow or an order is named in all of them."""
 
 from __future__ import annotations
 
 import csv
 import webbrowser
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import Any, Final
 from urllib.parse import quote
 from zoneinfo import ZoneInfo
 
-import typer
-
 from casework.case import CaseView
 from casework.cli.errors import FAILED, Stop, bad_input
-from casework.cli.plain import plain_cancel, plain_submit
-from casework.cli.reading import if_rounded, read_fields, read_id, read_time
-from casework.cli.running import Desk, on_terminal, print_json, run_async, say, sentences
+from casework.cli.running import Desk, print_json, run_async, say, sentences
 from casework.client import (
     CaseFilter,
     CaseLine,
     CaseworkClient,
     UnknownCase,
-    check_message,
     closed_cases,
     closed_view,
     flow_of_case,
@@ -32,185 +27,27 @@ from casework.connection import NoServer, configured_cluster
 from casework.diagram import case_of, mermaid
 from casework.money import format_yuan
 from casework.names import NAMESPACE
+from casework.reading import if_rounded, read_id, read_time
 from casework.server_running import read_running
 from casework.shop import orders
 from casework.shop.errors import UnknownOrder
 from casework.shop.outbox import Letter, letters
-from casework.shop.records import came_from, lines_of, resolve_case
+from casework.shop.records import came_from, resolve_case
 from casework.show import (
     clock_time,
     letters_of,
-    named,
     show_case,
-    silence,
     state_label,
-    state_name,
     table,
     time_with_distance,
     word,
 )
 from casework.svg import svg
-from state_machines.asides import ASIDES, trigger_named
-from state_machines.common import CANCEL
 from state_machines.flows import FLOWS, flow_named
 from state_machines.table import Flow
 
 _CLOUD: Final = (".tmprl.cloud", ".temporal.io")
 """How the addresses of Temporal Cloud end; its UI is known."""
-
-
-# --- orders ---
-
-
-def whole_lines(desk: Desk, order_id: str) -> dict[int, int]:
-    """How many pieces of each line are left, for lines that are named without a quantity."""
-    with desk.shop.reading() as session:
-        try:
-            return orders.whole_lines(session, order_id)
-        except UnknownOrder:
-            raise unknown_order(order_id) from None
-
-
-def unknown_order(order_id: str) -> Stop:
-    """No such order; where the id looks as if a spreadsheet had rounded it, that is said too."""
-    return bad_input(if_rounded(f"The shop has no order {order_id}", order_id))
-
-
-# --- act ---
-
-
-def act(
-    case: str,
-    trigger: str,
-    settings: Sequence[str] | Mapping[str, Any],
-    *,
-    note: str | None,
-    by: str | None,
-    yes: bool,
-    print_only: bool,
-    as_json: bool,
-) -> None:
-    """`casework submit`, and the commands that are short for it.
-
-    `settings` are the further fields: as people write them, or as they are sent.
-    """
-    with sentences():
-        desk = Desk()
-        who = desk.who(by)
-    run_async(_act(desk, read_id(case), trigger, settings, note, who, yes=yes, print_only=print_only, as_json=as_json))
-
-
-async def _act(
-    desk: Desk,
-    case: str,
-    trigger: str,
-    settings: Sequence[str] | Mapping[str, Any],
-    note: str | None,
-    who: str,
-    *,
-    yes: bool,
-    print_only: bool,
-    as_json: bool,
-) -> None:
-    client = await desk.client()
-    case_id = await resolve(client, case)
-    view = await client.view(case_id)
-    fields = message_of(desk, view, trigger, settings, note, who)
-    check_message(desk.shop, case_id, view.order_id, trigger, fields)
-    if print_only:
-        print(plain_submit(desk.settings.home, case_id, {"trigger": trigger, **fields, "version": view.version}))
-        return
-    if not yes and on_terminal() and may_pay(view, trigger):
-        _ask(desk, view, trigger)
-    after = await client.submit(case_id, trigger, fields, seen=view)
-    say_after(desk, after, trigger, as_json=as_json)
-
-
-def message_of(
-    desk: Desk,
-    view: CaseView,
-    trigger: str,
-    settings: Sequence[str] | Mapping[str, Any],
-    note: str | None,
-    who: str,
-) -> dict[str, Any]:
-    """What is sent: who, why, and the trigger's own fields."""
-    known = trigger_named(flow_of_case(view.case_id), trigger)
-    if known is None:
-        possible = ", ".join(one.trigger for one in view.waiting_for) or "nothing any more"
-        raise bad_input(f"There is no trigger {trigger} in {view.flow}; possible in {view.state}: {possible}.")
-    if isinstance(settings, Mapping):
-        return {"by": who, **({} if note is None else {"note": note}), **settings}
-    whole = _lines_of(desk, view) if any(one.startswith("lines=") for one in settings) else {}
-    fields: dict[str, Any] = {"by": who}
-    if note is not None:
-        fields["note"] = note
-    return fields | read_fields(settings, known.message, desk.zone, whole)
-
-
-def _lines_of(desk: Desk, view: CaseView) -> dict[int, int]:
-    """How many pieces of each line the case is about; of the order's other lines, what is left."""
-    with desk.shop.reading() as session:
-        asked = {line.line: line.quantity for line in lines_of(session, view.case_id)}
-    return {**whole_lines(desk, view.order_id), **asked}
-
-
-def may_pay(view: CaseView, trigger: str) -> bool:
-    """Whether money may leave by this."""
-    flow = flow_of_case(view.case_id)
-    if view.final or view.state not in flow.states:
-        return False
-    return any(flow.states[row.dest].pays for row in flow.rows(view.state, trigger))
-
-
-def _ask(desk: Desk, view: CaseView, trigger: str) -> None:
-    question = (
-        f"{view.case_id} · {state_name(view, desk.language)}: {trigger} may pay {format_yuan(view.amount_fen)}. Go on?"
-    )
-    if not typer.confirm(question, err=True):
-        raise Stop(FAILED, "Nothing was sent.")
-
-
-def say_after(desk: Desk, view: CaseView, trigger: str, *, as_json: bool) -> None:
-    """The new state, and what comes next; or that a fact is kept."""
-    if as_json:
-        print_json(view)
-        return
-    if trigger in ASIDES:
-        said = named(ASIDES[trigger].label, trigger, desk.language)
-        print(f"{view.case_id} · {state_name(view, desk.language)} · {said}")
-        return
-    text = f"{view.case_id} → {state_name(view, desk.language)}"
-    if trigger in view.kept:
-        text += f" ({word('kept', desk.language)} {trigger})"
-    if view.due is not None and not view.final:
-        text += f" · {word('until', desk.language)} {time_with_distance(view.due, desk.now, desk.zone, desk.language)}"
-        silent = silence(view, desk.language)
-        if silent:
-            text += f", {word('then', desk.language)} {silent}"
-    print(text)
-
-
-def cancel_case(case: str, *, note: str | None, by: str | None, yes: bool, print_only: bool, as_json: bool) -> None:
-    """`casework cancel`: a person's decision with a note, Temporal's own cancel without."""
-    asked = yes or print_only or not on_terminal()
-    if not asked and not typer.confirm(f"{case}: call it off?", err=True):
-        raise Stop(FAILED, "Nothing was sent.")
-    if note is not None:
-        act(case, CANCEL, [], note=note, by=by, yes=True, print_only=print_only, as_json=as_json)
-        return
-    with sentences():
-        desk = Desk()
-    run_async(_cancel(desk, read_id(case), print_only=print_only, as_json=as_json))
-
-
-async def _cancel(desk: Desk, case: str, *, print_only: bool, as_json: bool) -> None:
-    client = await desk.client()
-    case_id = await resolve(client, case)
-    if print_only:
-        print(plain_cancel(desk.settings.home, case_id))
-        return
-    say_after(desk, await client.cancel(case_id), CANCEL, as_json=as_json)
 
 
 # --- look ---
@@ -438,7 +275,7 @@ def print_diagram(what: str, *, as_svg: bool, as_json: bool) -> None:
         print(text.rstrip("\n"))
 
 
-# --- shared by the above ---
+# --- which one is meant ---
 
 
 async def resolve(client: CaseworkClient, text: str) -> str:
@@ -463,3 +300,17 @@ def _flow_or_none(text: str) -> Flow[Any] | None:
     if text[:1].isdigit() or any(text.startswith(f"{name}-") for name in FLOWS):
         return None
     return flow_meant(text) if text.isascii() and text[:1].isalpha() else None
+
+
+def whole_lines(desk: Desk, order_id: str) -> dict[int, int]:
+    """How many pieces of each line are left, for lines that are named without a quantity."""
+    with desk.shop.reading() as session:
+        try:
+            return orders.whole_lines(session, order_id)
+        except UnknownOrder:
+            raise unknown_order(order_id) from None
+
+
+def unknown_order(order_id: str) -> Stop:
+    """No such order; where the id looks as if a spreadsheet had rounded it, that is said too."""
+    return bad_input(if_rounded(f"The shop has no order {order_id}", order_id))

@@ -10,10 +10,11 @@ from datetime import UTC, datetime
 
 from casework.cli.errors import FAILED, Stop
 from casework.cli.running import Desk, print_json, run_async, sentences
-from casework.delivery import Delivered, Port, deliver_due, keep_delivering, port_of
 from casework.logs import configure_logs
+from casework.port import Port
+from casework.sending import Sent, keep_sending, port_of, send_due
 from casework.shop.database import Database
-from casework.shop.deliveries import Backlog, backlog, try_again
+from casework.shop.sending import Backlog, backlog, try_again
 from casework.show import time_with_distance, word
 
 
@@ -28,11 +29,11 @@ def deliver_messages(*, once: bool, again: bool, as_json: bool) -> None:
                 try_again(session, now=datetime.now(UTC))
     configure_logs()
     with closing(shop):
-        done = run_async(deliver_due(shop, port) if once else _until_stopped(shop, port))
+        done = run_async(send_due(shop, port) if once else _until_stopped(shop, port))
         with sentences(), shop.reading() as session:
             left = backlog(session)
     if as_json:
-        print_json({"delivered": done.delivered, "failed": done.failed, **_json(left)})
+        print_json({"delivered": done.sent, "failed": done.failed, **_json(left)})
     else:
         print(_report(desk, done if once else None, left))
     if done.failed:
@@ -40,22 +41,22 @@ def deliver_messages(*, once: bool, again: bool, as_json: bool) -> None:
         raise Stop(FAILED, f"{done.failed} could not be delivered: {why}.")
 
 
-async def _until_stopped(shop: Database, port: Port) -> Delivered:
-    """Deliver until Ctrl-C, which lets nothing go missing: what is under way then is delivered again."""
+async def _until_stopped(shop: Database, port: Port) -> Sent:
+    """Send until Ctrl-C, which lets nothing go missing: what is under way then is sent again."""
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, stop.set)
-    delivering = asyncio.create_task(keep_delivering(shop, port))
+    sending = asyncio.create_task(keep_sending(shop, port))
     stopped = asyncio.create_task(stop.wait())
-    await asyncio.wait({delivering, stopped}, return_when=asyncio.FIRST_COMPLETED)
-    if delivering.done():
-        delivering.result()
-    for task in (delivering, stopped):
+    await asyncio.wait({sending, stopped}, return_when=asyncio.FIRST_COMPLETED)
+    if sending.done():
+        sending.result()
+    for task in (sending, stopped):
         task.cancel()
         with suppress(asyncio.CancelledError):
             await task
-    return Delivered()
+    return Sent()
 
 
 def _json(left: Backlog) -> dict[str, object]:
@@ -63,12 +64,12 @@ def _json(left: Backlog) -> dict[str, object]:
     return {**counts, "problems": [asdict(one) for one in left.failed]}
 
 
-def _report(desk: Desk, done: Delivered | None, left: Backlog) -> str:
+def _report(desk: Desk, done: Sent | None, left: Backlog) -> str:
     """How many went out, how many are left, and why."""
     language = desk.language
     counts = [("waiting", left.counts.get("waiting", 0)), ("refused_for_good", left.counts.get("refused", 0))]
     if done is not None:
-        counts = [("delivered_now", done.delivered), ("failed_now", done.failed), *counts]
+        counts = [("delivered_now", done.sent), ("failed_now", done.failed), *counts]
     lines = [", ".join(f"{word(name, language)}: {count}" for name, count in counts)]
     for one in left.failed:
         if one.next_try is None:

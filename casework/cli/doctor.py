@@ -24,13 +24,13 @@ from casework import names
 from casework.cli.errors import FAILED, Stop
 from casework.cli.running import Desk, print_json, run_async
 from casework.connection import InvalidTemporalSettings, NoServer, configured_cluster, connect
-from casework.delivery import port_of
 from casework.policy import PolicyError
 from casework.schedule import KnownSchedule, known_schedule
+from casework.sending import port_of
 from casework.server_running import read_running
 from casework.settings import SettingsError
 from casework.shop.database import Database
-from casework.shop.deliveries import backlog
+from casework.shop.sending import backlog
 from casework.show import length, table
 
 _KINDS: Mapping[int, str] = {
@@ -77,7 +77,7 @@ async def _examine() -> list[Finding]:
     findings.append(Finding("home", True, str(desk.settings.home)))
     findings.append(_policy(desk))
     findings.append(_database(desk))
-    findings.append(_delivery(desk))
+    findings.append(_messages(desk))
     findings.extend(await _server(desk))
     return findings
 
@@ -105,7 +105,7 @@ def _database(desk: Desk) -> Finding:
     return Finding("database", state == "current", f"{kind}, schema {state}{advice[state]}")
 
 
-def _delivery(desk: Desk) -> Finding:
+def _messages(desk: Desk) -> Finding:
     """Where messages go, and whether they arrive."""
     what, url = "delivery", desk.settings.webhook_url
     # without the rest of the address, which may hold a chat robot's key

@@ -15,6 +15,7 @@ from typer.main import get_command
 
 from casework.cli.app import app
 from casework.cli.errors import BAD_INPUT, DONE, FAILED, Stop
+from casework.errors import BadInput
 from casework.sentences import full_stop
 
 
@@ -42,6 +43,9 @@ def run(arguments: Sequence[str]) -> int:
     except Stop as stop:
         _say(str(stop))
         return stop.code
+    except BadInput as refused:
+        _say(str(refused))
+        return BAD_INPUT
     except typer.TyperException as wrong:
         _say(f"{full_stop(_in_plain_words(wrong.format_message()))} See casework {_command(arguments)}--help.")
         return BAD_INPUT

@@ -7,9 +7,9 @@ from pathlib import Path
 
 from casework.cli.cases import look
 from casework.cli.errors import FAILED, Stop
-from casework.cli.reading import read_id
 from casework.cli.running import Desk, print_json, run_async, sentences
 from casework.evidence import gather, render
+from casework.reading import read_id
 from casework.settings import Language
 
 

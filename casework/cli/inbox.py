@@ -19,11 +19,11 @@ from temporalio.service import RPCError
 
 from casework.cli.cases import flow_meant
 from casework.cli.errors import bad_input
-from casework.cli.reading import read_id
 from casework.cli.running import Desk, print_json, run_async, say, sentences
 from casework.client import CaseworkClient
 from casework.inbox import Inbox
 from casework.money import parse_yuan
+from casework.reading import read_id
 from casework.shop.waiting import WaitFilter
 from casework.show import clock_time
 from casework.show_waiting import forecast_text, inbox_text

@@ -9,10 +9,10 @@ from typing import Any
 from casework.cli.cases import flow_meant, whole_lines
 from casework.cli.errors import FAILED, Stop, bad_input
 from casework.cli.plain import plain_start
-from casework.cli.reading import read_field, read_fields, read_id, read_time
 from casework.cli.running import Desk, print_json, run_async, sentence, sentences
 from casework.client import NoAnswer, PreparedStart, prepare_start
 from casework.opening.completing import complete_parcel, order_of_parcel
+from casework.reading import read_field, read_fields, read_id, read_time
 from casework.shop.errors import BadFile, BadRequest
 from casework.shop.importing import keep_chat
 from state_machines.table import Flow

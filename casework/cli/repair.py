@@ -11,12 +11,13 @@ import typer
 from temporalio.client import WorkflowExecutionStatus
 
 from casework.case import CaseView
-from casework.cli.cases import act, resolve
+from casework.cli.cases import resolve
+from casework.cli.deciding import act
 from casework.cli.errors import FAILED, REFUSED, Stop, bad_input
 from casework.cli.plain import plain_reset
-from casework.cli.reading import read_id
 from casework.cli.running import Desk, on_terminal, print_json, run_async, say, sentences
-from casework.repair import Standing, Troubled, examine, knows_none, last_task_failure, mend, standing_of
+from casework.reading import read_id
+from casework.repair import Execution, Troubled, examine, execution_of, knows_none, last_task_failure, mend
 from casework.show import expected_roles, state_name, table, time_with_distance, word
 from state_machines.roles import Label
 
@@ -48,7 +49,7 @@ _SOON: Final = Label("很快", "soon")
 @dataclass(frozen=True, slots=True)
 class _Looked:
     case_id: str
-    standing: Standing
+    execution: Execution
     failure: str | None
     view: CaseView | None
     """None: its code fails, so it cannot be asked."""
@@ -65,7 +66,7 @@ def retry_case(case: str, *, note: str | None, by: str | None, yes: bool, print_
     if RETRY in [one.trigger for one in looked.view.waiting_for]:
         act(looked.case_id, RETRY, [], note=note, by=by, yes=yes, print_only=print_only, as_json=as_json)
         return
-    if any(one.attempt > 1 for one in looked.standing.activities):
+    if any(one.attempt > 1 for one in looked.execution.activities):
         _explain_steps(desk, looked, as_json=as_json)
         return
     roles = ", ".join(expected_roles(looked.view)) or "nobody: it is at work"
@@ -79,20 +80,20 @@ def retry_case(case: str, *, note: str | None, by: str | None, yes: bool, print_
 async def _look(desk: Desk, case: str) -> _Looked:
     client = await desk.client()
     case_id = await resolve(client, case)
-    standing = await standing_of(client.temporal, case_id)
-    if standing is None or standing.status is not WorkflowExecutionStatus.RUNNING:
+    execution = await execution_of(client.temporal, case_id)
+    if execution is None or execution.status is not WorkflowExecutionStatus.RUNNING:
         view = await client.view(case_id)
         more = "" if view.final else ", and its record is still open: casework doctor --cases says what to do"
         raise Stop(REFUSED, f"There is nothing to retry: {case_id} has ended as {view.outcome or view.state}{more}.")
-    if standing.task_attempt > 1:
-        failure = await last_task_failure(client.temporal, case_id, standing.run_id)
-        return _Looked(case_id, standing, failure or "no more is known", None)
-    return _Looked(case_id, standing, None, await client.view(case_id))
+    if execution.task_attempt > 1:
+        failure = await last_task_failure(client.temporal, case_id, execution.run_id)
+        return _Looked(case_id, execution, failure or "no more is known", None)
+    return _Looked(case_id, execution, None, await client.view(case_id))
 
 
 def _explain_failing(desk: Desk, looked: _Looked, *, print_only: bool, as_json: bool) -> None:
-    reset = plain_reset(desk.settings.home, looked.case_id, looked.standing.run_id)
-    facts = {"case_id": looked.case_id, "attempt": looked.standing.task_attempt, "failure": looked.failure}
+    reset = plain_reset(desk.settings.home, looked.case_id, looked.execution.run_id)
+    facts = {"case_id": looked.case_id, "attempt": looked.execution.task_attempt, "failure": looked.failure}
     if as_json:
         print_json({**facts, "failing": "workflow task", "reset": reset})
     elif print_only:
@@ -103,7 +104,7 @@ def _explain_failing(desk: Desk, looked: _Looked, *, print_only: bool, as_json: 
 
 
 def _explain_steps(desk: Desk, looked: _Looked, *, as_json: bool) -> None:
-    failing = [one for one in looked.standing.activities if one.attempt > 1]
+    failing = [one for one in looked.execution.activities if one.attempt > 1]
     if as_json:
         steps: list[dict[str, Any]] = [
             {"activity": one.activity, "attempt": one.attempt, "failure": one.failure, "next_try": one.next_try}

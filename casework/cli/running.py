@@ -21,9 +21,10 @@ from sqlalchemy.exc import SQLAlchemyError
 from temporalio.service import RPCError
 
 from casework.cli.errors import BAD_INPUT, FAILED, REFUSED, Stop, bad_input
-from casework.client import BadInput, CaseRefused, CaseworkClient, NoAnswer
+from casework.client import CaseRefused, CaseworkClient, NoAnswer
 from casework.connection import CannotListen, InvalidTemporalSettings, NoServer, connect
 from casework.converter import DATA_CONVERTER
+from casework.errors import BadInput
 from casework.policy import Policy, PolicyError, load_policy
 from casework.sentences import full_stop
 from casework.server import ServerFailed

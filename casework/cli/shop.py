@@ -10,10 +10,10 @@ from sqlalchemy.orm import Session
 
 from casework.cli.cases import unknown_order, whole_lines
 from casework.cli.errors import BAD_INPUT, REFUSED, Stop, bad_input
-from casework.cli.reading import read_id, read_lines
 from casework.cli.running import Desk, print_json, run_async, say, sentence, sentences
 from casework.connection import NoServer
 from casework.money import LineQuantity, format_yuan
+from casework.reading import read_id, read_lines
 from casework.shop import notices, outside
 from casework.shop.errors import BadFile, BadRequest, Held, UnknownOrder
 from casework.shop.importing import ImportReport, import_files
@@ -148,7 +148,7 @@ def _tell(desk: Desk, *, quiet: bool) -> list[str]:
     if not waiting:
         return []
     try:
-        run_async(_deliver(desk))
+        run_async(_tell_notices(desk))
     except Stop as stop:
         if not isinstance(stop.__cause__, NoServer):
             raise
@@ -160,5 +160,5 @@ def _tell(desk: Desk, *, quiet: bool) -> list[str]:
     return waiting
 
 
-async def _deliver(desk: Desk) -> None:
-    await (await desk.client()).deliver_notices()
+async def _tell_notices(desk: Desk) -> None:
+    await (await desk.client()).tell_notices()

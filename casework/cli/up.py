@@ -19,11 +19,12 @@ from casework.cli.running import Desk, sentences
 from casework.client import CaseworkClient
 from casework.connection import Cluster, NoServer, configured_cluster, connect
 from casework.converter import DATA_CONVERTER
-from casework.delivery import Port, keep_delivering, port_of
 from casework.logs import configure_logs
 from casework.monitoring import monitored, runtime_of
 from casework.names import SEARCH_ATTRIBUTES
+from casework.port import Port
 from casework.schedule import keep_schedule
+from casework.sending import keep_sending, port_of
 from casework.server import DEFAULT_PORT, DEFAULT_UI_PORT, EmbeddedServer
 from casework.server_program import find_server_program, put_on_path
 from casework.shop.database import Database
@@ -88,8 +89,8 @@ async def _run(desk: Desk, program: Path | None, cluster: Cluster | None, port: 
 async def _until_stopped(
     stop: asyncio.Event, server: EmbeddedServer | None, client: Client, database: Database, outside: Port
 ) -> None:
-    news = asyncio.create_task(_deliver(CaseworkClient(client, database)))
-    messages = asyncio.create_task(keep_delivering(database, outside))
+    news = asyncio.create_task(_tell_notices(CaseworkClient(client, database)))
+    messages = asyncio.create_task(keep_sending(database, outside))
     stopped = asyncio.create_task(stop.wait())
     watched: set[asyncio.Task[object]] = {stopped, news, messages}
     ended: asyncio.Task[int] | None = None
@@ -109,11 +110,11 @@ async def _until_stopped(
         await asyncio.gather(*watched, return_exceptions=True)
 
 
-async def _deliver(client: CaseworkClient) -> None:
+async def _tell_notices(client: CaseworkClient) -> None:
     """Tell the cases what happened to their orders, now and every few seconds; what was not told waits in the shop."""
     while True:
         try:
-            told = await client.deliver_notices()
+            told = await client.tell_notices()
         except RPCError as error:
             LOGGER.warning("notices_wait", extra={"told": error.message})
         else:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from casework.cli.cases import message_of, resolve
+from casework.cli.cases import resolve
+from casework.cli.deciding import message_of
 from casework.cli.errors import REFUSED, Stop
-from casework.cli.reading import read_id
 from casework.cli.running import Desk, print_json, run_async, sentences
 from casework.client import flow_of_case
+from casework.reading import read_id
 from casework.show_waiting import why_text
 from casework.why import Verdict
 

@@ -31,8 +31,8 @@ class Found:
     """An order as the stories look at it; money in fen.
 
     `amount_fen` is what has been paid and not refunded. `signed_at`: the buyer signed for it. `last_word`: the newest
-    scan of its one parcel. `parcel_case`: the open case that follows it. `risky`: its buyer's chat, where one is kept
-    (`talked`), speaks of a malicious claim.
+    scan of its one parcel. `parcel_case`: the open case that follows it. `risky`: its buyer's chat, where there is one
+    (`talked`), speaks of a malicious claim. `signed_at` is aware.
     """
 
     order_id: str
@@ -73,7 +73,10 @@ class SentOn:
 
 @dataclass(frozen=True, slots=True)
 class Shop:
-    """What the stories may choose from: every order with what is left of it, cheapest first, gifts likewise."""
+    """What the stories may choose from: every order with what is left of it, cheapest first, gifts likewise.
+
+    `now` is aware.
+    """
 
     policy: Policy
     now: datetime

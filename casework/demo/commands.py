@@ -30,6 +30,7 @@ _FORKING.set_forkserver_preload(
     [
         "casework.demo.commands",
         "casework.cli.cases",
+        "casework.cli.deciding",
         "casework.cli.doctor",
         "casework.cli.opening",
         "casework.cli.patrol",

@@ -109,7 +109,7 @@ def open_in_shop(
     from_case: str | None,
     at: datetime,
 ) -> OpenedInShop:
-    """Examine the start and record the case, in the caller's transaction.
+    """Examine the start and record the case, in the caller's transaction. `at` is aware.
 
     Raises:
         BadStart: one plain sentence that names the field.

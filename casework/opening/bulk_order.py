@@ -12,7 +12,7 @@ from state_machines.bulk_order import BULK_ORDER, BulkStart
 
 
 def resolve(session: Session, start: BulkStart) -> Resolved:
-    """The case is about the whole order; a conversation that is named must be kept in the shop, and be about it.
+    """The case is about the whole order; a conversation that is named must be in the shop, and be about it.
 
     Raises:
         BadRequest: the order's lines are not all known, or the conversation is not one about it.

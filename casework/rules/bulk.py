@@ -159,6 +159,8 @@ def spread(total_fen: int, left_fen: Sequence[int]) -> list[int]:
 def ship_alarm_at(paid_at: datetime | None, *, ship_by: timedelta, ship_alarm: timedelta) -> datetime | None:
     """When the alarm is due that a held order will miss its shipping deadline; None while the order is not paid.
 
+    Times are aware.
+
     Source: flows.md 4, "An alarm comes before the shipping deadline while the shipment is held"; policy.md,
     bulk_order.ship_by_hours after the payment, .ship_alarm_hours before that.
     """
@@ -170,7 +172,7 @@ def confirmation_due(
 ) -> datetime | None:
     """Until when the buyer's confirmation is awaited: so long after the last shipment, or as long as it was extended.
 
-    None where neither is known.
+    None where neither is known. Times are aware.
 
     Source: policy.md, bulk_order.confirmation_days, "15 after the last shipment"; contract.md, `extend`.
     """

@@ -113,7 +113,7 @@ class Forwarding(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Scanned:
-    """The newest scan of a parcel, and when the courier said so: the last status, with its age."""
+    """The newest scan of a parcel, and when the courier said so: the last status, with its age. Times are aware."""
 
     code: str
     at: datetime
@@ -128,7 +128,7 @@ class Scanned:
 def meaning_of(code: str) -> ParcelState:
     """What a courier's code means; an unknown one is taken as moving.
 
-    Source: data.md, `kuaidi100.jsonl`; contract: unknown codes are kept raw and treated as moving.
+    Source: data.md, `kuaidi100.jsonl`; contract: unknown codes stay as they came and treated as moving.
     """
     return STATES.get(code, "moving")
 
@@ -175,6 +175,8 @@ def delivery_cycle(
 def counted_from(since: datetime | None, answered_at: datetime | None) -> datetime | None:
     """From when delay is counted: the parcel's leaving, or the courier's last answer if that came later.
 
+    Times are aware.
+
     Source: flows.md, section 5, `find_problem`: overdue and no scan for too long are counted anew from that answer.
     """
     return max((one for one in (since, answered_at) if one is not None), default=None)
@@ -182,6 +184,8 @@ def counted_from(since: datetime | None, answered_at: datetime | None) -> dateti
 
 def is_overdue(begin: datetime, *, cycle: timedelta, grace: timedelta, at: datetime) -> bool:
     """Whether a parcel is beyond the usual delivery and the grace, counted from `begin`; exactly then it is not yet.
+
+    `begin` and `at` are aware.
 
     Source: flows.md, section 5, `find_problem`; policy.md, `problem_parcel.overdue_grace_hours`.
     """
@@ -191,7 +195,7 @@ def is_overdue(begin: datetime, *, cycle: timedelta, grace: timedelta, at: datet
 def lacks_scans(last: Scanned | None, begin: datetime, *, no_scan: timedelta) -> bool:
     """Whether the courier, when it last answered, had scanned nothing for too long, counted from `begin`.
 
-    A courier that does not answer means nothing: only what it said counts, as of when it said so.
+    A courier that does not answer means nothing: only what it said counts, as of when it said so. `begin` is aware.
 
     Source: flows.md, section 5, `find_problem` and last paragraph; policy.md, `problem_parcel.no_scan_hours`.
     """
@@ -201,6 +205,8 @@ def lacks_scans(last: Scanned | None, begin: datetime, *, no_scan: timedelta) ->
 def has_exception(last: Scanned | None, answered_at: datetime | None) -> bool:
     """Whether the newest scan is an exception that came after the courier's last answer to the specialist.
 
+    `answered_at` is aware.
+
     Source: flows.md, section 5, `find_problem`.
     """
     return last is not None and last.state in EXCEPTIONS and (answered_at is None or last.at > answered_at)
@@ -209,6 +215,8 @@ def has_exception(last: Scanned | None, answered_at: datetime | None) -> bool:
 def is_going_back(last: Scanned | None, answered_at: datetime | None) -> bool:
     """Whether the newest scan says that the parcel goes back, and the courier has not said otherwise since.
 
+    `answered_at` is aware.
+
     Source: flows.md, section 5, `find_returning`.
     """
     return last is not None and last.state in GOING_BACK and (answered_at is None or last.at > answered_at)
@@ -216,6 +224,8 @@ def is_going_back(last: Scanned | None, answered_at: datetime | None) -> bool:
 
 def is_signed(last: Scanned | None, denied_at: datetime | None) -> bool:
     """Whether the newest scan says that the parcel was handed over, and the buyer has not denied it since.
+
+    `denied_at` is aware.
 
     Source: flows.md, section 5, `find_signed`: a signed scan (3, 301 to 304) that the buyer has not denied.
     """
@@ -256,6 +266,8 @@ def priority_of(value_fen: int, region: Region, *, big_parcel_fen: int) -> Prior
 def receipt_extended(until: datetime, at: datetime) -> datetime | None:
     """Until when the trade's receipt time is to be put off now; None while a day or more of it is left.
 
+    Times are aware.
+
     Source: flows.md, section 5: while a case is open, the trade's receipt time is extended by 3 days whenever less
     than one is left.
     """
@@ -266,6 +278,8 @@ def receipt_extended(until: datetime, at: datetime) -> datetime | None:
 
 def may_ask(asked_at: datetime | None, at: datetime, poll_min: timedelta) -> bool:
     """Whether a waybill may be asked for again: not within `poll_min` of the last time, whoever asked then.
+
+    `asked_at` and `at` are aware.
 
     Source: flows.md, section 5: never more often than every 30 min for one waybill.
     """
@@ -292,7 +306,8 @@ def verdict(
     is never taken as normal. `fresh` is for how long an answer is one to this look.
 
     `begin` is from when delay is counted (`counted_from`); None where nobody knows when the parcel left: then it is
-    overdue if its case was opened as such (`overdue_from_start`) and no answer has come since.
+    overdue if its case was opened as such (`overdue_from_start`) and no answer has come since. `begin`, `answered_at`,
+    `denied_at` and `at` are aware.
 
     Source: flows.md, section 5, the rows from tracking, in their order.
     """

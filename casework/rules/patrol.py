@@ -35,7 +35,10 @@ class Seen:
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """Why a parcel needs a case, and since when it has needed one: a case that ended later has dealt with it."""
+    """Why a parcel needs a case, and since when it has needed one: a case that ended later has dealt with it.
+
+    `since` is aware.
+    """
 
     cause: Cause
     since: datetime
@@ -45,7 +48,7 @@ def cause_of(parcel: Seen, *, at: datetime, grace: timedelta, signed_unconfirmed
     """Why a parcel of an unfinished trade needs a case at `at`; None if it needs none.
 
     Overdue or an exception at once, signed but not confirmed from `signed_unconfirmed` after the signing. `grace` is
-    how much beyond the usual delivery is still no problem.
+    how much beyond the usual delivery is still no problem. `at` is aware.
 
     Source: flows.md, section 5, last paragraph; policy.md, `patrol.signed_unconfirmed_days`,
     `problem_parcel.overdue_grace_hours`.

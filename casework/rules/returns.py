@@ -49,7 +49,7 @@ def signed_at(scans: Sequence[tuple[datetime, str]], confirmed_at: datetime | No
     """When the buyer had a parcel: the newest scan 3, 301 or 302; else the trade's confirmation; else not yet.
 
     So a parcel that an agent, a locker or a station took (303, 304) counts from the buyer's confirmation (flows.md,
-    "Dates"). `scans` are times and Kuaidi100 codes in any order.
+    "Dates"). `scans` are times and Kuaidi100 codes in any order. Times are aware.
     """
     return max((at for at, code in scans if code in SIGNED_BY_BUYER), default=confirmed_at)
 
@@ -57,6 +57,8 @@ def signed_at(scans: Sequence[tuple[datetime, str]], confirmed_at: datetime | No
 def received_at(parcels: Sequence[datetime | None]) -> datetime | None:
     """When a line had come whole that went in several parcels: with the last of them, or not yet (flows.md, "Dates",
     for what the manual does not say of lines in more than one parcel).
+
+    Times are aware.
     """
     known = [one for one in parcels if one is not None]
     return max(known) if known and len(known) == len(parcels) else None
@@ -65,6 +67,8 @@ def received_at(parcels: Sequence[datetime | None]) -> datetime | None:
 def finished_at(signed: datetime | None, confirmed_at: datetime | None) -> datetime | None:
     """When the order was finished: the trade's confirmation, else ten days after signing; None: not yet (flows.md,
     "Dates").
+
+    Times are aware.
     """
     if confirmed_at is not None:
         return confirmed_at
@@ -94,7 +98,7 @@ def grounds_to_refuse(
     Without a reason within seven days of signing, goods intact; for a fault within fifteen days after the order is
     finished, also when opened. Not for damage by the buyer or by force majeure once signed, not for a slight colour
     difference. What was not signed when it was asked for, or not finished, is inside every window. All of it is judged
-    as of when the request was first opened.
+    as of when the request was first opened. `signed` and `finished` are aware.
     """
     fault = request.cause in FAULTS
     had_signed = signed is not None and signed <= request.requested_at

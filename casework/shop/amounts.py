@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from sqlalchemy import and_, bindparam, func, select
+from sqlalchemy import Text, and_, bindparam, func, select
 from sqlalchemy.orm import Session
 
 from casework.money import LineQuantity, part_of_line, shares
@@ -22,7 +22,7 @@ LINES, ACCOUNTS = "lines", "accounts"
 """Of what may have been read ahead."""
 
 # Made once: nearly every step on the shop asks them, and SQLAlchemy makes such a question more slowly than it asks it.
-_OF_ORDERS = bindparam("order_ids", expanding=True)
+_OF_ORDERS = bindparam("order_ids", type_=Text(), expanding=True)
 _LINES = select(LineRow).where(LineRow.order_id.in_(_OF_ORDERS)).order_by(LineRow.number)
 # what a case of ours pays for no pieces of a line makes the line cheaper, and refunds nothing of it
 _IS_REBATE = and_(LedgerRow.quantity == 0, LedgerRow.line > POSTAGE, LedgerRow.case_id.is_not(None))

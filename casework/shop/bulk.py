@@ -1,6 +1,6 @@
 """Bulk orders in the shop: what the review is told, what was reviewed, holding all of it, and changing the price.
 
-What was reviewed is kept as a fingerprint, and never leaves the shop: an address can be guessed from one.
+Of what was reviewed there is a fingerprint, and never leaves the shop: an address can be guessed from one.
 """
 
 from __future__ import annotations
@@ -76,7 +76,7 @@ def standing(session: Session, case_id: str, order_id: str) -> BulkStanding:
 def hold_all(session: Session, case_id: str, order_id: str, *, at: datetime) -> bool:
     """Hold everything that is left to ship and mark the order "do not ship"; False where nothing is left to hold.
 
-    Doing it again changes nothing. Taking a hold and marking shipped are one race, which one side wins.
+    Doing it again changes nothing. Taking a hold and marking shipped are one race, which one side wins. `at` is aware.
 
     Raises:
         UnknownOrder: the shop has no such order.
@@ -98,7 +98,7 @@ def hold_all(session: Session, case_id: str, order_id: str, *, at: datetime) -> 
 def let_ship(session: Session, case_id: str, order_id: str, *, at: datetime) -> bool:
     """Let the shipment go, unless the order is no longer what was reviewed; answers whether it was let go.
 
-    What is let go now is what has been reviewed, price and all.
+    What is let go now is what has been reviewed, price and all. `at` is aware.
 
     Raises:
         UnknownOrder: the shop has no such order.
@@ -138,7 +138,7 @@ def gather_record(session: Session, order_id: str, chat_id: str | None, risk_wor
 
 
 def require_chat(session: Session, order_id: str, chat_id: str) -> None:
-    """A conversation that a case names is kept in the shop, and is about this order.
+    """A conversation that a case names is in the shop, and is about this order.
 
     Raises:
         BadRequest: it is not.
@@ -157,7 +157,7 @@ def forget_review(session: Session, case_id: str) -> None:
 
 
 def note_reviewed(session: Session, case_id: str, order_id: str, *, at: datetime) -> None:
-    """What the order is now is what is reviewed from here on.
+    """What the order is now is what is reviewed from here on. `at` is aware.
 
     Raises:
         UnknownOrder: the shop has no such order.
@@ -200,6 +200,8 @@ def approve_price(session: Session, case_id: str, order_id: str, percent: Decima
 def change_price(session: Session, case_id: str, order_id: str, amount_fen: int, *, at: datetime) -> None:
     """Change the total of an order that is not paid yet, with postage, in fen; the same again changes nothing.
 
+    `at` is aware.
+
     Raises:
         UnknownOrder: the shop has no such order.
         BadRequest: it is paid or closed by now, or no longer what was reviewed.
@@ -220,7 +222,7 @@ def change_price(session: Session, case_id: str, order_id: str, amount_fen: int,
 
 
 def close_unpaid(session: Session, case_id: str, order_id: str, *, at: datetime) -> bool:
-    """Close a trade that nobody has paid for; answers whether it is closed: False where it is paid.
+    """Close a trade that nobody has paid for; answers whether it is closed: False where it is paid. `at` is aware.
 
     Raises:
         UnknownOrder: the shop has no such order.
@@ -261,7 +263,7 @@ def free_lines(session: Session, case_id: str, order_id: str) -> tuple[list[Line
 
 
 def leave_red(session: Session, case_id: str, *, at: datetime) -> None:
-    """Let everything go that the case has, but for a red flag that stays."""
+    """Let everything go that the case has, but for a red flag that stays. `at` is aware."""
     release_case(session, case_id, flag_kept=DO_NOT_SHIP, at=at)
 
 

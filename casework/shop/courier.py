@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
+from contextlib import AbstractContextManager
 from datetime import datetime
 from typing import Literal
 
@@ -12,10 +13,10 @@ from sqlalchemy.orm import Session
 from casework.courier import CourierSilent, OnBehalf, ParcelRequest, Scan
 from casework.money import LineQuantity
 from casework.rules.parcels import HANDED_OVER, STATES, ParcelState
-from casework.shop import records
 from casework.shop.database import Database
 from casework.shop.faults import fault_of, faults_of, forget_fault
 from casework.shop.orders import lock_order
+from casework.shop.steps import writing_for
 from casework.shop.tables import (
     ClaimRow,
     CourierClaimRow,
@@ -51,7 +52,7 @@ class EmbeddedCourier:
         self._database = database
 
     def ask(self, courier: str, waybill: str, *, at: datetime) -> list[Scan]:  # noqa: ARG002 - the port's signature
-        """What was imported of the parcel until `at`, newest first.
+        """What was imported of the parcel until `at` (aware), newest first.
 
         Raises:
             CourierSilent: nothing was imported, or a fault is set for the waybill (`answer`).
@@ -68,7 +69,10 @@ class EmbeddedCourier:
         return scans
 
     def ask_each(self, couriers: Mapping[str, str], *, at: datetime) -> dict[str, list[Scan]]:
-        """What was imported of each parcel until `at`, newest first; without those of which nothing was imported."""
+        """What was imported of each parcel until `at`, newest first; without those of which nothing was imported.
+
+        `at` is aware.
+        """
         with self._database.writing() as session:
             faulty = faults_of(session, "answer", couriers)
             for waybill, how in faulty.items():
@@ -86,18 +90,14 @@ class EmbeddedCourier:
         return answers
 
     def intercept(self, key: str, of: OnBehalf, lines: Sequence[LineQuantity], *, at: datetime) -> bool:
-        """Stop the parcels of these lines and bring them back; False if that cannot be done.
+        """Stop the parcels of these lines and bring them back; False if that cannot be done. `at` is aware.
 
         Raises:
             CaseOver: the case has ended.
 
         """
-        with self._database.writing() as session:
-            keep = records.require_open(session, of.case_id, of.run_id, of.moment)
-            stopped = intercept(session, key=key, case_id=of.case_id, order_id=of.order_id, lines=lines, at=at)
-            if not keep:
-                session.rollback()
-        return stopped
+        with self._writing(of) as session:
+            return intercept(session, key=key, case_id=of.case_id, order_id=of.order_id, lines=lines, at=at)
 
     def forward(self, request: ParcelRequest) -> bool:
         """Hand the parcel over to another courier, unless it was handed over to somebody already.
@@ -125,8 +125,7 @@ class EmbeddedCourier:
 
         """
         of = request.of
-        with self._database.writing() as session:
-            keep = records.require_open(session, of.case_id, of.run_id, of.moment)
+        with self._writing(of) as session:
             session.merge(
                 CourierClaimRow(
                     case_id=of.case_id,
@@ -138,14 +137,9 @@ class EmbeddedCourier:
                     at=request.at,
                 )
             )
-            session.flush()
-            if not keep:
-                session.rollback()
 
     def _requested(self, request: ParcelRequest, what: Literal["forward", "redeliver"]) -> bool:
-        of = request.of
-        with self._database.writing() as session:
-            keep = records.require_open(session, of.case_id, of.run_id, of.moment)
+        with self._writing(request.of) as session:
             known = session.get(CourierRequestRow, request.key)
             if known is not None:
                 return known.agreed
@@ -153,7 +147,7 @@ class EmbeddedCourier:
             session.add(
                 CourierRequestRow(
                     key=request.key,
-                    case_id=of.case_id,
+                    case_id=request.of.case_id,
                     courier=request.courier,
                     waybill=request.waybill,
                     what=what,
@@ -162,14 +156,14 @@ class EmbeddedCourier:
                     at=request.at,
                 )
             )
-            session.flush()
-            if not keep:
-                session.rollback()
-        return agreed
+            return agreed
+
+    def _writing(self, of: OnBehalf) -> AbstractContextManager[Session]:
+        return writing_for(self._database, of.case_id, of.run_id, of.moment)
 
 
 def shown_scans(session: Session, waybill: str, at: datetime) -> list[Scan]:
-    """The scans of a parcel until `at`, newest first; one whose time is still to come is not shown."""
+    """The scans of a parcel until `at` (aware), newest first; one whose time is still to come is not shown."""
     rows = session.scalars(
         select(ScanRow).where(ScanRow.waybill == waybill, ScanRow.at <= at).order_by(ScanRow.at.desc(), ScanRow.id)
     )
@@ -177,7 +171,7 @@ def shown_scans(session: Session, waybill: str, at: datetime) -> list[Scan]:
 
 
 def parcel_state(session: Session, waybill: str, at: datetime) -> ParcelState | None:
-    """Where a parcel is, by the newest scan shown at `at`; None if there is none."""
+    """Where a parcel is, by the newest scan shown at `at` (aware); None if there is none."""
     scans = shown_scans(session, waybill, at)
     return scans[0].state if scans else None
 
@@ -193,9 +187,9 @@ def intercept(
 ) -> bool:
     """Ask the courier to stop the parcels of these lines and bring them back; the same answer for the same key.
 
-    False if a parcel was signed for, or left with an agent or in a locker, by the scans shown, or if a fault is set
-    for the order or a waybill. Goods that left without a waybill are stopped where they are handed over: their parcel
-    is marked as soon as the shop knows it.
+    False if a parcel was signed for, or left with an agent or in a locker, by the scans shown, or if a fault is set for
+    the order or a waybill. Goods that left without a waybill are stopped where they are handed over: their parcel is
+    marked as soon as the shop knows it. `at` is aware.
 
     Raises:
         UnknownOrder: the shop has no such order.
@@ -216,7 +210,10 @@ def intercept(
 
 
 def stop_late_parcel(session: Session, parcel: ShipmentRow, numbers: Collection[int], *, at: datetime) -> None:
-    """Stop a parcel that the shop hears of only now, if an open case asked for that and the courier agreed."""
+    """Stop a parcel that the shop hears of only now, if an open case asked for that and the courier agreed.
+
+    `at` is aware.
+    """
     for case_id in cases_stopping(session, parcel.order_id, numbers):
         if parcel.intercepted_at is None and _can_stop(session, parcel.order_id, case_id, [parcel.waybill], at):
             parcel.intercepted_at = at

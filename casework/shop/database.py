@@ -16,7 +16,22 @@ from sqlalchemy.pool import ConnectionPoolEntry
 
 from casework.shop.errors import SchemaNotReady
 
-REVISIONS = ("0001", "0002", "0003", "0004", "0005", "0006", "0007", "0008", "0009", "0010", "0011", "0012")
+REVISIONS = (
+    "0001",
+    "0002",
+    "0003",
+    "0004",
+    "0005",
+    "0006",
+    "0007",
+    "0008",
+    "0009",
+    "0010",
+    "0011",
+    "0012",
+    "0013",
+    "0014",
+)
 """The migrations that there are, oldest first; a test holds that they are those of `migrations/versions`."""
 BUSY_TIMEOUT_MS = 10_000
 """How long one transaction waits for another, in milliseconds: less than Temporal waits for a step on the shop, so that

@@ -28,7 +28,7 @@ from casework.shop.tables import GiftPromiseRow, OrderRow, ReturnRow
 
 
 @dataclass(frozen=True, slots=True)
-class Gift:
+class GiftOfOrder:
     """What the order's gifts are worth, and what of that returns of the order have deducted already, in fen."""
 
     value_fen: int
@@ -40,7 +40,7 @@ class Gift:
         return max(0, self.value_fen - self.deducted_fen)
 
 
-def gift_of(session: Session, order_id: str) -> Gift:
+def gift_of(session: Session, order_id: str) -> GiftOfOrder:
     """What the gifts of an order are worth, and what settled returns have deducted of it, also one of the same case id
     as the return that asks, which is not settled yet.
     """
@@ -49,7 +49,7 @@ def gift_of(session: Session, order_id: str) -> Gift:
             ReturnRow.order_id == order_id, ReturnRow.settled_at.is_not(None)
         )
     )
-    return Gift(sum(gift.value_fen for gift in granted_gifts(session, order_id)), int(deducted or 0))
+    return GiftOfOrder(sum(gift.value_fen for gift in granted_gifts(session, order_id)), int(deducted or 0))
 
 
 def deducted_for_gift(session: Session, order_id: str, due: ReturnDue) -> int:

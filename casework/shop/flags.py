@@ -37,7 +37,10 @@ def own_flag(memo: str) -> Colour:
 
 
 def wish_flag(session: Session, case_id: str, order_id: str, colour: str, *, at: datetime) -> str:
-    """Set the one wish of a case for its order; answers with the flag that the case found at its first wish."""
+    """Set the one wish of a case for its order; answers with the flag that the case found at its first wish.
+
+    `at` is aware.
+    """
     order = lock_order(session, order_id)
     before = _shown(session, order)
     wish = session.get(FlagWishRow, case_id)
@@ -50,7 +53,7 @@ def wish_flag(session: Session, case_id: str, order_id: str, colour: str, *, at:
 
 
 def drop_wish(session: Session, case_id: str, order_id: str, *, lasting: str | None, at: datetime) -> None:
-    """Take a case's wish away, or leave a lasting flag in its place."""
+    """Take a case's wish away, or leave a lasting flag in its place. `at` is aware."""
     order = lock_order(session, order_id)
     before = _shown(session, order)
     wish = session.get(FlagWishRow, case_id)
@@ -62,7 +65,7 @@ def drop_wish(session: Session, case_id: str, order_id: str, *, lasting: str | N
 
 
 def set_own_flag(session: Session, order_id: str, colour: str, *, at: datetime) -> None:
-    """Set the order's own flag, which shows while no case wishes for another."""
+    """Set the order's own flag, which shows while no case wishes for another. `at` is aware."""
     order = lock_order(session, order_id)
     before = _shown(session, order)
     order.own_flag = colour
@@ -70,7 +73,7 @@ def set_own_flag(session: Session, order_id: str, colour: str, *, at: datetime) 
 
 
 def append_memo(session: Session, order_id: str, text: str, *, at: datetime, key: str) -> None:
-    """Append to the order's memo, once a key; the memo stays within the platform's bytes, theirs whole.
+    """Append to the order's memo, once a key; the memo stays within the platform's bytes, theirs whole. `at` is aware.
 
     Raises:
         UnknownOrder: the shop has no such order.
@@ -101,13 +104,13 @@ def compose_memo(session: Session, order: OrderRow) -> None:
 
 
 def memo_history(session: Session, order_id: str) -> list[tuple[datetime, str]]:
-    """What was appended to the order's memo, whole, oldest first."""
+    """What was appended to the order's memo, whole, oldest first. Times are aware, in UTC."""
     rows = session.scalars(select(MemoEntryRow).where(MemoEntryRow.order_id == order_id).order_by(MemoEntryRow.number))
     return [(row.at, row.text) for row in rows]
 
 
 def flag_history(session: Session, order_id: str) -> list[tuple[datetime, str, str]]:
-    """Every change of the flag shown: when, from, to; oldest first."""
+    """Every change of the flag shown: when, from, to; oldest first. Times are aware, in UTC."""
     rows = session.scalars(select(FlagChangeRow).where(FlagChangeRow.order_id == order_id).order_by(FlagChangeRow.id))
     return [(row.at, row.before, row.after) for row in rows]
 

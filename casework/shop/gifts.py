@@ -1,7 +1,7 @@
 """Gifts and free shipping: what the catalogue says, what is promised from the month's budget, and what was granted.
 
-A promise is one row for an order and a kind. It is written in one transaction with the memo, keeps its cost from the
-budget of the month it was made in, and goes with its case's end unless it was granted by then.
+A promise is one row for an order and a kind. It is written in one transaction with the memo, reserves its cost in
+the budget of the month it was made in, and goes with its case's end unless it was granted by then.
 """
 
 from __future__ import annotations
@@ -96,6 +96,8 @@ def cost_in_catalogue(session: Session, sku: str, quantity: int) -> int:
 def standing(session: Session, order_id: str, kind: GiftKind, *, budget: Budget, at: datetime) -> GiftStanding:
     """How an order stands for a gift of this kind; what is promised for it already counts as left of the budget.
 
+    `at` is aware.
+
     Raises:
         UnknownOrder: the shop has no such order.
 
@@ -130,10 +132,11 @@ def promise(
     memo: str,
     at: datetime,
 ) -> Promised:
-    """Write the memo and keep the cost from the month's budget, both or neither; once a key.
+    """Write the memo and reserve the cost in the month's budget, both or neither; once a key.
 
     Nothing is written where the order is gone or has shipped, or where the budget does not hold the cost, unless
-    finance has approved it (`over_budget`). Of two that are promised at once from the last of it, one is.
+    finance has approved it (`over_budget`). Of two that are promised at once from the last of it, one is. `at` is
+    aware; the month is the one that the shop's zone has then.
 
     Raises:
         UnknownOrder: the shop has no such order.
@@ -178,6 +181,7 @@ def put_on_order(
     """The auditor says that the gift, or the lower postage, is on the order: record it there, once, as granted.
 
     A gift is taken from the stock. The postage of an order that is paid stays: it is credited, and granted by that.
+    `at` is aware.
 
     Raises:
         UnknownOrder: the shop has no such order.
@@ -210,6 +214,8 @@ def put_on_order(
 def grant_credited(session: Session, *, key: str, case_id: str, order_id: str, memo: str, at: datetime) -> None:
     """The postage of a paid order has been credited: free shipping is granted, and stays in the month's budget.
 
+    `at` is aware.
+
     Raises:
         UnknownOrder: the shop has no such order.
         BadRequest: nothing is promised.
@@ -224,7 +230,7 @@ def grant_credited(session: Session, *, key: str, case_id: str, order_id: str, m
 def withdraw(session: Session, *, key: str, case_id: str, order_id: str, memo: str, at: datetime) -> bool:
     """Take back what a case has promised and not granted: the budget has it again, and the memo says so.
 
-    False, and nothing is written, where there is no such promise.
+    False, and nothing is written, where there is no such promise. `at` is aware.
 
     Raises:
         UnknownOrder: the shop has no such order.

@@ -43,7 +43,8 @@ def hold_lines(
     Where the order's own flag says that it was handed to the warehouse (profile handed_over, green), the lines are held
     and nothing is marked: the warehouse is asked before any change, and `mark_order` follows.
 
-    Doing it again changes nothing and gives the same answer, unless a line has left since: then it is not held.
+    Doing it again changes nothing and gives the same answer, unless a line has left since: then it is not held. `at` is
+    aware.
 
     Raises:
         UnknownOrder: the shop has no such order.
@@ -66,7 +67,7 @@ def hold_lines(
 
 
 def mark_order(session: Session, case_id: str, order_id: str, *, handed_over_profile: bool, at: datetime) -> None:
-    """Mark the order as one whose refund was asked: the case's flag wish, and nothing else.
+    """Mark the order as one whose refund was asked: the case's flag wish, and nothing else. `at` is aware.
 
     Raises:
         UnknownOrder: the shop has no such order.
@@ -88,7 +89,7 @@ def release_case(session: Session, case_id: str, *, flag_kept: str | None, at: d
     """Let everything go that a case has: holds, claims, requests to the courier, what it promised from the budget for
     gifts and did not grant, and its flag wish, or leave a lasting flag in its place.
 
-    A flag that was left before stays: releasing again changes nothing.
+    A flag that was left before stays: releasing again changes nothing. `at` is aware.
     """
     orders = set(session.scalars(_ORDERS_WITH, {"case_id": case_id}))
     if flag_kept is not None:

@@ -99,7 +99,10 @@ def paid_without_end(session: Session, dead: Collection[tuple[str, str]]) -> lis
 
 
 def mend_kept(session: Session, case_id: str, *, at: datetime) -> bool:
-    """Let go of what is kept for a case of which no run is open; False: one is open by now, and nothing was done."""
+    """Let go of what is kept for a case of which no run is open; False: one is open by now, and nothing was done.
+
+    `at` is aware.
+    """
     if records.is_open(session, case_id):
         return False
     _let_go(session, case_id, at)
@@ -112,7 +115,7 @@ def mend_dead(
     """Close the record of a run that never ended by itself, let go of what the case has, and have people see to what
     it left undone if it had paid. False: it is closed by now, and nothing was done.
 
-    What the case id has stays where another run of it is open.
+    What the case id has stays where another run of it is open. `at` is aware.
     """
     row = session.get(CaseRow, (case_id, run_id), with_for_update=True)
     if row is None or row.closed_at is not None:
@@ -127,7 +130,7 @@ def mend_dead(
 
 
 def tell_of_unsettled(session: Session, one: Unsettled, *, at: datetime) -> bool:
-    """Ask the refund clerk to see to it, once; False: that was asked before."""
+    """Ask the refund clerk to see to it, once; False: that was asked before. `at` is aware."""
     parameters = {"case_id": one.case_id, "order_id": one.order_id, "amount": format_yuan(one.paid_fen)}
     text = TEMPLATES[PAID_WITHOUT_END]
     return outbox.post(

@@ -19,7 +19,7 @@ News = Literal["order_gone", "order_changed"]
 
 @dataclass(frozen=True, slots=True)
 class Notice:
-    """News for one case: a signal's name. It holds no personal data; the case reads the shop."""
+    """News for one case: a signal's name. It holds no personal data; the case reads the shop. `at` is aware."""
 
     id: int
     case_id: str
@@ -29,7 +29,10 @@ class Notice:
 
 
 def tell_of_refund(session: Session, order_id: str, *, at: datetime, but: str | None = None) -> None:
-    """Money has gone back to the buyer: the order is gone where it was the whole of it, else it has changed."""
+    """Money has gone back to the buyer: the order is gone where it was the whole of it, else it has changed.
+
+    `at` is aware.
+    """
     order = find_order(session, order_id)
     done = accounts(session, order_id)
     lines = line_rows(session, order_id)
@@ -43,7 +46,8 @@ def tell_cases(session: Session, order_id: str, trigger: News, *, at: datetime, 
     """Note the news for each open case of the order, but the one that brings it.
 
     It takes the place of the same news that waits to be told already: whoever is telling the old one right now marks
-    only that one as told, and the case, which may have read the order before this change, hears of it again.
+    only that one as told, and the case, which may have read the order before this change, hears of it again. `at` is
+    aware.
     """
     for case_id in open_cases_of_order(session, order_id):
         if case_id == but:
@@ -71,7 +75,7 @@ def pending(session: Session) -> list[Notice]:
     ]
 
 
-def delivered(session: Session, notice_id: int) -> None:
+def told(session: Session, notice_id: int) -> None:
     """The case has been told, or has ended."""
     row = session.get(NoticeRow, notice_id)
     if row is not None and row.delivered_at is None:

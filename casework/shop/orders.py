@@ -28,7 +28,7 @@ from casework.shop.amounts import (
 from casework.shop.errors import BadRequest, UnknownOrder
 from casework.shop.states import OrderState
 from casework.shop.tables import ChatRow, ClaimRow, LineRow, OrderRow, ShipmentLineRow, ShipmentRow
-from casework.standing import Standing
+from casework.standing import RefundStanding
 
 Place = Literal["unshipped", "shipped", "back"]
 ROWS, CHATS, PARCELS, ORDERS = "order rows", "chats", "parcels", "orders"
@@ -66,7 +66,10 @@ class Line(BaseModel):
 
 
 class Parcel(BaseModel):
-    """A parcel of an order: its waybill, what is in it, and whether it was stopped or is back."""
+    """A parcel of an order: its waybill, what is in it, and whether it was stopped or is back.
+
+    Times are aware, in UTC.
+    """
 
     model_config = ConfigDict(frozen=True)
 
@@ -79,7 +82,7 @@ class Parcel(BaseModel):
 
 
 class Order(BaseModel):
-    """An order, whole. What it holds of the buyer's is the memo: never send it to Temporal."""
+    """An order, whole. What it holds of the buyer's is the memo: never send it to Temporal. Times are aware, in UTC."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -333,8 +336,8 @@ def standing(
     *,
     at: datetime,  # noqa: ARG001 - windows of days come with the return flow
     case_id: str | None = None,
-) -> Standing:
-    """How the lines stand, for a case (whose own claim does not count against it).
+) -> RefundStanding:
+    """How the lines stand, for a case (whose own claim does not count against it). `at` is aware.
 
     Raises:
         UnknownOrder: the shop has no such order.
@@ -350,7 +353,7 @@ def standing(
         .order_by(ClaimRow.line)
     )
     claim = claims.first()
-    return Standing(
+    return RefundStanding(
         paid=order.paid,
         closed=order.state == "closed",
         refundable_fen=refundable,

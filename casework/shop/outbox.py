@@ -17,7 +17,7 @@ Recipient = Literal["buyer", "staff"]
 
 @dataclass(frozen=True, slots=True)
 class Letter:
-    """What stands in the outbox; a task that is not needed any more has `cancelled_at`."""
+    """What stands in the outbox; a task that is not needed any more has `cancelled_at`. Times are aware, in UTC."""
 
     key: str
     case_id: str
@@ -44,7 +44,10 @@ def post(
     text_en: str,
     at: datetime,
 ) -> bool:
-    """Post once a key; False if it was posted before. `recipient` is a role or a staff id, None for the buyer."""
+    """Post once a key; False if it was posted before. `recipient` is a role or a staff id, None for the buyer.
+
+    `at` is aware.
+    """
     if session.scalar(select(OutboxRow.id).where(OutboxRow.key == key)) is not None:
         return False
     session.add(
@@ -65,7 +68,7 @@ def post(
 
 
 def cancel_tasks(session: Session, case_id: str, recipient: str, *, at: datetime) -> None:
-    """Cancel a case's open tasks for a role: they are not needed any more."""
+    """Cancel a case's open tasks for a role: they are not needed any more. `at` is aware."""
     session.execute(
         update(OutboxRow)
         .where(

@@ -36,7 +36,7 @@ def ship(
     """Ship lines of an order, by default all that are left to ship: all of them or none. Answers with the waybill.
 
     `force` is the platform's own word, which wins over a hold. Without a waybill one is made up. Lines that left
-    without a waybill do not ship again; by `force` or a waybill they get their parcel.
+    without a waybill do not ship again; by `force` or a waybill they get their parcel. `at` is aware.
 
     Raises:
         UnknownOrder: the shop has no such order.
@@ -86,6 +86,7 @@ def send_off(
     """Put what is left of these lines into a parcel, of which the shop hears at `at`. The caller locks the order.
 
     Where an open case has had these lines stopped before their waybill was known, the parcel is stopped too.
+    `shipped_at` and `at` are aware.
     """
     done = accounts(session, order.id)
     parcel = session.scalar(select(ShipmentRow).where(ShipmentRow.order_id == order.id, ShipmentRow.waybill == waybill))
@@ -103,7 +104,7 @@ def send_off(
 
 
 def close(session: Session, order_id: str, *, at: datetime) -> None:
-    """The platform closes the trade; one that was paid goes back to the buyer whole.
+    """The platform closes the trade; one that was paid goes back to the buyer whole. `at` is aware.
 
     Raises:
         UnknownOrder: the shop has no such order.
@@ -121,7 +122,7 @@ def close(session: Session, order_id: str, *, at: datetime) -> None:
 def refunded(session: Session, order_id: str, lines: Sequence[LineQuantity] | None = None, *, at: datetime) -> int:
     """The platform pays the buyer back: for some lines, or for all that is left, which closes the trade.
 
-    Answers with what it paid, in fen.
+    Answers with what it paid, in fen. `at` is aware.
 
     Raises:
         UnknownOrder: the shop has no such order.
@@ -152,7 +153,7 @@ def refunded(session: Session, order_id: str, lines: Sequence[LineQuantity] | No
 
 
 def set_flag(session: Session, order_id: str, colour: str, *, at: datetime) -> None:
-    """Set the order's own flag, which shows while no case wishes for another.
+    """Set the order's own flag, which shows while no case wishes for another. `at` is aware.
 
     Raises:
         UnknownOrder: the shop has no such order.
@@ -165,7 +166,7 @@ def set_flag(session: Session, order_id: str, colour: str, *, at: datetime) -> N
 
 
 def set_address(session: Session, order_id: str, address: str, *, at: datetime) -> None:
-    """The buyer changes where the order goes; open cases are told that the order changed.
+    """The buyer changes where the order goes; open cases are told that the order changed. `at` is aware.
 
     Raises:
         UnknownOrder: the shop has no such order.

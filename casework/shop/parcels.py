@@ -186,7 +186,10 @@ def follow(
 
 
 def left_at(session: Session, order_id: str, waybill: str, *, way_back: bool) -> datetime | None:
-    """When a parcel left, as far as the shop knows: the parcel's own time, its first scan's, or the order's."""
+    """When a parcel left, as far as the shop knows: the parcel's own time, its first scan's, or the order's.
+
+    The time is aware.
+    """
     shipment = None if way_back else _shipment(session, order_id, waybill)
     if shipment is not None and shipment.shipped_at is not None:
         return shipment.shipped_at
@@ -275,7 +278,7 @@ def put_off_receipt(session: Session, order_id: str, waybill: str, at: datetime)
     """Have the platform put the trade's receipt time off, where less than a day of it is left; when it is then.
 
     None where nothing is put off: there is time enough, the trade is over or has not shipped, or nobody knows when it
-    did: the order, or else the parcel itself, says so.
+    did: the order, or else the parcel itself, says so. Times are aware.
 
     Raises:
         UnknownOrder: the shop has no such order.
@@ -315,7 +318,7 @@ def take_returned(
     memo: str,
     at: datetime,
 ) -> None:
-    """The parcel has come back to us: its lines are here, purple flag, memo. Once a key.
+    """The parcel has come back to us: its lines are here, purple flag, memo. Once a key. `at` is aware.
 
     Raises:
         UnknownOrder: the shop has no such order.
@@ -337,7 +340,7 @@ def in_stock(session: Session, order_id: str, lines: Sequence[LineQuantity]) -> 
 
 
 def say_out_of_stock(session: Session, order_id: str, lines: Sequence[LineQuantity], at: datetime) -> None:
-    """The warehouse says that these goods are not there."""
+    """The warehouse says that these goods are not there. `at` is aware."""
     wanted = {one.line for one in lines}
     for row in line_rows(session, order_id):
         if row.number in wanted and row.sku:
@@ -350,6 +353,8 @@ def reserve(
 ) -> None:
     """Reserve the goods that are to be sent again, as far as they are not refunded; once a key. What came back is there
     and needs no stock.
+
+    `at` is aware.
 
     Raises:
         UnknownOrder: the shop has no such order.
@@ -378,7 +383,10 @@ def reserve(
 
 
 def call_off_reshipment(session: Session, *, case_id: str, at: datetime) -> bool:
-    """Call off what a case has asked the warehouse to send and has not left yet; False: there is nothing such."""
+    """Call off what a case has asked the warehouse to send and has not left yet; False: there is nothing such.
+
+    `at` is aware.
+    """
     called_off = False
     for row in session.scalars(
         select(ReshipmentRow).where(ReshipmentRow.case_id == case_id, ReshipmentRow.state == "asked")
@@ -403,6 +411,8 @@ def send_again(
     at: datetime,
 ) -> None:
     """The goods have left once more, under a waybill of their own: a parcel of the order like any other. Once a key.
+
+    `at` is aware.
 
     Raises:
         UnknownOrder: the shop has no such order.

@@ -102,6 +102,7 @@ def needing_case(
 
     Left out is a parcel that an open case follows or awaits, one whose case has ended since it began to need one, and
     one that was signed for while a refund or return of something in it is open: then the buyer has said so already.
+    `at` is aware.
     """
     found: list[Found] = []
     for parcel in parcels:

@@ -68,7 +68,10 @@ class PayResult:
 
 @dataclass(frozen=True, slots=True)
 class LedgerEntry:
-    """One entry of the ledger. `line` 0 is the postage, None a sum of the platform's that no line is known for."""
+    """One entry of the ledger. `line` 0 is the postage, None a sum of the platform's that no line is known for.
+
+    `at` is aware.
+    """
 
     id: int
     order_id: str
@@ -106,7 +109,8 @@ def pay(
     `already_paid`: under this key, or by the platform meanwhile. `left`: a line of a refund before shipping has shipped
     and is not back, so nothing is paid. `changed`: another amount is due now, so nothing is paid. A sum that the
     platform paid since the case claimed the lines, without naming one, changes the amount too (see `amounts.reckon`);
-    what is then paid less is attributed to these lines, so that it does not lessen another payment as well.
+    what is then paid less is attributed to these lines, so that it does not lessen another payment as well. `at` is
+    aware.
 
     Raises:
         UnknownOrder: the shop has no such order.
@@ -143,7 +147,7 @@ def record_paid_by_hand(
     payment_reference: str,
     at: datetime,
 ) -> None:
-    """Write down a payment that the refund clerk made outside; the same one again changes nothing.
+    """Write down a payment that the refund clerk made outside; the same one again changes nothing. `at` is aware.
 
     Raises:
         UnknownOrder: the shop has no such order.

@@ -16,7 +16,7 @@ PLATFORM = "platform"
 
 
 def enter(session: Session, order: OrderRow, entries: Sequence[LedgerLine], *, at: datetime) -> int:
-    """Enter what the platform paid; answers with the sum in fen. The order is locked by the caller."""
+    """Enter what the platform paid; answers with the sum in fen. The order is locked by the caller. `at` is aware."""
     for entry in entries:
         session.add(
             LedgerRow(
@@ -42,7 +42,8 @@ def enter(session: Session, order: OrderRow, entries: Sequence[LedgerLine], *, a
 def reconcile(session: Session, order: OrderRow, *, at: datetime) -> int:
     """Enter what the platform says was refunded beyond the ledger, and attribute it; answers with the new sum in fen.
 
-    A trade that is closed after payment has gone back to the buyer whole where the export does not say how much.
+    A trade that is closed after payment has gone back to the buyer whole where the export does not say how much. `at`
+    is aware.
     """
     said = order.platform_refund_fen
     if said is None and order.state == "closed":
@@ -88,7 +89,7 @@ def attribute_to_lines(
 ) -> None:
     """Attribute the platform's loose sums to lines that a case settles as refunded, so that these do not ship.
 
-    They are the ones of which nothing is owed any more although no entry names them.
+    They are the ones of which nothing is owed any more although no entry names them. `at` is aware.
     """
     rows = {row.number: row for row in line_rows(session, order.id)}
     owed = due(session, order, lines, case_id=case_id)

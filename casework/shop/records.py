@@ -1,4 +1,4 @@
-"""The record of every case, open and closed, also of those that Temporal no longer keeps; and how a case is named."""
+"""The record of every case, open and closed, also of those that Temporal no longer has; and how a case is named."""
 
 from __future__ import annotations
 
@@ -56,6 +56,8 @@ class Moment:
     events: int
     version: int = 0
     """How many accepted moves the case has made."""
+    at: datetime | None = None
+    """What time it is by the case's own clock; None: a Casework before this one asked."""
 
 
 def open_record(
@@ -103,6 +105,7 @@ def open_record(
             at_version=0,
             at_execution=run_id,
             at_events=0,
+            at_time=opened_at,
         )
     )
     session.flush()
@@ -213,22 +216,26 @@ def note_version(session: Session, row: CaseRow, moment: Moment) -> bool:
     """Note how far an open case has come, and that it waits no more where it waited before; False if that is old news.
 
     An attempt that Temporal gave up may arrive late; and a workflow task that Temporal took back may have gone further
-    than the case then goes. So within one execution what is later in its history counts.
+    than the case then goes. So within one execution what is later in its history counts. Of two executions the later
+    one counts by the case's own clock, also where it was reset to before some of its moves.
     """
-    known = (row.at_events or 0, row.at_version or 0)
-    if row.at_version is not None:
-        newer = (
-            (moment.events, moment.version) >= known
-            if row.at_execution == moment.execution
-            else moment.version >= known[1]
-        )
-        if not newer:
-            return False
+    if row.at_version is not None and not _is_newer(row, moment):
+        return False
     if row.at_version != moment.version:
         waits_no_more(session, row.case_id)
     if (row.at_version, row.at_execution) != (moment.version, moment.execution):
-        row.at_version, row.at_execution, row.at_events = moment.version, moment.execution, moment.events
+        row.at_version, row.at_execution = moment.version, moment.execution
+        row.at_events, row.at_time = moment.events, moment.at
     return True
+
+
+def _is_newer(row: CaseRow, moment: Moment) -> bool:
+    version = row.at_version or 0
+    if row.at_execution == moment.execution:
+        return (moment.events, moment.version) >= (row.at_events or 0, version)
+    if row.at_time is None or moment.at is None:
+        return moment.version >= version
+    return (moment.at, moment.version) >= (row.at_time, version)
 
 
 def waits_no_more(session: Session, case_id: str) -> None:

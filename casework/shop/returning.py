@@ -19,7 +19,7 @@ from casework.rules import returns
 from casework.shop import orders
 from casework.shop.amounts import POSTAGE, RETURN_POSTAGE, left_to_ship, line_rows, reckon
 from casework.shop.courier import parcel_state, shown_scans
-from casework.shop.dues import deducted_for_gift, reckon_due
+from casework.shop.dues import deducted_for_gift, gift_of, reckon_due
 from casework.shop.errors import BadRequest
 from casework.shop.flags import append_memo, wish_flag
 from casework.shop.gifts import has_free_shipping
@@ -52,17 +52,21 @@ class WayBack:
 
 @dataclass(frozen=True, slots=True)
 class PaidParts:
-    """What a case has paid, in fen: for the goods, for the postage of the way out, for that of the way back."""
+    """What a case has paid, in fen: for the goods, for the postage of the way out, for that of the way back.
+
+    `gift_left_fen` is what no other return had deducted by then of the order's gifts.
+    """
 
     goods_fen: int
     postage_fen: int
     return_postage_fen: int
+    gift_left_fen: int = 0
 
 
 def standing(
     session: Session, order_id: str, lines: Sequence[LineQuantity], due: ReturnDue, *, at: datetime, case_id: str
 ) -> ReturnStanding:
-    """How the lines stand for a return, at this moment; its own claim does not count against it.
+    """How the lines stand for a return, at this moment; its own claim does not count against it. `at` is aware.
 
     Raises:
         UnknownOrder: the shop has no such order.
@@ -93,7 +97,10 @@ def standing(
 
 
 def record(session: Session, case_id: str, run_id: str, order_id: str, *, requested_at: datetime, fault: bool) -> None:
-    """Remember when a return was first asked for, and whether for a fault; again, it changes nothing but the latter."""
+    """Remember when a return was first asked for, and whether for a fault; again, it changes nothing but the latter.
+
+    `requested_at` is aware.
+    """
     row = session.get(ReturnRow, (case_id, run_id))
     if row is None:
         row = ReturnRow(case_id=case_id, run_id=run_id, order_id=order_id, requested_at=requested_at, fault=fault)
@@ -103,7 +110,7 @@ def record(session: Session, case_id: str, run_id: str, order_id: str, *, reques
 
 
 def first_request(session: Session, case_id: str, order_id: str, lines: Sequence[LineQuantity]) -> datetime:
-    """When the lapsed return was first asked for that a new one of the same lines reopens.
+    """When the lapsed return was first asked for (aware) that a new one of the same lines reopens.
 
     Raises:
         BadRequest: there is no such return, it has not lapsed, or it was of other lines, or of fewer pieces.
@@ -129,7 +136,7 @@ def first_request(session: Session, case_id: str, order_id: str, lines: Sequence
 
 
 def asked_as_refund(session: Session, case_id: str) -> datetime | None:
-    """When the refund was asked for that turned into a return; None: that case is none."""
+    """When the refund was asked for (aware) that turned into a return; None: that case is none."""
     return session.scalars(
         select(CaseRow.opened_at)
         .where(CaseRow.case_id == case_id, CaseRow.flow == "refund-before-shipping")
@@ -165,7 +172,7 @@ def way_back_of(session: Session, waybill: str) -> WayBack | None:
 
 
 def signed_for_by_us(session: Session, waybill: str, at: datetime) -> bool:
-    """Whether the newest scan of a way back says that it was signed for, which is at our address."""
+    """Whether the newest scan of a way back says that it was signed for, which is at our address. `at` is aware."""
     return parcel_state(session, waybill, at) == "signed"
 
 
@@ -180,7 +187,7 @@ def receive(
     memo: str,
     at: datetime,
 ) -> None:
-    """Goods of a return have come in: what, a purple flag, and a line in the memo.
+    """Goods of a return have come in: what, a purple flag, and a line in the memo. `at` is aware.
 
     Raises:
         UnknownOrder: the shop has no such order.
@@ -206,7 +213,7 @@ def restock(
     accepted: Sequence[LineQuantity],
     at: datetime,
 ) -> None:
-    """What the inspection took goes into stock.
+    """What the inspection took goes into stock. `at` is aware.
 
     Raises:
         UnknownOrder: the shop has no such order.
@@ -223,6 +230,8 @@ def restock(
 def take_out_of_stock(session: Session, *, key: str, case_id: str, run_id: str, order_id: str, at: datetime) -> None:
     """The goods of a return leave the stock again, as far as they are in it; those of an earlier return of the same
     case id stay.
+
+    `at` is aware.
 
     Raises:
         UnknownOrder: the shop has no such order.
@@ -256,7 +265,8 @@ def settle(
 ) -> None:
     """A return is paid, by us or by the platform: its pieces count as refunded, and the memo grows.
 
-    `came_back_before`: what had come back before this case opened, and nobody has inspected; it goes into stock.
+    `came_back_before`: what had come back before this case opened, and nobody has inspected; it goes into stock. `at`
+    is aware.
 
     Raises:
         UnknownOrder: the shop has no such order.
@@ -276,6 +286,8 @@ def settle(
 def finish(session: Session, *, key: str, case_id: str, order_id: str, at: datetime) -> None:
     """The refund of a return is accepted: everything is let go; a red flag stays where nothing is left to ship.
 
+    `at` is aware.
+
     Raises:
         UnknownOrder: the shop has no such order.
 
@@ -286,7 +298,7 @@ def finish(session: Session, *, key: str, case_id: str, order_id: str, at: datet
 
 
 def paid_parts(session: Session, order_id: str, *, payment: str) -> PaidParts:
-    """What a payment was for, by its key."""
+    """What a payment of a return was for, by its key."""
     sums = {
         line: int(amount)
         for line, amount in session.execute(
@@ -297,7 +309,7 @@ def paid_parts(session: Session, order_id: str, *, payment: str) -> PaidParts:
         if line is not None
     }
     postage, back = sums.pop(POSTAGE, 0), sums.pop(RETURN_POSTAGE, 0)
-    return PaidParts(sum(sums.values()), postage, back)
+    return PaidParts(sum(sums.values()), postage, back, gift_of(session, order_id).left_fen)
 
 
 def _signed_at(session: Session, order: Order, numbers: set[int], at: datetime) -> datetime | None:

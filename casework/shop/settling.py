@@ -48,8 +48,8 @@ def settle_refund(
 ) -> None:
     """Strike the refunded lines from shipping, then let hold and claim go.
 
-    A red flag stays only if no line of the order is left to ship. Goods that came back, as the lines themselves say,
-    go into stock, the memo grows, and the warehouse's task is cancelled.
+    A red flag stays only if no line of the order is left to ship. Goods that came back, as the lines themselves say, go
+    into stock, the memo grows, and the warehouse's task is cancelled. `at` is aware.
 
     Raises:
         UnknownOrder: the shop has no such order.
@@ -80,7 +80,7 @@ def restore_order(
     """Put the order back as it was: flag wish gone, hold and claim let go.
 
     Lines that had come back ship again, and the warehouse gets a task. A parcel that was stopped and has not come back
-    goes on to the buyer, unless another case has had it stopped too; its lines have left.
+    goes on to the buyer, unless another case has had it stopped too; its lines have left. `at` is aware.
 
     Raises:
         UnknownOrder: the shop has no such order.
@@ -126,7 +126,7 @@ def mark_goods_back(
     """Parcels of these lines have come back: the one named, or all of them; once a key.
 
     A waybill that is no parcel of these lines is refused, and nothing is changed. Other lines in a parcel can ship
-    again, unless another case has claimed them; these wait for the case's end.
+    again, unless another case has claimed them; these wait for the case's end. `at` is aware.
 
     Raises:
         UnknownOrder: the shop has no such order.
@@ -190,6 +190,8 @@ def take_into_stock(
 ) -> None:
     """Goods that came back, as the lines themselves say, and that nobody gets any more, go into stock; once a key.
 
+    `at` is aware.
+
     Raises:
         UnknownOrder: the shop has no such order.
 
@@ -202,7 +204,7 @@ def take_into_stock(
 def take_back_into_stock(
     session: Session, case_id: str, order: OrderRow, lines: Iterable[LineQuantity], at: datetime
 ) -> None:
-    """Of these lines, those that came back go into stock."""
+    """Of these lines, those that came back go into stock. `at` is aware."""
     rows = line_rows(session, order.id)
     back = {row.number for row in rows if row.place == "back"}
     move_stock(session, rows, [one for one in lines if one.line in back], case_id=case_id, at=at)

@@ -164,7 +164,7 @@ def _kept(absences: Iterable[Absence]) -> list[Any]:
     return [{"first": one.first.isoformat(), "last": one.last.isoformat(), "zone": one.zone} for one in absences]
 
 
-def _absences(kept: Sequence[Any]) -> tuple[Absence, ...]:
+def _absences(noted: Sequence[Any]) -> tuple[Absence, ...]:
     return tuple(
-        Absence(date.fromisoformat(one["first"]), date.fromisoformat(one["last"]), one["zone"]) for one in kept
+        Absence(date.fromisoformat(one["first"]), date.fromisoformat(one["last"]), one["zone"]) for one in noted
     )

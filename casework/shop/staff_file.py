@@ -14,7 +14,7 @@ from sqlalchemy.orm import Session
 from casework.authority import Absence, merged
 from casework.messages import is_staff_id
 from casework.shop.errors import BadFile
-from casework.shop.importing.reading import Row, read_table, read_text
+from casework.shop.importing.reading import FileRow, read_table, read_text
 from casework.shop.staff import StaffMember, all_staff, write_member
 from state_machines.roles import Automatic, Role
 
@@ -182,7 +182,7 @@ def _spellings(column: str, words: Iterable[str]) -> list[str]:
     return [column, *(unicodedata.normalize("NFKC", word) for word in words)]
 
 
-def _member(row: Row, columns: Mapping[str, str], zone: str, known: Mapping[str, StaffMember]) -> StaffMember:
+def _member(row: FileRow, columns: Mapping[str, str], zone: str, known: Mapping[str, StaffMember]) -> StaffMember:
     if row.wrong is not None:
         raise BadCell(row.wrong)
     cells = {column: _plain(row.cells[heading]) for column, heading in columns.items()}

@@ -1,16 +1,37 @@
-"""Steps of cases, each done once a key: a step that is asked for again finds that it was done."""
+"""Steps of cases: one transaction each, of a case that is open, and once a key: asked for again, it finds that it was
+done.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Generator
+from contextlib import contextmanager
 from datetime import datetime
 
 from sqlalchemy.orm import Session
 
+from casework.shop.database import Database
+from casework.shop.records import Moment, require_open
 from casework.shop.tables import StepRow
 
 
+@contextmanager
+def writing_for(database: Database, case_id: str, run_id: str, moment: Moment | None) -> Generator[Session]:
+    """One transaction of a case's step; nothing of it stays where the step was done before (see `require_open`).
+
+    Raises:
+        CaseOver: the case has ended in the shop, or another run of it has begun.
+
+    """
+    with database.writing() as session:
+        may_stay = require_open(session, case_id, run_id, moment)
+        yield session
+        if not may_stay:
+            session.rollback()
+
+
 def first_time(session: Session, key: str, at: datetime) -> bool:
-    """Whether the step of this key is done now for the first time; it is noted as done."""
+    """Whether the step of this key is done now for the first time; it is noted as done. `at` is aware."""
     if session.get(StepRow, key) is not None:
         return False
     session.add(StepRow(key=key, at=at))

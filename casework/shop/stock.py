@@ -21,7 +21,7 @@ def move_stock(
     at: datetime,
     sign: Literal[-1, 1] = 1,
 ) -> None:
-    """Note that pieces of the order's lines (`rows`) go into stock, or out of it by sign -1."""
+    """Note that pieces of the order's lines (`rows`) go into stock, or out of it by sign -1. `at` is aware."""
     by_number = {row.number: row for row in rows}
     for one in pieces:
         if one.quantity:

@@ -398,7 +398,7 @@ class StaffRow(Base):
 
 
 class CaseRow(Base):
-    """The record of a case: one for each run of a case id, also of those that Temporal no longer keeps."""
+    """The record of a case: one for each run of a case id, also of those that Temporal no longer has."""
 
     __tablename__ = "cases"
 
@@ -426,6 +426,8 @@ class CaseRow(Base):
     at_execution: Mapped[str | None] = mapped_column(String(100))
     at_events: Mapped[int | None]
     """In which execution of Temporal's it was told, and how many events that had."""
+    at_time: Mapped[datetime | None]
+    """What time it was by the case's own clock when it was told; None: told by a Casework that did not say."""
 
     __table_args__ = (
         Index(
@@ -455,15 +457,19 @@ class WaitRow(Base):
     alarms: Mapped[int]
     """How often the clock has fired without anything having moved."""
     amount_fen: Mapped[int]
+    pays_at: Mapped[datetime | None]
+    """When money leaves by itself if nobody acts: at `due`, or within a day after it."""
     pays_fen: Mapped[int]
-    """What leaves by itself at `due`."""
+    """How much leaves then, in fen."""
+    pays_for_certain: Mapped[bool] = mapped_column(server_default=false())
+    """The outside cannot be in the way of it."""
     case: Mapped[dict[str, Any]]
     """All that the case knows, without its trail; no personal data."""
 
     __table_args__ = (
         Index("ix_waits_due", "due", "case_id", "roles"),
         # what leaves by silence is summed up from the index alone
-        Index("ix_waits_pays", "roles", "due", "pays_fen"),
+        Index("ix_waits_pays", "roles", "pays_at", "due", "pays_for_certain", "pays_fen"),
     )
 
 
@@ -548,7 +554,7 @@ class ReturnedLineRow(Base):
 
 
 class GiftPromiseRow(Base):
-    """A gift, or free shipping, that the shop has promised for an order: its cost is kept from the month's budget.
+    """A gift, or free shipping, that the shop has promised for an order: its cost is reserved in the month's budget.
 
     One of a kind for an order. It goes with its case's end, unless it was granted by then.
     """
@@ -567,7 +573,7 @@ class GiftPromiseRow(Base):
     value_fen: Mapped[int]
     """What the buyer gets by it: the catalogue's value of all pieces, or the postage."""
     month: Mapped[str] = mapped_column(String(7), index=True)
-    """The calendar month of the shop whose budget it is kept from, as `2026-11`."""
+    """The calendar month of the shop in whose budget it is reserved, as `2026-11`."""
     loose_before_fen: Mapped[int]
     """What of the platform's sums no line was known for when it was promised; see `ClaimRow`."""
     promised_at: Mapped[datetime]

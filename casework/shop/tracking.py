@@ -1,4 +1,4 @@
-"""Asking couriers where parcels are: seldom enough, by whomever, and what they last said is kept with its age."""
+"""Asking couriers where parcels are: seldom enough, by whomever, and what they last said stands with its age."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def ask(
     """Ask the courier, unless anybody has asked for this waybill within `poll_min`; answers with the last status.
 
     A courier that does not answer means nothing: the last status stays, with its age. The turn to ask is taken in a
-    transaction of its own, so of two that ask at once only one does.
+    transaction of its own, so of two that ask at once only one does. `at` is aware.
     """
     with database.writing() as session:
         if not _takes_turn(session, waybill, at, poll_min):
@@ -62,7 +62,10 @@ def ask(
 def ask_each(
     database: Database, port: Courier, couriers: Mapping[str, str], *, at: datetime, poll_min: timedelta
 ) -> dict[str, Scanned]:
-    """As `ask`, for many waybills, each with its courier, in few transactions; by waybill, the last status if any."""
+    """As `ask`, for many waybills, each with its courier, in few transactions; by waybill, the last status if any.
+
+    `at` is aware.
+    """
     with database.writing() as session:
         rows = _rows_of(session, couriers)
         turns = {

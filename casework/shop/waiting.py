@@ -7,9 +7,10 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, delete, func, or_, select, update
+from sqlalchemy import ColumnElement, case, delete, func, or_, select, update
 from sqlalchemy.orm import Session
 
+from casework.forecast import SILENCE, course_told
 from casework.shop.records import Moment, note_version, waits_no_more
 from casework.shop.tables import CaseRow, WaitRow
 from casework.waiting import Waits
@@ -111,10 +112,30 @@ def how_many(session: Session, wanted: WaitFilter) -> int:
     return session.scalar(select(func.count()).select_from(WaitRow).where(*wanted.conditions())) or 0
 
 
-def leaves_by(session: Session, wanted: WaitFilter, until: datetime) -> int:
-    """How many fen leave by themselves until then, if nobody acts in the cases that wait now."""
-    total = select(func.sum(WaitRow.pays_fen)).where(*wanted.conditions(), WaitRow.due <= until)
-    return int(session.scalar(total) or 0)
+@dataclass(frozen=True, slots=True)
+class Leaving:
+    """What leaves by itself if nobody acts, in fen: for certain, and besides unless the outside is in the way."""
+
+    certain_fen: int
+    perhaps_fen: int
+
+
+def leaving(session: Session, wanted: WaitFilter, now: datetime) -> Leaving:
+    """What leaves by itself within a day of `now` (aware) in the cases that wait.
+
+    Each row says what its own case will pay, as it was when it began to wait. Where the clock is late, since no worker
+    ran, all that follows is late too: those few courses are told anew.
+    """
+    until, here = now + SILENCE, wanted.conditions()
+    certain = case((WaitRow.pays_for_certain, WaitRow.pays_fen), else_=0)
+    summed = select(func.coalesce(func.sum(certain), 0), func.coalesce(func.sum(WaitRow.pays_fen - certain), 0))
+    fen, perhaps = session.execute(summed.where(*here, WaitRow.pays_at <= until, WaitRow.due > now)).one()
+    late = session.scalars(select(WaitRow.case).where(*here, WaitRow.due <= now))
+    courses = [course for told in late if (course := course_told(told, now=now, until=until)) is not None]
+    return Leaving(
+        certain_fen=int(fen) + sum(course.leaves_fen for course in courses),
+        perhaps_fen=int(perhaps) + sum(course.may_leave_fen for course in courses),
+    )
 
 
 def untold(session: Session) -> list[str]:
@@ -129,6 +150,8 @@ def open_cases(session: Session) -> list[str]:
 
 
 def _row(row: CaseRow, waits: Waits) -> WaitRow:
+    course = course_told(waits.case, now=waits.due, until=waits.due + SILENCE)
+    pays = next((step for step in course.steps if step.pays_fen), None) if course is not None else None
     return WaitRow(
         case_id=row.case_id,
         run_id=row.run_id,
@@ -140,7 +163,9 @@ def _row(row: CaseRow, waits: Waits) -> WaitRow:
         due=waits.due,
         alarms=waits.alarms,
         amount_fen=waits.amount_fen,
-        pays_fen=waits.pays_fen,
+        pays_at=pays.at if pays is not None else None,
+        pays_fen=pays.pays_fen if pays is not None else 0,
+        pays_for_certain=pays is not None and not pays.unknown,
         case=waits.case,
     )
 
@@ -149,3 +174,8 @@ def drop(session: Session, cases: Sequence[Waiting]) -> None:
     """Forget where these cases wait, which Temporal has ended without their knowing, unless they have told again."""
     for one in cases:
         session.execute(delete(WaitRow).where(WaitRow.case_id == one.case_id, WaitRow.due == one.due))
+
+
+def assignees(session: Session) -> dict[str, str | None]:
+    """Every case that waits for somebody, and whose it is: the staff id of the person to whom it was given, if any."""
+    return {row.case_id: row.assignee for row in session.execute(select(WaitRow.case_id, WaitRow.assignee))}

@@ -188,7 +188,7 @@ def _wrong(case: GiftCase) -> str | None:
     if case.state in ("crediting", "repairing_payment") and case.kind == "gift":
         return "a gift is credited as if it were postage"
     if case.state in ("negotiating", "telling_buyer", "awaiting_finance", "awaiting_supervisor") and case.promised:
-        return f"the budget is kept in {case.state}"
+        return f"the budget is still reserved in {case.state}"
     return None
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from casework.messages import Message, MessageWithReason
 from casework.policy import load_policy
-from casework.standing import Standing
+from casework.standing import RefundStanding
 from state_machines import refund_before_shipping as table
 from state_machines.common import UNLIMITED, PaidByHand, nothing_paid
 from state_machines.laws.exploring import AT, OPENER
@@ -84,7 +84,7 @@ def _openings() -> list[Opening[RefundCase]]:
 
 def _standing(case: RefundCase, **known: Any) -> None:
     usual = {"paid": True, "closed": False, "refundable_fen": case.amount_fen, "refunded": False, "shipped": False}
-    case.standing = Standing.model_validate({**usual, **known})
+    case.standing = RefundStanding.model_validate({**usual, **known})
 
 
 def _has_left(case: RefundCase) -> None:

@@ -15,10 +15,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from casework.batch.headings import _ALSO, FLOW, field_named, start_fields  # pyright: ignore[reportPrivateUsage] - a test may look inside
-from casework.batch.reading import BadRow, Refused, Row, Rows, lines_with_quantities, read_rows
+from casework.batch.reading import GoodRow, RefusedRow, Rows, lines_with_quantities, read_rows
 from casework.messages import explain
 from casework.shop.errors import BadFile
-from casework.shop.importing.reading import read_text
+from casework.shop.importing.reading import BadRow, read_text
 from state_machines.flows import FLOWS
 
 SHANGHAI = ZoneInfo("Asia/Shanghai")
@@ -30,7 +30,7 @@ def rows(content: str | bytes, *, flow: str | None = None) -> Rows:
     return read_rows("rows", content.encode() if isinstance(content, str) else content, zone=SHANGHAI, flow=flow)
 
 
-def only(content: str, *, flow: str | None = None) -> Row:
+def only(content: str, *, flow: str | None = None) -> GoodRow:
     found = rows(content, flow=flow)
     assert found.refused == []
     (row,) = found.good
@@ -103,7 +103,7 @@ def test_lines_are_those_of_the_file() -> None:
     text = f'flow,order,reason\n\nrefund,{ORDER},"one\n\ntwo"\n\nrefund,{OTHER},x\nrefund,{ORDER}\nrefund,{ORDER},y\n'
     found = rows(text)
     assert [row.line for row in found.good] == [3, 7, 9]
-    assert found.refused == [Refused(8, "has 2 cells, the headings are 3")]
+    assert found.refused == [RefusedRow(8, "has 2 cells, the headings are 3")]
 
 
 def test_empty_rows_and_columns_without_heading_say_nothing() -> None:
@@ -277,7 +277,7 @@ def test_a_row_that_says_the_same_again_names_the_line_that_it_repeats() -> None
     )
     found = rows(text)
     assert [row.line for row in found.good] == [2, 3, 5, 6]
-    assert found.refused == [Refused(4, "repeats line 2", REFUND, ORDER)]
+    assert found.refused == [RefusedRow(4, "repeats line 2", REFUND, ORDER)]
 
 
 TEXT = (

@@ -18,7 +18,7 @@ import pytest
 from sqlalchemy.orm import Session
 from temporalio.service import RPCError, RPCStatusCode
 
-from casework.batch.reading import Row, read_rows
+from casework.batch.reading import GoodRow, read_rows
 from casework.batch.running import Checker, Told, open_rows
 from casework.cli.errors import BAD_INPUT, DONE, FAILED
 from casework.client import CaseEnded, CaseRefused, CaseworkClient, PreparedStart, UnknownCase
@@ -458,7 +458,7 @@ async def test_what_another_has_opened_and_closed_since_it_was_checked_is_not_op
         await begin(desk, opened)
         await end(desk, opened)
 
-    def check_late(self: Checker, session: Session, rows: Sequence[Row]) -> Any:
+    def check_late(self: Checker, session: Session, rows: Sequence[GoodRow]) -> Any:
         found = check(self, session, rows)
         if rows:
             patched.undo()

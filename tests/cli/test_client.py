@@ -105,12 +105,12 @@ async def test_news_is_told_once_and_to_a_case_that_has_ended_counts_as_told(
     with desk.database.writing() as session:
         outside.set_address(session, order, "another street 5", at=datetime.now(UTC))
         outside.refunded(session, order, at=datetime.now(UTC))
-    assert await client.deliver_notices() == 2
+    assert await client.tell_notices() == 2
     view = await desk.end(desk.client.get_workflow_handle(case))
     assert view.outcome == "refunded"
     assert [line.trigger for line in view.trail].count("order_gone") == 1
     assert all(line.accepted for line in view.trail), "a flow is not told what it makes nothing of"
-    assert await client.deliver_notices() == 0
+    assert await client.tell_notices() == 0
     with desk.database.reading() as session:
         assert notices.pending(session) == []
 

@@ -343,7 +343,7 @@ async def test_without_a_server_the_cases_are_told_later(
     assert done.code == DONE
     assert f"Told as soon as casework up runs: {case}" in done.err
     monkeypatch.setenv("TEMPORAL_ADDRESS", where)
-    assert await CaseworkClient(desk.client, desk.database).deliver_notices() == 1
+    assert await CaseworkClient(desk.client, desk.database).tell_notices() == 1
     assert (await desk.end(desk.client.get_workflow_handle(case))).outcome == "refunded"
 
 

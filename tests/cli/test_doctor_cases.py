@@ -19,7 +19,7 @@ from temporalio.worker import UnsandboxedWorkflowRunner, Worker
 
 from casework.cli.errors import BAD_INPUT, DONE, FAILED, REFUSED
 from casework.policy import load_policy
-from casework.repair import OVERDUE_AFTER, UNDONE_AFTER, Trouble, Troubled, examine, standing_of
+from casework.repair import OVERDUE_AFTER, UNDONE_AFTER, Trouble, Troubled, examine, execution_of
 from casework.server_program import find_server_program
 from casework.shop import mending, payments, records
 from casework.shop.database import Database
@@ -370,7 +370,7 @@ async def test_a_step_on_the_shop_that_is_not_done_for_minutes_is_named(desk: De
 
 async def failing(desk: Desk, handle: Handle) -> None:
     async with asyncio.timeout(30):
-        while (standing := await standing_of(desk.client, handle.id)) is None or standing.task_attempt < 2:
+        while (execution := await execution_of(desk.client, handle.id)) is None or execution.task_attempt < 2:
             pass
 
 

@@ -17,7 +17,7 @@ from tests.desk import FLOW, Desk, Handle
 from tests.orders import ADDRESS, RECEIVER, add_scan
 from tests.planted import MARK
 
-HOSTILE = "</td><script>alert('x')</script><img src=x onerror=alert(1)>&amp;{{ 7*7 }}"
+HOSTILE = "</td><script>alert('x')</script><img src=x onerror=alert(1)>&amp;{{ 7777*7777 }}"
 TAGS = {"html", "head", "meta", "title", "style", "body", "h1", "h2", "p", "table", "caption", "tr", "th", "td"} | {
     "div",
     "span",
@@ -115,7 +115,7 @@ async def test_nobodys_text_becomes_markup(casework: Casework, desk: Desk, tmp_p
             row.text_en = row.text_zh = HOSTILE
     page = await page_of(casework, case.id, tmp_path / "evidence.html")
     assert page.words.count(HOSTILE) >= 5, "it is all there, as text"
-    assert "49" not in page.row("approve", "only if")
+    assert "60481729" not in page.row("approve", "only if")
 
 
 async def test_an_open_return_shows_photos_parcels_and_scans(casework: Casework, desk: Desk, tmp_path: Path) -> None:

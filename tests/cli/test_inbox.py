@@ -11,6 +11,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -19,9 +20,11 @@ import pytest
 from temporalio.api.common.v1 import WorkflowExecution
 from temporalio.api.enums.v1 import EventType, ResetReapplyType
 from temporalio.api.workflowservice.v1 import ResetWorkflowExecutionRequest
+from temporalio.common import TypedSearchAttributes
 
 from casework.cli.errors import BAD_INPUT, DONE, REFUSED
 from casework.client import CaseworkClient
+from casework.details import CASE_AMOUNT, CASE_STATE, CASE_WAITING_FOR
 from casework.shop.tables import CaseRow, WaitRow
 from tests.cli.commands import Casework, address, shop_url
 from tests.desk import FLOW, Desk, Handle
@@ -90,6 +93,36 @@ async def test_a_decision_by_a_plain_signal_is_not_offered_again_once_the_case_a
     assert case in await listed(casework, "--role", "finance_manager")
 
 
+async def attributes(handle: Handle) -> TypedSearchAttributes:
+    """What Temporal's lists say of a case."""
+    return (await handle.describe()).typed_search_attributes
+
+
+async def test_a_payment_by_a_plain_signal_is_not_offered_again_while_it_hangs(casework: Casework, desk: Desk) -> None:
+    case = await to_supervisor(desk, fen=50_000)
+    handle = desk.client.get_workflow_handle(case)
+    async with desk.before("pay", desk.order_of(handle)):
+        await desk.signal(handle, "approve", "aftersale-lead.1")
+        await desk.reached("pay", desk.order_of(handle))
+        assert case not in await listed(casework, "--role", "aftersale_supervisor")
+        said = await attributes(handle)
+        assert said[CASE_STATE] == "refunding"
+        assert CASE_WAITING_FOR not in said
+    assert (await desk.end(handle)).outcome == "refunded"
+
+
+async def test_a_payment_by_the_clock_is_not_offered_any_more_while_it_hangs(casework: Casework, desk: Desk) -> None:
+    handle = await desk.open_in("persuading", desk.order(prices=((20_000, 1),)), reason="x")
+    assert handle.id in await listed(casework, "--role", "aftersale_agent")
+    due = (await desk.view(handle)).due
+    assert due is not None
+    async with desk.before("pay", desk.order_of(handle)):
+        await desk.skip(handle, due - await desk.skipper.get_current_time(handle) + timedelta(seconds=1))
+        await desk.reached("pay", desk.order_of(handle))
+        assert handle.id not in await listed(casework, "--role", "aftersale_agent")
+    assert (await desk.end(handle)).outcome == "refunded"
+
+
 async def test_a_person_who_has_a_part_in_it_is_told_why_they_may_not(casework: Casework, desk: Desk) -> None:
     case = await to_supervisor(desk, by="aftersale-lead.2")
     one = (await listed(casework, "--by", "aftersale-lead.2"))[case]
@@ -144,6 +177,20 @@ async def test_an_overdue_case_is_marked_and_the_money_that_leaves_by_silence_is
     assert "1 waiting · leaves by silence within 24 h: 1,500.00" in shown
 
 
+async def test_the_foot_says_the_same_as_the_forecast_of_the_same_hours(casework: Casework, desk: Desk) -> None:
+    client = CaseworkClient(desk.client, desk.database)
+    soon = (datetime.now(UTC) + timedelta(hours=6)).isoformat()
+    order = desk.order(prices=((143_700, 1),))
+    start = {"order_id": order, "by": "aftersale.1", "reason": "x", "platform_deadline": soon}
+    case = await client.start_case(FLOW, start)
+    await client.view_at_rest(case)
+    await client.submit(case, "buyer_insists", {"by": "aftersale.1"})
+    foot = (await casework("inbox", "--role", "aftersale_supervisor", "--order", order, "--json")).json
+    (course,) = [one for one in (await client.forecast(hours=24)).courses if one.case_id == case]
+    assert len(course.steps) == 2, "the supervisor's silence pays nothing, finance's does"
+    assert (foot["leaves_fen"], foot["may_leave_fen"]) == (course.leaves_fen, course.may_leave_fen) == (143_700, 0)
+
+
 async def test_a_terminated_case_is_not_offered_and_a_new_one_of_its_id_is(casework: Casework, desk: Desk) -> None:
     case = await to_supervisor(desk)
     await desk.client.get_workflow_handle(case).terminate()
@@ -156,6 +203,24 @@ async def test_a_terminated_case_is_not_offered_and_a_new_one_of_its_id_is(casew
     await client.view_at_rest(case)
     await client.submit(case, "buyer_insists", {"by": "aftersale.1"})
     assert case in await listed(casework, "--role", "aftersale_supervisor")
+
+
+async def test_the_money_is_that_which_the_case_is_about_now(casework: Casework, desk: Desk) -> None:
+    client = CaseworkClient(desk.client, desk.database)
+    order = desk.order(prices=((90_000, 1), (80_000, 1)))
+    case = await client.start_case(FLOW, {"order_id": order, "by": "aftersale.1", "reason": "x"})
+    await client.view_at_rest(case)
+    await client.submit(case, "buyer_insists", {"by": "aftersale.1"})
+    desk.platform_refunds_line(order, 1)
+    handle = desk.client.get_workflow_handle(case)
+    await handle.signal("order_gone", {"by": "system"})
+    view = await desk.until_shown(handle, lambda view: not view.trail[-1].accepted, "refused")
+    assert view.amount_fen == 80_000
+    await desk.at_rest(handle)
+    one = (await listed(casework, "--role", "aftersale_supervisor", "--over", "700"))[case]
+    assert (one["amount_fen"], one["if_silent"]["pays_fen"]) == (80_000, view.if_silent and view.if_silent.pays_fen)
+    assert case not in await listed(casework, "--role", "aftersale_supervisor", "--over", "800")
+    assert (await attributes(handle))[CASE_AMOUNT] == 80_000
 
 
 async def last_task(handle: Handle) -> int:
@@ -195,6 +260,23 @@ async def test_a_case_that_was_reset_is_offered_as_before(casework: Casework, de
     assert case in await listed(casework, "--role", "aftersale_supervisor")
     forecast = (await casework("forecast", "--json")).json
     assert case in [one["case_id"] for one in forecast["courses"]]
+
+
+async def test_a_case_that_was_reset_to_before_a_move_waits_where_it_is_now(casework: Casework, desk: Desk) -> None:
+    case = await to_supervisor(desk)
+    handle = desk.client.get_workflow_handle(case)
+    task = await last_task(handle)
+    await desk.submit(handle, "approve", "aftersale-lead.1")
+    before = await desk.until(handle, "awaiting_finance")
+    await reset(desk, case, task)
+    await desk.until(handle, "persuading")
+    await desk.at_rest(handle)
+    assert (await desk.view(handle)).version < before.version
+    assert case not in await listed(casework, "--role", "finance_manager")
+    assert case in await listed(casework, "--role", "aftersale_agent")
+    await desk.submit(handle, "buyer_insists", "aftersale.1")
+    await desk.at_rest(handle)
+    assert case in await listed(casework, "--role", "aftersale_supervisor"), "and it goes on from there"
 
 
 async def test_a_case_that_an_older_casework_opened_is_asked_once(casework: Casework, desk: Desk) -> None:

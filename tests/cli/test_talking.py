@@ -52,7 +52,9 @@ async def test_a_case_is_given_away_its_people_reminded_and_evidence_put_on_reco
         "comment", case, "Seen.", "--ref", "photos/1.jpg", "--ref", "photos/2.jpg", "--by", LEAD, "--json"
     )
     line = said.json["trail"][-1 - sum(not one["accepted"] for one in said.json["trail"][-1:])]
-    assert (line["note"], line["why"]) == ("Seen.", "references: photos/1.jpg, photos/2.jpg")
+    assert (line["note"], line["references"]) == ("Seen.", {"references": ["photos/1.jpg", "photos/2.jpg"]})
+    shown = (await casework("show", case)).out
+    assert "comment “Seen.” (references: photos/1.jpg, photos/2.jpg)" in " ".join(shown.split())
     long = await casework("submit", case, "comment", "--set", "text=And this.", "--by", LEAD)
     assert long.code == DONE
     await desk.client.get_workflow_handle(case).terminate()

@@ -59,7 +59,7 @@ def test_a_forecast_in_chinese_keeps_the_identifiers() -> None:
 
 
 def test_nothing_waits_and_nothing_happens() -> None:
-    empty = Inbox(cases=[], total=0, leaves_fen=0, leaves_until=NOW)
+    empty = Inbox(cases=[], total=0, leaves_fen=0, may_leave_fen=0, leaves_until=NOW)
     assert inbox_text(empty, language="en", zone=SHANGHAI, now=NOW) == "No case waits."
     nothing = Forecast(until=NOW, courses=[], at_work=[])
     assert forecast_text(nothing, language="en", zone=SHANGHAI, now=NOW).startswith("Nothing happens by itself")

@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 
 from casework.cli.errors import BAD_INPUT, DONE, REFUSED
 from casework.client import CaseRefused, CaseworkClient
+from casework.money import LineQuantity
+from casework.shop import parcels, records
+from casework.shop.tables import StockMovementRow
 from tests.cli.commands import Casework, Done
 from tests.cli.test_inbox import to_supervisor
 from tests.desk import FLOW, Desk
+from tests.parcels import parcel_order, scan
+from tests.workflows.test_problem_parcel import AGENT, SPECIALIST, open_parcel
 
 
 async def asked(casework: Casework, *arguments: str) -> Any:
@@ -122,7 +128,8 @@ async def test_what_is_looked_up_only_when_it_is_sent_is_said_to_be_unknown(case
     await client.view_at_rest(case)
     await client.submit(case, "buyer_insists", {"by": "presale.1"})
     verdict = await asked(casework, case, "approve", "--by", "presale-lead.1")
-    assert (verdict["may"], verdict["looks_up"]) == (True, True)
+    assert (verdict["may"], verdict["looks_up"]) == (None, True)
+    assert verdict["row"] is not None
     gone = await asked(casework, case, "order_gone", "--by", "presale.1")
     assert gone["looks_up"]
 
@@ -136,13 +143,119 @@ async def test_what_the_message_says_is_judged_where_it_is_given(casework: Casew
     await client.submit(case, "buyer_insists", {"by": "aftersale.1"})
     await desk.until(desk.client.get_workflow_handle(case), "repairing_payment")
     by_hand = ("confirm_paid_by_hand", "--by", "refund.1", "--set", "payment_reference=R-1", "--set")
-    assert (await asked(casework, case, *by_hand, "amount_fen=10000"))["may"] is True
+    right = await asked(casework, case, *by_hand, "amount_fen=10000")
+    assert (right["may"], right["dest"]) == (None, "settling"), "the shop may have the reference already"
     too_much = await asked(casework, case, *by_hand, "amount_fen=99999")
     assert (too_much["may"], too_much["obstacle"]["guard"]) == (False, "within_decision")
     without = await asked(casework, case, "confirm_paid_by_hand", "--by", "refund.1")
-    assert (without["may"], without["to_give"]) == (True, ["payment_reference", "amount_fen"])
+    assert (without["may"], without["to_give"]) == (None, ["payment_reference", "amount_fen"])
     wrong = await casework("why", case, *by_hand, "amount_fen=much")
     assert (wrong.code, wrong.out) == (BAD_INPUT, "")
+
+
+async def test_a_condition_that_the_shop_is_asked_about_again_is_no_firm_no(casework: Casework, desk: Desk) -> None:
+    order, waybill = parcel_order(desk)
+    with desk.database.writing() as session:
+        lines = [LineQuantity(line=1, quantity=1)]
+        parcels.say_out_of_stock(session, order, lines, datetime.now(UTC) - timedelta(days=1))
+    scan(desk, waybill, "2")
+    case = await open_parcel(desk, order, waybill)
+    await desk.until(case, "investigating")
+    await desk.submit(case, "courier_answers", SPECIALIST, finding="lost")
+    await desk.until(case, "choosing_remedy")
+    with desk.database.writing() as session:
+        came = {"sku": f"SKU-{order}", "quantity": 5, "order_id": order, "line": 1, "case_id": "x"}
+        session.add(StockMovementRow(at=datetime.now(UTC), **came))
+    verdict = await asked(casework, case.id, "choose_reship", "--by", AGENT)
+    assert (verdict["may"], verdict["unknown"]) == (None, ["goods_in_stock"])
+    assert AGENT in [one["staff_id"] for one in verdict["could"]]
+    told = (await casework("why", case.id, "choose_reship", "--by", AGENT)).out
+    assert "may perhaps" in told
+    assert "looked up only when it is sent: in stock" in told
+    firm = await asked(casework, case.id, "choose_reship", "--by", SPECIALIST)
+    assert (firm["may"], firm["obstacle"]["code"]) == (False, "role")
+    assert (await desk.submit(case, "choose_reship", AGENT)).state == "reshipping"
+    await case.terminate()
+
+
+async def test_where_the_shop_may_refuse_there_is_no_firm_yes(casework: Casework, desk: Desk) -> None:
+    case = await desk.open_in("persuading", desk.order(), reason="x")
+    order = desk.order_of(case)
+    with desk.database.writing() as session:
+        now = datetime.now(UTC)
+        bulk = f"bulk-order-{order}"
+        records.open_record(
+            session, case_id=bulk, run_id="r", flow="bulk-order", order_id=order, opened_by="bulk.1", opened_at=now
+        )
+        records.close_record(session, case_id=bulk, run_id="r", view={"trail": []}, outcome="terminated", at=now)
+    verdict = await asked(casework, case.id, "buyer_keeps_order", "--by", "aftersale.1")
+    assert (verdict["may"], verdict["looks_up"]) == (None, True)
+    assert verdict["dest"] == "releasing"
+    with pytest.raises(CaseRefused):
+        await CaseworkClient(desk.client, desk.database).submit(case.id, "buyer_keeps_order", {"by": "aftersale.1"})
+    assert (await asked(casework, case.id, "buyer_insists", "--by", "aftersale.1"))["may"] is True
+    await case.terminate()
+
+
+# --- what is said beside the table ---
+
+
+@pytest.mark.parametrize(
+    ("aside", "by", "fields", "to_give"),
+    [
+        ("remind", "aftersale-lead.1", [], []),
+        ("comment", "aftersale-lead.1", ["text=x"], []),
+        ("comment", "aftersale-lead.1", [], ["text"]),
+        ("ask_opener", "finance.1", [], ["question"]),
+        ("reassign", "aftersale-lead.1", ["to=aftersale-lead.2"], []),
+    ],
+)
+async def test_an_aside_that_may_be_said_is_a_yes_that_leads_nowhere(
+    casework: Casework, desk: Desk, aside: str, by: str, fields: list[str], to_give: list[str]
+) -> None:
+    case = await to_supervisor(desk)
+    given = [part for one in fields for part in ("--set", one)]
+    verdict = await asked(casework, case, aside, "--by", by, *given)
+    assert (verdict["may"], verdict["dest"], verdict["to_give"]) == (True, None, to_give)
+    assert by in [one["staff_id"] for one in verdict["could"]]
+    assert f"{by} may now: " in (await casework("why", case, aside, "--by", by, *given)).out
+
+
+@pytest.mark.parametrize(
+    ("aside", "by", "fields", "code"),
+    [
+        ("comment", "presale.1", {"text": "x"}, "role"),
+        ("reassign", "warehouse.1", {"to": "aftersale-lead.2"}, "role"),
+        ("reassign", "aftersale-lead.1", {"to": "nobody.1"}, "staff"),
+        ("reassign", "aftersale-lead.1", {"to": "aftersale-lead.3"}, "staff"),
+        ("reassign", "aftersale-lead.1", {"to": "warehouse.1"}, "role"),
+        ("answer", "finance.1", {"text": "x"}, "role"),
+        ("answer", "aftersale.1", {"text": "x"}, "not_now"),
+        ("remind", "aftersale.1", {}, "not_now"),
+    ],
+)
+async def test_a_no_to_an_aside_says_the_same_as_the_case_itself(
+    casework: Casework, desk: Desk, aside: str, by: str, fields: dict[str, str], code: str
+) -> None:
+    case = await to_supervisor(desk)
+    client = CaseworkClient(desk.client, desk.database)
+    if aside == "remind":
+        await client.submit(case, "remind", {"by": by})
+    given = [part for name, one in fields.items() for part in ("--set", f"{name}={one}")]
+    verdict = await asked(casework, case, aside, "--by", by, *given)
+    assert (verdict["may"], verdict["obstacle"]["code"]) == (False, code)
+    with pytest.raises(CaseRefused) as refused:
+        await client.submit(case, aside, {"by": by, **fields})
+    assert str(refused.value).rstrip(".") == verdict["obstacle"]["why"].rstrip(".")
+
+
+async def test_a_case_at_work_takes_nothing_but_comments(casework: Casework, desk: Desk) -> None:
+    case = await to_supervisor(desk, fen=30_000)
+    async with desk.before("pay", case.removeprefix(f"{FLOW}-")):
+        await CaseworkClient(desk.client, desk.database).submit(case, "approve", {"by": "aftersale-lead.1"})
+        no = await asked(casework, case, "remind", "--by", "aftersale.1")
+        assert (no["obstacle"]["code"], no["could"]) == ("not_now", [])
+        assert (await asked(casework, case, "comment", "--by", "aftersale.1"))["may"] is True
 
 
 async def test_a_case_that_has_ended_says_so(casework: Casework, desk: Desk) -> None:
@@ -178,10 +291,3 @@ async def test_without_a_person_only_who_could_and_bad_input_in_one_sentence(
     case = await to_supervisor(desk)
     done = await casework("why", case, *arguments, "--json")
     assert holds(done), done
-
-
-async def test_what_is_said_beside_the_table_is_not_explained(casework: Casework, desk: Desk) -> None:
-    case = await desk.open_in("persuading", desk.order(), reason="bought twice")
-    done = await casework("why", case.id, "remind", "--by", "aftersale.1")
-    assert (done.code, done.out) == (BAD_INPUT, "")
-    assert "remind is said beside the flow's table" in done.err

@@ -102,7 +102,7 @@ async def called_off(desk: Desk, case: Handle, by: str | None = None) -> CaseVie
 
     Called off by Temporal's own cancel, or by somebody on the staff.
     """
-    await CaseworkClient(desk.client, desk.database).deliver_notices()
+    await CaseworkClient(desk.client, desk.database).tell_notices()
     if by is None:
         await answer_of(case.cancel())
     else:

@@ -268,4 +268,4 @@ def tell_nobody(desk: Desk) -> None:
     """The case has ended: its news is for nobody."""
     with desk.database.writing() as session:
         for notice in notices.pending(session):
-            notices.delivered(session, notice.id)
+            notices.told(session, notice.id)

@@ -218,7 +218,7 @@ def test_the_waybill_of_lines_that_left_before_comes_with_a_later_export_and_is_
         import_orders(shop, tmp_path, order.but(state=SHIPPED))
     with shop.writing() as session:
         for notice in notices.pending(session):
-            notices.delivered(session, notice.id)
+            notices.told(session, notice.id)
         assert courier.intercept(session, key="stop", case_id=CASE, order_id=order.id, lines=lines, at=NOW)
     import_orders(shop, tmp_path, order.but(state=SHIPPED, waybill="YT1234567890"))
     (parcel,) = read(shop, order.id).parcels

@@ -58,7 +58,7 @@ def test_news_that_comes_while_the_case_is_being_told_is_told_again(shop: Databa
     with shop.writing() as session:
         notices.tell_cases(session, ORDER, "order_gone", at=NOW)
     with shop.writing() as session:
-        notices.delivered(session, being_told.id)
+        notices.told(session, being_told.id)
         (again,) = notices.pending(session)
     assert again.id != being_told.id
 
@@ -225,7 +225,7 @@ def test_open_cases_are_told_once_what_happened_outside(shop: Database) -> None:
         waiting = notices.pending(session)
         assert [(one.case_id, one.trigger) for one in waiting] == [(CASE, "order_changed"), (CASE, "order_gone")]
         for one in waiting:
-            notices.delivered(session, one.id)
+            notices.told(session, one.id)
         assert notices.pending(session) == []
         outside.refunded(session, ORDER, at=NOW)
         assert [one.trigger for one in notices.pending(session)] == ["order_gone"]

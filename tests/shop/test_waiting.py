@@ -8,24 +8,49 @@ from typing import Any
 import pytest
 from sqlalchemy.orm import Session
 
+from casework.forecast import SILENCE, course_told
 from casework.shop import records, waiting
 from casework.shop.database import Database
 from casework.shop.records import Moment
 from casework.shop.waiting import WaitFilter
-from casework.waiting import Waits
+from casework.waiting import Waits, waits_of
+from state_machines.flows import FLOWS
+from state_machines.laws.exploring import by_amount
+from state_machines.laws.worlds import WORLDS
+from state_machines.refund_before_shipping import REFUND_BEFORE_SHIPPING
+from state_machines.table import Flow
 from tests.shop.steps import CASE, NOW, OTHER, open_case
 
 EVERYTHING = WaitFilter()
 SUPERVISOR, FINANCE = "aftersale_supervisor", "finance_manager"
 
 
-def waits(*roles: str, due: datetime = NOW, fen: int = 100, pays: int = 0, **more: Any) -> Waits:
+def waits(*roles: str, due: datetime = NOW, fen: int = 100, **more: Any) -> Waits:
     told: dict[str, Any] = {"assignee": None, "since": NOW, "alarms": 0, "case": {"opened_at": NOW.isoformat()}, **more}
-    return Waits(roles=list(roles or (SUPERVISOR,)), due=due, amount_fen=fen, pays_fen=pays, **told)
+    return Waits(roles=list(roles or (SUPERVISOR,)), due=due, amount_fen=fen, **told)
 
 
-def tell(session: Session, events: int, version: int, told: Waits | None, *, execution: str = "run") -> None:
-    waiting.tell(session, CASE, "run", Moment(execution, events, version), told)
+def a_refund(state: str, due: datetime, fen: int) -> Waits:
+    """What a refund tells that waits there."""
+    world = WORLDS["refund-before-shipping"]
+    case = next(one.start.case for one in by_amount(world).steps() if one.start.case.state == state)
+    case = case.model_copy(deep=True)
+    case.due, case.entered_at, case.amount_fen, case.kept = due, NOW - timedelta(hours=1), fen, []
+    told = waits_of(REFUND_BEFORE_SHIPPING, case, NOW)
+    assert told is not None
+    return told
+
+
+def tell(
+    session: Session,
+    events: int,
+    version: int,
+    told: Waits | None,
+    *,
+    execution: str = "run",
+    at: datetime | None = None,
+) -> None:
+    waiting.tell(session, CASE, "run", Moment(execution, events, version, at), told)
 
 
 def roles_now(session: Session) -> list[str]:
@@ -71,6 +96,22 @@ def test_where_temporal_has_taken_back_what_a_task_did_the_case_is_where_its_his
         tell(session, 14, 4, waits(FINANCE))
         tell(session, 17, 3, waits())
         assert roles_now(session) == [SUPERVISOR]
+
+
+def test_a_case_that_was_reset_to_before_a_move_is_where_the_newer_execution_says(shop: Database) -> None:
+    minute = timedelta(minutes=1)
+    with shop.writing() as session:
+        open_case(session)
+        tell(session, 10, 3, waits(), at=NOW)
+        tell(session, 14, 4, waits(FINANCE), at=NOW + minute)
+        tell(session, 9, 3, waits(), execution="reset", at=NOW + 2 * minute)
+        assert roles_now(session) == [SUPERVISOR]
+        tell(session, 18, 5, waits(FINANCE), at=NOW + minute)
+        assert roles_now(session) == [SUPERVISOR], "of the execution before"
+        tell(session, 9, 4, waits(FINANCE), execution="the next", at=NOW + 2 * minute)
+        assert roles_now(session) == [FINANCE], "continued as new in the same moment"
+        tell(session, 12, 3, waits(), execution="reset", at=NOW + 2 * minute)
+        assert roles_now(session) == [FINANCE]
 
 
 def test_the_end_of_a_case_and_a_new_run_of_it_leave_no_row_behind(shop: Database) -> None:
@@ -138,13 +179,46 @@ def test_who_waits_is_narrowed_and_comes_soonest_deadline_first(
     with shop.writing() as session:
         open_case(session)
         open_case(session, OTHER, run_id="other")
-        tell(session, 10, 3, waits(SUPERVISOR, FINANCE, fen=200, pays=200))
-        late = waits(FINANCE, due=NOW - timedelta(hours=1), pays=7, assignee="finance.1", alarms=1)
+        tell(session, 10, 3, waits(SUPERVISOR, FINANCE, fen=200))
+        late = waits(FINANCE, due=NOW - timedelta(hours=1), assignee="finance.1", alarms=1)
         waiting.tell(session, OTHER, "other", Moment("other", 10, 3), late)
     with shop.reading() as session:
         assert [one.case_id for one in waiting.waiting(session, wanted)] == found
         assert [one.case_id for one in waiting.waiting(session, wanted, 1)] == found[:1]
         assert waiting.how_many(session, wanted) == len(found)
-        money = {CASE: 200, OTHER: 7}
-        assert waiting.leaves_by(session, wanted, NOW) == sum(money[one] for one in found)
-        assert waiting.leaves_by(session, wanted, NOW - timedelta(minutes=1)) == (7 if OTHER in found else 0)
+
+
+def test_whose_each_case_is_that_waits(shop: Database) -> None:
+    with shop.writing() as session:
+        open_case(session)
+        open_case(session, OTHER, run_id="other")
+        tell(session, 10, 3, waits(SUPERVISOR, assignee="lead.1"))
+        waiting.tell(session, OTHER, "other", Moment("other", 10, 3), waits(FINANCE))
+    with shop.reading() as session:
+        assert waiting.assignees(session) == {CASE: "lead.1", OTHER: None}
+
+
+@pytest.mark.parametrize("hours", [-30, -1, 0, 1, 5, 13, 23, 24, 25, 40])
+def test_what_leaves_is_what_a_forecast_says_of_the_same_cases(shop: Database, hours: int) -> None:
+    due = NOW + timedelta(hours=hours)
+    first, second = a_refund("awaiting_supervisor", due, 143_700), a_refund("awaiting_finance", due, 5_000)
+    with shop.writing() as session:
+        open_case(session)
+        open_case(session, OTHER, run_id="other")
+        tell(session, 10, 3, first)
+        waiting.tell(session, OTHER, "other", Moment("other", 10, 3), second)
+    courses = [course_told(one.case, now=NOW, until=NOW + SILENCE) for one in (first, second)]
+    told = [course for course in courses if course is not None]
+    assert len(told) == 2
+    with shop.reading() as session:
+        found = waiting.leaving(session, EVERYTHING, NOW)
+    assert found.certain_fen == sum(one.leaves_fen for one in told)
+    assert found.perhaps_fen == sum(one.may_leave_fen for one in told)
+    if hours == 1:
+        assert found.certain_fen >= 143_700, "followed through finance's wait"
+
+
+@pytest.mark.parametrize("flow", FLOWS.values(), ids=lambda flow: flow.name)
+def test_how_a_payment_ends_nobody_knows_so_no_silence_pays_twice(flow: Flow[Any]) -> None:
+    for state in flow.states.values():
+        assert not state.pays or len({row.trigger for row in flow.rows(state.name)}) > 1, state.name

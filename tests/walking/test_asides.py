@@ -62,7 +62,7 @@ async def say_everything(desk: Desk, case: Handle) -> None:
     assert [line.role for line in lines if line.by == by != opener] == [asked[0]] * sum(
         line.by == by != opener for line in lines
     )
-    assert (lines[2].why, lines[4].why) == (f"to {by}", f"references: {PHOTO}")
+    assert (lines[2].why, lines[4].references) == (f"to {by}", {"references": [PHOTO]})
     assert after.assignee == by
     told = roles if before.opened_by == Automatic.SYSTEM else [opener]
     assert posted(desk, case, "question") == told

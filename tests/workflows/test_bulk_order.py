@@ -58,7 +58,7 @@ async def deliver_news(desk: Desk, case: Handle, order: str) -> list[str]:
     with desk.database.writing() as session:
         waiting = [one for one in notices.pending(session) if one.order_id == order]
         for one in waiting:
-            notices.delivered(session, one.id)
+            notices.told(session, one.id)
     mine = [one.trigger for one in waiting if one.case_id == case.id]
     for trigger in mine:
         await desk.signal(case, trigger, "system")

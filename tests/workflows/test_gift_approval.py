@@ -182,7 +182,7 @@ async def test_a_refund_of_the_whole_order_revokes_the_open_gift_case(desk: Desk
     await desk.until(refund, "awaiting_supervisor")
     await desk.submit(refund, "approve", "aftersale-lead.5")
     assert (await finished(desk, refund)).outcome == "refunded"
-    await CaseworkClient(desk.client, desk.database).deliver_notices()
+    await CaseworkClient(desk.client, desk.database).tell_notices()
     view = await finished(desk, gift)
     assert (view.outcome, view.trail[-1].trigger, view.trail[-1].by) == ("revoked", "order_gone", "system")
     assert promised(desk, order) == 0
@@ -199,7 +199,7 @@ async def test_a_refund_of_a_part_of_the_order_leaves_the_gift_case_alone(desk: 
     refund = await desk.open_in("persuading", order, case_id=f"{REFUND}-{order}-2", lines=lines, reason="bought twice")
     await desk.submit(refund, "buyer_insists", "aftersale.1")
     assert (await finished(desk, refund)).outcome == "refunded"
-    await CaseworkClient(desk.client, desk.database).deliver_notices()
+    await CaseworkClient(desk.client, desk.database).tell_notices()
     view = await desk.view(gift)
     assert view.state == "awaiting_audit"
     assert [line.trigger for line in view.trail if not line.accepted] == []
@@ -374,11 +374,11 @@ async def test_what_leaves_in_part_may_still_have_its_gift(desk: Desk) -> None:
     await desk.until(case, "awaiting_audit")
     with desk.database.writing() as session:
         outside.ship(session, order, lines=[1], at=datetime.now(UTC))
-    await CaseworkClient(desk.client, desk.database).deliver_notices()
+    await CaseworkClient(desk.client, desk.database).tell_notices()
     assert (await desk.view(case)).state == "awaiting_audit"
     with desk.database.writing() as session:
         outside.ship(session, order, at=datetime.now(UTC))
-    await CaseworkClient(desk.client, desk.database).deliver_notices()
+    await CaseworkClient(desk.client, desk.database).tell_notices()
     view = await desk.until(case, "telling_buyer")
     assert promised(desk, order) == 0
     assert view.waiting_for[0].roles == ["presale_agent"]

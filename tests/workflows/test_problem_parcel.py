@@ -420,3 +420,16 @@ async def test_a_parcel_tracked_for_90_days_keeps_its_history_bounded_and_loses_
     assert sum(lengths) / looks * MOST_LOOKS < 2_000
     await desk.submit(case, "buyer_confirms", AGENT)
     assert (await desk.end(case)).outcome == "delivered"
+
+
+async def test_whose_a_case_is_that_only_looks_at_the_world_and_has_told_nobody(desk: Desk) -> None:
+    order, waybill = parcel_order(desk)
+    scan(desk, waybill, "0")
+    case = await open_parcel(desk, order, waybill)
+    view = await desk.until(case, "tracking")
+    assert view.assignee is not None
+    client = CaseworkClient(desk.client, desk.database)
+    async with asyncio.timeout(20):  # the list lags a moment behind
+        while (await client.assigned_to([view.assignee])).get(case.id) != view.assignee:
+            pass
+    await case.terminate()

@@ -127,8 +127,8 @@ def keep_chat(database: Database, path: Path, order_id: str) -> str:
         why = f"; line {rejected[0].line}: {rejected[0].reason}" if rejected and not ours else ""
         raise BadFile(path.name, f"holds {found} about order {order_id}{why}")
     with database.writing() as session:
-        kept = session.get(SettingRow, TIME_SHIFT)
-        shift = timedelta(seconds=int(kept.value)) if kept is not None else timedelta(0)
+        noted = session.get(SettingRow, TIME_SHIFT)
+        shift = timedelta(seconds=int(noted.value)) if noted is not None else timedelta(0)
         for _, outcome in Importer(session, shift=shift, at=datetime.now(UTC)).write(ours, {}):
             if isinstance(outcome, BadRow):
                 raise BadFile(path.name, str(outcome))
@@ -185,14 +185,14 @@ def _time_shift(
     as_of_now: datetime | None,
 ) -> timedelta:
     """By how much times are moved: settled by the first import that has any."""
-    kept = session.get(SettingRow, TIME_SHIFT)
-    if kept is not None:
-        if as_of_now is not None and kept.value == "0":
+    noted = session.get(SettingRow, TIME_SHIFT)
+    if noted is not None:
+        if as_of_now is not None and noted.value == "0":
             raise BadFile(
                 parsed[0][0].name if parsed else "import",
                 "cannot be moved to now: the shop was imported at its own times before; use another CASEWORK_HOME",
             )
-        return timedelta(seconds=int(kept.value))
+        return timedelta(seconds=int(noted.value))
     if not any(export.kind in TIMED for export, _, _ in parsed):
         return timedelta(0)
     shift = timedelta(0)

@@ -68,11 +68,11 @@ UNKNOWN = "is not one of the shop's exports (order list, line list, courier answ
 
 
 class BadRow(Exception):
-    """A row that does not go in, and why."""
+    """A row that cannot be taken, and why."""
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
+class FileRow:
     """One row by its headings, or one JSON object, and the line of the file that it begins on."""
 
     number: int
@@ -91,7 +91,7 @@ class Table:
     headings: list[str]
     heading_line: int
     """The line of the file that the headings begin on."""
-    rows: list[Row]
+    rows: list[FileRow]
     cut_last: bool
     """Whether its last row ends without a line end."""
 
@@ -103,7 +103,7 @@ class Export:
     name: str
     kind: Kind
     headings: frozenset[str]
-    rows: list[Row]
+    rows: list[FileRow]
     cut_last: bool
 
 
@@ -214,7 +214,7 @@ def _encoding_of(line: bytes) -> str | None:
 
 
 def read_table(name: str, text: str) -> Table:
-    """Read CSV; a row whose cells do not fit the headings is kept, and says so.
+    """Read CSV; a row whose cells do not fit the headings is among them, and says so.
 
     Raises:
         BadFile: it is no CSV, has no rows, or ends in the middle of one.
@@ -240,17 +240,17 @@ def read_table(name: str, text: str) -> Table:
     headings = [
         unicodedata.normalize("NFKC", heading).strip() or f"column {number}" for number, heading in enumerate(first, 1)
     ]
-    rows: list[Row] = []
+    rows: list[FileRow] = []
     for number, cells in found[1:]:
         is_last = number == found[-1][0]
         if len(cells) != len(headings):
             if is_last and cut_last and len(cells) < len(headings):
                 raise BadFile(name, f"{HALF}, which begins on line {number}")
-            rows.append(Row(number, {}, wrong=f"has {len(cells)} cells, the headings are {len(headings)}"))
+            rows.append(FileRow(number, {}, wrong=f"has {len(cells)} cells, the headings are {len(headings)}"))
             continue
         # the first of two columns with one name counts
         named = dict(reversed(list(zip(headings, map(clean, cells), strict=True))))
-        rows.append(Row(number, named))
+        rows.append(FileRow(number, named))
     return Table(headings, heading_line, rows, cut_last)
 
 
@@ -279,7 +279,7 @@ def _read_json_lines(name: str, text: str) -> Export:
     cut_last = not text.endswith(("\n", "\r"))
     # not splitlines(): a JSON text may hold other line separators
     lines = [(number, line) for number, line in enumerate(text.split("\n"), start=1) if line.strip()]
-    rows: list[Row] = []
+    rows: list[FileRow] = []
     kinds: list[Kind | None] = []
     for number, line in lines:
         try:
@@ -287,13 +287,13 @@ def _read_json_lines(name: str, text: str) -> Export:
         except ValueError:
             if number == lines[-1][0] and cut_last:
                 raise BadFile(name, HALF) from None
-            rows.append(Row(number, {}, wrong="is not JSON"))
+            rows.append(FileRow(number, {}, wrong="is not JSON"))
             continue
         if not isinstance(value, dict):
-            rows.append(Row(number, {}, wrong="is not a JSON object"))
+            rows.append(FileRow(number, {}, wrong="is not a JSON object"))
             continue
         cells = cast("dict[str, Any]", value)
-        rows.append(Row(number, cells))
+        rows.append(FileRow(number, cells))
         kinds.append("courier" if "nu" in cells else "chats" if "chat" in cells and "order_id" in cells else None)
     kind: Kind | None = next((kind for kind in kinds if kind), None)
     if kind is None:

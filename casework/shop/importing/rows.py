@@ -25,7 +25,7 @@ MAX_QUANTITY = 1_000_000
 
 @dataclass(frozen=True, slots=True)
 class OrderIn:
-    """A row of the order list. None: the export does not say."""
+    """A row of the order list. None: the export does not say. Times are aware."""
 
     id: str
     state: OrderState
@@ -61,7 +61,7 @@ class LineIn:
 
 @dataclass(frozen=True, slots=True)
 class ScanIn:
-    """One scan of a courier's answer."""
+    """One scan of a courier's answer. `at` is aware."""
 
     at: datetime
     code: str
@@ -92,7 +92,7 @@ class GiftIn:
 
 @dataclass(frozen=True, slots=True)
 class ChatIn:
-    """A conversation about an order: who said what when."""
+    """A conversation about an order: who said what when. Times are aware."""
 
     order_id: str
     buyer_registered_on: date | None

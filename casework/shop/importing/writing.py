@@ -437,7 +437,7 @@ class Importer:
 
 
 def chat_id_of(order_id: str) -> str:
-    """By which id the conversation about an order is kept."""
+    """By which id the conversation about an order stands."""
     return f"chat-{order_id}"
 
 

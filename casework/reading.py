@@ -1,4 +1,7 @@
-"""Reads what people type or paste: ids as spreadsheets leave them, times, lines, `field=value`. Pure."""
+"""Reads what people type, paste or put into a file: ids as spreadsheets leave them, times, lines, `field=value`. Pure.
+
+What cannot be understood is refused with `BadInput`.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +17,7 @@ from zoneinfo import ZoneInfo
 
 from pydantic import BaseModel, TypeAdapter, ValidationError
 
-from casework.cli.errors import Stop, bad_input
+from casework.errors import BadInput
 from casework.messages import COMMON_FIELDS
 
 _WRAPPED: Final = re.compile(r'^="?([^"]*)"?$')
@@ -48,11 +51,11 @@ def read_id(text: str) -> str:
     wrapped = _WRAPPED.match(cleaned)
     cleaned = (wrapped.group(1) if wrapped else cleaned).strip().removeprefix("'").removeprefix("No:").strip()
     if _ROUNDED.match(cleaned):
-        raise bad_input(
+        raise BadInput(
             f"{cleaned} was rounded by a spreadsheet: its last digits are lost; copy the id from the order itself."
         )
     if not cleaned:
-        raise bad_input("An id is wanted, and the text is empty.")
+        raise BadInput("An id is wanted, and the text is empty.")
     return cleaned
 
 
@@ -78,7 +81,7 @@ def read_time(text: str, zone: ZoneInfo) -> datetime:
     try:
         when = datetime.fromisoformat(cleaned)
     except ValueError:
-        raise bad_input(
+        raise BadInput(
             f"{text!r} is not a time: write it as 2026-11-20 or '2026-11-20 18:00', with a zone if not the shop's."
         ) from None
     return when if when.tzinfo else when.replace(tzinfo=zone)
@@ -93,11 +96,11 @@ def read_lines(text: str, whole: Mapping[int, int], quantity: str = _QUANTITY) -
     for part in re.split(r"[,，、\s]+", unicodedata.normalize("NFKC", text.replace("×", "x")).strip()):
         match = _LINE.match(part)
         if match is None:
-            raise bad_input(f"lines: {part!r} is not a line; write them as 1,3x2 (line 1 whole, two pieces of line 3).")
+            raise BadInput(f"lines: {part!r} is not a line; write them as 1,3x2 (line 1 whole, two pieces of line 3).")
         number = int(match.group(1))
         if match.group(2) is None and number not in whole:
             known = ", ".join(str(one) for one in sorted(whole)) or "none"
-            raise bad_input(f"lines: the order has no line {number}; its lines are {known}.")
+            raise BadInput(f"lines: the order has no line {number}; its lines are {known}.")
         lines.append({"line": number, quantity: int(match.group(2)) if match.group(2) else whole[number]})
     return lines
 
@@ -115,9 +118,9 @@ def read_fields(
         name, equals, text = one.partition("=")
         name = name.strip()
         if not equals or not name:
-            raise bad_input(f"--set wants field=value, not {one!r}.")
+            raise BadInput(f"--set wants field=value, not {one!r}.")
         if name in fields:
-            raise bad_input(f"--set names {name} twice.")
+            raise BadInput(f"--set names {name} twice.")
         fields[name] = read_field(name, text, message, zone, whole)
     return fields
 
@@ -130,7 +133,7 @@ def read_field(name: str, text: str, message: type[BaseModel], zone: ZoneInfo, w
     if field is None:
         hidden = {*COMMON_FIELDS, "from_case", *getattr(message, "ONLY_FROM_CASE", ())}
         known = [one for one in message.model_fields if one not in hidden]
-        raise bad_input(f"There is no field {name} here; " + (f"there is {', '.join(known)}." if known else "none is."))
+        raise BadInput(f"There is no field {name} here; " + (f"there is {', '.join(known)}." if known else "none is."))
     if name == "lines" and not text.lstrip().startswith("["):
         return read_lines(text, whole, _quantity_of(field.annotation))
     wanted = _by_itself(message, name)
@@ -163,7 +166,7 @@ def _readings(text: str, zone: ZoneInfo, *, as_list: bool) -> Iterator[Any]:
     elif word.lower() in _WORDS:
         yield _WORDS[word.lower()]
     # if it is no time either, the field itself says what it wants
-    with suppress(Stop):
+    with suppress(BadInput):
         yield read_time(text, zone).isoformat()
 
 

@@ -1,4 +1,4 @@
-"""Delivery: claimed by one, tried until it is taken, signed, to whom it concerns now; to the log without words."""
+"""Messages on their way out: claimed by one, tried until taken, signed, to whom it concerns now; in the log no word."""
 
 from __future__ import annotations
 
@@ -16,15 +16,16 @@ from typing import Any
 
 import pytest
 
-from casework.delivery import AT_ONCE, LEASE, Delivered, LogDelivery, NotDelivered, deliver_due, port_of
 from casework.logs import configure_logs
+from casework.port import NotSent, ToLog
+from casework.sending import AT_ONCE, LEASE, Sent, port_of, send_due
 from casework.settings import Settings, SettingsError
-from casework.shop import deliveries, outbox, records
+from casework.shop import outbox, records, sending
 from casework.shop.database import Database
-from casework.shop.deliveries import FIRST_WAIT, LONGEST_WAIT, MOST_REFUSALS, Dispatch, wait_after
+from casework.shop.sending import FIRST_WAIT, LONGEST_WAIT, MOST_REFUSALS, Dispatch, wait_after
 from casework.shop.staff import load_sample_if_empty, set_present
 from casework.shop.tables import StaffRow
-from casework.webhook import NAMES, WebhookDelivery, body_of, read_template
+from casework.webhook import NAMES, ToWebhook, body_of, read_template
 
 SECRET = "a-secret-of-sixteen-or-more"  # noqa: S105 - invented
 CASE, RUN = "refund-before-shipping-3300012345678901208", "run-1"
@@ -142,18 +143,18 @@ def post(
     return key
 
 
-def webhook(receiver: Receiver, **more: Any) -> WebhookDelivery:
-    return WebhookDelivery(receiver.url, SECRET, language=more.pop("language", "en"), **more)
+def webhook(receiver: Receiver, **more: Any) -> ToWebhook:
+    return ToWebhook(receiver.url, SECRET, language=more.pop("language", "en"), **more)
 
 
 def states(shop: Database) -> Mapping[str, int]:
     with shop.reading() as session:
-        return {str(state): number for state, number in deliveries.backlog(session).counts.items()}
+        return {str(state): number for state, number in sending.backlog(session).counts.items()}
 
 
-def problems(shop: Database) -> list[deliveries.Undelivered]:
+def problems(shop: Database) -> list[sending.Unsent]:
     with shop.reading() as session:
-        return deliveries.backlog(session).failed
+        return sending.backlog(session).failed
 
 
 # --- what goes out ---
@@ -162,8 +163,8 @@ def problems(shop: Database) -> list[deliveries.Undelivered]:
 async def test_a_message_is_posted_once_signed_over_time_and_body(shop: Database, receiver: Receiver) -> None:
     key = post(shop, "one")
     port = webhook(receiver, clock=lambda: 1_790_000_000.7)
-    assert await deliver_due(shop, port) == Delivered(1, 0)
-    assert await deliver_due(shop, port) == Delivered(0, 0)
+    assert await send_due(shop, port) == Sent(1, 0)
+    assert await send_due(shop, port) == Sent(0, 0)
     ((headers, body),) = receiver.got
     assert headers["casework-timestamp"] == "1790000000"
     expected = hmac.new(SECRET.encode(), b"1790000000." + body, sha256).hexdigest()
@@ -184,7 +185,7 @@ async def test_the_text_for_people_is_in_the_staffs_language_and_says_for_whom(
 ) -> None:
     post(shop, "one")
     post(shop, "two", recipient=None, template="refunded")
-    await deliver_due(shop, webhook(receiver, language="zh"))
+    await send_due(shop, webhook(receiver, language="zh"))
     for_staff, for_buyer = receiver.bodies
     assert for_staff["text"].startswith("说 one [finance.1")
     assert (for_buyer["text"], for_buyer["people"]) == ("说 two", []), "a buyer reads nothing of ours"
@@ -193,7 +194,7 @@ async def test_the_text_for_people_is_in_the_staffs_language_and_says_for_whom(
 def test_a_template_may_use_all_that_is_told(shop: Database) -> None:
     post(shop, "one")
     with shop.writing() as session:
-        (dispatch,) = deliveries.claim(session, now=datetime.now(UTC), lease=LEASE, at_most=1)
+        (dispatch,) = sending.claim(session, now=datetime.now(UTC), lease=LEASE, at_most=1)
     assert set(body_of(dispatch, "en")) == NAMES
 
 
@@ -203,7 +204,7 @@ async def test_a_template_shapes_it_for_a_chat_robot(shop: Database, receiver: R
         '{"msgtype": "text", "text": {"content": "${case_id}: $text, 5 $$"}, "at": {"ids": "$people"}, "a": ["$to", 1]}'
     )
     key = post(shop, "one", recipient="finance.1", text='hostile "} \n <b> $id')
-    await deliver_due(shop, webhook(receiver, template=read_template(file)))
+    await send_due(shop, webhook(receiver, template=read_template(file)))
     ((headers, body),) = receiver.got
     assert headers["casework-id"] == key, "also where the body does not say it"
     assert json.loads(body) == {
@@ -249,7 +250,7 @@ async def test_it_goes_to_those_who_are_there_or_deputise_at_that_moment(shop: D
             session.delete(row)
     post(shop, "role", recipient="warehouse")
     post(shop, "absent", recipient="w.2")
-    await deliver_due(shop, webhook(receiver))
+    await send_due(shop, webhook(receiver))
     assert [one["people"] for one in receiver.bodies] == [["w.1", "w.3"], ["w.3"]]
     with shop.writing() as session:
         set_present(session, "w.1", present=False)
@@ -257,7 +258,7 @@ async def test_it_goes_to_those_who_are_there_or_deputise_at_that_moment(shop: D
         set_present(session, "w.3", present=False)
     post(shop, "later", recipient="warehouse")
     post(shop, "nobody", recipient="returns_clerk")
-    await deliver_due(shop, webhook(receiver))
+    await send_due(shop, webhook(receiver))
     assert receiver.bodies[2]["people"] == ["w.2"]
     assert receiver.bodies[3]["people"] == []
     assert receiver.bodies[3]["text"] == "says nobody [returns clerk: nobody is there]"
@@ -266,7 +267,7 @@ async def test_it_goes_to_those_who_are_there_or_deputise_at_that_moment(shop: D
 # --- what is not needed any more ---
 
 
-async def test_a_cancelled_task_and_a_call_to_a_case_that_has_ended_are_not_delivered(
+async def test_a_cancelled_task_and_a_call_to_a_case_that_has_ended_are_not_sent(
     shop: Database, receiver: Receiver
 ) -> None:
     post(shop, "cancelled", recipient="warehouse", template="ask_warehouse")
@@ -277,12 +278,12 @@ async def test_a_cancelled_task_and_a_call_to_a_case_that_has_ended_are_not_deli
     post(shop, "to do", template="take_parcel_in")
     with shop.writing() as session:
         records.close_record(session, case_id=CASE, run_id=RUN, view={}, outcome="refunded", at=SAID)
-    await deliver_due(shop, webhook(receiver))
+    await send_due(shop, webhook(receiver))
     assert sorted(one["id"].rpartition("/")[2] for one in receiver.bodies) == ["farewell", "to do"]
     assert states(shop) == {"delivered": 2, "skipped": 2}
 
 
-def test_what_was_posted_before_there_was_a_delivery_is_left_alone(tmp_path: Path) -> None:
+def test_what_was_posted_before_anything_was_sent_is_left_alone(tmp_path: Path) -> None:
     from alembic import command
     from sqlalchemy import create_engine, text
 
@@ -304,7 +305,7 @@ def test_what_was_posted_before_there_was_a_delivery_is_left_alone(tmp_path: Pat
     shop = Database(url)
     shop.migrate()
     with shop.writing() as session:
-        assert not deliveries.anything_due(session, now=datetime.now(UTC))
+        assert not sending.anything_due(session, now=datetime.now(UTC))
     assert states(shop) == {"skipped": 1}
     shop.close()
 
@@ -319,12 +320,12 @@ async def test_it_is_tried_again_later_and_later_under_the_same_id(
     receiver.answers = [(500, b""), (429, b""), (408, b""), (503, b""), (500, b"")]
     port = webhook(receiver)
     for attempt in range(1, 6):
-        assert await deliver_due(shop, port, clock=clock) == Delivered(0, 1)
+        assert await send_due(shop, port, clock=clock) == Sent(0, 1)
         (problem,) = problems(shop)
         assert problem.attempts == attempt
-        assert await deliver_due(shop, port, clock=clock) == Delivered(0, 0), "not before its time"
+        assert await send_due(shop, port, clock=clock) == Sent(0, 0), "not before its time"
         clock.ahead += wait_after(attempt)
-    assert await deliver_due(shop, port, clock=clock) == Delivered(1, 0)
+    assert await send_due(shop, port, clock=clock) == Sent(1, 0)
     assert len({one["id"] for one in receiver.bodies}) == 1
     assert len(receiver.got) == 6
     assert problems(shop) == []
@@ -342,21 +343,21 @@ async def test_what_is_refused_is_given_up_after_few_tries_and_shown(
     key = post(shop, "one")
     receiver.answers = [(status, b"")] * MOST_REFUSALS
     for _ in range(MOST_REFUSALS):
-        await deliver_due(shop, webhook(receiver), clock=clock)
+        await send_due(shop, webhook(receiver), clock=clock)
         clock.ahead += LONGEST_WAIT
-    assert await deliver_due(shop, webhook(receiver), clock=clock) == Delivered(0, 0)
+    assert await send_due(shop, webhook(receiver), clock=clock) == Sent(0, 0)
     (problem,) = problems(shop)
     assert (problem.id, problem.why, problem.next_try) == (key, f"the receiver answered {status}", None)
     with shop.writing() as session:
-        assert deliveries.try_again(session, now=clock()) == 1
-    assert await deliver_due(shop, webhook(receiver), clock=clock) == Delivered(1, 0)
+        assert sending.try_again(session, now=clock()) == 1
+    assert await send_due(shop, webhook(receiver), clock=clock) == Sent(1, 0)
 
 
 async def test_failures_that_pass_do_not_count_as_refusals(shop: Database, receiver: Receiver, clock: Clock) -> None:
     post(shop, "one")
     receiver.answers = [(500, b"")] * 5 + [(403, b"")]
     for _ in range(6):
-        await deliver_due(shop, webhook(receiver), clock=clock)
+        await send_due(shop, webhook(receiver), clock=clock)
         clock.ahead += LONGEST_WAIT
     assert states(shop) == {"waiting": 1}
 
@@ -366,10 +367,10 @@ async def test_a_chat_robot_that_answers_200_with_an_errcode_has_not_taken_it(
 ) -> None:
     post(shop, "one")
     receiver.answers = [(200, b'{"errcode": 45009}'), (200, b'{"errcode": 0}')]
-    assert await deliver_due(shop, webhook(receiver), clock=clock) == Delivered(0, 1)
+    assert await send_due(shop, webhook(receiver), clock=clock) == Sent(0, 1)
     assert problems(shop)[0].why == "the receiver answered errcode 45009"
     clock.ahead += LONGEST_WAIT
-    assert await deliver_due(shop, webhook(receiver), clock=clock) == Delivered(1, 0)
+    assert await send_due(shop, webhook(receiver), clock=clock) == Sent(1, 0)
 
 
 @pytest.mark.parametrize("said", [b"[" * 9_000, b'{"errcode": ' + b"9" * 9_000, b"\xff", b'{"errcode": "x"}'])
@@ -378,7 +379,7 @@ async def test_an_answer_of_which_nothing_can_be_made_is_no_errcode(
 ) -> None:
     post(shop, "one")
     receiver.answers = [(200, said)]
-    assert await deliver_due(shop, webhook(receiver)) == Delivered(1, 0)
+    assert await send_due(shop, webhook(receiver)) == Sent(1, 0)
 
 
 async def test_a_receiver_that_is_away_or_silent_is_asked_later_and_its_key_is_not_repeated(
@@ -386,11 +387,11 @@ async def test_a_receiver_that_is_away_or_silent_is_asked_later_and_its_key_is_n
 ) -> None:
     post(shop, "one")
     receiver.silent.set()
-    assert await deliver_due(shop, webhook(receiver, seconds=0.2)) == Delivered(0, 1)
+    assert await send_due(shop, webhook(receiver, seconds=0.2)) == Sent(0, 1)
     assert "did not answer within" in str(problems(shop)[0].why)
     post(shop, "two")
-    away = WebhookDelivery("http://127.0.0.1:1/robot?key=very-secret", SECRET, language="en")
-    assert await deliver_due(shop, away) == Delivered(0, 1)
+    away = ToWebhook("http://127.0.0.1:1/robot?key=very-secret", SECRET, language="en")
+    assert await send_due(shop, away) == Sent(0, 1)
     assert "could not be reached" in str([one.why for one in problems(shop)])
     assert "secret" not in str(problems(shop))
 
@@ -399,7 +400,7 @@ async def test_a_receiver_that_is_away_is_not_asked_for_each_message(shop: Datab
     for number in range(3 * AT_ONCE):
         post(shop, f"n{number}")
     receiver.answers = [(500, b"")] * 3 * AT_ONCE
-    assert (await deliver_due(shop, webhook(receiver))).failed == AT_ONCE
+    assert (await send_due(shop, webhook(receiver))).failed == AT_ONCE
 
 
 # --- claims ---
@@ -412,14 +413,14 @@ class Gathering:
         self.got: list[str] = []
         self._meet = meet
 
-    async def deliver(self, dispatch: Dispatch) -> None:
+    async def send(self, dispatch: Dispatch) -> None:
         self.got.append(dispatch.id)
         await asyncio.sleep(0)
         if self._meet is not None:
             await self._meet()
 
 
-async def test_two_workers_never_deliver_the_same_at_one_time(shop: Database) -> None:
+async def test_two_workers_never_send_the_same_at_one_time(shop: Database) -> None:
     keys = [post(shop, f"n{number}") for number in range(5 * AT_ONCE)]
     together = asyncio.Barrier(2)
     met = False
@@ -431,7 +432,7 @@ async def test_two_workers_never_deliver_the_same_at_one_time(shop: Database) ->
             met = True
 
     one, other = Gathering(meet=meet), Gathering(meet=meet)
-    await asyncio.gather(deliver_due(shop, one), deliver_due(shop, other))
+    await asyncio.gather(send_due(shop, one), send_due(shop, other))
     assert sorted(one.got + other.got) == sorted(keys)
     assert one.got
     assert other.got
@@ -442,14 +443,14 @@ async def test_after_a_crash_between_sending_and_noting_it_is_sent_again_under_t
 ) -> None:
     key = post(shop, "one")
     with shop.writing() as session:
-        (dispatch,) = deliveries.claim(session, now=clock(), lease=LEASE, at_most=1)
-    await webhook(receiver).deliver(dispatch)
+        (dispatch,) = sending.claim(session, now=clock(), lease=LEASE, at_most=1)
+    await webhook(receiver).send(dispatch)
     # here the first worker is gone
-    assert await deliver_due(shop, webhook(receiver), clock=clock) == Delivered(0, 0)
+    assert await send_due(shop, webhook(receiver), clock=clock) == Sent(0, 0)
     with shop.writing() as session:
-        assert deliveries.try_again(session, now=clock()) == 0, "what somebody may be at is left alone"
+        assert sending.try_again(session, now=clock()) == 0, "what somebody may be at is left alone"
     clock.ahead = LEASE
-    assert await deliver_due(shop, webhook(receiver), clock=clock) == Delivered(1, 0)
+    assert await send_due(shop, webhook(receiver), clock=clock) == Sent(1, 0)
     assert [one["id"] for one in receiver.bodies] == [key, key]
 
 
@@ -461,32 +462,32 @@ async def test_more_that_is_not_needed_than_is_claimed_at_once_does_not_stand_be
     with shop.writing() as session:
         outbox.cancel_tasks(session, CASE, "warehouse", at=SAID)
     post(shop, "one")
-    assert await deliver_due(shop, webhook(receiver)) == Delivered(1, 0)
+    assert await send_due(shop, webhook(receiver)) == Sent(1, 0)
     assert states(shop) == {"delivered": 1, "skipped": 2 * AT_ONCE}
 
 
-async def test_a_late_failure_does_not_undo_what_another_has_delivered(
+async def test_a_late_failure_does_not_undo_what_another_has_sent(
     shop: Database, receiver: Receiver, clock: Clock
 ) -> None:
     post(shop, "one")
     with shop.writing() as session:
-        (dispatch,) = deliveries.claim(session, now=clock(), lease=LEASE, at_most=1)
+        (dispatch,) = sending.claim(session, now=clock(), lease=LEASE, at_most=1)
     clock.ahead = LEASE
-    assert await deliver_due(shop, webhook(receiver), clock=clock) == Delivered(1, 0)
+    assert await send_due(shop, webhook(receiver), clock=clock) == Sent(1, 0)
     with shop.writing() as session:
-        deliveries.note_failed(session, dispatch, "late", refused=True, at=clock())
+        sending.note_failed(session, dispatch, "late", refused=True, at=clock())
     assert states(shop) == {"delivered": 1}
 
 
 async def test_a_late_failure_does_not_give_away_what_another_is_at(shop: Database, clock: Clock) -> None:
     post(shop, "one")
     with shop.writing() as session:
-        (late,) = deliveries.claim(session, now=clock(), lease=LEASE, at_most=1)
+        (late,) = sending.claim(session, now=clock(), lease=LEASE, at_most=1)
     clock.ahead = LEASE
     with shop.writing() as session:
-        assert len(deliveries.claim(session, now=clock(), lease=LEASE, at_most=1)) == 1
-        deliveries.note_failed(session, late, "late", refused=False, at=clock() - LEASE)
-        assert not deliveries.anything_due(session, now=clock() + LEASE / 2)
+        assert len(sending.claim(session, now=clock(), lease=LEASE, at_most=1)) == 1
+        sending.note_failed(session, late, "late", refused=False, at=clock() - LEASE)
+        assert not sending.anything_due(session, now=clock() + LEASE / 2)
     assert problems(shop) == []
 
 
@@ -498,7 +499,7 @@ async def test_the_log_names_case_and_people_and_holds_no_words(shop: Database) 
     post(shop, "两", recipient=None, template="refunded")
     written = io.StringIO()
     configure_logs(written)
-    assert await deliver_due(shop, LogDelivery()) == Delivered(2, 0)
+    assert await send_due(shop, ToLog()) == Sent(2, 0)
     staff, buyer = [json.loads(line) for line in written.getvalue().splitlines()]
     assert (staff["event"], staff["case"], staff["role"]) == ("message", CASE, "finance_manager")
     assert "finance.1" in staff["people"]
@@ -507,13 +508,13 @@ async def test_the_log_names_case_and_people_and_holds_no_words(shop: Database) 
     assert "说" not in written.getvalue()
 
 
-async def test_a_delivery_by_webhook_leaves_no_key_in_the_log(shop: Database, receiver: Receiver) -> None:
+async def test_a_message_by_webhook_leaves_no_key_in_the_log(shop: Database, receiver: Receiver) -> None:
     post(shop, "one")
     post(shop, "two")
     receiver.answers = [(404, b"very-secret")]
     written = io.StringIO()
     configure_logs(written)
-    await deliver_due(shop, webhook(receiver))
+    await send_due(shop, webhook(receiver))
     assert "message_not_delivered" in written.getvalue()
     assert "very-secret" not in written.getvalue()
 
@@ -527,11 +528,11 @@ def environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> pytest.Monke
 
 
 def test_the_settings_name_the_port(environment: pytest.MonkeyPatch) -> None:
-    assert isinstance(port_of(Settings()), LogDelivery)
+    assert isinstance(port_of(Settings()), ToLog)
     environment.setenv("CASEWORK_WEBHOOK_URL", "https://chat.example.com/robot?key=x")
     environment.setenv("CASEWORK_WEBHOOK_SECRET", SECRET)
     settings = Settings()
-    assert isinstance(port_of(settings), WebhookDelivery)
+    assert isinstance(port_of(settings), ToWebhook)
     assert "robot" not in repr(settings)
     assert SECRET not in repr(settings)
 
@@ -560,21 +561,21 @@ def test_wrong_settings_are_refused_in_one_sentence_that_holds_no_secret(
 
 async def test_a_port_that_says_no_is_believed(shop: Database) -> None:
     class No:
-        async def deliver(self, dispatch: Dispatch) -> None:
-            raise NotDelivered(f"no {dispatch.template}", refused=True)
+        async def send(self, dispatch: Dispatch) -> None:
+            raise NotSent(f"no {dispatch.template}", refused=True)
 
     post(shop, "one")
-    assert await deliver_due(shop, No()) == Delivered(0, 1)
+    assert await send_due(shop, No()) == Sent(0, 1)
     assert problems(shop)[0].why == "no asked_to_act"
 
 
-async def test_a_port_that_breaks_has_not_delivered_and_does_not_end_the_desk(shop: Database) -> None:
+async def test_a_port_that_breaks_has_not_sent_and_does_not_end_the_desk(shop: Database) -> None:
     class Broken:
-        async def deliver(self, dispatch: Dispatch) -> None:
+        async def send(self, dispatch: Dispatch) -> None:
             raise KeyError(dispatch.text_en)
 
     post(shop, "one")
     post(shop, "two")
-    assert await deliver_due(shop, Broken()) == Delivered(0, 2)
+    assert await send_due(shop, Broken()) == Sent(0, 2)
     assert {one.why for one in problems(shop)} == {"the delivery itself failed (KeyError)"}
     assert states(shop) == {"waiting": 2}

@@ -1,5 +1,5 @@
-"""Where each message of the outbox stands on its way out. Whoever delivers one claims it for a while; what was claimed
-and never heard of again is delivered anew, under the same id.
+"""Where each message of the outbox stands on its way out. Whoever sends one claims it for a while; what was claimed
+and never heard of again is sent anew, under the same id.
 """
 
 from __future__ import annotations
@@ -23,15 +23,15 @@ LONGEST_WAIT: Final = timedelta(minutes=15)
 MOST_REFUSALS: Final = 3
 """After so many a receiver that refuses a message is not asked again by itself."""
 
-State = Literal["waiting", "delivered", "refused", "skipped"]
+MessageState = Literal["waiting", "delivered", "refused", "skipped"]
 
 
 @dataclass(frozen=True, slots=True)
 class Dispatch:
-    """One message on its way out, as it is at the moment of its delivery.
+    """One message on its way out, as it is at the moment of its sending.
 
-    `people` are the staff ids whom it reaches now (nobody: none of those it is for is there); of a message to the
-    buyer there are none. `at` is the case's own time at which it was said.
+    `people` are the staff ids whom it reaches now (nobody: none of those it is for is there); of a message to the buyer
+    there are none. `at` (aware) is the case's own time at which it was said.
     """
 
     id: str
@@ -50,8 +50,11 @@ class Dispatch:
 
 
 @dataclass(frozen=True, slots=True)
-class Undelivered:
-    """A message that has not gone out: why not, and when it is tried next (None: not by itself any more)."""
+class Unsent:
+    """A message that has not gone out: why not, and when it is tried next (None: not by itself any more).
+
+    `next_try` is aware.
+    """
 
     id: str
     case_id: str
@@ -63,14 +66,14 @@ class Undelivered:
 
 @dataclass(frozen=True, slots=True)
 class Backlog:
-    """How the outbox stands: how many messages in each state, and those whose delivery has failed, oldest first."""
+    """How the outbox stands: how many messages in each state, and those that could not be sent, oldest first."""
 
-    counts: Mapping[State, int]
-    failed: list[Undelivered]
+    counts: Mapping[MessageState, int]
+    failed: list[Unsent]
 
 
 def anything_due(session: Session, *, now: datetime) -> bool:
-    """Whether there is a message to deliver."""
+    """Whether there is a message to send. `now` is aware."""
     query = select(OutboxRow.id).where(OutboxRow.delivery == "waiting", OutboxRow.next_try <= now).limit(1)
     return session.scalar(query) is not None
 
@@ -79,6 +82,7 @@ def claim(session: Session, *, now: datetime, lease: timedelta, at_most: int) ->
     """The next messages that are due, for whoever asks alone until `lease` is over; the oldest first.
 
     Left out from now on is what is not needed any more: a cancelled task, and a call to act on a case that has ended.
+    `now` is aware.
     """
     due = (
         select(OutboxRow)
@@ -123,8 +127,8 @@ def _dispatch(row: OutboxRow, record: CaseRow | None, staff: Sequence[StaffMembe
     )
 
 
-def note_delivered(session: Session, message_id: str, *, at: datetime) -> None:
-    """It has gone out."""
+def note_sent(session: Session, message_id: str, *, at: datetime) -> None:
+    """It has gone out. `at` is aware."""
     session.execute(
         update(OutboxRow)
         .where(OutboxRow.key == message_id, OutboxRow.delivery != "delivered")
@@ -136,7 +140,7 @@ def note_failed(session: Session, dispatch: Dispatch, why: str, *, refused: bool
     """It has not gone out, and is tried again later: longer and longer later, and not for ever where the receiver
     `refused` it. Whether it is tried again.
 
-    What somebody else has claimed since then, or delivered, is left as it is.
+    What somebody else has claimed since then, or sent, is left as it is. `at` is aware.
     """
     row = session.scalar(select(OutboxRow).where(OutboxRow.key == dispatch.id).with_for_update())
     if row is None or row.delivery != "waiting" or row.attempts != dispatch.attempt:
@@ -159,7 +163,7 @@ def wait_after(attempts: int) -> timedelta:
 def try_again(session: Session, *, now: datetime) -> int:
     """Have everything that failed tried at once, also what was refused for good; how many messages that are.
 
-    What somebody is delivering at this moment is left alone.
+    What somebody is sending at this moment is left alone. `now` is aware.
     """
     failed = session.execute(
         update(OutboxRow)
@@ -174,7 +178,7 @@ def try_again(session: Session, *, now: datetime) -> int:
 def backlog(session: Session, *, at_most: int = 20) -> Backlog:
     """How the outbox stands; of what failed, `at_most` are listed."""
     counted = session.execute(select(OutboxRow.delivery, func.count()).group_by(OutboxRow.delivery))
-    counts: dict[State, int] = {cast("State", state): number for state, number in counted}
+    counts: dict[MessageState, int] = {cast("MessageState", state): number for state, number in counted}
     failed = session.scalars(
         select(OutboxRow)
         .where(OutboxRow.delivery.in_(("waiting", "refused")), OutboxRow.last_error.is_not(None))
@@ -184,7 +188,7 @@ def backlog(session: Session, *, at_most: int = 20) -> Backlog:
     return Backlog(
         counts,
         [
-            Undelivered(
+            Unsent(
                 id=row.key,
                 case_id=row.case_id,
                 template=row.template,
