@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import logging
+import os
 import signal
 import sys
 from collections.abc import Sequence
@@ -183,14 +185,23 @@ async def main() -> None:
             await stop.wait()
 
 
-if __name__ == "__main__":
+def run() -> tuple[int, str]:
+    """Run a worker to its end; the exit code, and why it ended, where that was not asked for."""
     try:
         asyncio.run(main())
     except (SettingsError, PolicyError) as refused:
-        print(refused, file=sys.stderr)
-        sys.exit(REFUSED_SETTINGS)
+        return REFUSED_SETTINGS, str(refused)
     except (NoServer, InvalidTemporalSettings, CannotListen, SchemaNotReady) as away:
-        sys.exit(str(away))
+        return 1, str(away)
     except SQLAlchemyError as away:
         # only the database's own words: a statement and its parameters may hold personal data
-        sys.exit(f"The shop's database cannot be used: {getattr(away, 'orig', None) or type(away).__name__!s}")
+        return 1, f"The shop's database cannot be used: {getattr(away, 'orig', None) or type(away).__name__}"
+    return 0, ""
+
+
+if __name__ == "__main__":
+    code, why = run()
+    print(why, end="\n" if why else "", file=sys.stderr, flush=True)
+    logging.shutdown()
+    # a thread of Temporal's core that wakes up while Python is being taken down would abort the process
+    os._exit(code)
