@@ -284,4 +284,7 @@ class Act:
             except CaseRefused as refused:
                 if "cannot be shown" not in str(refused):  # it could not answer in this moment
                     raise
+            task = asyncio.current_task()
+            if task is not None and task.cancelling():  # Temporal's client makes an error like any other of it
+                raise asyncio.CancelledError
             await asyncio.sleep(AGAIN_SECONDS)
