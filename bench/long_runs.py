@@ -6,6 +6,7 @@ import time
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path as File
+from typing import NamedTuple
 
 from temporalio.api.enums.v1 import EventType
 from temporalio.api.history.v1 import HistoryEvent
@@ -31,7 +32,15 @@ no_scan_days = 300
 """Nothing is late by itself, so that nobody has to look for the parcel; the courier is asked as often as ever."""
 LOOKS_PASSED_OVER = 2
 """A skip in which a new run begins may pass over a look or two; more, and time was skipped over the case's work."""
+EVENTS_OF_A_SKIP = 1
 PATROL_ID = "parcel-patrol-bench"
+
+
+class _Place(NamedTuple):
+    """How far a case is: its newest run, and the events of that."""
+
+    run_id: str | None
+    events: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,27 +115,34 @@ async def _let_pass(rig: Rig, case: Handle, duration: timedelta, *, at_a_time: t
     """
     skipper = TimeSkipper(rig.client, config=TimeSkippingConfig(enabled=False))
     newest = rig.client.get_workflow_handle(case.id)
-    while await _place(newest) is None:  # it is being opened: the first looks would be skipped over
+    while (before := await _place(newest)) is None:  # it is being opened: the first looks would be skipped over
         pass
     until = await skipper.get_current_time(newest) + duration
     while (now := await skipper.get_current_time(newest)) < until:
-        before = await _place(newest)
+        before = await _place(newest) or before
         await skipper.fast_forward(newest, min(until - now, at_a_time))
         async for event in newest.fetch_history_events(wait_new_event=True):
             if event.event_type == EventType.EVENT_TYPE_WORKFLOW_TASK_COMPLETED:
                 break
         # whoever skips on before the case has looked skips over the look
-        while until - now >= at_a_time and await _place(newest) in (before, None):
+        while until - now >= at_a_time and not _went_on(before, await _place(newest)):
             pass
 
 
-async def _place(case: Handle) -> tuple[str | None, int] | None:
+def _went_on(before: _Place | None, place: _Place | None) -> bool:
+    """Whether the case has done more since than have time skipped, and is at rest again."""
+    if before is None or place is None:
+        return False
+    return place.run_id != before.run_id or place.events > before.events + EVENTS_OF_A_SKIP
+
+
+async def _place(case: Handle) -> _Place | None:
     """The newest run, and how far it is; None: something is under way."""
     described = await case.describe()
     raw = described.raw_description
     if raw.HasField("pending_workflow_task") or raw.pending_activities:
         return None
-    return described.run_id, described.history_length
+    return _Place(described.run_id, described.history_length)
 
 
 async def _runs(rig: Rig, of: Handle) -> list[list[HistoryEvent]]:

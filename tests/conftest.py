@@ -39,8 +39,8 @@ SERVER, FIGURES_TOLD = "casework_server", "casework_figures"
 ALONE = "main"
 """The name of the only process, where one runs all tests."""
 running_server = pytest.StashKey[RunningServer]()
-LONG_ONES_FIRST = ("tests/chaos/", "tests/walking/", "tests/laws/", "tests/races/", "tests/test_demo.py")
-"""Where two processes share the tests, none begins a test of minutes when the other has nothing left to do."""
+LONG_ONES = ("tests/chaos/", "tests/walking/", "tests/laws/", "tests/test_demo.py")
+"""No process begins a test of minutes when the others have nothing left to do."""
 
 
 def pytest_configure() -> None:
@@ -70,9 +70,20 @@ def database(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Database]:
     database.close()
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """The long ones first; tests know no order among themselves."""
-    items.sort(key=lambda item: not item.nodeid.startswith(LONG_ONES_FIRST))
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """The long ones first, in each process as many: each is given as long a part of the list (tests know no order)."""
+    processes: int = getattr(config, "workerinput", {}).get("workercount", 1)
+    long_ones = [item for item in items if item.nodeid.startswith(LONG_ONES)]
+    others = [item for item in items if not item.nodeid.startswith(LONG_ONES)]
+    total = len(items)
+    items.clear()
+    for number in range(processes):
+        part = (total - len(items)) // (processes - number)
+        first = long_ones[number::processes]
+        more = max(0, part - len(first))
+        items += first + others[:more]
+        others = others[more:]
+    items += others
 
 
 @pytest.hookimpl(optionalhook=True)

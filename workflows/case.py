@@ -85,8 +85,7 @@ MOST_WAITS = 60
 """So often a case waits for the end of another one that cannot have its lines."""
 REMINDER, WATCH, OWN_ALARM = "reminder", "watch", "alarm"
 """What a timer rings for, besides the deadline's trigger."""
-COUNTS_BYTES, TELLS_CHANGES = "counts-bytes", "tells-changes"
-TELLS_OF_RESET, TELLS_OF_PAYMENT = "tells-of-reset", "tells-of-payment"
+COUNTS_BYTES, TELLS_CHANGES, TELLS_OF_RESET = "counts-bytes", "tells-changes", "tells-of-reset"
 """What runs of before do not do: see `workflow.patched`."""
 TEMPORAL = "temporal"
 """Who acts when the case is cancelled through Temporal itself."""
@@ -182,7 +181,7 @@ class CaseWorkflow(Generic[CaseT]):
         """What the shop was last told of the money that a wait is about, and of what leaves by silence."""
         self._was_reset = False
         """Since the shop was last told: what it was told then may not be so any more."""
-        # Temporal gives a case another seed where it is reset
+        self._event_loop = asyncio.get_running_loop()
         workflow.register_random_seed_callback(self._note_reset)
         try:
             self._read_start(tuple(start))
@@ -416,10 +415,6 @@ class CaseWorkflow(Generic[CaseT]):
         """Do the state's work; meanwhile keep facts and answer wrong decisions."""
         if await self._take_cancel():
             return
-        if state.pays and workflow.patched(TELLS_OF_PAYMENT):
-            # a payment may hang: nobody is to be asked meanwhile for what is decided already
-            await self._post([])
-            self._publish()
         workflow.set_current_details(current_details(self.flow, self.case, workflow.info().namespace))
         method = cast("Callable[[], Awaitable[Outcome]]", getattr(self, state.name))
         piece = asyncio.create_task(_coroutine(method()))
@@ -513,11 +508,10 @@ class CaseWorkflow(Generic[CaseT]):
         )
 
     def _note_reset(self, _seed: int) -> None:
-        def note() -> None:
-            self._was_reset = True
-
-        # conditions are looked at again only once something has run on the loop
-        asyncio.get_running_loop().call_soon(note)
+        """Temporal gives a case another seed where it is reset, as `casework retry` says, and nowhere else."""
+        self._was_reset = True
+        # conditions are looked at only where something has run; outside of that no loop is the running one
+        self._event_loop.call_soon(lambda: None)
 
     async def _ring(self, state: State, rings_for: str) -> None:
         """What the timer rang for: remind, look at the world, or let the deadline move the case."""

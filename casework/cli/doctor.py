@@ -142,7 +142,7 @@ async def _server(desk: Desk) -> list[Finding]:
         information = await client.workflow_service.get_system_info(GetSystemInfoRequest())
         findings = [_server_version(information.server_version, where)]
         findings.append(_search_attributes(await known_search_attributes(client)))
-        findings.append(_worker(await _pollers(client)))
+        findings.append(_worker(await pollers(client)))
         findings.append(_patrol(desk, await known_schedule(client)))
     except RPCError as error:
         return [Finding("server", False, f"{where}: {error.message}")]
@@ -158,11 +158,11 @@ def _server_version(version: str, where: str) -> Finding:
     return Finding("server", True, found)
 
 
-def _worker(pollers: Sequence[str]) -> Finding:
+def _worker(found: Sequence[str]) -> Finding:
     queue = f"task queue {names.TASK_QUEUE}"
-    if not pollers:
+    if not found:
         return Finding("worker", False, f"none listens on {queue}: casework up runs one")
-    return Finding("worker", True, f"{', '.join(pollers)} on {queue}")
+    return Finding("worker", True, f"{', '.join(found)} on {queue}")
 
 
 def _search_attributes(known: Mapping[str, str]) -> Finding:
@@ -201,7 +201,7 @@ async def known_search_attributes(client: Client) -> dict[str, str]:
     return {name: _KINDS.get(kind, "of another type") for name, kind in listed.custom_attributes.items()}
 
 
-async def _pollers(client: Client) -> list[str]:
+async def pollers(client: Client) -> list[str]:
     """Who asks the task queue for work: a worker's question stands for a minute, then it asks again."""
     described = await client.workflow_service.describe_task_queue(
         DescribeTaskQueueRequest(

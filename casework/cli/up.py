@@ -13,6 +13,7 @@ from typing import Final
 
 from temporalio.client import Client
 from temporalio.service import RPCError
+from temporalio.worker import Worker
 
 from casework.cli.errors import FAILED, Stop, bad_input
 from casework.cli.running import Desk, sentences
@@ -30,6 +31,7 @@ from casework.server_program import find_server_program, put_on_path
 from casework.shop.database import Database
 
 LOGGER = logging.getLogger("casework.up")
+LISTENS_SECONDS: Final = 0.05
 NOTICES_EVERY_SECONDS: Final = 2.0
 """How often the cases are told what happened to their orders."""
 
@@ -80,6 +82,7 @@ async def _run(desk: Desk, program: Path | None, cluster: Cluster | None, port: 
             await _check_search_attributes(client)
         await keep_schedule(client, desk.policy.patrol.interval)
         worker = await stack.enter_async_context(build_worker(client, database, desk.policy))
+        await _until_it_listens(worker)
         stack.enter_context(monitored(desk.settings, client, database, worker))
         _welcome(server.ui if server else None)
         await _until_stopped(stop, server, client, database, port_of(desk.settings))
@@ -121,6 +124,14 @@ async def _tell_notices(client: CaseworkClient) -> None:
             if told:
                 LOGGER.info("notices_delivered", extra={"cases": told})
         await asyncio.sleep(NOTICES_EVERY_SECONDS)
+
+
+async def _until_it_listens(worker: Worker) -> None:
+    """Wait until Temporal knows that the worker asks for work: what is said to run, `casework doctor` finds."""
+    from casework.cli.doctor import pollers
+
+    while worker.is_running and not await pollers(worker.client):  # noqa: ASYNC110 - Temporal tells nobody of it
+        await asyncio.sleep(LISTENS_SECONDS)
 
 
 async def _check_search_attributes(client: Client) -> None:

@@ -20,11 +20,10 @@ import pytest
 from temporalio.api.common.v1 import WorkflowExecution
 from temporalio.api.enums.v1 import EventType, ResetReapplyType
 from temporalio.api.workflowservice.v1 import ResetWorkflowExecutionRequest
-from temporalio.common import TypedSearchAttributes
 
 from casework.cli.errors import BAD_INPUT, DONE, REFUSED
 from casework.client import CaseworkClient
-from casework.details import CASE_AMOUNT, CASE_STATE, CASE_WAITING_FOR
+from casework.details import CASE_AMOUNT
 from casework.shop.tables import CaseRow, WaitRow
 from tests.cli.commands import Casework, address, shop_url
 from tests.desk import FLOW, Desk, Handle
@@ -91,36 +90,6 @@ async def test_a_decision_by_a_plain_signal_is_not_offered_again_once_the_case_a
     await desk.until(handle, "awaiting_finance")
     assert case not in await listed(casework, "--role", "aftersale_supervisor")
     assert case in await listed(casework, "--role", "finance_manager")
-
-
-async def attributes(handle: Handle) -> TypedSearchAttributes:
-    """What Temporal's lists say of a case."""
-    return (await handle.describe()).typed_search_attributes
-
-
-async def test_a_payment_by_a_plain_signal_is_not_offered_again_while_it_hangs(casework: Casework, desk: Desk) -> None:
-    case = await to_supervisor(desk, fen=50_000)
-    handle = desk.client.get_workflow_handle(case)
-    async with desk.before("pay", desk.order_of(handle)):
-        await desk.signal(handle, "approve", "aftersale-lead.1")
-        await desk.reached("pay", desk.order_of(handle))
-        assert case not in await listed(casework, "--role", "aftersale_supervisor")
-        said = await attributes(handle)
-        assert said[CASE_STATE] == "refunding"
-        assert CASE_WAITING_FOR not in said
-    assert (await desk.end(handle)).outcome == "refunded"
-
-
-async def test_a_payment_by_the_clock_is_not_offered_any_more_while_it_hangs(casework: Casework, desk: Desk) -> None:
-    handle = await desk.open_in("persuading", desk.order(prices=((20_000, 1),)), reason="x")
-    assert handle.id in await listed(casework, "--role", "aftersale_agent")
-    due = (await desk.view(handle)).due
-    assert due is not None
-    async with desk.before("pay", desk.order_of(handle)):
-        await desk.skip(handle, due - await desk.skipper.get_current_time(handle) + timedelta(seconds=1))
-        await desk.reached("pay", desk.order_of(handle))
-        assert handle.id not in await listed(casework, "--role", "aftersale_agent")
-    assert (await desk.end(handle)).outcome == "refunded"
 
 
 async def test_a_person_who_has_a_part_in_it_is_told_why_they_may_not(casework: Casework, desk: Desk) -> None:
@@ -220,7 +189,7 @@ async def test_the_money_is_that_which_the_case_is_about_now(casework: Casework,
     one = (await listed(casework, "--role", "aftersale_supervisor", "--over", "700"))[case]
     assert (one["amount_fen"], one["if_silent"]["pays_fen"]) == (80_000, view.if_silent and view.if_silent.pays_fen)
     assert case not in await listed(casework, "--role", "aftersale_supervisor", "--over", "800")
-    assert (await attributes(handle))[CASE_AMOUNT] == 80_000
+    assert (await handle.describe()).typed_search_attributes[CASE_AMOUNT] == 80_000
 
 
 async def last_task(handle: Handle) -> int:

@@ -187,7 +187,8 @@ async def test_where_the_shop_may_refuse_there_is_no_firm_yes(casework: Casework
         records.open_record(
             session, case_id=bulk, run_id="r", flow="bulk-order", order_id=order, opened_by="bulk.1", opened_at=now
         )
-        records.close_record(session, case_id=bulk, run_id="r", view={"trail": []}, outcome="terminated", at=now)
+        view: dict[str, Any] = {"state": "terminated", "trail": []}
+        records.close_record(session, case_id=bulk, run_id="r", view=view, outcome="terminated", at=now)
     verdict = await asked(casework, case.id, "buyer_keeps_order", "--by", "aftersale.1")
     assert (verdict["may"], verdict["looks_up"]) == (None, True)
     assert verdict["dest"] == "releasing"
