@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import logging
+import os
+import signal
+import sys
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
 from datetime import timedelta
 
+from sqlalchemy.exc import SQLAlchemyError
 from temporalio.client import Client
 from temporalio.worker import Interceptor, Worker
 
@@ -22,15 +26,17 @@ from activities.patrol import PatrolActivities
 from activities.payments import PaymentActivities
 from activities.returns import ReturnActivities
 from activities.staff import StaffActivities
-from casework.connection import connect
+from casework.connection import CannotListen, InvalidTemporalSettings, NoServer, connect
 from casework.converter import DATA_CONVERTER
 from casework.logs import configure_logs
+from casework.monitoring import monitored, runtime_of
 from casework.names import TASK_QUEUE
-from casework.policy import Policy, load_policy
+from casework.policy import Policy, PolicyError, load_policy
 from casework.sandbox import workflow_runner
-from casework.settings import Settings
+from casework.settings import Settings, SettingsError
 from casework.shop.courier import EmbeddedCourier
 from casework.shop.database import Database
+from casework.shop.errors import SchemaNotReady
 from workflows.bulk_order import BulkOrder
 from workflows.gift_approval import GiftApproval
 from workflows.parcel_patrol import ParcelPatrol
@@ -40,9 +46,15 @@ from workflows.return_after_shipping import ReturnAfterShipping
 
 WORKFLOWS = [RefundBeforeShipping, ReturnAfterShipping, GiftApproval, BulkOrder, ProblemParcel, ParcelPatrol]
 
-THREADS = 8
-"""Activities are short and wait for one database."""
+SHOP_STEPS_AT_ONCE = 8
+"""Steps on the shop are short and wait for one database."""
+OUTSIDE_AT_ONCE = 8
+"""What leaves the shop has threads of its own: a payment service that hangs takes none from the steps on the shop."""
+REFUSED_SETTINGS = 2
+"""The exit code of `python worker.py` where starting it again is of no use."""
 GRACEFUL_SHUTDOWN = timedelta(seconds=20)
+STICKY_TIMEOUT = timedelta(seconds=10)
+"""So long a case waits for the worker that has it in its memory, which may have died, before any other may take it."""
 
 
 def build_worker(
@@ -52,6 +64,7 @@ def build_worker(
     *,
     task_queue: str = TASK_QUEUE,
     max_cached_workflows: int = 2000,
+    sticky_timeout: timedelta = STICKY_TIMEOUT,
     interceptors: Sequence[Interceptor] = (),
     more_workflows: Sequence[type] = (),
 ) -> Worker:
@@ -143,24 +156,52 @@ def build_worker(
             patrol.look_further,
             messages.post_messages,
         ],
-        activity_executor=ThreadPoolExecutor(THREADS, thread_name_prefix="activity"),
+        activity_executor=ThreadPoolExecutor(SHOP_STEPS_AT_ONCE + OUTSIDE_AT_ONCE, thread_name_prefix="activity"),
+        max_concurrent_local_activities=SHOP_STEPS_AT_ONCE,
+        max_concurrent_activities=OUTSIDE_AT_ONCE,
         workflow_runner=workflow_runner(),
         max_cached_workflows=max_cached_workflows,
+        sticky_queue_schedule_to_start_timeout=sticky_timeout,
         graceful_shutdown_timeout=GRACEFUL_SHUTDOWN,
         interceptors=interceptors,
     )
 
 
 async def main() -> None:
-    """Run a worker against the server that the settings name, until it is cancelled."""
+    """Run a worker against the server that the settings name, until it is asked to stop.
+
+    Then it takes nothing new, finishes what it has begun, for at most `GRACEFUL_SHUTDOWN`, and hands back the rest.
+    """
     settings = Settings()
     configure_logs()
+    stop = asyncio.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        asyncio.get_running_loop().add_signal_handler(number, stop.set)
     database = Database(settings.database_url)
     database.migrate()
-    client = await connect(settings.home, data_converter=DATA_CONVERTER)
-    await build_worker(client, database, load_policy(settings.policy)).run()
+    client = await connect(settings.home, data_converter=DATA_CONVERTER, runtime=runtime_of(settings))
+    async with build_worker(client, database, load_policy(settings.policy)) as worker:
+        with monitored(settings, client, database, worker):
+            await stop.wait()
+
+
+def run() -> tuple[int, str]:
+    """Run a worker to its end; the exit code, and why it ended, where that was not asked for."""
+    try:
+        asyncio.run(main())
+    except (SettingsError, PolicyError) as refused:
+        return REFUSED_SETTINGS, str(refused)
+    except (NoServer, InvalidTemporalSettings, CannotListen, SchemaNotReady) as away:
+        return 1, str(away)
+    except SQLAlchemyError as away:
+        # only the database's own words: a statement and its parameters may hold personal data
+        return 1, f"The shop's database cannot be used: {getattr(away, 'orig', None) or type(away).__name__}"
+    return 0, ""
 
 
 if __name__ == "__main__":
-    with suppress(KeyboardInterrupt):
-        asyncio.run(main())
+    code, why = run()
+    print(why, end="\n" if why else "", file=sys.stderr, flush=True)
+    logging.shutdown()
+    # a thread of Temporal's core that wakes up while Python is being taken down would abort the process
+    os._exit(code)

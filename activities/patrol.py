@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import datetime
 from typing import Any, Final
 
 from pydantic import BaseModel
 from sqlalchemy.orm import Session
 from temporalio import activity
+from temporalio.exceptions import ApplicationError
 
 from casework.courier import Courier
 from casework.opening import BadStart, examine_start
 from casework.policy import Policy
+from casework.rules.parcels import Scanned
 from casework.shop import patrol, tracking
 from casework.shop.database import Database
 from state_machines.problem_parcel import PROBLEM_PARCEL
@@ -20,6 +22,9 @@ from state_machines.roles import Automatic
 
 MOST_FOUND: Final = 100
 """So many parcels that need a case are answered at a time; the next look goes on behind the last of them."""
+ASKED_AT_ONCE: Final = 50
+"""Of so many waybills the couriers are asked between two signs of life."""
+HANDED_BACK: Final = "HandedBack"
 
 
 class LookFurther(BaseModel):
@@ -65,13 +70,7 @@ class PatrolActivities:
         policy, at = self._policy(), request.at
         with self._database.reading() as session:
             batch = patrol.next_open(session, policy, after=request.after)
-        words = tracking.ask_each(
-            self._database,
-            self._courier,
-            {parcel.waybill: parcel.courier for parcel in batch.parcels},
-            at=at,
-            poll_min=policy.problem_parcel.poll_min,
-        )
+        words = self._ask({parcel.waybill: parcel.courier for parcel in batch.parcels}, request, policy)
         with self._database.reading() as session:
             found = patrol.needing_case(session, policy, batch.parcels, words, at=at)
             needing = [_start_of(session, one, request.patrol_id) for one in found[:MOST_FOUND]]
@@ -87,6 +86,29 @@ class PatrolActivities:
             after=after,
             more=more,
         )
+
+    def _ask(self, couriers: Mapping[str, str], request: LookFurther, policy: Policy) -> dict[str, Scanned]:
+        """What the couriers say of these waybills, a few at a time, with a sign of life between.
+
+        Raises:
+            ApplicationError: the worker is being stopped. Another one looks again, and asks only for what is left.
+
+        """
+        words: dict[str, Scanned] = {}
+        waybills = list(couriers)
+        for start in range(0, len(waybills), ASKED_AT_ONCE):
+            if activity.in_activity():
+                activity.heartbeat()
+                if activity.is_worker_shutdown():
+                    raise ApplicationError("the worker is being stopped: another one goes on", type=HANDED_BACK)
+            words |= tracking.ask_each(
+                self._database,
+                self._courier,
+                {waybill: couriers[waybill] for waybill in waybills[start : start + ASKED_AT_ONCE]},
+                at=request.at,
+                poll_min=policy.problem_parcel.poll_min,
+            )
+        return words
 
 
 def _start_of(session: Session, found: patrol.Found, patrol_id: str) -> NeedsCase | None:

@@ -12,7 +12,7 @@ from activities.orders import OrderStep, writing_for
 from casework.dues import Due, RefundDue
 from casework.shop import payments
 from casework.shop.database import Database
-from casework.shop.errors import BadRequest
+from casework.shop.errors import BadRequest, UnknownOrder
 
 REFUSED_FOR_GOOD = "PaymentRefused"
 
@@ -82,7 +82,7 @@ class PaymentActivities:
                     amount_fen=payment.amount_fen,
                     at=payment.at,
                 )
-        except payments.PaymentRefused as refused:
+        except (payments.PaymentRefused, UnknownOrder) as refused:
             raise ApplicationError(str(refused), type=REFUSED_FOR_GOOD, non_retryable=True) from None
         return Paid(status=result.status, paid_fen=result.paid_fen, due_fen=result.due_fen, reference=result.reference)
 

@@ -95,8 +95,8 @@ class Rig:
     numbers: itertools.count[int] = field(default_factory=lambda: itertools.count(1))
 
     @asynccontextmanager
-    async def worker(self, task_queue: str) -> AsyncGenerator[WorkerProcess]:
-        """A worker process, until the block is left."""
+    async def worker(self, task_queue: str, *options: str) -> AsyncGenerator[WorkerProcess]:
+        """A worker process, until the block is left; the options are those of `bench.worker_process`."""
         # Bytecode is kept, as it is by default: the sandbox imports a flow's class anew for every case.
         environment = {**os.environ, "PYTHONPYCACHEPREFIX": str(File(sys.prefix) / "bench-bytecode")}
         environment.pop("PYTHONDONTWRITEBYTECODE", None)
@@ -104,6 +104,7 @@ class Rig:
             process = await asyncio.create_subprocess_exec(
                 *(sys.executable, "-m", "bench.worker_process"),
                 *(self.address, self.client.namespace, self.database_url, task_queue, str(CACHED)),
+                *options,
                 stdin=asyncio.subprocess.PIPE,
                 stdout=asyncio.subprocess.PIPE,
                 stderr=log,

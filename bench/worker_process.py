@@ -17,7 +17,9 @@ from temporalio.client import Client
 from bench.paths import BARE_WORKFLOWS
 from casework.converter import DATA_CONVERTER
 from casework.logs import configure_logs
+from casework.monitoring import monitored, runtime_of
 from casework.policy import load_policy
+from casework.settings import Settings
 from casework.shop.database import Database
 from worker import WORKFLOWS, build_worker
 
@@ -32,23 +34,30 @@ async def main() -> None:
     parser.add_argument("database_url")
     parser.add_argument("task_queue")
     parser.add_argument("cached", type=int)
+    parser.add_argument("--metrics-address", help="the shop's own figures (nowhere)")
+    parser.add_argument("--temporal-metrics-address", help="those of Temporal's SDK (nowhere)")
     given = parser.parse_args()
     # Temporal's core logs to standard output, by its number
     answers = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)
     configure_logs()
-    client = await Client.connect(given.address, namespace=given.namespace, data_converter=DATA_CONVERTER)
+    settings = Settings(metrics_address=given.metrics_address, temporal_metrics_address=given.temporal_metrics_address)
+    client = await Client.connect(
+        given.address, namespace=given.namespace, data_converter=DATA_CONVERTER, runtime=runtime_of(settings)
+    )
+    database = Database(given.database_url)
     async with build_worker(
         client,
-        Database(given.database_url),
+        database,
         load_policy(None),
         task_queue=given.task_queue,
         max_cached_workflows=given.cached,
         more_workflows=BARE_WORKFLOWS,
-    ):
-        print("ready", file=answers, flush=True)
-        while line := await asyncio.to_thread(sys.stdin.readline):
-            print(_cpu_seconds() if line.strip() == CPU else _open_cases(), file=answers, flush=True)
+    ) as worker:
+        with monitored(settings, client, database, worker):
+            print("ready", file=answers, flush=True)
+            while line := await asyncio.to_thread(sys.stdin.readline):
+                print(_cpu_seconds() if line.strip() == CPU else _open_cases(), file=answers, flush=True)
 
 
 def _cpu_seconds() -> float:

@@ -9,6 +9,7 @@ from typing import Any, Final
 from temporalio.client import Client
 from temporalio.converter import DataConverter
 from temporalio.envconfig import ClientConfigProfile
+from temporalio.runtime import Runtime
 
 from casework.names import NAMESPACE
 from casework.server_running import read_running
@@ -23,6 +24,10 @@ class NoServer(Exception):
 
 class InvalidTemporalSettings(Exception):
     """Temporal's own settings (`TEMPORAL_*`, its configuration file) cannot be read; the message says why."""
+
+
+class CannotListen(Exception):
+    """An address of the settings cannot be listened on; the message is one sentence that names the setting."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,9 +57,11 @@ def configured_cluster() -> Cluster | None:
     return Cluster(profile, profile.address, profile.namespace or NAMESPACE)
 
 
-async def connect(home: Path, *, data_converter: DataConverter = DataConverter.default) -> Client:
+async def connect(
+    home: Path, *, data_converter: DataConverter = DataConverter.default, runtime: Runtime | None = None
+) -> Client:
     """A client of the cluster that Temporal's own settings name, else of the `casework up` on this home
-    directory.
+    directory. `runtime`: of Temporal's SDK, where it is not its default.
 
     Raises `NoServer` within 3 seconds where none answers, and `InvalidTemporalSettings`.
     """
@@ -62,7 +69,7 @@ async def connect(home: Path, *, data_converter: DataConverter = DataConverter.d
         config = cluster.profile.to_client_connect_config()
         config["namespace"] = cluster.namespace
         return await _connected(
-            Client.connect(**config, data_converter=data_converter),
+            Client.connect(**config, data_converter=data_converter, runtime=runtime),
             f"No Temporal server answers at {cluster.address}, which your TEMPORAL_* settings name.",
         )
     how = "start one with `casework up`, or set TEMPORAL_ADDRESS."
@@ -70,7 +77,7 @@ async def connect(home: Path, *, data_converter: DataConverter = DataConverter.d
     if running is None:
         raise NoServer(f"No Temporal server is running for {home}: {how}")
     return await _connected(
-        Client.connect(running.address, namespace=NAMESPACE, data_converter=data_converter),
+        Client.connect(running.address, namespace=NAMESPACE, data_converter=data_converter, runtime=runtime),
         f"The Temporal server of {home} does not answer at {running.address}: {how}",
     )
 

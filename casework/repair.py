@@ -33,6 +33,8 @@ from state_machines.roles import Label
 
 JUST_NOW: Final = timedelta(minutes=1)
 """A case that began so lately may still be about to be recorded."""
+UNDONE_AFTER: Final = timedelta(minutes=2)
+"""A step on the shop takes milliseconds; one that is tried for so long does not pass by itself."""
 OVERDUE_AFTER: Final = timedelta(minutes=10)
 """A deadline that passed so long ago should have moved its case."""
 ASKING_SECONDS: Final = 10.0
@@ -44,6 +46,7 @@ class Trouble(StrEnum):
     """What can be wrong with a case."""
 
     FAILING = "failing"
+    UNDONE = "undone"
     OVERDUE = "overdue"
     UNRECORDED = "unrecorded"
     DIED = "died"
@@ -56,6 +59,16 @@ WHAT: Final[dict[Trouble, tuple[Label, Label]]] = {
     Trouble.FAILING: (
         Label("流程任务反复失败", "its workflow task keeps failing"),
         Label("见 casework retry {case_id}", "casework retry {case_id} says what fails and what to do"),
+    ),
+    Trouble.UNDONE: (
+        Label(
+            "流程任务迟迟未完成:店铺步骤反复失败,或没有 worker 在运行",
+            "its workflow task is not done: a step on the shop fails again and again, or no worker takes it",
+        ),
+        Label(
+            "确认 casework up 正在运行,并查看其日志和店铺数据库;恢复后自动继续",
+            "see that casework up runs, and what its log says of the shop's database; then it goes on by itself",
+        ),
     ),
     Trouble.OVERDUE: (
         Label("期限已过而未动作", "its deadline has passed and it has not moved"),
@@ -141,6 +154,8 @@ class Execution:
     due: datetime | None
     task_attempt: int
     """Of a workflow task that is under way or to come; 0: there is none."""
+    task_since: datetime | None = None
+    """Since when it is to be done, on the case's clock, however often it was prolonged for a step on the shop."""
     activities: list[PendingActivity] = field(default_factory=list["PendingActivity"])
 
     @property
@@ -194,6 +209,7 @@ def _execution(described: WorkflowExecutionDescription) -> Execution:
         state=known.get(CASE_STATE, ""),
         due=known.get(CASE_DUE, None),
         task_attempt=task.attempt if raw.HasField("pending_workflow_task") else 0,
+        task_since=_moment(task.original_scheduled_time) if raw.HasField("pending_workflow_task") else None,
         activities=[
             PendingActivity(
                 activity=one.activity_type.name,
@@ -293,6 +309,8 @@ async def _of_running(
             Troubled(case_id, Trouble.FAILING, f"attempt {running[case_id].task_attempt}: {failure or 'not known yet'}")
         )
     for case_id, one in running.items():
+        if one.task_attempt == 1 and one.task_since is not None and one.task_since < now - UNDONE_AFTER:
+            found.append(Troubled(case_id, Trouble.UNDONE, f"since {one.task_since.isoformat()}", one.run_id))
         if one.due is not None and one.due < now - OVERDUE_AFTER:
             found.append(Troubled(case_id, Trouble.OVERDUE, f"{one.state} until {one.due.isoformat()}"))
         if (case_id, one.first_run) not in recorded and one.started < now - JUST_NOW:

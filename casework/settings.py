@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
+from ipaddress import IPv4Address
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 from urllib.parse import urlsplit
@@ -60,6 +61,18 @@ def _web_address(url: SecretStr) -> SecretStr:
     return url
 
 
+def _own_address(address: str) -> str:
+    host, _, port = address.rpartition(":")
+    try:
+        IPv4Address(host)
+        known = port.isascii() and port.isdecimal() and 0 < int(port) < 65536
+    except ValueError:
+        known = False
+    if not known:
+        raise ValueError("is no address to listen on; allowed are an IPv4 address and a port, as 127.0.0.1:9464")
+    return address
+
+
 def _lower(text: Any) -> Any:
     return text.strip().lower() if isinstance(text, str) else text
 
@@ -108,6 +121,10 @@ class Settings(BaseSettings):
     """With what a message is signed."""
     webhook_template: Annotated[Path, AfterValidator(_absolute)] | None = None
     """A JSON file that says how a message's body looks, for chat robots; None: all that is known of it."""
+    metrics_address: Annotated[str, AfterValidator(_own_address)] | None = None
+    """Where a worker answers for its health and the shop's figures, as `127.0.0.1:9464`; None: nowhere."""
+    temporal_metrics_address: Annotated[str, AfterValidator(_own_address)] | None = None
+    """Where Temporal's SDK in a worker answers for its own figures; None: nowhere."""
 
     def __init__(self, **given: Any) -> None:
         try:

@@ -39,7 +39,7 @@ SERVER, FIGURES_TOLD = "casework_server", "casework_figures"
 ALONE = "main"
 """The name of the only process, where one runs all tests."""
 running_server = pytest.StashKey[RunningServer]()
-LONG_ONES = ("tests/walking/", "tests/laws/", "tests/test_demo.py")
+LONG_ONES = ("tests/chaos/", "tests/walking/", "tests/laws/", "tests/test_demo.py")
 """No process begins a test of minutes when the others have nothing left to do."""
 
 

@@ -21,7 +21,7 @@ from temporalio.exceptions import ActivityError, ApplicationError, WorkflowAlrea
 
 from activities.cases import CaseActivities, CloseCase, HandedOver, HandOver, OpenCase, TakeBack
 from activities.messages import MessageActivities, PostMessages
-from activities.orders import OrderStep
+from activities.orders import CASE_OVER, OrderStep
 from activities.staff import Consider, Considered, StaffActivities
 from casework import names
 from casework.authority import NOBODY
@@ -38,6 +38,7 @@ from casework.details import (
 from casework.diagram import mermaid
 from casework.logs import move_logged
 from casework.messages import Message, explain, fields_of, is_staff_id, json_object, references_of, texts_of
+from casework.metrics import count_move, count_refusal
 from casework.money import LineQuantity
 from casework.names import is_case_id
 from casework.privacy import find_mobile_number
@@ -72,6 +73,9 @@ WorkflowT = TypeVar("WorkflowT", bound="type[CaseWorkflow[Any]]")
 SHOP_RETRIES = RetryPolicy(initial_interval=timedelta(milliseconds=100), maximum_interval=timedelta(seconds=30))
 """The shop's own database comes back: a step on it is tried until it is done."""
 SHOP_TIMEOUT = timedelta(seconds=20)
+OUTSIDE_TIMEOUT = timedelta(seconds=30)
+OUTSIDE_RETRIES = RetryPolicy(initial_interval=timedelta(seconds=1), maximum_interval=timedelta(minutes=5))
+"""What leaves the shop is tried until it is answered; an answer that is final ends it at once."""
 SHORTEST_WAIT = timedelta(milliseconds=1)
 MOST_LOOKS = 100
 """After so many looks at the world a case continues as new: each is about a dozen events."""
@@ -105,6 +109,14 @@ class _Alarm:
 
 class HoleInTable(Exception):
     """The work or the clock fired what the table does not allow: a fault of ours, never of whoever sent something."""
+
+
+class RefusedForGood(Exception):
+    """What is outside the shop gave an answer that is final: asking again helps nothing. `kind` names the error."""
+
+    def __init__(self, kind: str, sentence: str) -> None:
+        super().__init__(sentence)
+        self.kind = kind
 
 
 class Refused(Exception):
@@ -899,6 +911,7 @@ class CaseWorkflow(Generic[CaseT]):
                 by=by,
                 role=attempt.role,
             )
+            count_move(flow=case.flow, trigger=moved.trigger, dest=moved.dest)
         after = getattr(self, f"after_{moved.trigger}", None)
         if after is not None:
             await after()
@@ -915,6 +928,8 @@ class CaseWorkflow(Generic[CaseT]):
                 why=why,
             )
         )
+        if not workflow.unsafe.is_replaying():
+            count_refusal(flow=self.case.flow, trigger=received.trigger, state=self.case.state)
         self._settle_answer(received, accepted=False, why=why)
 
     def _settle_answer(self, received: _Received, *, accepted: bool, why: str | None = None) -> None:
@@ -1047,6 +1062,37 @@ class CaseWorkflow(Generic[CaseT]):
         return await workflow.execute_local_activity_method(
             step, request, start_to_close_timeout=SHOP_TIMEOUT, retry_policy=SHOP_RETRIES, summary=summary
         )
+
+    async def outside(
+        self,
+        step: Callable[[ActivitiesT, RequestT], AnswerT],
+        request: RequestT,
+        summary: str,
+        *,
+        in_all: timedelta | None = None,
+    ) -> AnswerT:
+        """One step that leaves the shop, with its own line in the UI: tried until it is answered, or for `in_all`.
+
+        Raises:
+            RefusedForGood: the answer is final.
+            ActivityError: there was none in time; or the case is over, and its run fails.
+
+        """
+        try:
+            return await workflow.execute_activity_method(
+                step,
+                request,
+                start_to_close_timeout=OUTSIDE_TIMEOUT,
+                schedule_to_close_timeout=in_all,
+                retry_policy=OUTSIDE_RETRIES,
+                summary=summary,
+            )
+        except ActivityError as error:
+            cause = error.cause
+            # a case that was reset after its end has done it already: nobody is asked to do it again
+            if isinstance(cause, ApplicationError) and cause.non_retryable and cause.type != CASE_OVER:
+                raise RefusedForGood(cause.type or "an error", cause.message) from None
+            raise
 
     def moment(self) -> Moment:
         """Where this execution is, for steps that must not be done once the case is over."""

@@ -23,7 +23,10 @@ from casework.patrol import MOST_LISTED, Patrolled
 from state_machines.problem_parcel import PROBLEM_PARCEL
 from workflows.case import start_abandoned
 
-LOOK_TIMEOUT: Final = timedelta(minutes=2)
+LOOK_TIMEOUT: Final = timedelta(minutes=10)
+"""Couriers that answer slowly are asked for some hundred parcels."""
+SIGN_OF_LIFE: Final = timedelta(minutes=1)
+"""A look that has given none for so long was lost with its worker."""
 LOOK_RETRIES: Final = RetryPolicy(initial_interval=timedelta(milliseconds=200), maximum_interval=timedelta(seconds=30))
 """The shop's database and the courier come back: a look is tried until it is done."""
 
@@ -74,6 +77,7 @@ class ParcelPatrol:
                 PatrolActivities.look_further,
                 LookFurther(patrol_id=workflow.info().workflow_id, after=self._so_far.after, at=workflow.now()),
                 start_to_close_timeout=LOOK_TIMEOUT,
+                heartbeat_timeout=SIGN_OF_LIFE,
                 retry_policy=LOOK_RETRIES,
                 summary=f"shipments after {self._so_far.after}",
             )

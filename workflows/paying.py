@@ -3,27 +3,17 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from datetime import timedelta
 from typing import Any, TypeVar, cast
 
-from temporalio import workflow
-from temporalio.common import RetryPolicy
-from temporalio.exceptions import ActivityError, ApplicationError
-
-from activities.orders import CASE_OVER
 from activities.payments import REFUSED_FOR_GOOD, HandPayment, Payment, PaymentActivities
 from casework.case import PayingCase
 from casework.dues import Due
 from casework.templates import Post, yuan
 from state_machines.common import PaidByHand
 from state_machines.table import Attempt
-from workflows.case import CaseWorkflow, Outcome, Refused
+from workflows.case import CaseWorkflow, Outcome, Refused, RefusedForGood
 
 PayingCaseT = TypeVar("PayingCaseT", bound=PayingCase[Any])
-
-OUTSIDE_TIMEOUT = timedelta(seconds=30)
-OUTSIDE_RETRIES = RetryPolicy(initial_interval=timedelta(seconds=1), maximum_interval=timedelta(minutes=5))
-"""What leaves the shop is tried until it is answered; an answer that is final ends it at once."""
 
 
 class PayingWorkflow(CaseWorkflow[PayingCaseT]):
@@ -52,21 +42,12 @@ class PayingWorkflow(CaseWorkflow[PayingCaseT]):
             return self.more_is_due(
                 f"{yuan(case.to_pay_fen)} are due by now, decided were up to {yuan(case.decided_fen)}"
             )
+        payment = Payment(**self.step().model_dump(), due=self.due(), amount_fen=case.to_pay_fen, purpose=self.purpose)
         try:
-            paid = await workflow.execute_activity_method(
-                PaymentActivities.pay,
-                Payment(**self.step().model_dump(), due=self.due(), amount_fen=case.to_pay_fen, purpose=self.purpose),
-                start_to_close_timeout=OUTSIDE_TIMEOUT,
-                retry_policy=OUTSIDE_RETRIES,
-                summary=f"{self.purpose} {yuan(case.to_pay_fen)}",
-            )
-        except ActivityError as error:
-            cause = error.cause
-            # a case that was reset after its end has paid already: nobody is asked to pay again
-            if isinstance(cause, ApplicationError) and cause.non_retryable and cause.type != CASE_OVER:
-                known = cause.type == REFUSED_FOR_GOOD
-                return Outcome("fail_payment", cause.message if known else f"the payment failed: {cause.type}")
-            raise
+            paid = await self.outside(PaymentActivities.pay, payment, f"{self.purpose} {yuan(case.to_pay_fen)}")
+        except RefusedForGood as refused:
+            known = refused.kind == REFUSED_FOR_GOOD
+            return Outcome("fail_payment", str(refused) if known else f"the payment failed: {refused.kind}")
         match paid.status:
             case "left":
                 return Outcome("find_shipped", "it left and is not back: nothing is paid")

@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from datetime import timedelta
 from typing import Any, cast
 
@@ -36,8 +37,7 @@ from state_machines.problem_parcel import (
 )
 from state_machines.roles import Label, Role
 from state_machines.table import Attempt
-from workflows.case import CaseWorkflow, Outcome, Refused, case_workflow
-from workflows.paying import OUTSIDE_RETRIES, OUTSIDE_TIMEOUT
+from workflows.case import CaseWorkflow, Outcome, Refused, RefusedForGood, case_workflow
 
 ASKING_TIMEOUT = timedelta(minutes=2)
 """For how long a courier is asked in one look, also where the worker is away meanwhile."""
@@ -296,17 +296,10 @@ class ProblemParcel(CaseWorkflow[ParcelCase]):
 
     async def _ask(self, request: AskCourier) -> None:
         """Outside the shop, so an activity; a courier that cannot be asked just now means nothing."""
-        try:
-            await workflow.execute_activity_method(
-                CourierActivities.ask_courier,
-                request,
-                start_to_close_timeout=OUTSIDE_TIMEOUT,
-                schedule_to_close_timeout=ASKING_TIMEOUT,
-                retry_policy=OUTSIDE_RETRIES,
-                summary=f"where is {request.waybill}",
+        with suppress(ActivityError, RefusedForGood):
+            await self.outside(
+                CourierActivities.ask_courier, request, f"where is {request.waybill}", in_all=ASKING_TIMEOUT
             )
-        except ActivityError:
-            return
 
     # --- what is checked with, or written to, the shop when a message is accepted ---
 
@@ -489,31 +482,28 @@ class ProblemParcel(CaseWorkflow[ParcelCase]):
     async def _request(self, what: str, zh: str, en: str) -> None:
         method = CourierActivities.forward if what == "forward" else CourierActivities.redeliver
         parcel = self._following
-        agreed = await workflow.execute_activity_method(
-            method,
-            self._courier_step(),
-            start_to_close_timeout=OUTSIDE_TIMEOUT,
-            retry_policy=OUTSIDE_RETRIES,
-            summary=f"{what} {parcel.waybill}",
-        )
+        try:
+            agreed = await self.outside(method, self._courier_step(), f"{what} {parcel.waybill}")
+        except RefusedForGood:
+            agreed = False
         if not agreed:
-            task = self.to_staff(
-                "parcel.not_redelivered", Role.PARCEL_SPECIALIST, waybill=parcel.waybill, what_zh=zh, what_en=en
-            )
-            await self._post([task])
+            await self._post([self._call_courier(zh, en)])
+
+    def _call_courier(self, zh: str, en: str) -> Post:
+        """A person asks the courier, who does not take the request."""
+        waybill = self._following.waybill
+        return self.to_staff("parcel.not_redelivered", Role.PARCEL_SPECIALIST, waybill=waybill, what_zh=zh, what_en=en)
 
     async def _claim_by(self, attempt: Attempt[ParcelCase]) -> None:
         claimed = cast("ChooseRemedy", attempt.message).claim_fen
         await self._claim(self.case.amount_fen if claimed is None else claimed)
 
     async def _claim(self, amount_fen: int) -> None:
-        await workflow.execute_activity_method(
-            CourierActivities.claim,
-            ClaimStep(**self._courier_step().model_dump(), amount_fen=amount_fen),
-            start_to_close_timeout=OUTSIDE_TIMEOUT,
-            retry_policy=OUTSIDE_RETRIES,
-            summary="claim from the courier",
-        )
+        step = ClaimStep(**self._courier_step().model_dump(), amount_fen=amount_fen)
+        try:
+            await self.outside(CourierActivities.claim, step, "claim from the courier")
+        except RefusedForGood:
+            await self._post([self._call_courier("理赔", "pay for").again("claim")])
 
     async def _reserve_if_sent_again(self, attempt: Attempt[ParcelCase]) -> None:
         if attempt.move is None or attempt.move.dest != "reshipping":

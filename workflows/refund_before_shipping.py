@@ -17,8 +17,8 @@ from casework.templates import Post, yuan
 from state_machines.refund_before_shipping import REFUND_BEFORE_SHIPPING, ParcelBack, RefundCase
 from state_machines.roles import Role
 from state_machines.table import Attempt
-from workflows.case import Outcome, Refused, case_workflow
-from workflows.paying import OUTSIDE_RETRIES, OUTSIDE_TIMEOUT, PayingWorkflow
+from workflows.case import Outcome, Refused, RefusedForGood, case_workflow
+from workflows.paying import PayingWorkflow
 
 OPENS_RETURN = "opens-return"
 """The patch since which a refund whose parcel was not stopped opens its return itself."""
@@ -133,13 +133,10 @@ class RefundBeforeShipping(PayingWorkflow[RefundCase]):
     async def intercepting(self) -> Outcome:
         """It has left: the courier stops the parcel, or cannot."""
         case = self.case
-        case.parcel_stopped = await workflow.execute_activity_method(
-            CourierActivities.intercept,
-            self.step(),
-            start_to_close_timeout=OUTSIDE_TIMEOUT,
-            retry_policy=OUTSIDE_RETRIES,
-            summary="stop the parcel",
-        )
+        try:
+            case.parcel_stopped = await self.outside(CourierActivities.intercept, self.step(), "stop the parcel")
+        except RefusedForGood as refused:
+            return Outcome("fail_intercept", f"the courier refused for good: {refused.kind}")
         if case.parcel_stopped:
             return Outcome("intercept")
         return Outcome("fail_intercept", "the courier could not stop the parcel")

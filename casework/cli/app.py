@@ -19,7 +19,8 @@ _AFTER: Final = (
     "Exit codes: 0 done, 2 wrong usage or refused input, 3 the case refused, 1 anything else. "
     "Settings come from the environment or a .env file: CASEWORK_HOME, CASEWORK_DATABASE_URL, CASEWORK_POLICY, "
     "CASEWORK_STAFF, CASEWORK_LANG, CASEWORK_TEMPORAL_CLI, CASEWORK_WEBHOOK_URL, CASEWORK_WEBHOOK_SECRET, "
-    "CASEWORK_WEBHOOK_TEMPLATE, and Temporal's own TEMPORAL_*."
+    "CASEWORK_WEBHOOK_TEMPLATE, CASEWORK_METRICS_ADDRESS, CASEWORK_TEMPORAL_METRICS_ADDRESS, "
+    "and Temporal's own TEMPORAL_*."
 )
 
 app = typer.Typer(

@@ -22,7 +22,7 @@ from temporalio.service import RPCError
 
 from casework.cli.errors import BAD_INPUT, FAILED, REFUSED, Stop, bad_input
 from casework.client import CaseRefused, CaseworkClient, NoAnswer
-from casework.connection import InvalidTemporalSettings, NoServer, connect
+from casework.connection import CannotListen, InvalidTemporalSettings, NoServer, connect
 from casework.converter import DATA_CONVERTER
 from casework.errors import BadInput
 from casework.policy import Policy, PolicyError, load_policy
@@ -117,7 +117,7 @@ def sentences() -> Generator[None]:
         raise Stop(REFUSED, str(error)) from error
     except (SettingsError, PolicyError) as error:
         raise Stop(BAD_INPUT, str(error)) from error
-    except (NoAnswer, NoServer, InvalidTemporalSettings, ServerFailed, ServerNotFound) as error:
+    except (NoAnswer, NoServer, InvalidTemporalSettings, ServerFailed, ServerNotFound, CannotListen) as error:
         raise Stop(FAILED, str(error)) from error
     except SchemaNotReady as error:
         raise Stop(FAILED, sentence(error)) from error

@@ -20,6 +20,7 @@ from casework.client import CaseworkClient
 from casework.connection import Cluster, NoServer, configured_cluster, connect
 from casework.converter import DATA_CONVERTER
 from casework.logs import configure_logs
+from casework.monitoring import monitored, runtime_of
 from casework.names import SEARCH_ATTRIBUTES
 from casework.port import Port
 from casework.schedule import keep_schedule
@@ -76,12 +77,13 @@ async def _run(desk: Desk, program: Path | None, cluster: Cluster | None, port: 
             server = EmbeddedServer(program, desk.settings.home, port=port, ui_port=ui_port)
             await stack.enter_async_context(server)
         database = desk.new_shop
-        client = await connect(desk.settings.home, data_converter=DATA_CONVERTER)
+        client = await connect(desk.settings.home, data_converter=DATA_CONVERTER, runtime=runtime_of(desk.settings))
         if cluster is not None:
             await _check_search_attributes(client)
         await keep_schedule(client, desk.policy.patrol.interval)
-        await stack.enter_async_context(build_worker(client, database, desk.policy))
+        worker = await stack.enter_async_context(build_worker(client, database, desk.policy))
         await _until_it_listens(client)
+        stack.enter_context(monitored(desk.settings, client, database, worker))
         _welcome(server.ui if server else None)
         await _until_stopped(stop, server, client, database, port_of(desk.settings))
         print("Stopping …", flush=True)

@@ -239,9 +239,19 @@ def close_unpaid(session: Session, case_id: str, order_id: str, *, at: datetime)
 
 
 def free_lines(session: Session, case_id: str, order_id: str) -> tuple[list[LineQuantity], bool]:
-    """What is left to ship and has not been claimed by a refund or return, and whether anything has."""
+    """What is left to ship and has not been claimed by a refund or return, and whether anything has.
+
+    What the case has handed over to one that has not opened yet counts as its own: Temporal may have the step that
+    opens it done again, after a crash.
+    """
     claimed = set(
-        session.scalars(select(ClaimRow.line).where(ClaimRow.order_id == order_id, ClaimRow.case_id != case_id))
+        session.scalars(
+            select(ClaimRow.line).where(
+                ClaimRow.order_id == order_id,
+                ClaimRow.case_id != case_id,
+                ClaimRow.handed_over_by.is_distinct_from(case_id),
+            )
+        )
     )
     done = accounts(session, order_id)
     free = [

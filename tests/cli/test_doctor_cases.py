@@ -19,7 +19,7 @@ from temporalio.worker import UnsandboxedWorkflowRunner, Worker
 
 from casework.cli.errors import BAD_INPUT, DONE, FAILED, REFUSED
 from casework.policy import load_policy
-from casework.repair import OVERDUE_AFTER, Trouble, Troubled, examine, execution_of
+from casework.repair import OVERDUE_AFTER, UNDONE_AFTER, Trouble, Troubled, examine, execution_of
 from casework.server_program import find_server_program
 from casework.shop import mending, payments, records
 from casework.shop.database import Database
@@ -353,6 +353,19 @@ class Broken:
     @workflow.run
     async def run(self, *arguments: Any) -> None:
         raise RuntimeError(f"a fault\nof ours, whatever came: {len(arguments)}")
+
+
+async def test_a_step_on_the_shop_that_is_not_done_for_minutes_is_named(desk: Desk) -> None:
+    order = desk.order()
+    async with desk.before("hold", order):
+        handle = await desk.start(order, reason="x", task_timeout=timedelta(seconds=3))
+        await desk.reached("hold", order)
+        await desk.prolonged(handle, 1)
+        assert await found(desk, handle.id) == []
+        (trouble,) = await found(desk, handle.id, now=datetime.now(UTC) + UNDONE_AFTER + timedelta(seconds=10))
+        assert (trouble.trouble, trouble.mends) == (Trouble.UNDONE, False)
+    await desk.until(handle, "persuading")
+    assert await found(desk, handle.id, now=datetime.now(UTC) + UNDONE_AFTER + timedelta(seconds=10)) == []
 
 
 async def failing(desk: Desk, handle: Handle) -> None:

@@ -13,7 +13,7 @@ from sqlalchemy.orm import Session
 from casework.dues import RebateDue, RefundDue
 from casework.money import LineQuantity
 from casework.rules.bulk import Sign
-from casework.shop import bulk, claims, flags, holds, orders, outside, payments
+from casework.shop import bulk, claims, flags, handing_over, holds, orders, outside, payments
 from casework.shop.database import Database
 from casework.shop.errors import BadRequest, Held
 from casework.shop.notices import pending
@@ -357,6 +357,26 @@ def test_what_another_refund_has_is_not_opened_again(shop: Database) -> None:
         open_case(session, "refund-2")
         claims.claim_lines(session, "refund-2", ORDER, pieces((2, 1)))
         assert bulk.free_lines(session, BULK, ORDER) == (pieces((1, 2)), True)
+
+
+def test_what_it_handed_over_to_a_refund_that_has_not_opened_is_still_its_own(shop: Database) -> None:
+    with shop.writing() as session:
+        reviewed(session)
+        both = pieces((1, 2), (2, 1))
+        handing_over.hand_over(
+            session,
+            from_case=BULK,
+            run_id="run-1",
+            to_case="refund-2",
+            order_id=ORDER,
+            lines=both,
+            involved=[],
+            claiming=True,
+        )
+        assert bulk.free_lines(session, BULK, ORDER) == (both, False)
+        open_case(session, "refund-2")
+        handing_over.taken_over(session, "refund-2")
+        assert bulk.free_lines(session, BULK, ORDER) == ([], True)
 
 
 def a_chat(session: Session, chat_id: str, order_id: str, *texts: str, registered_on: date | None = None) -> None:

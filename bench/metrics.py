@@ -1,0 +1,84 @@
+"""`python -m bench.metrics`: a worker that is watched against one that is not, in turns, on the same server and shop.
+
+Both of its addresses are asked all the time, once a second: fifteen times as often as Prometheus does by default.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import socket
+import statistics
+import sys
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import httpx
+
+from bench.measure import Batch, batch, rig
+from bench.paths import CASEWORK, paths_of
+from casework.monitoring import METRICS
+from casework.server_program import find_server_program
+
+AT_MOST = 1.05
+"""Worker CPU a case of a watched worker, as a multiple of that of one that nobody watches."""
+ASKED_EVERY_SECONDS = 1.0
+FIGURES = (("cpu_ms", "worker CPU, ms a case"), ("wall_ms", "wall time, ms a case"), ("alone_ms", "a case alone, ms"))
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Measure and print; 1 where it costs more than it may."""
+    parser = argparse.ArgumentParser(prog="python -m bench.metrics", description=__doc__)
+    parser.add_argument("path", nargs="?", default="supervisor", help="which path (%(default)s)")
+    parser.add_argument("--rounds", type=int, default=8, help="rounds, the sides taking turns (%(default)s)")
+    parser.add_argument("--cases", type=int, default=20, help="cases at once in a round (%(default)s)")
+    parser.add_argument("--alone", type=int, default=3, help="cases one after the other in a round (%(default)s)")
+    ratio = asyncio.run(_measure(parser.parse_args(arguments)))
+    return 0 if ratio <= AT_MOST else 1
+
+
+async def _measure(given: argparse.Namespace) -> float:
+    (path,) = paths_of(None, given.path)
+    taken: dict[str, list[Batch]] = {"off": [], "on": []}
+    shop, temporal = _free_address(), _free_address()
+    with TemporaryDirectory(prefix="casework-bench-") as home:
+        async with (
+            rig(find_server_program(print).path, Path(home)) as here,
+            here.worker("off") as off,
+            here.worker("on", "--metrics-address", shop, "--temporal-metrics-address", temporal) as on,
+        ):
+            asking = asyncio.create_task(_ask((shop, temporal)))
+            sides = [("off", off), ("on", on)]
+            for _, worker in sides:  # warms them up
+                await batch(here, path, CASEWORK, worker, cases=given.cases, alone=1)
+            for number in range(given.rounds):
+                for name, worker in sides if number % 2 == 0 else sides[::-1]:
+                    taken[name].append(await batch(here, path, CASEWORK, worker, cases=given.cases, alone=given.alone))
+            asking.cancel()
+            await asyncio.gather(asking, return_exceptions=True)
+    ratios: dict[str, float] = {}
+    for figure, what in FIGURES:
+        plain, watched = ([getattr(one, figure) for one in taken[name]] for name in ("off", "on"))
+        ratios[figure] = statistics.median(ours / theirs for ours, theirs in zip(watched, plain, strict=True))
+        medians = f"off {statistics.median(plain):.1f}, on {statistics.median(watched):.1f}"
+        at_most = f" (at most {AT_MOST})" if figure == "cpu_ms" else ""
+        print(f"{path.name}, {what}: {medians}, ratio {ratios[figure]:.3f}{at_most}")
+    return ratios["cpu_ms"]
+
+
+async def _ask(addresses: tuple[str, ...]) -> None:
+    async with httpx.AsyncClient() as client:
+        while True:
+            for address in addresses:
+                (await client.get(f"http://{address}{METRICS}")).raise_for_status()
+            await asyncio.sleep(ASKED_EVERY_SECONDS)
+
+
+def _free_address() -> str:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return f"127.0.0.1:{probe.getsockname()[1]}"
+
+
+if __name__ == "__main__":
+    sys.exit(main())

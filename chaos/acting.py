@@ -1,0 +1,290 @@
+"""What a story's people, platform and couriers do, each thing until it is done, whatever is killed meanwhile.
+
+A message goes out under an id of its own, so that sending it again does nothing more.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from functools import partial
+from typing import Any, Final, TypeVar
+
+from sqlalchemy.exc import InterfaceError, OperationalError
+from sqlalchemy.orm import Session
+from temporalio.client import Client, WorkflowHandle, WorkflowQueryFailedError
+from temporalio.service import RPCError, RPCStatusCode
+from temporalio.testing import TimeSkipper
+
+from casework.case import CaseView
+from casework.client import CaseEnded, CaseOpen, CaseRefused, CaseworkClient, NoAnswer, UnknownCase, prepare_start
+from casework.shop.database import Database
+from chaos.points import Point
+from state_machines.flows import FLOWS
+from state_machines.roles import Role
+from state_machines.table import StateKind
+
+AGAIN_SECONDS: Final = 0.2
+"""After this what was cut off is done again."""
+CUT_OFF: Final = (NoAnswer, TimeoutError, WorkflowQueryFailedError, OperationalError, InterfaceError, ConnectionError)
+"""What whoever acts is told in the moment of a kill, beside Temporal's own errors."""
+STAFF: Final = {role: f"chaos.{role.value.replace('_', '-')}" for role in Role}
+"""One member of the staff a role, with that role alone."""
+ResultT = TypeVar("ResultT")
+Seen = Callable[[CaseView], bool]
+Handle = WorkflowHandle[Any, Any]
+
+
+class StoryBroke(Exception):
+    """A case went another way than its story says."""
+
+
+@dataclass(frozen=True, slots=True)
+class Ending:
+    """How a case must end, what it must have paid, in fen, and how many pieces it must have put into stock.
+
+    `stocked` is negative where pieces leave the stock.
+    """
+
+    case_id: str
+    outcome: str
+    paid_fen: int = 0
+    stocked: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Casting:
+    """One story with an order of its own. All of it is in the plan."""
+
+    number: int
+    story: str
+    order_id: str
+    price_fen: int
+    postage_fen: int
+    seed: int
+
+
+@dataclass
+class World:
+    """What all stories share."""
+
+    skipper: TimeSkipper
+    client: CaseworkClient
+    database: Database
+    points: list[Point] = field(default_factory=list[Point])
+
+    @property
+    def temporal(self) -> Client:
+        """Temporal, as the skipper has it."""
+        return self.skipper.client
+
+
+def _rests(view: CaseView) -> bool:
+    return view.final or FLOWS[view.flow].states[view.state].kind is StateKind.WAIT
+
+
+class Act:
+    """The hands of one story."""
+
+    def __init__(self, world: World, casting: Casting) -> None:
+        """Do nothing yet."""
+        self.world, self.casting = world, casting
+        self.order_id, self.price_fen, self.postage_fen = casting.order_id, casting.price_fen, casting.postage_fen
+        self.total_fen = casting.price_fen + casting.postage_fen
+        self._random = random.Random(casting.seed)
+        self._sent = 0
+
+    @property
+    def waybill(self) -> str:
+        """The waybill of the order's parcel, where it left before the story begins."""
+        return f"YT{self.order_id[-11:]}"
+
+    def another_waybill(self, kind: str) -> str:
+        """A waybill of the story's own."""
+        return f"{kind}{self.order_id[-11:]}"
+
+    # --- the shop and its outside ---
+
+    async def shop(self, happens: Callable[[Session], ResultT]) -> ResultT:
+        """Let something happen in the shop, in one transaction."""
+
+        async def once() -> ResultT:
+            with self.world.database.writing() as session:
+                return happens(session)
+
+        return await self._persist(once)
+
+    @property
+    def now(self) -> datetime:
+        """The time on the wall."""
+        return datetime.now(UTC)
+
+    # --- a case ---
+
+    async def open(self, flow: str, role: Role, **fields: Any) -> str:
+        """Open a case through the public client; its id."""
+        given = {"order_id": self.order_id, "by": STAFF[role], **fields}
+
+        async def prepared() -> str:
+            return prepare_start(self.world.database, flow, given).case_id
+
+        case_id, tried = await self._persist(prepared), False
+
+        async def once() -> str:
+            nonlocal tried
+            if tried and await self._is_there(case_id):
+                return case_id
+            tried = True
+            try:
+                return await self.world.client.start_case(flow, given)
+            except CaseOpen as known:
+                if known.case_id != case_id:
+                    raise
+                return case_id
+
+        return await self._persist(once)
+
+    async def submit(self, case_id: str, trigger: str, role: Role, **fields: Any) -> None:
+        """Act on the case, as soon as it asks for that, by an update or a plain signal; wait until it has moved."""
+        await self.until(case_id, lambda view: trigger in [one.trigger for one in view.waiting_for], f"asks {trigger}")
+        seen = await self.view(case_id)
+        self._sent += 1
+        message = {"by": STAFF[role], "id": f"chaos-{self.casting.number}-{self._sent}", **fields}
+        by_update = self._random.random() < 0.5
+        handle = self._handle(case_id)
+        tried = False
+
+        async def once() -> None:
+            nonlocal tried
+            before, tried = tried, True
+            try:
+                if by_update:
+                    await self.world.client.submit(case_id, trigger, message, seen=seen)
+                else:
+                    await handle.signal(trigger, message)
+            except CaseEnded:
+                if not before:
+                    raise
+            except RPCError as error:
+                if not before or error.status is not RPCStatusCode.NOT_FOUND:
+                    raise
+
+        await self._persist(once)
+        await self.until(case_id, lambda view: view.final or view.version > seen.version, f"moves by {trigger}")
+
+    async def comment(self, case_id: str, role: Role, text: str) -> None:
+        """Say something beside the table."""
+        self._sent += 1
+        message = {"by": STAFF[role], "id": f"chaos-{self.casting.number}-{self._sent}", "text": text}
+        seen = await self.view(case_id)
+        await self._persist(lambda: self.world.client.submit(case_id, "comment", message, seen=seen))
+
+    async def skip_to_deadline(self, case_id: str) -> None:
+        """Let time pass for this one case until its clock has moved it."""
+        before = await self.until(case_id, lambda view: view.due is not None, "has a deadline")
+        while True:
+            view = await self._persist(partial(self._skip_past, before))
+            if view.final or view.version != before.version:
+                return
+            before = view
+
+    async def _skip_past(self, before: CaseView) -> CaseView:
+        """Let the deadline of this view pass, unless the case has moved since."""
+        case_id, handle = before.case_id, self._handle(before.case_id)
+        view = await self.world.client.view(case_id)
+        if view.final or (view.version, view.due) != (before.version, before.due) or view.due is None:
+            return view
+        left = view.due - await self.world.skipper.get_current_time(handle)
+        await self.world.skipper.fast_forward(handle, max(left, timedelta(0)) + timedelta(seconds=1))
+        here = (before.version, before.due)
+        return await self.until(case_id, lambda now: (now.version, now.due) != here, "moves at its deadline")
+
+    async def skip_until(self, case_id: str, state: str, *, stride: timedelta, at_most: timedelta) -> None:
+        """Let time pass until the case, which looks at the world now and then, is in the state."""
+        passed = timedelta(0)
+        handle = self._handle(case_id)
+        while (view := await self.until(case_id, _rests, "comes to rest")).state != state:
+            if passed >= at_most or view.final:
+                raise StoryBroke(f"{case_id} is not {state} after {at_most}")
+            await self._persist(lambda: self.world.skipper.fast_forward(handle, stride))
+            passed += stride
+
+    async def time_of(self, case_id: str) -> datetime:
+        """What the case's own clock says."""
+        return await self._persist(lambda: self.world.skipper.get_current_time(self._handle(case_id)))
+
+    async def child(self, case_id: str, flow: str) -> str:
+        """The case of the flow that the case has opened, once it has."""
+        view = await self.until(
+            case_id, lambda view: any(link.startswith(f"{flow}-") for link in view.links), f"opens a {flow}"
+        )
+        child = next(link for link in view.links if link.startswith(f"{flow}-"))
+
+        async def is_there() -> None:
+            if not await self._is_there(child):
+                raise TimeoutError
+
+        await self._persist(is_there)
+        return child
+
+    async def view(self, case_id: str) -> CaseView:
+        """The case now."""
+        return await self._persist(lambda: self.world.client.view(case_id))
+
+    async def until_in(self, case_id: str, *states: str) -> CaseView:
+        """Wait until the case is in one of the states."""
+        return await self.until(case_id, lambda view: view.state in states, f"is {' or '.join(states)}")
+
+    async def until(self, case_id: str, seen: Seen, what: str) -> CaseView:
+        """Wait until the case is seen so. Every page of its history is a chance to look.
+
+        Raises:
+            StoryBroke: it has ended otherwise.
+
+        """
+
+        async def once() -> CaseView:
+            history = self._handle(case_id).fetch_history_events(wait_new_event=True)
+            while True:
+                view = await self.world.client.view(case_id)
+                if seen(view):
+                    return view
+                if view.final:
+                    raise StoryBroke(f"{case_id} ended as {view.outcome}, and never {what}")
+                await history.fetch_next_page()
+                if history.next_page_token is None:  # the case goes on in its next run
+                    history = self._handle(case_id).fetch_history_events(wait_new_event=True)
+
+        return await self._persist(once)
+
+    # --- shared by the above ---
+
+    async def _is_there(self, case_id: str) -> bool:
+        try:
+            await self.world.client.view(case_id)
+        except UnknownCase:
+            return False
+        return True
+
+    def _handle(self, case_id: str) -> Handle:
+        return self.world.temporal.get_workflow_handle(case_id)
+
+    async def _persist(self, doing: Callable[[], Awaitable[ResultT]]) -> ResultT:
+        while True:
+            try:
+                return await doing()
+            except CUT_OFF:
+                pass
+            except RPCError as error:
+                if error.status is RPCStatusCode.NOT_FOUND:
+                    raise
+            except CaseRefused as refused:
+                if "cannot be shown" not in str(refused):  # it could not answer in this moment
+                    raise
+            task = asyncio.current_task()
+            if task is not None and task.cancelling():  # Temporal's client makes an error like any other of it
+                raise asyncio.CancelledError
+            await asyncio.sleep(AGAIN_SECONDS)

@@ -1,0 +1,117 @@
+"""Activities that fail, hang, answer too late and are done twice: each of a flow does all of it, once."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import Counter
+from dataclasses import replace
+from datetime import timedelta
+from typing import Any, Final
+
+from temporalio import activity, workflow
+from temporalio.worker import (
+    ActivityInboundInterceptor,
+    ExecuteActivityInput,
+    Interceptor,
+    StartActivityInput,
+    StartLocalActivityInput,
+    WorkflowInboundInterceptor,
+    WorkflowInterceptorClassInput,
+    WorkflowOutboundInterceptor,
+)
+
+FAILS, HANGS, LATE, TWICE = "fails", "hangs", "answers late", "is done twice"
+WAYS: Final = (FAILS, HANGS, LATE, TWICE)
+"""What the attempts of a step do, one after the other; the one that is done twice is answered."""
+ATTEMPT: Final = timedelta(seconds=0.5)
+"""How long an attempt may take here: in production 20 s on the shop, 30 s outside it."""
+BETWEEN: Final = timedelta(milliseconds=50)
+
+
+class OutOfOrder(Exception):
+    """What fails here for no reason at all."""
+
+
+class Misbehaving(Interceptor):
+    """Every activity, where the first case of a flow first comes by it, fails, then hangs, then is done and answered
+    too late, then is done twice.
+    """
+
+    def __init__(self) -> None:
+        """Nothing has misbehaved yet."""
+        self.done: Counter[tuple[str, str]] = Counter()
+        """By activity and way, how often."""
+        self._first: dict[tuple[str | None, str], tuple[str | None, str]] = {}
+        """By flow and activity, the one that misbehaves: its run, and its id there."""
+
+    def way(self, info: activity.Info) -> str | None:
+        """What this attempt does; None: it behaves."""
+        one = (info.workflow_run_id, info.activity_id)
+        if self._first.setdefault((info.workflow_type, info.activity_type), one) != one:
+            return None
+        way = WAYS[min(info.attempt, len(WAYS)) - 1]
+        self.done[info.activity_type, way] += 1
+        return way
+
+    def intercept_activity(self, next: ActivityInboundInterceptor) -> ActivityInboundInterceptor:  # noqa: A002 - the SDK's name
+        """Stand in front of every activity."""
+        return _Activity(next, self)
+
+    def workflow_interceptor_class(self, input: WorkflowInterceptorClassInput) -> type[WorkflowInboundInterceptor]:  # noqa: A002, ARG002 - the SDK's names
+        """Shorten what a workflow waits for an attempt."""
+        return _Workflow
+
+
+class _Activity(ActivityInboundInterceptor):
+    def __init__(self, following: ActivityInboundInterceptor, misbehaving: Misbehaving) -> None:
+        super().__init__(following)
+        self._misbehaving = misbehaving
+
+    async def execute_activity(self, input: ExecuteActivityInput) -> Any:  # noqa: A002 - the SDK's name
+        way, honest = self._misbehaving.way(activity.info()), input.fn
+
+        def misbehave(*arguments: Any) -> Any:
+            if way == FAILS:
+                raise OutOfOrder
+            if way == HANGS:
+                _hang()
+            answer = honest(*arguments)
+            if way == LATE:
+                _hang()
+            return honest(*arguments) if way == TWICE else answer
+
+        input.fn = misbehave
+        return await super().execute_activity(input)
+
+
+def _hang() -> None:
+    """Until the attempt is given up; outside the shop nobody says so, and the answer comes too late."""
+    given_up = time.monotonic() + 2 * ATTEMPT.total_seconds()
+    while time.monotonic() < given_up and not activity.is_cancelled():
+        threading.Event().wait(BETWEEN.total_seconds())
+
+
+class _Workflow(WorkflowInboundInterceptor):
+    def init(self, outbound: WorkflowOutboundInterceptor) -> None:
+        super().init(_Outbound(outbound))
+
+
+class _Outbound(WorkflowOutboundInterceptor):
+    def __init__(self, following: WorkflowOutboundInterceptor) -> None:
+        super().__init__(following)
+        self._come_by: set[str] = set()
+
+    def start_activity(self, input: StartActivityInput) -> workflow.ActivityHandle[Any]:  # noqa: A002 - the SDK's name
+        return super().start_activity(replace(input, **self._shorter(input)))
+
+    def start_local_activity(self, input: StartLocalActivityInput) -> workflow.ActivityHandle[Any]:  # noqa: A002 - the SDK's name
+        return super().start_local_activity(replace(input, **self._shorter(input)))
+
+    def _shorter(self, given: StartActivityInput | StartLocalActivityInput) -> dict[str, Any]:
+        """Nobody waits for the attempts of the one that misbehaves as long as in production."""
+        if given.activity in self._come_by or given.retry_policy is None:
+            return {}
+        self._come_by.add(given.activity)
+        again_soon = replace(given.retry_policy, initial_interval=BETWEEN)
+        return {"start_to_close_timeout": ATTEMPT, "retry_policy": again_soon}

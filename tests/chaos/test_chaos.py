@@ -1,0 +1,59 @@
+"""A short run of `make chaos`, that its plan comes of its seed, and that its audit finds what is broken on purpose."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from casework.server_program import find_server_program
+from chaos.plan import ALWAYS, Plan, casting_of, plan_of
+from chaos.points import SERVER, WORKER, Point
+from chaos.run import Report, run
+from chaos.stories import REFUND, STORIES
+from tests.telling import tell
+
+SEED = int(os.environ.get("CASEWORK_CHAOS_SEED", "3"))
+
+
+async def do(plan: Plan, folder: Path, *, sabotage: str | None = None) -> Report:
+    report = await run(
+        plan, program=find_server_program(print).path, folder=folder, sabotage=sabotage, patience=100, replay=False
+    )
+    tell(report)
+    return report
+
+
+async def test_whoever_is_killed_nothing_is_lost_and_nothing_happens_twice(tmp_path: Path) -> None:
+    report = await do(plan_of(SEED, cases=14, kills=4), tmp_path)
+    assert report.findings == []
+    assert report.cases >= 14
+    assert report.kills.total() >= 3
+
+
+async def test_the_audit_names_what_is_broken_on_purpose(tmp_path: Path) -> None:
+    silence_pays = next(story for story in STORIES if story.name == f"{REFUND}: silence pays")
+    castings = [casting_of(number, silence_pays, seed=number) for number in range(2)]
+    paid_twice, told_twice = (one.order_id for one in castings)
+    points = [Point(0, paid_twice, "pay", "after", WORKER), Point(1, told_twice, "settle", "after", WORKER)]
+    report = await do(Plan(0, castings, points, []), tmp_path, sabotage="tests.chaos.sabotage:everything")
+    found = "\n".join(report.findings)
+    assert f"order {paid_twice}: " in found
+    assert f"{REFUND}-{paid_twice}: there are 2 payments" in found
+    assert f"{REFUND}-{told_twice}: the buyer was told refunded 2 times" in found
+    assert f"{REFUND}-{told_twice}: 1 left in holds" in found
+    assert "went out, the ledger says" in found
+    assert "what it has belongs to no open case" in found
+
+
+def test_a_seed_is_a_plan() -> None:
+    assert plan_of(11, cases=40, kills=9) == plan_of(11, cases=40, kills=9)
+    assert plan_of(11, cases=40, kills=9) != plan_of(12, cases=40, kills=9)
+
+
+def test_a_long_run_has_every_chosen_moment_and_both_processes_die_at_random_too() -> None:
+    plan = plan_of(1, cases=500, kills=56)
+    assert set(ALWAYS) <= {(one.name, one.when, one.victim) for one in plan.points}
+    assert len(plan.points) + len(plan.kills) == 56
+    assert SERVER in {one.victim for one in plan.kills}
+    assert len({one.order_id for one in plan.castings}) == 500
+    assert {one.story for one in plan.castings} == {one.name for one in STORIES}
