@@ -329,9 +329,9 @@ class Desk:
         """A plain signal."""
         await handle.signal(trigger, {"by": by, **fields})
 
-    async def skip(self, handle: Handle, duration: timedelta) -> None:
-        """Let time pass for the case."""
-        await self.skipper.fast_forward(handle, duration)
+    async def skip(self, handle: Handle, duration: timedelta) -> bool:
+        """Let time pass for the case; False where Temporal has given that up."""
+        return await self.skipper.fast_forward(handle, duration)
 
     async def skip_to_deadline(self, handle: Handle, version: int | None = None) -> CaseView:
         """Let time pass until the state's clock has fired.
@@ -350,9 +350,9 @@ class Desk:
                 return view
             assert view.due is not None
             if skipped_to is None or view.due > skipped_to:
-                skipped_to = view.due
                 now = await self.skipper.get_current_time(handle)
-                await self.skip(handle, max(view.due - now, timedelta(0)) + timedelta(seconds=1))
+                if await self.skip(handle, max(view.due - now, timedelta(0)) + timedelta(seconds=1)):
+                    skipped_to = view.due
             else:  # the timer rings in a moment: skipped again, the next deadline would pass as well
                 await self._grown(handle, length)
 

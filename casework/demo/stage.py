@@ -196,9 +196,9 @@ class Stage:
         while before.due is not None:
             handle = self.client.get_workflow_handle(case_id)
             left = before.due - await self._skipper.get_current_time(handle)
-            await self._skipper.fast_forward(handle, max(left, timedelta(0)) + timedelta(seconds=1))
-            # the timer rings a moment later: without waiting, its time would be skipped twice
-            await self.until(case_id, _moved_since(before), "move at its deadline")
+            if await self._skipper.fast_forward(handle, max(left, timedelta(0)) + timedelta(seconds=1)):
+                # the timer rings a moment later: without waiting, its time would be skipped twice
+                await self.until(case_id, _moved_since(before), "move at its deadline")
             now = await self._view_at_rest(case_id)
             if now.version != before.version:
                 return await self._rest(now)
