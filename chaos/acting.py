@@ -198,7 +198,8 @@ class Act:
         if view.final or (view.version, view.due) != (before.version, before.due) or view.due is None:
             return view
         left = view.due - await self.world.skipper.get_current_time(handle)
-        await self.world.skipper.fast_forward(handle, max(left, timedelta(0)) + timedelta(seconds=1))
+        if not await self.world.skipper.fast_forward(handle, max(left, timedelta(0)) + timedelta(seconds=1)):
+            return view  # Temporal has given the skip up
         here = (before.version, before.due)
         return await self.until(case_id, lambda now: (now.version, now.due) != here, "moves at its deadline")
 
@@ -209,8 +210,8 @@ class Act:
         while (view := await self.until(case_id, _rests, "comes to rest")).state != state:
             if passed >= at_most or view.final:
                 raise StoryBroke(f"{case_id} is not {state} after {at_most}")
-            await self._persist(lambda: self.world.skipper.fast_forward(handle, stride))
-            passed += stride
+            if await self._persist(lambda: self.world.skipper.fast_forward(handle, stride)):
+                passed += stride
 
     async def time_of(self, case_id: str) -> datetime:
         """What the case's own clock says."""
