@@ -26,7 +26,6 @@ FLAGS = (
     "listen_addresses=",
     # nobody needs it after a power cut
     "fsync=off",
-    "synchronous_commit=off",
     "full_page_writes=off",
     "max_connections=200",
     # far from UTC, in which the shop keeps its times

@@ -69,7 +69,11 @@ class Database:
             engine = create_engine(
                 self._url.set(drivername="postgresql+psycopg"),
                 pool_pre_ping=True,
-                connect_args={"connect_timeout": CONNECT_SECONDS, "application_name": "casework"},
+                connect_args={
+                    "connect_timeout": CONNECT_SECONDS,
+                    "application_name": "casework",
+                    "client_encoding": "UTF8",
+                },
                 **options,
             )
             event.listen(engine, "connect", _prepare_postgresql)
@@ -231,7 +235,6 @@ def _prepare_postgresql(connection: Any, _record: ConnectionPoolEntry) -> None:
     settings = {
         "lock_timeout": f"{BUSY_TIMEOUT_MS}ms",
         "idle_in_transaction_session_timeout": f"{IDLE_SECONDS}s",
-        "client_encoding": "UTF8",
         "timezone": "UTC",
     }
     # outside a transaction: what is set in one that is rolled back is not set
