@@ -24,13 +24,12 @@ INSTALLING_SECONDS, STARTING_SECONDS = 600, 60
 FLAGS = (
     # no port: only who may enter the folder reaches the server
     "listen_addresses=",
-    # nobody needs it after a power cut
-    "fsync=off",
-    "full_page_writes=off",
     "max_connections=200",
     # far from UTC, in which the shop keeps its times
     "timezone=Asia/Shanghai",
 )
+FLEETING = ("fsync=off", "full_page_writes=off")
+"""Nobody needs it after a power cut."""
 LOCALE = ("--encoding=UTF8", "--locale=C.UTF-8", "--locale-provider=icu", "--icu-locale=en-US")
 """Text is ordered otherwise than Python does, as it is on most machines."""
 
@@ -129,14 +128,15 @@ class SharedPostgreSQL:
 class RunningPostgreSQL:
     """Runs a server in a temporary folder. Where we are root, as somebody else: PostgreSQL refuses to run as root."""
 
-    def __init__(self) -> None:
-        """Nothing is started yet.
+    def __init__(self, *, lasting: bool = False) -> None:
+        """Nothing is started yet. `lasting`: what is committed is on the disk, as a shop's would be.
 
         Raises:
             Missing: there is no PostgreSQL.
 
         """
         self._programs = find_programs()
+        self._flags = FLAGS if lasting else (*FLAGS, *FLEETING)
         # not in pytest's own folder, which nobody else may enter; and a socket's path must be short
         self._folder = Path(tempfile.mkdtemp(prefix="casework-pg-"))
         self._as: Mapping[str, int | Sequence[int]] = {}
@@ -157,7 +157,7 @@ class RunningPostgreSQL:
 
     def start_again(self) -> None:
         """Start it on the data that is there."""
-        options = " ".join(f"-c {flag}" for flag in FLAGS)
+        options = " ".join(f"-c {flag}" for flag in self._flags)
         self._run(
             *("pg_ctl", "start", "--wait", "--silent", f"--timeout={STARTING_SECONDS}", "--pgdata", str(self._data)),
             *("--log", str(self._folder / "log"), "--options", f"-k {self._folder} {options}"),
