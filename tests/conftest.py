@@ -108,6 +108,7 @@ def _start_postgresql(config: pytest.Config) -> dict[str, object] | str:
     try:
         running = RunningPostgreSQL()
     except Missing as error:
+        config.stash[missing] = str(error)
         return str(error)
     config.add_cleanup(running.stop)
     return running.start().told()
@@ -155,7 +156,6 @@ def postgresql(request: pytest.FixtureRequest) -> SharedPostgreSQL:
         request.config
     )
     if isinstance(told, str):
-        request.config.stash[missing] = told
         if os.environ.get(REQUIRED) == "required":
             pytest.fail(told, pytrace=False)
         pytest.skip(told)
