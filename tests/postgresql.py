@@ -11,7 +11,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Generator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -116,7 +116,7 @@ class SharedPostgreSQL:
             return cursor.fetchall() if cursor.description else []
 
     @contextmanager
-    def database(self, name: str, *, template: str = "template0") -> Iterator[str]:
+    def database(self, name: str, *, template: str = "template0") -> Generator[str]:
         """A new database, dropped at the end, whoever may still be connected; gives its URL."""
         self.execute(f'CREATE DATABASE "{name}" TEMPLATE "{template}"')
         try:
@@ -139,11 +139,9 @@ class RunningPostgreSQL:
         self._flags = FLAGS if lasting else (*FLAGS, *FLEETING)
         # not in pytest's own folder, which nobody else may enter; and a socket's path must be short
         self._folder = Path(tempfile.mkdtemp(prefix="casework-pg-"))
-        self._as: Mapping[str, int | Sequence[int]] = {}
-        if os.geteuid() == 0:
-            somebody = _somebody()
-            os.chown(self._folder, somebody.pw_uid, somebody.pw_gid)
-            self._as = {"user": somebody.pw_uid, "group": somebody.pw_gid, "extra_groups": ()}
+        self._somebody = _somebody() if os.geteuid() == 0 else None
+        if self._somebody is not None:
+            os.chown(self._folder, self._somebody.pw_uid, self._somebody.pw_gid)
 
     @property
     def _data(self) -> Path:
@@ -184,8 +182,10 @@ class RunningPostgreSQL:
             # the server that pg_ctl leaves behind would keep a pipe open
             stdout=subprocess.DEVNULL,
             stderr=subprocess.STDOUT,
+            user=None if self._somebody is None else self._somebody.pw_uid,
+            group=None if self._somebody is None else self._somebody.pw_gid,
+            extra_groups=None if self._somebody is None else (),
             check=False,
-            **self._as,  # pyright: ignore[reportArgumentType, reportCallIssue] - the three that are named above
         )
         if done.returncode != 0:
             log = self._folder / "log"

@@ -10,7 +10,7 @@ from datetime import UTC, datetime, timedelta, timezone
 from pathlib import Path
 
 import pytest
-from sqlalchemy import text
+from sqlalchemy import make_url, text
 from sqlalchemy.exc import IntegrityError, OperationalError, StatementError
 from sqlalchemy.orm import Session
 
@@ -163,7 +163,7 @@ def test_connections_that_the_server_has_closed_are_made_anew(
     shop = Database(url)
     shop.migrate()
     put(shop, "before")
-    ours = f"datname = '{shop._url.database}'"
+    ours = f"datname = '{make_url(url).database}'"
     closing = f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE {ours}"  # noqa: S608 - the name is ours
     assert postgresql.execute(closing)
     put(shop, "after")

@@ -67,7 +67,7 @@ def test_the_migrations_make_the_tables_that_the_program_knows(database: Databas
 
 @pytest.mark.parametrize("revision", REVISIONS)
 def test_a_shop_of_any_revision_is_brought_up_to_date_with_all_that_is_in_it(database: Database, revision: str) -> None:
-    with database._writer.begin() as connection:
+    with database._writer.begin() as connection:  # pyright: ignore[reportPrivateUsage] - a test may look inside
         upgrade(connection, to=revision)
         old = MetaData()
         old.reflect(connection)
@@ -82,7 +82,7 @@ def test_a_shop_of_any_revision_is_brought_up_to_date_with_all_that_is_in_it(dat
     with database.reading() as session:
         for name, rows in written.items():
             known = Base.metadata.tables[name]
-            kept = [dict(row._mapping) for row in session.execute(select(known).order_by(*known.primary_key))]
+            kept = session.execute(select(known).order_by(*known.primary_key)).mappings()
             assert [{name: row[name] for name in rows[0]} for row in kept] == rows, name
         # as the program itself reads them, with what has come since
         assert all(len(session.query(one).all()) == ROWS for one in mapped() if one.__tablename__ in written)
@@ -121,7 +121,7 @@ def mapped() -> list[Any]:
 
 def differences(database: Database) -> list[Any]:
     """What the database has otherwise than the program knows."""
-    with database._reader.connect() as connection:
+    with database._reader.connect() as connection:  # pyright: ignore[reportPrivateUsage] - a test may look inside
         return compare_metadata(MigrationContext.configure(connection), Base.metadata)
 
 
