@@ -12,7 +12,7 @@ from activities.orders import Done, OrderStep, writing_for
 from casework.shop import gifts
 from casework.shop.database import Database
 from casework.shop.errors import BadRequest
-from casework.shop.gifts import Budget, Present
+from casework.shop.gifts import Budget, Present, Promised
 from casework.standing import GiftStanding
 
 
@@ -58,13 +58,6 @@ class NamedStep(OrderStep):
 
     gift_sku: str
     quantity: int
-
-
-class Promised(BaseModel):
-    """How the order stood, and whether it is promised now."""
-
-    standing: GiftStanding
-    promised: bool
 
 
 class Priced(BaseModel):
@@ -118,7 +111,7 @@ class GiftActivities:
             )
             if result.promised:
                 post_all(session, step.case_id, step.run_id, step.posts, step.at)
-        return Promised(standing=result.standing, promised=result.promised)
+        return result
 
     @activity.defn
     def put_gift_on_order(self, step: PutOnOrderStep) -> Done:

@@ -142,7 +142,7 @@ class OrderActivities:
     def was_ended(self, step: OrderStep) -> bool:
         """Has a bulk case ended the order as malicious?"""
         with self._database.reading() as session:
-            return records.has_ended(session, step.order_id, flow="bulk-order", outcome="terminated")
+            return bool(records.find_records(session, order_id=step.order_id, flow="bulk-order", outcome="terminated"))
 
     @activity.defn
     def part_lines(self, step: OrderStep) -> Parted:

@@ -106,6 +106,8 @@ async def _let_pass(rig: Rig, case: Handle, duration: timedelta, *, at_a_time: t
     """
     skipper = TimeSkipper(rig.client, config=TimeSkippingConfig(enabled=False))
     newest = rig.client.get_workflow_handle(case.id)
+    while await _place(newest) is None:  # it is being opened: the first looks would be skipped over
+        pass
     until = await skipper.get_current_time(newest) + duration
     while (now := await skipper.get_current_time(newest)) < until:
         before = await _place(newest)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
@@ -21,6 +21,7 @@ from temporalio.api.enums.v1 import EventType
 from temporalio.client import (
     Client,
     WorkflowExecution,
+    WorkflowExecutionDescription,
     WorkflowExecutionStatus,
     WorkflowFailureError,
     WorkflowHandle,
@@ -55,6 +56,7 @@ from casework.lookups import lookups_of
 from casework.messages import explain, texts_of
 from casework.money import LineQuantity
 from casework.opening import BadStart, examine_start
+from casework.parts import parts
 from casework.privacy import personal_id, personal_text
 from casework.sentences import full_stop
 from casework.settings import Settings
@@ -66,7 +68,7 @@ from casework.shop.waiting import WaitFilter, Waiting
 from casework.show import expected_roles
 from casework.waiting import case_from, waits_of
 from casework.why import Verdict, judge
-from state_machines.asides import may_be_sent
+from state_machines.asides import ASIDES, may_be_sent
 from state_machines.common import CANCEL
 from state_machines.flows import FLOWS
 from state_machines.roles import Automatic, Role
@@ -395,12 +397,7 @@ class CaseworkClient:
 
         """
         handle = self._handle(case_id)
-        try:
-            described = await handle.describe(rpc_timeout=self._timeout)
-        except RPCError as error:
-            if error.status is not RPCStatusCode.NOT_FOUND:
-                raise
-            described = None
+        described = await self._described(case_id)
         if described is not None and described.status is WorkflowExecutionStatus.RUNNING:
             return await self._ask(handle)
         recorded = closed_view(self._database, case_id)
@@ -645,6 +642,8 @@ class CaseworkClient:
 
         """
         flow = flow_of_case(case_id)
+        if trigger in ASIDES:
+            raise BadInput(f"{trigger} is said beside the flow's table, and only moves of the table can be explained.")
         view = await self.view(case_id)
         message = None
         if fields:
@@ -697,17 +696,35 @@ class CaseworkClient:
             return None
 
     async def _ended_by_temporal(self, page: Sequence[Waiting]) -> list[Waiting]:
-        """Those of the cases that Temporal has terminated or failed, or timed out, without their telling the shop."""
+        """Those of the cases that Temporal has terminated or failed, or timed out, without their telling the shop.
+
+        A reset terminates an execution too, and the case goes on in another one: so each that is found is asked for.
+        """
         opened = {one.case_id: datetime.fromisoformat(one.case["opened_at"]) for one in page}
         ended: set[str] = set()
-        for some in batched(opened, MOST_NAMED):
+        for some in parts(list(opened), MOST_NAMED):
             named = ", ".join(f"'{case_id}'" for case_id in some)
             query = f"ExecutionStatus IN ('Terminated', 'Failed', 'TimedOut', 'Canceled') AND WorkflowId IN ({named})"
             async for execution in self.temporal.list_workflows(query):
                 # not an earlier case of the same id
                 if execution.start_time >= opened[execution.id] - timedelta(milliseconds=1):
                     ended.add(execution.id)
-        return [one for one in page if one.case_id in ended]
+        over = dict(zip(ended, await ask_each(list(ended), self._is_over), strict=True))
+        return [one for one in page if over.get(one.case_id)]
+
+    async def _is_over(self, case_id: str) -> bool:
+        """Whether no run of the case is under way, as Temporal itself says and not its lists, which lag."""
+        described = await self._described(case_id)
+        return described is None or described.status is not WorkflowExecutionStatus.RUNNING
+
+    async def _described(self, case_id: str) -> WorkflowExecutionDescription | None:
+        """The newest run of the case, as Temporal describes it; None: it does not have the case."""
+        try:
+            return await self._handle(case_id).describe(rpc_timeout=self._timeout)
+        except RPCError as error:
+            if error.status is RPCStatusCode.NOT_FOUND:
+                return None
+            raise
 
     async def _still_open(self, case_id: str) -> CaseView | None:
         try:
@@ -788,9 +805,9 @@ class CaseworkClient:
         Harmless when done twice.
         """
         with self._database.reading() as session:
-            waiting = notices.pending(session)
+            pending = notices.pending(session)
         failed: RPCError | None = None
-        for notice in waiting:
+        for notice in pending:
             if not _makes_sense(notice):
                 self._delivered(notice.id)
                 continue
@@ -806,7 +823,7 @@ class CaseworkClient:
             self._delivered(notice.id)
         if failed is not None:
             raise failed
-        return len(waiting)
+        return len(pending)
 
     def _delivered(self, notice_id: int) -> None:
         with self._database.writing() as session:
@@ -854,13 +871,6 @@ def _makes_sense(notice: notices.Notice) -> bool:
         return notice.trigger in flow_of_case(notice.case_id).triggers
     except UnknownCase:
         return False
-
-
-def batched(items: Iterable[str], size: int) -> Iterator[list[str]]:
-    """The items in lists of at most so many."""
-    left = list(items)
-    for start in range(0, len(left), size):
-        yield left[start : start + size]
 
 
 async def ask_each(case_ids: Sequence[str], ask: Callable[[str], Awaitable[ResultT]]) -> list[ResultT]:

@@ -48,7 +48,7 @@ class Port(Protocol):
         """Hand the message over, within `MOST_SECONDS`.
 
         Raises:
-            NotDelivered: it was not, or nobody knows whether it was.
+            NotDelivered: it was not, or nobody knows whether it was. Anything else that is raised counts as that.
 
         """
         ...
@@ -102,6 +102,10 @@ async def deliver_due(database: Database, port: Port, *, clock: Callable[[], dat
     """Deliver what is due now; what fails is left for later. `clock` tells the time on the wall, aware.
 
     Several may do so at the same time: none of them delivers what another one has claimed.
+
+    Raises:
+        SQLAlchemyError: the shop's database cannot be used; what was claimed is delivered after `LEASE`.
+
     """
     done, failed = 0, 0
     while not failed:  # a receiver that is away is not asked for every message that waits
@@ -109,17 +113,27 @@ async def deliver_due(database: Database, port: Port, *, clock: Callable[[], dat
         if not claimed:
             break
         for dispatch in claimed:
-            try:
-                await port.deliver(dispatch)
-            except NotDelivered as error:
-                failed += 1
-                again = await asyncio.to_thread(_note_failed, database, dispatch, error, clock())
-                facts = {"case": dispatch.case_id, "told": str(error), "again": again}
-                LOGGER.warning("message_not_delivered", extra=facts)
-            else:
+            problem = await _hand_over(port, dispatch)
+            if problem is None:
                 done += 1
                 await asyncio.to_thread(_note_delivered, database, dispatch, clock())
+            else:
+                failed += 1
+                again = await asyncio.to_thread(_note_failed, database, dispatch, problem, clock())
+                facts = {"case": dispatch.case_id, "told": str(problem), "again": again}
+                LOGGER.warning("message_not_delivered", extra=facts)
     return Delivered(done, failed)
+
+
+async def _hand_over(port: Port, dispatch: Dispatch) -> NotDelivered | None:
+    """Why the port has not handed the message over; None: it has. Whatever goes wrong in a port, the desk goes on."""
+    try:
+        await port.deliver(dispatch)
+    except NotDelivered as problem:
+        return problem
+    except Exception as error:  # noqa: BLE001 - a port is anybody's; not what it says: that may quote the message
+        return NotDelivered(f"the delivery itself failed ({type(error).__name__})")
+    return None
 
 
 async def keep_delivering(database: Database, port: Port) -> None:

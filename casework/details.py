@@ -165,7 +165,7 @@ def current_details(flow: Flow[Any], case: Case[Any], namespace: str | None = No
         may = [f"`{name}` ({', '.join(roles)})" for name, roles in offered(flow, case).items() if name != CANCEL]
         lines.append(f"| 可做 may be sent | {'; '.join(may)} |")
     if case.assignee is not None:
-        lines.append(f"| 经办人 assignee | {case.assignee} |")
+        lines.append(f"| 处理人 assignee | {case.assignee} |")
     if case.asked_by:
         lines.append(f"| 待答复 waits for an answer | {', '.join(case.asked_by)} |")
     if case.outcome is not None:

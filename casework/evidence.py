@@ -8,7 +8,7 @@ what couriers wrote into their scans, which are proofs.
 from __future__ import annotations
 
 from base64 import b64encode
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
@@ -32,10 +32,12 @@ from casework.shop.records import CaseRecord
 from casework.shop.tables import CourierClaimRow, FollowedParcelRow, ReturnRow, ShipmentRow
 from casework.show import flow_label, flow_of, role_name, state_label
 from casework.svg import svg
+from state_machines.asides import trigger_named
 from state_machines.flows import FLOWS
 from state_machines.roles import Automatic, Label, Role
 from state_machines.table import Flow, Move
 
+Word = Callable[[str], str]
 _TEMPLATE: Final = "evidence.html.jinja"
 
 WORDS: Final[Mapping[str, Label]] = {
@@ -48,7 +50,7 @@ WORDS: Final[Mapping[str, Label]] = {
     "still_open": Label("未结", "still open"),
     "amount": Label("金额(元)", "amount (yuan)"),
     "opened": Label("开立", "opened"),
-    "opened_by": Label("开立人", "opened by"),
+    "opened_by": Label("开单人", "opened by"),
     "policy": Label("政策版本", "policy in force"),
     "made_at": Label("制作时间", "made at"),
     "zone": Label("时区", "time zone"),
@@ -59,6 +61,7 @@ WORDS: Final[Mapping[str, Label]] = {
     "what": Label("事项", "what"),
     "details": Label("说明", "details"),
     "decisions": Label("决定与依据", "Who decided what, by which rule"),
+    "remarks": Label("补充材料说明", "What was added to it"),
     "who": Label("谁", "who"),
     "from_to": Label("状态变化", "from → to"),
     "rule": Label("依据", "rule"),
@@ -124,7 +127,7 @@ class Event:
 
     at: datetime
     kind: str
-    """`decision`, `message`, `parcel`, `money` or `opened`: how it is coloured."""
+    """`decision`, `remark`, `message`, `parcel`, `money`, `order`, `opened` or `ended`: how it is coloured."""
     what: str
     details: str = ""
 
@@ -192,6 +195,8 @@ class Evidence:
     view: CaseView
     order: Order | None
     decisions: list[Decision]
+    remarks: list[Decision]
+    """Comments that name photos or documents. What colleagues said among themselves is nobody else's."""
     refusals: list[TrailLine]
     told: list[Told]
     parcels: list[Parcel]
@@ -214,11 +219,11 @@ def gather(session: Session, view: CaseView, policy: Policy, *, now: datetime, l
         order = read_order(session, view.order_id)
     except UnknownOrder:
         order = None
-    moves = [line for line in view.trail if line.accepted]
     evidence = Evidence(
         view=view,
         order=order,
-        decisions=[_decision(view, line, language) for line in moves],
+        decisions=[_decision(view, line, language) for line in view.trail if line.is_move],
+        remarks=[_decision(view, line, language) for line in view.trail if not line.is_move and line.references],
         refusals=[line for line in view.trail if not line.accepted],
         told=[
             Told(
@@ -255,7 +260,7 @@ def render(evidence: Evidence, *, language: Language, zone: ZoneInfo, now: datet
     )
     view, flow = evidence.view, flow_of(evidence.view)
     return environment.get_template(_TEMPLATE).render(
-        e=evidence,
+        evidence=evidence,
         view=view,
         language=language,
         zone=f"{zone} (UTC{now.astimezone(zone):%z})",
@@ -282,7 +287,7 @@ def _picture(flow: Flow[Any], view: CaseView, language: Language) -> str | None:
 
 def _decision(view: CaseView, line: TrailLine, language: Language) -> Decision:
     flow = FLOWS.get(view.flow)
-    trigger = flow.triggers.get(line.trigger) if flow else None
+    trigger = trigger_named(flow, line.trigger) if flow else None
     states = [state_label(view.flow, state, language) for state in (line.source, line.dest) if state]
     return Decision(
         at=line.at,
@@ -332,7 +337,7 @@ def _rule(flow: Flow[Any], row: Move[Any], language: Language) -> str:
 # --- what the shop keeps ---
 
 
-def _parcels(session: Session, view: CaseView, now: datetime, word: Any) -> list[Parcel]:
+def _parcels(session: Session, view: CaseView, now: datetime, word: Word) -> list[Parcel]:
     """The order's parcels, the buyer's way back, and what a problem parcel case looked for."""
     notes: dict[str, tuple[str, list[tuple[datetime | None, str]]]] = {}
 
@@ -367,7 +372,7 @@ def _parcels(session: Session, view: CaseView, now: datetime, word: Any) -> list
     ]
 
 
-def _money(session: Session, view: CaseView, word: Any) -> list[MoneyLine]:
+def _money(session: Session, view: CaseView, word: Word) -> list[MoneyLine]:
     lines = {0: word("postage"), -1: word("way_back_postage")}
     found = [
         MoneyLine(
@@ -396,7 +401,7 @@ def _money(session: Session, view: CaseView, word: Any) -> list[MoneyLine]:
     return sorted(found, key=lambda one: one.at)
 
 
-def _references(view: CaseView, word: Any) -> list[Refers]:
+def _references(view: CaseView, word: Word) -> list[Refers]:
     given = [(view.opened_at, view.opened_by, view.references)]
     given += [(line.at, line.by, line.references) for line in view.trail if line.accepted]
     return [
@@ -428,18 +433,19 @@ def _figures(view: CaseView, policy: Policy) -> list[tuple[str, str]]:
 # --- the timeline ---
 
 
-def _events(evidence: Evidence, word: Any, language: Language) -> list[Event]:
+def _events(evidence: Evidence, word: Word, language: Language) -> list[Event]:
     """All of it, oldest first."""
     view, order = evidence.view, evidence.order
     events = [Event(view.opened_at, "opened", f"{word('opened')}: {view.opened_by}", view.note or "")]
     events += [
         Event(
             one.at,
-            "decision",
+            kind,
             f"{one.who}: {one.what}",
             " · ".join(text for text in (one.from_to, one.note, one.why) if text),
         )
-        for one in evidence.decisions
+        for kind, lines in (("decision", evidence.decisions), ("remark", evidence.remarks))
+        for one in lines
     ]
     events += [Event(one.at, "message", word("messages"), one.text) for one in evidence.told]
     for parcel in evidence.parcels:
@@ -461,5 +467,5 @@ def _events(evidence: Evidence, word: Any, language: Language) -> list[Event]:
         ]
     if view.final and view.trail:
         ended = state_label(view.flow, view.outcome or view.state, language)
-        events.append(Event(max(line.at for line in view.trail), "opened", f"{word('outcome')}: {ended}"))
+        events.append(Event(max(line.at for line in view.trail), "ended", f"{word('outcome')}: {ended}"))
     return sorted(events, key=lambda one: one.at)

@@ -124,8 +124,10 @@ Ticket = Annotated[
     AfterValidator(_without_mobile_number),
 ]
 """A courier's own number of an inquiry."""
+ORDER_PATTERN, WAYBILL_PATTERN = r"[0-9]{6,32}", r"[A-Za-z0-9-]{6,32}"
+"""What an order's id and a waybill are made of, wherever one is read."""
 Waybill = Annotated[
-    str, StringConstraints(strict=True, pattern=r"^[A-Za-z0-9-]{6,32}$"), AfterValidator(_no_bare_number)
+    str, StringConstraints(strict=True, pattern=rf"^{WAYBILL_PATTERN}$"), AfterValidator(_no_bare_number)
 ]
 Courier = Annotated[
     str, StringConstraints(strict=True, pattern=r"^[a-z0-9_]{1,64}$"), AfterValidator(_without_mobile_number)
@@ -136,7 +138,7 @@ StaffId = Annotated[
     StringConstraints(strict=True, pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$"),
     AfterValidator(_without_mobile_number),
 ]
-OrderId = Annotated[str, StringConstraints(strict=True, pattern=r"^[0-9]{6,32}$"), AfterValidator(_no_bare_number)]
+OrderId = Annotated[str, StringConstraints(strict=True, pattern=rf"^{ORDER_PATTERN}$"), AfterValidator(_no_bare_number)]
 Fen = Annotated[StrictInt, Field(ge=0, le=10**12)]
 """An amount of money in whole fen (1/100 yuan)."""
 Time = Annotated[datetime, BeforeValidator(_with_zone)]

@@ -10,7 +10,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
-from typing import Any, Final, TypeVar
+from typing import Any, Final
 
 from sqlalchemy.orm import Session
 from temporalio.api.common.v1 import WorkflowExecution
@@ -38,7 +38,6 @@ OVERDUE_AFTER: Final = timedelta(minutes=10)
 ASKING_SECONDS: Final = 10.0
 LONGEST_FAILURE: Final = 400
 """Characters of a failure's text that are repeated."""
-ResultT = TypeVar("ResultT")
 
 
 class Trouble(StrEnum):
@@ -327,6 +326,17 @@ def _still(session: Session, one: Troubled) -> bool:
 
 
 # --- mending ---
+
+
+async def knows_none(client: Client, database: Database) -> bool:
+    """Whether Temporal has not one of the cases that are open in the shop: then it may be the wrong one."""
+    with database.reading() as session:
+        recorded = records.find_records(session, closed=False)
+    for record in recorded:
+        standing = await standing_of(client, record.case_id)
+        if standing is not None and standing.first_run == record.run_id:
+            return False
+    return bool(recorded)
 
 
 async def mend(client: Client, database: Database, troubled: Sequence[Troubled], *, now: datetime) -> list[Troubled]:

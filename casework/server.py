@@ -125,15 +125,21 @@ class EmbeddedServer:
             if lock is not None:
                 files.enter_context(lock)
             log = files.enter_context(self._open_log())
-            port = _checked_port(self._asked_port, "--port")
-            ui_port = _checked_port(self._asked_ui_port, "--ui-port", other_than=port)
-            try:
-                await self._launch(port, ui_port, log, lock)
-                await self._wait_until_usable(f"{_IP}:{port}", log)
-                self._announce(port, ui_port)
-            except BaseException:
+            for last_try in (False, False, True):
+                port = _checked_port(self._asked_port, "--port")
+                ui_port = _checked_port(self._asked_ui_port, "--ui-port", other_than=port)
+                try:
+                    await self._launch(port, ui_port, log, lock)
+                    if await self._became_usable(f"{_IP}:{port}", log):
+                        self._announce(port, ui_port)
+                        return
+                except BaseException:
+                    await self.stop()
+                    raise
+                # It takes eight more ports for itself, and ends where somebody else was faster.
                 await self.stop()
-                raise
+                if last_try:
+                    raise ServerFailed(f"The Temporal server did not start: {_reason(log)}.")
 
     async def wait_until_ended(self) -> int:
         """Waits for the server's process to end by itself, and gives its exit code."""
@@ -220,17 +226,19 @@ class EmbeddedServer:
             start_new_session=True,
         )
 
-    async def _wait_until_usable(self, address: str, log: IO[bytes]) -> None:
+    async def _became_usable(self, address: str, log: IO[bytes]) -> bool:
+        """Waits until clients can use it; False if its process has ended before."""
         try:
             async with asyncio.timeout(START_SECONDS):
                 while not await _is_usable(address):
                     if self._process is None or self._process.returncode is not None:
-                        raise ServerFailed(f"The Temporal server did not start: {_last_line(log)}.")
+                        return False
                     await asyncio.sleep(0.05)
         except TimeoutError:
             raise ServerFailed(
-                f"The Temporal server did not come up in {START_SECONDS:.0f} seconds: {_last_line(log)}."
+                f"The Temporal server did not come up in {START_SECONDS:.0f} seconds: {_reason(log)}."
             ) from None
+        return True
 
     def _announce(self, port: int, ui_port: int) -> None:
         if self._process is None:
@@ -284,8 +292,12 @@ async def _is_usable(address: str) -> bool:
     return known >= set(SEARCH_ATTRIBUTES)
 
 
-def _last_line(log: IO[bytes]) -> str:
+def _reason(log: IO[bytes]) -> str:
+    """What the server said last; of a panic its name and the error before it, not the trace of calls below it."""
     log.seek(0)
-    lines = log.read().decode(errors="replace").splitlines()
-    last = next((line.strip() for line in reversed(lines) if line.strip()), "it did not say why")
-    return last.removeprefix("Error: ").rstrip(".")
+    lines = [line.strip() for line in log.read().decode(errors="replace").splitlines() if line.strip()]
+    for number, line in enumerate(lines):
+        if line.startswith("panic: "):
+            lines = [f"{line}, after {lines[number - 1]}" if number else line]
+            break
+    return (lines or ["it did not say why"])[-1].removeprefix("Error: ").rstrip(".")

@@ -63,7 +63,7 @@ _WORDS: Final[Mapping[str, Label]] = {
     "due": Label("截止", "due"),
     "waits_for": Label("等待", "waits for"),
     "if_silent": Label("无人处理则", "if silent"),
-    "opened_by": Label("开立人", "opened by"),
+    "opened_by": Label("开单人", "opened by"),
     "opened_at": Label("开立时间", "opened"),
     "outcome": Label("结果", "outcome"),
     "staff": Label("工号", "id"),

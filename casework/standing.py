@@ -7,36 +7,47 @@ from datetime import datetime
 from pydantic import BaseModel
 
 
-class Standing(BaseModel):
+class LinesStanding(BaseModel):
     """How some lines of an order stand in the shop right now.
 
-    `refundable_fen` is what would be paid for these lines now, in fen; `shipped` means that at least one of the lines
-    has left and is not back; `refunded` that nothing of them is left to refund; `claimed_by` is another open case.
+    `refundable_fen` is what would be paid for these lines now, in fen; `refunded`: nothing of them is left to refund;
+    `claimed_by` is another open case.
     """
 
     paid: bool
     closed: bool
     refundable_fen: int
     refunded: bool
-    shipped: bool
     claimed_by: str | None = None
 
+    @property
+    def nothing_due(self) -> str | None:
+        """Why nothing of these lines is due to the buyer; None where something may be."""
+        if self.claimed_by is not None:
+            return f"lines of this order are claimed by the open case {self.claimed_by}"
+        if not self.paid:
+            return "the order is not paid"
+        if self.closed:
+            return "the order is closed"
+        return "nothing is left to refund" if self.refunded else None
 
-class ReturnStanding(BaseModel):
+
+class Standing(LinesStanding):
+    """How some lines stand for a refund; `shipped`: at least one of them has left and is not back."""
+
+    shipped: bool
+
+
+class ReturnStanding(LinesStanding):
     """How some lines of an order stand in the shop right now, for a return.
 
-    `refundable_fen` is all that would be paid now, in fen; `refunded`: nothing of the lines is left to refund;
-    `has_left`: every one of them has been shipped; `claimed_by`: another open case. `signed_at` and `finished_at` are
-    aware, None for not yet; of several lines the one counts that was signed first. `on_its_way`: a courier has scanned
-    a parcel of the order, and nobody has signed for these lines. `free_shipping`: the order went out without postage.
+    `refundable_fen` is all that would be paid now, postage included; `has_left`: every one of the lines has been
+    shipped. `signed_at` and `finished_at` are aware, None for not yet; of several lines the one counts that was signed
+    first. `on_its_way`: a courier has scanned a parcel of the order, and nobody has signed for these lines.
+    `free_shipping`: the order went out without postage.
     """
 
-    paid: bool
-    closed: bool
-    refunded: bool
     has_left: bool
-    claimed_by: str | None = None
-    refundable_fen: int
     signed_at: datetime | None = None
     on_its_way: bool = False
     finished_at: datetime | None = None

@@ -32,7 +32,7 @@ MOST_OF_AN_ANSWER: Final = 10_000
 
 
 def signature(secret: str, timestamp: str, body: bytes) -> str:
-    """What proves that a delivery is ours, and as old as it says."""
+    """What proves that a delivery is ours, and as old as it says; `timestamp`: seconds since 1970, as digits."""
     signed = hmac.new(secret.encode(), timestamp.encode() + b"." + body, hashlib.sha256)
     return f"sha256={signed.hexdigest()}"
 
@@ -40,7 +40,7 @@ def signature(secret: str, timestamp: str, body: bytes) -> str:
 def body_of(dispatch: Dispatch, language: Language) -> dict[str, Any]:
     """All that is known of a message, as JSON; the names are the placeholders of a template too.
 
-    `text` is what people read: for the staff with whom it is for.
+    `text` is what people read; that for the staff ends with the staff ids whom it is for.
     """
     return {
         "id": dispatch.id,
@@ -148,7 +148,9 @@ class WebhookDelivery:
         seconds: float = MOST_SECONDS,
         clock: Callable[[], float] = time.time,
     ) -> None:
-        """`seconds`: how long one post may take in all."""
+        """`secret` signs each post; `language` is that of `text`; `template`: see `read_template` (None: all of
+        `body_of` is posted); `seconds`: how long one post may take in all; `clock` tells the seconds since 1970.
+        """
         self._url = url
         self._secret = secret
         self._language: Language = language
@@ -211,7 +213,7 @@ def _robots_code(said: bytes) -> int:
     """Chat robots (DingTalk, WeCom) answer 200 also where they take nothing, and say so by `errcode`; 0: it is well."""
     try:
         answer: Any = json.loads(said)
-    except ValueError:
+    except (ValueError, RecursionError):  # no JSON, or JSON so deep that it cannot be read
         return 0
     code = cast("dict[str, Any]", answer).get("errcode") if isinstance(answer, dict) else None
     return code if isinstance(code, int) else 0

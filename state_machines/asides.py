@@ -65,7 +65,7 @@ ASIDES: Mapping[str, Trigger] = {
         _aside(ANSWER, "答复", "answer", AnswerQuestion),
         _aside(REASSIGN, "转交", "reassign", Reassign),
         _aside(REMIND, "催办", "remind"),
-        _aside(COMMENT, "备注", "comment", Comment),
+        _aside(COMMENT, "留言", "comment", Comment),
     )
 }
 """By name, everything that may be said beside a table."""

@@ -85,6 +85,8 @@ class RefundCase(PayingCase[RefundFigures]):
 
     reason: str | None = None
     order_terminated: bool = False
+    order_ended: bool = False
+    """A bulk case has ended the order as malicious, while this one, opened for its buyer, had the lines already."""
     standing: Standing | None = None
     """How the shop last said that the lines stand."""
     flag_found: str | None = None
@@ -135,8 +137,8 @@ def order_terminated(attempt: Attempt[RefundCase]) -> bool:
 
 @guard("非大宗终止订单", "not opened by a terminated bulk order")
 def not_order_terminated(attempt: Attempt[RefundCase]) -> bool:
-    """The opposite of `order_terminated`."""
-    return not attempt.case.order_terminated
+    """Neither opened by the bulk order that was ended, nor about one."""
+    return not (attempt.case.order_terminated or attempt.case.order_ended)
 
 
 @guard("旗帜显示已交仓库", "the flag found means handed to the warehouse")

@@ -18,6 +18,7 @@ import pytest
 from hypothesis import HealthCheck, settings
 from sqlalchemy import select
 from temporalio.client import Client
+from temporalio.runtime import LoggingConfig, Runtime, TelemetryConfig, TelemetryFilter
 from temporalio.testing import TimeSkipper, TimeSkippingConfig
 
 from casework.cli import run
@@ -49,15 +50,13 @@ LONG_ONES_FIRST = ("tests/walking/", "tests/laws/", "tests/races/", "tests/test_
 """Where two processes share the tests, none begins a test of minutes when the other has nothing left to do."""
 
 
-def pytest_configure(config: pytest.Config) -> None:
-    """Programs that the tests start can be interrupted, also where a shell runs the tests in its background.
-
-    Where local activities are torn for want of a cache, the SDK warns that it cannot find them any more.
-    """
+def pytest_configure() -> None:
+    """Programs that the tests start can be interrupted, also where a shell runs the tests in its background."""
+    # what the SDK logs goes past Python, into what a command has printed
+    only_errors = TelemetryFilter(core_level="ERROR", other_level="ERROR")
+    Runtime.set_default(Runtime(telemetry=TelemetryConfig(logging=LoggingConfig(filter=only_errors))))
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
-    if CACHED_WORKFLOWS == 0:
-        config.addinivalue_line("filterwarnings", "ignore:Cannot find activity to cancel:UserWarning")
 
 
 # two shared cores: how long an example takes says nothing about the code

@@ -372,6 +372,15 @@ async def test_a_chat_robot_that_answers_200_with_an_errcode_has_not_taken_it(
     assert await deliver_due(shop, webhook(receiver), clock=clock) == Delivered(1, 0)
 
 
+@pytest.mark.parametrize("said", [b"[" * 9_000, b'{"errcode": ' + b"9" * 9_000, b"\xff", b'{"errcode": "x"}'])
+async def test_an_answer_of_which_nothing_can_be_made_is_no_errcode(
+    shop: Database, receiver: Receiver, said: bytes
+) -> None:
+    post(shop, "one")
+    receiver.answers = [(200, said)]
+    assert await deliver_due(shop, webhook(receiver)) == Delivered(1, 0)
+
+
 async def test_a_receiver_that_is_away_or_silent_is_asked_later_and_its_key_is_not_repeated(
     shop: Database, receiver: Receiver
 ) -> None:
@@ -442,6 +451,18 @@ async def test_after_a_crash_between_sending_and_noting_it_is_sent_again_under_t
     clock.ahead = LEASE
     assert await deliver_due(shop, webhook(receiver), clock=clock) == Delivered(1, 0)
     assert [one["id"] for one in receiver.bodies] == [key, key]
+
+
+async def test_more_that_is_not_needed_than_is_claimed_at_once_does_not_stand_before_what_is_due(
+    shop: Database, receiver: Receiver
+) -> None:
+    for number in range(2 * AT_ONCE):
+        post(shop, f"cancelled {number}", recipient="warehouse", template="ask_warehouse")
+    with shop.writing() as session:
+        outbox.cancel_tasks(session, CASE, "warehouse", at=SAID)
+    post(shop, "one")
+    assert await deliver_due(shop, webhook(receiver)) == Delivered(1, 0)
+    assert states(shop) == {"delivered": 1, "skipped": 2 * AT_ONCE}
 
 
 async def test_a_late_failure_does_not_undo_what_another_has_delivered(
@@ -545,3 +566,15 @@ async def test_a_port_that_says_no_is_believed(shop: Database) -> None:
     post(shop, "one")
     assert await deliver_due(shop, No()) == Delivered(0, 1)
     assert problems(shop)[0].why == "no asked_to_act"
+
+
+async def test_a_port_that_breaks_has_not_delivered_and_does_not_end_the_desk(shop: Database) -> None:
+    class Broken:
+        async def deliver(self, dispatch: Dispatch) -> None:
+            raise KeyError(dispatch.text_en)
+
+    post(shop, "one")
+    post(shop, "two")
+    assert await deliver_due(shop, Broken()) == Delivered(0, 2)
+    assert {one.why for one in problems(shop)} == {"the delivery itself failed (KeyError)"}
+    assert states(shop) == {"waiting": 2}

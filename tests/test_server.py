@@ -337,6 +337,27 @@ async def test_a_server_that_does_not_start_says_its_last_line_and_leaves_nothin
     assert read_running(tmp_path / "home") is None
 
 
+async def test_the_reason_is_the_error_and_not_the_trace_of_calls_below_it(tmp_path: Path) -> None:
+    said = 'time=2026 level=ERROR msg="Failed to start gRPC listener" error="address already in use"'
+    trace = "panic: no listener\n\ngoroutine 1 [running]:\nmain.main()\n\tmain.go:18 +0x8e"
+    broken = Machine(tmp_path).add(tmp_path / "temporal", f"cat >&2 <<'END'\n{said}\n{trace}\nEND\nexit 2")
+    with pytest.raises(ServerFailed, match=r"did not start: panic: no listener, after .*address already in use"):
+        await EmbeddedServer(broken, tmp_path / "home").start()
+
+
+async def test_a_server_whose_ports_somebody_else_was_faster_to_take_is_started_again(
+    program: Path, tmp_path: Path
+) -> None:
+    once = tmp_path / "once"
+    unlucky = Machine(tmp_path).add(
+        tmp_path / "temporal",
+        f'[ -e {once} ] || {{ touch {once}; echo "panic: port taken"; exit 2; }}\nexec {program} "$@"',
+    )
+    async with EmbeddedServer(unlucky, tmp_path / "home"):
+        await connect(tmp_path / "home")
+    assert once.exists()
+
+
 async def test_a_stopped_server_is_no_longer_announced_and_keeps_its_data(program: Path, tmp_path: Path) -> None:
     async with EmbeddedServer(program, tmp_path) as server:
         client = await connect(tmp_path)

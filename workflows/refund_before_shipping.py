@@ -59,7 +59,7 @@ class RefundBeforeShipping(PayingWorkflow[RefundCase]):
         )
         case.amount_fen = case.standing.refundable_fen
         case.asked_before_left = not case.standing.shipped
-        return Outcome("check", self._why_not_applicable())
+        return Outcome("check", case.standing.nothing_due)
 
     async def holding(self) -> Outcome:
         """Hold the shipment and mark the order; if it left while we asked, the parcel must be stopped."""
@@ -231,11 +231,13 @@ class RefundBeforeShipping(PayingWorkflow[RefundCase]):
 
     async def consult_buyer_keeps_order(self, _: Attempt[RefundCase]) -> None:
         """Nobody keeps an order that the shop has ended."""
-        await self._refuse_for_ended_order()
+        await self._look_whether_ended()
+        if self.case.order_ended:
+            raise Refused("the order was ended as malicious: its money goes back, and nothing of it ships")
 
     async def consult_buyer_withdraws(self, _: Attempt[RefundCase]) -> None:
-        """Nobody keeps an order that the shop has ended."""
-        await self._refuse_for_ended_order()
+        """Nobody keeps an order that the shop has ended: the table says so."""
+        await self._look_whether_ended()
 
     async def effect_confirm_left(self, _: Attempt[RefundCase]) -> None:
         """The warehouse's word that the lines have left is the shop's from now on."""
@@ -273,12 +275,11 @@ class RefundBeforeShipping(PayingWorkflow[RefundCase]):
         handed_over = self.case.figures.shop.flag_profile == "handed_over"
         return HoldStep(**self.step(posts).model_dump(), handed_over_profile=handed_over)
 
-    async def _refuse_for_ended_order(self) -> None:
-        """Its bulk case may have ended it while this one, opened for a buyer, had its lines already."""
-        if workflow.patched(ENDED_ORDERS) and await self.in_shop(
-            OrderActivities.was_ended, self.step(), "did a bulk case end the order?"
-        ):
-            raise Refused("the order was ended as malicious: its money goes back, and nothing of it ships")
+    async def _look_whether_ended(self) -> None:
+        if workflow.patched(ENDED_ORDERS):
+            self.case.order_ended = await self.in_shop(
+                OrderActivities.was_ended, self.step(), "did a bulk case end the order?"
+            )
 
     async def _mark_order(self) -> None:
         await self.in_shop(
@@ -297,15 +298,3 @@ class RefundBeforeShipping(PayingWorkflow[RefundCase]):
             SettleStep(**self.step(posts).model_dump(), memo=self.memo(memo)),
             "restore the order",
         )
-
-    def _why_not_applicable(self) -> str | None:
-        standing = self.case.standing
-        if standing is None:
-            return None
-        if standing.claimed_by is not None:
-            return f"lines of this order are claimed by the open case {standing.claimed_by}"
-        if not standing.paid:
-            return "the order is not paid"
-        if standing.closed:
-            return "the order is closed"
-        return "nothing is left to refund" if standing.refunded else None

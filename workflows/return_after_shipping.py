@@ -395,14 +395,8 @@ class ReturnAfterShipping(PayingWorkflow[ReturnCase]):
         standing, case = self.case.standing, self.case
         if standing is None:
             return None
-        if standing.claimed_by is not None:
-            return f"lines of this order are claimed by the open case {standing.claimed_by}"
-        if not standing.paid:
-            return "the order is not paid"
-        if standing.closed:
-            return "the order is closed"
-        if standing.refunded:
-            return "nothing is left to refund"
+        if standing.nothing_due is not None:
+            return standing.nothing_due
         if not standing.has_left:
             return "nothing of it was shipped"
         grounds = case.grounds() if case.goods == "with_buyer" else []

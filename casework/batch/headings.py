@@ -15,7 +15,7 @@ FLOW: Final = "flow"
 _ALSO: Final[Mapping[str, tuple[str, ...]]] = {
     FLOW: ("流程", "工单流程", "业务流程"),
     "order_id": ("order", "订单编号", "订单号", "订单"),
-    "by": ("staff", "opened by", "开单人", "开立人", "经办人", "工号"),
+    "by": ("staff", "opened by", "开单人", "开立人", "工号"),
     "note": ("备注",),
     "lines": ("订单行", "商品行", "行"),
     "reason": ("原因", "申请原因", "退款原因"),

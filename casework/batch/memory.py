@@ -2,25 +2,25 @@
 
 A row is noted before it is opened, with how often the shop had recorded its case id by then. Where a batch is killed in
 between, one recorded run more tells the next that it was opened, also if the case has ended since; a case that is still
-open says so itself.
+open says so itself. So it is with two batches at the same time: what the other one has begun may be opened by either,
+and whoever opens it notes it.
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import TypeVar
 
 from sqlalchemy import delete, func, insert, select, update
 from sqlalchemy.orm import Session
 
+from casework.parts import parts
 from casework.shop.tables import BatchOpeningRow, CaseRow
 
 AT_A_TIME = 500
 """Ids that one question to the database holds."""
-T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,17 +30,23 @@ class Memory:
     case_id: str
     lines: tuple[int, ...]
     """The order's lines that it is about."""
-    runs_before: int
-    opened: bool
+    noted: bool
     """Whether it is noted that it was opened."""
+    opened: bool
+    """Whether it was opened: it is noted, or the shop has recorded a run of the case since it was begun."""
 
 
 def recall(session: Session, digests: Sequence[str]) -> dict[str, Memory]:
     """What is known of rows, by digest; those that nobody began are left out."""
-    found: dict[str, Memory] = {}
+    rows: list[BatchOpeningRow] = []
     for some in parts(digests, AT_A_TIME):
-        for row in session.scalars(select(BatchOpeningRow).where(BatchOpeningRow.digest.in_(some))):
-            found[row.digest] = Memory(row.case_id, tuple(row.lines), row.runs_before, row.opened_at is not None)
+        rows += session.scalars(select(BatchOpeningRow).where(BatchOpeningRow.digest.in_(some)))
+    recorded = runs_recorded(session, [row.case_id for row in rows])
+    found: dict[str, Memory] = {}
+    for row in rows:
+        noted = row.opened_at is not None
+        opened = noted or recorded[row.case_id] > row.runs_before
+        found[row.digest] = Memory(row.case_id, tuple(row.lines), noted, opened)
     return found
 
 
@@ -63,11 +69,16 @@ class Opening:
     lines: tuple[int, ...]
 
 
-def begin(session: Session, openings: Sequence[Opening], at: datetime) -> None:
-    """Note that rows are about to be opened; what was begun for the same case id stays as it is."""
-    runs = runs_recorded(session, [one.case_id for one in openings])
+def begin(session: Session, openings: Sequence[Opening], at: datetime) -> dict[str, Memory]:
+    """Note that rows are about to be opened. What was begun for the same case id stays as it is, and is given back."""
     known = recall(session, [one.digest for one in openings])
-    begun = [one for one in openings if one.digest not in known or known[one.digest].case_id != one.case_id]
+    there = {
+        one.digest: known[one.digest]
+        for one in openings
+        if one.digest in known and known[one.digest].case_id == one.case_id
+    }
+    begun = [one for one in openings if one.digest not in there]
+    runs = runs_recorded(session, [one.case_id for one in begun])
     for some in parts(begun, AT_A_TIME):
         session.execute(delete(BatchOpeningRow).where(BatchOpeningRow.digest.in_([one.digest for one in some])))
         rows = [
@@ -81,16 +92,18 @@ def begin(session: Session, openings: Sequence[Opening], at: datetime) -> None:
             for one in some
         ]
         session.execute(insert(BatchOpeningRow), rows)
+    return there
 
 
-def opened(session: Session, digests: Sequence[str], at: datetime) -> None:
-    """Note that rows have been opened."""
-    for some in parts(digests, AT_A_TIME):
+def opened(session: Session, openings: Sequence[Opening], at: datetime) -> None:
+    """Note that rows have been opened, also where another batch has forgotten that they were begun."""
+    begin(session, openings, at)
+    for some in parts([one.digest for one in openings], AT_A_TIME):
         session.execute(update(BatchOpeningRow).where(BatchOpeningRow.digest.in_(some)).values(opened_at=at))
 
 
 def not_opened(session: Session, digests: Sequence[str]) -> None:
-    """Forget that rows were begun: they opened nothing."""
+    """Forget that rows were begun: whoever began them opened nothing."""
     for some in parts(digests, AT_A_TIME):
         session.execute(
             delete(BatchOpeningRow).where(BatchOpeningRow.digest.in_(some), BatchOpeningRow.opened_at.is_(None))
@@ -105,9 +118,3 @@ def begin_again(session: Session, digests: Sequence[str], at: datetime) -> None:
         for row in session.scalars(select(BatchOpeningRow).where(BatchOpeningRow.digest.in_(some))):
             row.runs_before, row.begun_at, row.opened_at = runs[row.case_id], at, None
     session.flush()
-
-
-def parts(whole: Sequence[T], size: int) -> Iterator[Sequence[T]]:
-    """A sequence in parts of at most so many."""
-    for start in range(0, len(whole), size):
-        yield whole[start : start + size]

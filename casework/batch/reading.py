@@ -18,6 +18,7 @@ from zoneinfo import ZoneInfo
 from casework.batch.headings import FLOW, field_named, start_fields
 from casework.cli.errors import Stop
 from casework.cli.reading import read_field, read_id, read_time
+from casework.messages import ORDER_PATTERN
 from casework.money import LineQuantity
 from casework.shop.errors import BadFile
 from casework.shop.importing.reading import read_table, read_text
@@ -165,7 +166,7 @@ def _value(name: str, text: str, flow: Flow[Any], zone: ZoneInfo) -> Any:
     if name in TEXTS:
         return text
     if name == "photos":
-        return [part.strip() for part in re.split(r"[;;\n]", text) if part.strip()]
+        return [part.strip() for part in re.split(r"[;\uff1b\n]", text) if part.strip()]
     if name == "platform_deadline":
         return read_time(text, zone).isoformat()
     return read_field(name, unicodedata.normalize("NFKC", text).strip(), flow.start_type, zone, {})
@@ -286,6 +287,9 @@ def _require_field(flow: Flow[Any], name: str) -> None:
 def _row(line: int, flow: Flow[Any], fields: dict[str, Any], whole: Iterable[int]) -> Row:
     if "order_id" not in fields and not ("waybill" in fields and "waybill" in flow.start_type.model_fields):
         raise BadRow("order_id is missing")
+    order = fields.get("order_id")
+    if isinstance(order, str) and not re.fullmatch(ORDER_PATTERN, order):
+        raise BadRow("order_id: an order's id of 6 to 32 digits is wanted")
     return Row(line, flow.name, fields, _digest(flow.name, fields), tuple(whole))
 
 

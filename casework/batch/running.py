@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import re
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Any, Final
@@ -17,7 +17,9 @@ from casework.batch.reading import BadRow, Refused, Row, lines_with_quantities
 from casework.cli.errors import Stop
 from casework.cli.reading import if_rounded
 from casework.client import BadInput, CaseOpen, CaseworkClient, PreparedStart, prepare_in, refuse_overlap
+from casework.messages import WAYBILL_PATTERN
 from casework.opening.completing import complete_parcel, order_of_parcel
+from casework.parts import parts
 from casework.shop import claims, orders, records, staff
 from casework.shop.database import Database
 from casework.shop.errors import BadRequest, UnknownOrder
@@ -25,10 +27,6 @@ from state_machines.flows import FLOWS
 
 AT_A_TIME: Final = 100
 """Rows that are checked in one transaction, and noted in one."""
-AT_ONCE: Final = 20
-"""Starts on their way at the same time, unless told otherwise."""
-_WAYBILL: Final = re.compile(r"[A-Za-z0-9-]{6,32}")
-"""What the shop may be asked for; the start itself wants the same."""
 
 
 class Outcome(StrEnum):
@@ -60,11 +58,12 @@ class Told:
 
 @dataclass(frozen=True, slots=True)
 class Ready:
-    """A row that may be opened; `begun` if an earlier batch had begun it and nobody knows how that ended."""
+    """A row that may be opened."""
 
     row: Row
     prepared: PreparedStart
-    begun: bool
+    begun: bool = False
+    """Whether another batch, earlier or at the same time, had begun it, and nobody knows how that ended."""
 
     def opening(self) -> memory.Opening:
         """What is noted before it is opened."""
@@ -90,22 +89,21 @@ class Checker:
     _lines: dict[tuple[str, int], int] = field(default_factory=dict[tuple[str, int], int])
     """By order and line that a case would claim, the line of the file that asks for it."""
 
-    def check(self, session: Session, rows: Sequence[Row]) -> tuple[list[Told], list[Ready], list[str]]:
-        """Check some rows: what needs no opening, what is ready, and the digests of those begun and opened since."""
+    def check(self, session: Session, rows: Sequence[Row]) -> tuple[list[Told], list[Ready], list[memory.Opening]]:
+        """Check some rows: what needs no opening, what is ready, and what was opened without anybody's noting it."""
         known = {} if self.again else memory.recall(session, [row.digest for row in rows])
         order_ids = sorted({row.order_id for row in rows if row.order_id is not None and row.digest not in known})
         orders.look_ahead(session, order_ids)
         claims.look_ahead(session, order_ids)
         staff.look_ahead(session)
-        recorded = memory.runs_recorded(session, [one.case_id for one in known.values()])
         told: list[Told] = []
         ready: list[Ready] = []
-        found_opened: list[str] = []
+        found_opened: list[memory.Opening] = []
         for row in rows:
             before = known.get(row.digest)
-            if before is not None and (before.opened or recorded[before.case_id] > before.runs_before):
-                if not before.opened:
-                    found_opened.append(row.digest)
+            if before is not None and before.opened:
+                if not before.noted:
+                    found_opened.append(memory.Opening(row.digest, before.case_id, before.lines))
                 self._take(row.line, row.order_id, before.case_id, before.lines)
                 told.append(Told(row.line, Outcome.REMEMBERED, row.flow, row.order_id, before.case_id))
                 continue
@@ -125,7 +123,7 @@ class Checker:
             except (BadRow, BadInput, BadRequest, Stop) as refused:
                 told.append(Told(row.line, Outcome.REFUSED, row.flow, row.order_id, why=str(refused).rstrip(".")))
             else:
-                ready.append(Ready(row, prepared, before is not None))
+                ready.append(Ready(row, prepared))
         return told, ready, found_opened
 
     def _prepared(self, session: Session, row: Row) -> PreparedStart:
@@ -135,13 +133,14 @@ class Checker:
         fields.setdefault("by", self.by)
         if fields["by"] is None:
             raise BadRow("by is missing: say who opens it in a column, with --by STAFF, or in CASEWORK_STAFF")
-        if "waybill" in fields and not (isinstance(fields["waybill"], str) and _WAYBILL.fullmatch(fields["waybill"])):
+        waybill = fields.get("waybill", "")
+        if "waybill" in fields and not (isinstance(waybill, str) and re.fullmatch(WAYBILL_PATTERN, waybill)):
             raise BadRow("waybill: a waybill of 6 to 32 letters, digits or hyphens is wanted")
         if "order_id" not in fields:
             fields["order_id"] = order_of_parcel(session, fields["waybill"])
         order_id = fields["order_id"]
         try:
-            if isinstance(order_id, str) and order_id.isdecimal():
+            if isinstance(order_id, str):
                 orders.find_order(session, order_id)
             if row.whole:
                 fields["lines"] = lines_with_quantities(row, orders.whole_lines(session, order_id))
@@ -175,7 +174,7 @@ def dry_run(
 ) -> None:
     """Check every row and open nothing. What is open is asked of the shop: no server is needed."""
     checker = Checker(by, again)
-    for some in memory.parts(rows, AT_A_TIME):
+    for some in parts(rows, AT_A_TIME):
         with database.reading() as session:
             told, ready, _ = checker.check(session, some)
             for one in ready:
@@ -207,6 +206,7 @@ async def open_rows(
 
     Raises:
         RPCError: the server refused something else than a case that is open, or was lost.
+        SQLAlchemyError: the shop's database cannot be used.
 
     """
     await _Opener(client, database, at_once, tell).open(rows, Checker(by))
@@ -221,7 +221,7 @@ class _Opener:
         self._at_once = at_once
         self._tell = tell
         self._queue: asyncio.Queue[Ready | None] = asyncio.Queue(maxsize=2 * max(at_once, AT_A_TIME))
-        self._opened: list[str] = []
+        self._opened: list[memory.Opening] = []
         self._not_opened: list[str] = []
 
     async def open(self, rows: Sequence[Row], checker: Checker) -> None:
@@ -238,7 +238,7 @@ class _Opener:
 
     async def _check(self, rows: Sequence[Row], checker: Checker) -> None:
         # few at first, so that starts are soon on their way; the others are checked meanwhile
-        for some in (rows[: self._at_once], *memory.parts(rows[self._at_once :], AT_A_TIME)):
+        for some in (rows[: self._at_once], *parts(rows[self._at_once :], AT_A_TIME)):
             told, ready = await asyncio.to_thread(self._check_some, some, checker)
             for one in told:
                 self._tell(one)
@@ -253,8 +253,12 @@ class _Opener:
         if ready or found_opened:
             now = datetime.now(UTC)
             with self._database.writing() as session:
-                memory.begin(session, [one.opening() for one in ready], now)
+                there = memory.begin(session, [one.opening() for one in ready], now)
                 memory.opened(session, found_opened, now)
+            # another batch may have begun some, or opened them, since they were checked
+            opened = {digest for digest, one in there.items() if one.opened}
+            told += [one.told(Outcome.REMEMBERED) for one in ready if one.row.digest in opened]
+            ready = [replace(one, begun=one.row.digest in there) for one in ready if one.row.digest not in opened]
         return told, ready
 
     async def _start(self) -> None:
@@ -262,11 +266,14 @@ class _Opener:
             try:
                 await self._client.send_start(one.prepared)
             except CaseOpen as other:
-                # begun earlier: most likely it is the very case that it opened before it was killed
-                (self._opened if one.begun else self._not_opened).append(one.row.digest)
+                # begun by another batch: most likely it is the very case that that one has opened
+                if one.begun:
+                    self._opened.append(one.opening())
+                else:
+                    self._not_opened.append(one.row.digest)
                 self._tell(one.told(Outcome.OPEN_ALREADY, other.case_id, str(other)))
             else:
-                self._opened.append(one.row.digest)
+                self._opened.append(one.opening())
                 self._tell(one.told(Outcome.OPENED))
             if len(self._opened) + len(self._not_opened) >= AT_A_TIME:
                 await asyncio.to_thread(self._note)

@@ -24,7 +24,7 @@ _AFTER: Final = (
 
 app = typer.Typer(
     name="casework",
-    help="A case desk for an online shop: refunds as cases on Temporal, with the people who may decide them.",
+    help="A case desk for an online shop: refunds, returns, gifts, bulk orders, problem parcels as cases on Temporal.",
     epilog=_AFTER,
     # plain text: quick, and the same in a terminal, a pipe and the documentation
     rich_markup_mode=None,
@@ -107,7 +107,7 @@ OptionalFlow = Annotated[str | None, typer.Option("--flow", metavar="FLOW", help
 
 @app.callback(invoke_without_command=True)
 def start_here(context: typer.Context) -> None:
-    """A case desk for an online shop: refunds as cases on Temporal, with the people who may decide them."""
+    """A case desk for an online shop: refunds, returns, gifts, bulk orders, problem parcels as cases on Temporal."""
     if context.invoked_subcommand is None:
         typer.echo(context.get_help())
 
@@ -328,7 +328,7 @@ def inbox(
     assignee: Annotated[
         str | None, typer.Option(metavar="STAFF", help="Only cases that were given to this person; me is you.")
     ] = None,
-    limit: Annotated[int, typer.Option(min=1, metavar="N", help="Show at most so many. Default: 50.")] = 50,
+    limit: Annotated[int, typer.Option(min=1, metavar="N", help="Show at most so many.")] = 50,
     watch: Annotated[bool, typer.Option("--watch", help="Look again every other second, until Ctrl-C.")] = False,
     by: By = None,
     json: Json = False,
@@ -348,7 +348,7 @@ def inbox(
 
 @app.command(epilog=examples("casework forecast", "casework forecast --hours 72 --role finance_manager"))
 def forecast(
-    hours: Annotated[float, typer.Option(metavar="HOURS", help="How far to look. Default: 24.")] = 24,
+    hours: Annotated[float, typer.Option(metavar="HOURS", help="How far to look.")] = 24,
     role: Annotated[str | None, typer.Option(metavar="ROLE", help="Only cases that wait for this role now.")] = None,
     by: By = None,
     json: Json = False,
@@ -442,14 +442,16 @@ def why(
     trigger: Annotated[
         str, typer.Argument(metavar="TRIGGER", help="What somebody would do; casework show names what is possible.")
     ],
-    note: Note = None,
+    note: Annotated[
+        str | None, typer.Option("--note", metavar="TEXT", help="The note that would be sent with it.")
+    ] = None,
     fields: Fields = None,
     by: By = None,
     json: Json = False,
 ) -> None:
     """May somebody do this now? If not: which row, condition, limit or rule stands in the way, and who could.
 
-    Nothing is sent. Exit code 3 if they may not. Without --by, only who could is told.
+    Nothing is sent. Exit code 3 if they may not. Without --by and CASEWORK_STAFF, only who could is told.
     """
     from casework.cli.why import explain_why
 
@@ -460,7 +462,7 @@ def why(
     epilog=examples(
         "casework approve 1208 --by finance.1",
         "casework approve 1208 1209 1210 --by finance.1",
-        "casework inbox --by finance.1 --json | jq -r '.cases[].case_id' | casework approve - --by finance.1",
+        "casework approve - --by finance.1 < cases.txt",
     )
 )
 def approve(
@@ -474,7 +476,8 @@ def approve(
 ) -> None:
     """Approve: the same as `casework submit CASE approve`, for one case or several, each answered by itself.
 
-    The exit code is the worst. Money on a terminal asks once for all.
+    Of several exit codes it gives the worst: 1 before 2 before 3 before 0. On a terminal it asks once before money
+    leaves, with the sum.
     """
     from casework.cli.deciding import decide
 
@@ -777,6 +780,10 @@ def doctor(
             "broken off. It asks first, and touches no money.",
         ),
     ] = False,
+    lost: Annotated[
+        bool,
+        typer.Option("--lost", help="With --mend: also where Temporal has not one of the cases that are open."),
+    ] = False,
     by: By = None,
     yes: Yes = False,
     json: Json = False,
@@ -788,13 +795,13 @@ def doctor(
     if cases:
         from casework.cli.repair import examine_cases
 
-        examine_cases(mend_them=mend, yes=yes, as_json=json)
+        examine_cases(mend_them=mend, lost=lost, yes=yes, as_json=json)
         return
     from casework.cli.doctor import examine
     from casework.cli.errors import bad_input
 
-    if mend or yes:
-        raise bad_input("--mend and --yes are for cases: say casework doctor --cases --mend.")
+    if mend or lost or yes:
+        raise bad_input("--mend, --lost and --yes are for cases: say casework doctor --cases --mend.")
     examine(as_json=json)
 
 

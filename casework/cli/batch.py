@@ -53,7 +53,7 @@ def run_batch(
         told = refused_rows(rows.refused)
         who = by or desk.settings.staff
         desk.shop  # noqa: B018 - says at once if there is none
-    stopped: Stop | None = None
+    stopped: BaseException | None = None
     with _progress(len(rows.good), desk.language, quiet=as_json) as advance:
 
         def tell(one: Told) -> None:
@@ -66,10 +66,11 @@ def run_batch(
                     dry_run(desk.shop, rows.good, by=who, again=again, tell=tell)
             else:
                 run_async(_open(desk, rows.good, who, again=again, at_once=at_once, tell=tell))
-        except Stop as stop:
-            stopped = stop
+        except Exception as error:  # noqa: BLE001 - raised again below: first it is said what became of each row
+            stopped = error
         except KeyboardInterrupt:
-            stopped = Stop(FAILED, "Interrupted: run the same command again, and it opens what is left.")
+            same = "the same command again, without --again" if again else "the same command again"
+            stopped = Stop(FAILED, f"Interrupted: run {same}, and it opens what is left.")
     reached = {one.line for one in told}
     told += [
         Told(row.line, Outcome.NOT_REACHED, row.flow, row.order_id) for row in rows.good if row.line not in reached

@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 
 from casework.cli.errors import FAILED, Stop
 from casework.cli.running import Desk, print_json, run_async, sentences
-from casework.delivery import Delivered, deliver_due, keep_delivering, port_of
+from casework.delivery import Delivered, Port, deliver_due, keep_delivering, port_of
 from casework.logs import configure_logs
 from casework.shop.database import Database
 from casework.shop.deliveries import Backlog, backlog, try_again
@@ -28,7 +28,7 @@ def deliver_messages(*, once: bool, again: bool, as_json: bool) -> None:
                 try_again(session, now=datetime.now(UTC))
     configure_logs()
     with closing(shop):
-        done = run_async(deliver_due(shop, port) if once else _until_stopped(desk, shop))
+        done = run_async(deliver_due(shop, port) if once else _until_stopped(shop, port))
         with sentences(), shop.reading() as session:
             left = backlog(session)
     if as_json:
@@ -40,13 +40,13 @@ def deliver_messages(*, once: bool, again: bool, as_json: bool) -> None:
         raise Stop(FAILED, f"{done.failed} could not be delivered: {why}.")
 
 
-async def _until_stopped(desk: Desk, shop: Database) -> Delivered:
+async def _until_stopped(shop: Database, port: Port) -> Delivered:
     """Deliver until Ctrl-C, which lets nothing go missing: what is under way then is delivered again."""
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, stop.set)
-    delivering = asyncio.create_task(keep_delivering(shop, port_of(desk.settings)))
+    delivering = asyncio.create_task(keep_delivering(shop, port))
     stopped = asyncio.create_task(stop.wait())
     await asyncio.wait({delivering, stopped}, return_when=asyncio.FIRST_COMPLETED)
     if delivering.done():

@@ -16,7 +16,7 @@ from casework.cli.errors import FAILED, REFUSED, Stop, bad_input
 from casework.cli.plain import plain_reset
 from casework.cli.reading import read_id
 from casework.cli.running import Desk, on_terminal, print_json, run_async, say, sentences
-from casework.repair import Standing, Troubled, examine, last_task_failure, mend, standing_of
+from casework.repair import Standing, Troubled, examine, knows_none, last_task_failure, mend, standing_of
 from casework.show import expected_roles, state_name, table, time_with_distance, word
 from state_machines.roles import Label
 
@@ -125,7 +125,7 @@ def _explain_steps(desk: Desk, looked: _Looked, *, as_json: bool) -> None:
 # --- all cases ---
 
 
-def examine_cases(*, mend_them: bool, yes: bool, as_json: bool) -> None:
+def examine_cases(*, mend_them: bool, lost: bool, yes: bool, as_json: bool) -> None:
     """`casework doctor --cases`."""
     with sentences():
         desk = Desk()
@@ -135,6 +135,12 @@ def examine_cases(*, mend_them: bool, yes: bool, as_json: bool) -> None:
     mended: list[Troubled] = []
     to_mend = [one for one in found if one.mends]
     if mend_them and to_mend:
+        if not lost and run_async(_knows_none(desk)):
+            raise Stop(
+                REFUSED,
+                "This Temporal has not one of the cases that are open in the shop, so it may be the wrong one; nothing "
+                "was changed. If it has lost them all, say --lost.",
+            )
         if not yes:
             say(_table(desk, to_mend))
             if not typer.confirm(f"Mend these {len(to_mend)}?", err=True):
@@ -157,6 +163,11 @@ def examine_cases(*, mend_them: bool, yes: bool, as_json: bool) -> None:
 async def _examine(desk: Desk) -> list[Troubled]:
     client = await desk.client()
     return await examine(client.temporal, desk.shop, now=datetime.now(UTC))
+
+
+async def _knows_none(desk: Desk) -> bool:
+    client = await desk.client()
+    return await knows_none(client.temporal, desk.shop)
 
 
 async def _mend(desk: Desk, troubled: Sequence[Troubled]) -> list[Troubled]:

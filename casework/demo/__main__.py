@@ -16,6 +16,7 @@ import casework.demo
 from casework.demo.choosing import Shop, choose, look_round
 from casework.demo.failing import DemoFailed
 from casework.demo.home import database_url, exports, make_room, running_desk
+from casework.demo.many import ROWS, FromFile, from_a_file
 from casework.demo.stage import Stage
 from casework.demo.stories import FINANCE, LEFT, STORIES, Act, Left, Story
 from casework.demo.telling import Played, check, tables
@@ -61,7 +62,7 @@ async def _import(stage: Stage, shop: Path | None) -> None:
 
 async def _tell(stage: Stage, shop: Shop, *, own: bool) -> None:
     """Play the stories and print what came of them; then leave the three, and print who decides them."""
-    wanted: list[Story | Left] = [*STORIES, *LEFT]
+    wanted: list[Story | Left | FromFile] = [*STORIES, *LEFT, *ROWS]
     chosen = choose(shop, [(one, one.wish) for one in wanted])
     say_left_out([one for one in wanted if one not in chosen], own=own)
     require_all_flows([one for one in STORIES if one in chosen])
@@ -69,11 +70,16 @@ async def _tell(stage: Stage, shop: Shop, *, own: bool) -> None:
     acts = {one: Act(stage, order, shop) for one, order in chosen.items()}
     played = await all_of([_play(one, acts[one]) for one in STORIES if one in chosen])
     rows = [row for story in played for row in story]
+    left = await all_of([one.play(acts[one]) for one in LEFT if one in chosen])
+    from_file = [chosen[one] for one in ROWS if one in chosen]
+    many = await from_a_file(stage, from_file) if from_file else None
+    rows += many.played if many is not None else []
     ledger = check(stage.database, rows)
     refused = stage.refused_by_shop + sum(not line.accepted for one in rows for line in one.view.trail)
     print(tables(rows))
     print(f"Refused on the record: {refused}     Ledger: {ledger.paid} paid, {ledger.twice} twice", flush=True)
-    left = await all_of([one.play(acts[one]) for one in LEFT if one in chosen])
+    if many is not None:
+        print(f"Many at once, from a file:\n{many}", flush=True)
     names = await all_of([stage.name(one.case_id, one.number) for one in left])
     print(f"Your turn: {_cases(len(left))} wait. In another terminal, in this folder:")
     print(f"  . .venv/bin/activate; {exports(stage.home)}")
@@ -98,7 +104,7 @@ async def all_of(parts: Sequence[Coroutine[Any, Any, ResultT]]) -> list[ResultT]
     return [task.result() for task in running]
 
 
-def say_left_out(missing: Sequence[Story | Left], *, own: bool) -> None:
+def say_left_out(missing: Sequence[Story | Left | FromFile], *, own: bool) -> None:
     """A shop of yours may have no order for a story; our own has one for each.
 
     Raises:

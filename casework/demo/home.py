@@ -104,7 +104,9 @@ async def _free_port() -> int:
     return port
 
 
-_MADE_HERE = re.compile(rf"shop\.db.*|temporal\.db.*|server\..*|.*\.log|{re.escape(MARKER)}")
+_MADE_HERE = re.compile(
+    rf"shop\.db.*|temporal\.db.*|server\..*|.*\.log|morning\.csv|[a-z-]+-\d+\.html|{re.escape(MARKER)}"
+)
 """What a demo leaves in its home."""
 
 

@@ -55,14 +55,24 @@ class Stage:
             DemoFailed: it ended otherwise than it must.
 
         """
-        done = await self._commands(*arguments, "--json")
-        if done.code != expect:
-            said = done.err or done.out
-            raise DemoFailed(f"casework {' '.join(arguments)} ended with {done.code}, not {expect}: {said.strip()}")
+        done = await self.ended(expect, *arguments)
         if expect:
             self.refused_by_shop += arguments[0] == "shop"
             return done.err.strip()
         return json.loads(done.out)
+
+    async def ended(self, code: int, *arguments: str) -> Done:
+        """One public command that must end with this code; what it says is JSON.
+
+        Raises:
+            DemoFailed: it ended otherwise.
+
+        """
+        done = await self._commands(*arguments, "--json")
+        if done.code != code:
+            said = done.err or done.out
+            raise DemoFailed(f"casework {' '.join(arguments)} ended with {done.code}, not {code}: {said.strip()}")
+        return done
 
     async def answering(self, desk: asyncio.subprocess.Process) -> RunningServer:
         """Wait until the desk's server and worker answer.
@@ -182,17 +192,25 @@ class Stage:
 
     async def skip_to_deadline(self, case_id: str) -> CaseView:
         """Let time pass for this one case until its clock has moved it."""
-        before = await self.view(case_id)
+        before = await self._view_at_rest(case_id)
         while before.due is not None:
             handle = self.client.get_workflow_handle(case_id)
             left = before.due - await self._skipper.get_current_time(handle)
             await self._skipper.fast_forward(handle, max(left, timedelta(0)) + timedelta(seconds=1))
             # the timer rings a moment later: without waiting, its time would be skipped twice
-            now = await self.until(case_id, _moved_since(before), "move at its deadline")
+            await self.until(case_id, _moved_since(before), "move at its deadline")
+            now = await self._view_at_rest(case_id)
             if now.version != before.version:
                 return await self._rest(now)
             before = now
         return before
+
+    async def _view_at_rest(self, case_id: str) -> CaseView:
+        """The case once all is done that it was told: it shows its next deadline before its move is made."""
+        handle = self.client.get_workflow_handle(case_id)
+        while (await handle.describe()).raw_description.HasField("pending_workflow_task"):  # noqa: ASYNC110 - nobody is told
+            await asyncio.sleep(0.02)
+        return await self.view(case_id)
 
     async def skip_until(self, case_id: str, *states: str, at_most: timedelta) -> CaseView:
         """Let time pass for this one case until it is in one of these states.

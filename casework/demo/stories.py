@@ -111,6 +111,12 @@ def within_supervisors(shop: Shop) -> list[Found]:
     return [one for one in unshipped(shop) if one.amount_fen <= figures.supervisor_limit_fen]
 
 
+def supervisors_alone(shop: Shop) -> list[Found]:
+    """What an agent may not refund, and a supervisor may."""
+    most = shop.policy.refund_before_shipping.supervisor_limit_fen
+    return [one for one in beyond_agents(shop) if one.amount_fen <= most]
+
+
 def beyond_supervisors(shop: Shop) -> list[Found]:
     """What finance is asked about."""
     figures = shop.policy.refund_before_shipping

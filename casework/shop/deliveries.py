@@ -4,7 +4,7 @@ and never heard of again is delivered anew, under the same id.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final, Literal, cast
@@ -13,7 +13,7 @@ from sqlalchemy import func, select, update
 from sqlalchemy.orm import Session
 
 from casework.authority import reached
-from casework.shop.staff import all_staff
+from casework.shop.staff import StaffMember, all_staff
 from casework.shop.tables import CaseRow, OutboxRow
 from casework.templates import CALLS_TO_ACT
 
@@ -80,43 +80,47 @@ def claim(session: Session, *, now: datetime, lease: timedelta, at_most: int) ->
 
     Left out from now on is what is not needed any more: a cancelled task, and a call to act on a case that has ended.
     """
-    rows = session.scalars(
+    due = (
         select(OutboxRow)
         .where(OutboxRow.delivery == "waiting", OutboxRow.next_try <= now)
         .order_by(OutboxRow.next_try, OutboxRow.id)
         .limit(at_most)
         .with_for_update(skip_locked=True)
-    ).all()
+    )
     staff = all_staff(session)
     claimed: list[Dispatch] = []
-    for row in rows:
-        record = session.get(CaseRow, (row.case_id, _run_of(row)))
-        ended = record is not None and record.closed_at is not None
-        if row.cancelled_at is not None or (ended and row.template in CALLS_TO_ACT):
-            row.delivery = "skipped"
-            continue
-        row.attempts += 1
-        row.next_try, row.last_error = now + lease, None
-        for_staff = row.to == "staff" and row.recipient is not None
-        claimed.append(
-            Dispatch(
-                id=row.key,
-                case_id=row.case_id,
-                order_id=record.order_id if record else None,
-                flow=record.flow if record else None,
-                to="staff" if row.to == "staff" else "buyer",
-                recipient=row.recipient,
-                people=tuple(reached(staff, str(row.recipient), now)) if for_staff else (),
-                template=row.template,
-                parameters=cast("dict[str, str]", row.parameters),
-                text_zh=row.text_zh,
-                text_en=row.text_en,
-                at=row.at,
-                attempt=row.attempts,
-            )
-        )
-    session.flush()
+    # where all that was looked at is left out, the next ones follow: nothing claimed means that nothing is due
+    while not claimed and (rows := session.scalars(due).all()):
+        for row in rows:
+            record = session.get(CaseRow, (row.case_id, _run_of(row)))
+            ended = record is not None and record.closed_at is not None
+            if row.cancelled_at is not None or (ended and row.template in CALLS_TO_ACT):
+                row.delivery = "skipped"
+                continue
+            row.attempts += 1
+            row.next_try, row.last_error = now + lease, None
+            claimed.append(_dispatch(row, record, staff, now))
+        session.flush()
     return claimed
+
+
+def _dispatch(row: OutboxRow, record: CaseRow | None, staff: Sequence[StaffMember], now: datetime) -> Dispatch:
+    for_staff = row.to == "staff" and row.recipient is not None
+    return Dispatch(
+        id=row.key,
+        case_id=row.case_id,
+        order_id=record.order_id if record else None,
+        flow=record.flow if record else None,
+        to="staff" if row.to == "staff" else "buyer",
+        recipient=row.recipient,
+        people=tuple(reached(staff, str(row.recipient), now)) if for_staff else (),
+        template=row.template,
+        parameters=cast("dict[str, str]", row.parameters),
+        text_zh=row.text_zh,
+        text_en=row.text_en,
+        at=row.at,
+        attempt=row.attempts,
+    )
 
 
 def note_delivered(session: Session, message_id: str, *, at: datetime) -> None:

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal
 
+from pydantic import BaseModel
 from sqlalchemy import func, or_, select
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
@@ -54,8 +55,7 @@ class GrantedGift:
     case_id: str
 
 
-@dataclass(frozen=True, slots=True)
-class Promised:
+class Promised(BaseModel):
     """How the order stood, and whether the gift is promised now: if not, the order is gone, or the budget used up."""
 
     standing: GiftStanding
@@ -146,10 +146,10 @@ def promise(
     found = standing(session, order_id, present.kind, budget=budget, at=at)
     known = session.get(GiftPromiseRow, (order_id, present.kind))
     if known is not None and (known.key == key or known.granted_at is not None):
-        return Promised(found, promised=True)
+        return Promised(standing=found, promised=True)
     fits = present.cost_fen <= found.budget_left_fen or over_budget
     if found.gone or found.shipped or not fits:
-        return Promised(found, promised=False)
+        return Promised(standing=found, promised=False)
     if known is not None:
         session.delete(known)
         session.flush()
@@ -169,7 +169,7 @@ def promise(
         )
     )
     append_memo(session, order_id, memo, at=at, key=f"{key}/memo")
-    return Promised(found, promised=True)
+    return Promised(standing=found, promised=True)
 
 
 def put_on_order(

@@ -136,12 +136,6 @@ def close_record(
     session.flush()
 
 
-def has_ended(session: Session, order_id: str, *, flow: str, outcome: str) -> bool:
-    """Whether a case of the flow about the order has ended so."""
-    ended = select(CaseRow.case_id).where(CaseRow.order_id == order_id, CaseRow.flow == flow)
-    return session.scalars(ended.where(CaseRow.outcome == outcome).limit(1)).first() is not None
-
-
 def find_records(
     session: Session,
     *,

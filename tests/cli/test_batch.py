@@ -12,12 +12,16 @@ import sys
 from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import pytest
+from sqlalchemy.orm import Session
 from temporalio.service import RPCError, RPCStatusCode
 
+from casework.batch.reading import Row, read_rows
+from casework.batch.running import Checker, Told, open_rows
 from casework.cli.errors import BAD_INPUT, DONE, FAILED
-from casework.client import CaseEnded, CaseRefused, CaseworkClient, UnknownCase
+from casework.client import CaseEnded, CaseRefused, CaseworkClient, PreparedStart, UnknownCase
 from casework.shop import records
 from casework.shop.tables import BatchOpeningRow, ShipmentRow
 from tests.cli.commands import Casework, address, shop_url
@@ -96,6 +100,16 @@ async def end(desk: Desk, cases: Sequence[str]) -> None:
     for case_id in cases:
         await client.cancel(case_id)
         await desk.end(desk.client.get_workflow_handle(case_id))
+
+
+async def batch(desk: Desk, starts: Sequence[dict[str, Any]]) -> list[str]:
+    """Open the rows as a script does, and say what became of each."""
+    content = "".join(f"{json.dumps(start)}\n" for start in starts).encode()
+    rows = read_rows("rows", content, zone=ZoneInfo("Asia/Shanghai")).good
+    told: list[Told] = []
+    client = CaseworkClient(desk.client, desk.database)
+    await open_rows(client, desk.database, rows, by=None, at_once=1, tell=told.append)
+    return [str(one.outcome) for one in told]
 
 
 def outcomes(told: Any) -> list[str]:
@@ -396,6 +410,67 @@ async def test_two_at_the_same_time_open_nothing_twice(desk: Desk, tmp_path: Pat
     assert [runs(desk, case_id) for case_id in opened] == [1] * 12
 
 
+@pytest.mark.parametrize("winner", [0, 1], ids=["the one that began first", "the other one"])
+async def test_of_two_at_the_same_time_the_loser_does_not_forget_what_the_winner_opens(
+    desk: Desk, opened: list[str], monkeypatch: pytest.MonkeyPatch, winner: int
+) -> None:
+    starts = refunds(desk, 1, opened)
+    send = CaseworkClient.send_start
+    at_the_start, has_won, has_lost = [asyncio.Event(), asyncio.Event()], asyncio.Event(), asyncio.Event()
+    number = iter(range(2))
+
+    async def send_start(self: CaseworkClient, prepared: PreparedStart) -> str:
+        mine = next(number)
+        at_the_start[mine].set()
+        await at_the_start[1].wait()  # both have begun it
+        if mine != winner:
+            await has_won.wait()
+            return await send(self, prepared)
+        case_id = await send(self, prepared)
+        has_won.set()
+        await has_lost.wait()  # and noted that
+        return case_id
+
+    with monkeypatch.context() as patched:
+        patched.setattr(CaseworkClient, "send_start", send_start)
+        first = asyncio.create_task(batch(desk, starts))
+        await at_the_start[0].wait()
+        second = asyncio.create_task(batch(desk, starts))
+        await asyncio.wait({first, second}, return_when=asyncio.FIRST_COMPLETED)
+        has_lost.set()
+        both = [await first, await second]
+    assert both[winner] == ["opened"]
+    assert both[1 - winner] == ["open_already"]
+    await begin(desk, opened)
+    await end(desk, opened)
+    assert await batch(desk, starts) == ["remembered"]
+
+
+async def test_what_another_has_opened_and_closed_since_it_was_checked_is_not_opened_again(
+    desk: Desk, opened: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    starts = refunds(desk, 1, opened)
+    check = Checker.check
+    loop = asyncio.get_running_loop()
+
+    async def another() -> None:
+        assert await batch(desk, starts) == ["opened"]
+        await begin(desk, opened)
+        await end(desk, opened)
+
+    def check_late(self: Checker, session: Session, rows: Sequence[Row]) -> Any:
+        found = check(self, session, rows)
+        if rows:
+            patched.undo()
+            asyncio.run_coroutine_threadsafe(another(), loop).result(20)
+        return found
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Checker, "check", check_late)
+        assert await batch(desk, starts) == ["remembered"]
+    assert runs(desk, opened[0]) == 1
+
+
 # --- bad rows ---
 
 
@@ -599,6 +674,44 @@ async def test_a_server_that_is_lost_leaves_a_report_of_how_far_it_came(
     assert "connection lost" in done.err
     assert outcomes(done.json) == ["opened", "not_reached", "not_reached"]
     assert (await casework("batch", str(file))).out == "opened: 2, remembered: 1\n"
+
+
+async def test_an_error_that_nobody_expected_leaves_a_report_too(
+    casework: Casework, desk: Desk, tmp_path: Path, opened: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = jsonl(tmp_path, *refunds(desk, 2, opened))
+    report = tmp_path / "report.jsonl"
+    send = CaseworkClient.send_start
+
+    async def breaks(self: CaseworkClient, prepared: PreparedStart) -> str:
+        if prepared.case_id == opened[1]:
+            raise KeyError("broken")
+        return await send(self, prepared)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(CaseworkClient, "send_start", breaks)
+        done = await casework("batch", str(file), "--at-once", "1", "--report", str(report))
+    assert done.code == FAILED
+    assert done.out == "opened: 1, not reached: 1\n"
+    assert done.err.startswith("KeyError: ")
+    assert [json.loads(line)["outcome"] for line in report.read_text("utf-8").splitlines()] == ["opened", "not_reached"]
+    assert (await casework("batch", str(file))).out == "opened: 1, remembered: 1\n"
+
+
+async def test_an_order_id_that_cannot_be_written_refuses_its_row(
+    casework: Casework, desk: Desk, tmp_path: Path, opened: list[str]
+) -> None:
+    file = tmp_path / "rows.jsonl"
+    file.write_text("".join(f"{json.dumps(one)}\n" for one in (*refunds(desk, 1, opened), refund("\ud800"))), "utf-8")
+    report = tmp_path / "report.jsonl"
+    done = await casework("batch", str(file), "--report", str(report))
+    assert (done.code, done.out) == (
+        BAD_INPUT,
+        "line 2: order_id: an order's id of 6 to 32 digits is wanted.\nopened: 1, refused: 1\n",
+    )
+    again = await casework("batch", str(file), "--dry-run", "--json")
+    assert [row["order_id"] for row in again.json["rows"]] == [opened[0].removeprefix(f"{FLOW}-"), "?"]
+    assert len(report.read_text("utf-8").splitlines()) == 2
 
 
 async def test_on_a_terminal_a_bar_shows_how_far_it_is(desk: Desk, tmp_path: Path, opened: list[str]) -> None:

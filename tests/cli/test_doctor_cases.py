@@ -9,6 +9,7 @@ import re
 import shlex
 import subprocess
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -21,6 +22,7 @@ from casework.policy import load_policy
 from casework.repair import OVERDUE_AFTER, Trouble, Troubled, examine, standing_of
 from casework.server_program import find_server_program
 from casework.shop import mending, payments, records
+from casework.shop.database import Database
 from casework.shop.patrol import needing_case, next_open
 from casework.shop.tables import (
     CaseRow,
@@ -35,6 +37,7 @@ from casework.shop.tables import (
 from tests.cli.commands import Casework
 from tests.desk import FLOW, Desk, Handle
 from tests.parcels import parcel_order, silence
+from tests.server import SharedServer
 from worker import build_worker
 
 NOW = datetime(2026, 11, 20, 8, 0, tzinfo=UTC)
@@ -60,6 +63,23 @@ def kept_rows(desk: Desk, case_id: str) -> int:
 def record_of(desk: Desk, case_id: str) -> records.CaseRecord:
     with desk.database.reading() as session:
         return records.find_records(session, case_id=case_id)[0]
+
+
+def open_long_ago(shop: Database, order: str) -> str:
+    """The record of an open case that Temporal does not have."""
+    case_id = f"{FLOW}-{order}"
+    with shop.writing() as session:
+        records.open_record(
+            session,
+            case_id=case_id,
+            run_id="long-ago",
+            flow=FLOW,
+            order_id=order,
+            opened_by="aftersale.1",
+            opened_at=NOW,
+            amount_fen=700,
+        )
+    return case_id
 
 
 async def found(desk: Desk, case_id: str, *, now: datetime | None = None) -> list[Troubled]:
@@ -231,25 +251,42 @@ async def test_a_case_that_paid_and_was_broken_off_is_told_to_people_once_and_it
 
 
 async def test_a_record_whose_case_temporal_does_not_have_is_closed_as_lost(casework: Casework, desk: Desk) -> None:
-    order = desk.order()
-    case_id = f"{FLOW}-{order}"
-    with desk.database.writing() as session:
-        records.open_record(
-            session,
-            case_id=case_id,
-            run_id="long-ago",
-            flow=FLOW,
-            order_id=order,
-            opened_by="aftersale.1",
-            opened_at=NOW,
-            amount_fen=700,
-        )
+    case_id = open_long_ago(desk.database, desk.order())
+    known = await desk.open_in("persuading", desk.order(), reason="x")
     assert [one["trouble"] for one in await troubles(casework, case_id)] == ["lost"]
     await troubles(casework, case_id, "--mend", "--yes")
     assert record_of(desk, case_id).outcome == "lost"
     shown = await casework("show", case_id)
     assert shown.code == DONE
     assert "7.00" in shown.out
+    await known.terminate()
+
+
+async def test_another_temporal_lets_go_of_nothing_that_open_cases_have(
+    casework: Casework, desk: Desk, server: SharedServer, process: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    case = await desk.open_in("persuading", desk.order(), reason="x")
+    monkeypatch.setenv("TEMPORAL_NAMESPACE", server.benches[process])
+    done = await casework("doctor", "--cases", "--mend", "--yes")
+    assert (done.code, "it may be the wrong one" in done.err) == (REFUSED, True)
+    assert (kept_rows(desk, case.id), record_of(desk, case.id).outcome) == (3, None)
+    await case.terminate()
+
+
+async def test_where_temporal_has_lost_every_open_case_that_must_be_said(
+    casework: Casework, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    url = f"sqlite:///{tmp_path / 'shop.sqlite'}"
+    shop = Database(url)
+    shop.migrate()
+    case_id = open_long_ago(shop, "3300019900000000000")
+    monkeypatch.setenv("CASEWORK_DATABASE_URL", url)
+    assert (await casework("doctor", "--cases", "--mend", "--yes")).code == REFUSED
+    (mended,) = await troubles(casework, case_id, "--mend", "--yes", "--lost")
+    assert (mended["trouble"], mended["mended"]) == ("lost", True)
+    with shop.reading() as session:
+        assert records.find_records(session, case_id=case_id)[0].outcome == "lost"
+    shop.close()
 
 
 async def test_a_run_that_was_opened_again_meanwhile_keeps_what_the_case_has(desk: Desk) -> None:
@@ -417,6 +454,6 @@ async def test_where_there_is_nothing_to_retry_it_says_what_the_case_waits_for(c
     assert len(done.err.splitlines()) == 1
 
 
-@pytest.mark.parametrize("arguments", [["--mend"], ["--yes"]])
+@pytest.mark.parametrize("arguments", [["--mend"], ["--lost"], ["--yes"]])
 async def test_mending_is_for_cases(casework: Casework, arguments: list[str]) -> None:
     assert (await casework("doctor", *arguments)).code == BAD_INPUT

@@ -199,3 +199,18 @@ async def test_a_later_run_of_the_same_id_does_not_show_what_an_earlier_one_said
     with desk.database.reading() as session:
         assert session.get(OrderRow, order) is not None
     assert FLOW in page.words
+
+
+async def test_a_comment_with_evidence_is_shown_and_what_colleagues_said_among_themselves_is_not(
+    casework: Casework, desk: Desk, tmp_path: Path
+) -> None:
+    case = await desk.open_in("persuading", desk.order(prices=((69_800, 1),)), reason="bought twice")
+    await desk.submit(case, "comment", "aftersale-lead.1", text="screenshot of the chat", references=["chat/7.png"])
+    await desk.submit(case, "comment", "aftersale-lead.1", text="I trust this buyer little")
+    await desk.submit(case, "ask_opener", "aftersale-lead.1", question="have we seen this buyer before")
+    page = await page_of(casework, case.id, tmp_path / "evidence.html", "--lang", "zh")
+    assert "补充材料说明" in page.words
+    assert "留言 comment" in page.row("screenshot of the chat", "aftersale-lead.1")
+    assert "chat/7.png" in page.words
+    for internal in ("I trust this buyer little", "have we seen this buyer before"):
+        assert internal not in page.words

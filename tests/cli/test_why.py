@@ -178,3 +178,10 @@ async def test_without_a_person_only_who_could_and_bad_input_in_one_sentence(
     case = await to_supervisor(desk)
     done = await casework("why", case, *arguments, "--json")
     assert holds(done), done
+
+
+async def test_what_is_said_beside_the_table_is_not_explained(casework: Casework, desk: Desk) -> None:
+    case = await desk.open_in("persuading", desk.order(), reason="bought twice")
+    done = await casework("why", case.id, "remind", "--by", "aftersale.1")
+    assert (done.code, done.out) == (BAD_INPUT, "")
+    assert "remind is said beside the flow's table" in done.err

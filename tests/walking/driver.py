@@ -31,7 +31,7 @@ PEOPLE: Sequence[Person] = [Person(staff_id, roles=(role,)) for role, staff_id i
 
 OPENING, LOOKING = "open_case", "consider"
 """The steps on the shop in which a case is stopped that is being opened, or looks at who is asking."""
-PROLONGED_SOON = timedelta(seconds=3)
+PROLONGED_SOON = timedelta(seconds=4)
 """With this workflow task timeout a case soon hears what is sent while a step on the shop is stopped.
 
 Shorter ones run out where every processor is busy: the task is given out again, and the step is looked for in vain.
@@ -123,6 +123,16 @@ class Driver:
         view = await self.desk.end(self.case)
         await asyncio.gather(*self._under_way)
         return view
+
+    async def where(self) -> str:
+        """How far the case has come, for whoever has waited too long for it."""
+        try:
+            async with asyncio.timeout(10):
+                view, now = await self.desk.view(self.case), await self.desk.skipper.get_current_time(self.case)
+        except (AttributeError, RPCError, TimeoutError) as error:
+            return f"the case does not answer: {type(error).__name__}"
+        trail = ", ".join(f"{line.trigger} {line.at:%d %H:%M:%S}" for line in view.trail)
+        return f"step {self._at} of {len(self.steps)}: {view.state}, due {view.due}, now {now}, after {trail}"
 
     async def give_up(self) -> None:
         """End the case wherever it is."""

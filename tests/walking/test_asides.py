@@ -89,8 +89,6 @@ def keys(desk: Desk, case: Handle, template: str) -> list[str]:
         return list(session.scalars(query.order_by(OutboxRow.id)))
 
 
-# a busy machine gives a stopped activity up, which the worker then looks for in vain
-@pytest.mark.filterwarnings("default:Cannot find activity to cancel")
 @pytest.mark.timeout(600)
 @pytest.mark.parametrize("flow", FLOWS)
 async def test_everything_may_be_said_in_every_wait_and_the_case_stays_where_it_is(staffed: Desk, flow: str) -> None:

@@ -273,8 +273,6 @@ async def refused_in(desk: Desk, flow: str, state: str) -> tuple[int, int]:
         await driver.give_up()
 
 
-# a busy machine gives a stopped activity up, which the worker then looks for in vain
-@pytest.mark.filterwarnings("default:Cannot find activity to cancel")
 @pytest.mark.timeout(600)
 @pytest.mark.parametrize("flow", FLOWS)
 async def test_whatever_the_table_does_not_allow_is_refused_in_every_state(staffed: Desk, flow: str) -> None:

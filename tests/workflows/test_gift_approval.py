@@ -239,7 +239,9 @@ async def test_of_two_approvals_for_the_last_of_the_budget_one_wins_and_the_othe
     views = [await desk.until(case, "awaiting_audit", "awaiting_finance") for case in cases]
     assert sorted(view.state for view in views) == ["awaiting_audit", "awaiting_finance"]
     (loser,) = [case for case, view in zip(cases, views, strict=True) if view.state == "awaiting_finance"]
-    assert "29.99 are left of the month's budget, 30.00 are wanted" in str((await desk.view(loser)).trail[-1].why)
+    last = (await desk.view(loser)).trail[-1]
+    # the budget was used up before this one was asked about, or between that and the promise
+    assert last.trigger == "approve" or "29.99 are left of the month's budget, 30.00 are wanted" in str(last.why)
     assert sum(promised(desk, order) for order in orders) == 1
     assert [bool(memo(desk, order)) for order in orders].count(True) == 1
     # finance may let it go beyond the budget

@@ -166,8 +166,10 @@ def _as_it_was_meant(content: bytes) -> str:
 
     """
     text = content.decode("utf-8-sig")
-    strange = [letter for letter in text if not letter.isascii()]
-    if not strange or content.startswith(codecs.BOM_UTF8) or not all(map(_is_foreign_letter, strange)):
+    if text.isascii() or content.startswith(codecs.BOM_UTF8):
+        return text
+    # a file of UTF-8 with Chinese in it is told by its first sign
+    if not all(letter.isascii() or _is_foreign_letter(letter) for letter in text):
         return text
     try:
         other = content.decode("gb18030")

@@ -10,6 +10,7 @@ from datetime import UTC, date, datetime
 from typing import Any, cast
 from zoneinfo import ZoneInfo
 
+from casework.messages import ORDER_PATTERN, WAYBILL_PATTERN
 from casework.money import parse_yuan
 from casework.shop.importing.reading import BadRow
 from casework.shop.states import ORDER_STATES, OrderState
@@ -201,7 +202,7 @@ def read_courier(cells: Mapping[str, Any]) -> CourierIn:
 
     """
     waybill, data = cells.get("nu"), cells.get("data")
-    if not isinstance(waybill, str) or not re.fullmatch(r"[A-Za-z0-9-]{6,32}", waybill):
+    if not isinstance(waybill, str) or not re.fullmatch(WAYBILL_PATTERN, waybill):
         raise BadRow("nu: is not a waybill")
     if not isinstance(data, list):
         raise BadRow("data: the courier gave no scans")
@@ -259,7 +260,7 @@ def read_order_id(cells: Mapping[str, Any], column: str = "订单编号") -> str
 
     """
     text = unicodedata.normalize("NFKC", str(cells.get(column, ""))).strip()
-    if re.fullmatch(r"[0-9]{6,32}", text):
+    if re.fullmatch(ORDER_PATTERN, text):
         return text
     if _ROUNDED.fullmatch(text):
         raise BadRow(f"{column}: {text[:40]} was rounded by a spreadsheet; export it again, ids as text")

@@ -10,6 +10,7 @@ from typing import Literal, TypeVar
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
+from casework.parts import parts
 from casework.shop import flags
 from casework.shop.amounts import accounts, line_rows
 from casework.shop.courier import out_without_parcel
@@ -205,7 +206,7 @@ class Importer:
             by_order[row.order_id].append((number, row))
         orders = self._lock(by_order)
         known: defaultdict[str, dict[int, LineRow]] = defaultdict(dict)
-        for batch in _batches(sorted(orders)):
+        for batch in parts(sorted(orders), BATCH):
             for line in self._session.scalars(select(LineRow).where(LineRow.order_id.in_(batch))):
                 known[line.order_id][line.number] = line
         for order_id, its_rows in by_order.items():
@@ -366,7 +367,7 @@ class Importer:
     def _parcels(self, rows: list[tuple[int, CourierIn]]) -> Iterator[tuple[int, Result | BadRow]]:
         parcels: dict[str, ParcelRow] = {}
         scans: defaultdict[str, set[tuple[datetime, str, str, str]]] = defaultdict(set)
-        for batch in _batches(sorted({row.waybill for _, row in rows})):
+        for batch in parts(sorted({row.waybill for _, row in rows}), BATCH):
             for parcel in self._session.scalars(select(ParcelRow).where(ParcelRow.waybill.in_(batch))):
                 parcels[parcel.waybill] = parcel
             for scan in self._session.scalars(select(ScanRow).where(ScanRow.waybill.in_(batch))):
@@ -422,7 +423,7 @@ class Importer:
     def _lock(self, order_ids: Iterable[str]) -> dict[str, OrderRow]:
         self._session.flush()
         found: dict[str, OrderRow] = {}
-        for batch in _batches(sorted(set(order_ids))):
+        for batch in parts(sorted(set(order_ids)), BATCH):
             found.update(lock_orders(self._session, batch))
         return found
 
@@ -442,8 +443,3 @@ def chat_id_of(order_id: str) -> str:
 
 def _only(rows: Iterable[tuple[int, RowIn]], kind: type[InT]) -> list[tuple[int, InT]]:
     return [(number, row) for number, row in rows if isinstance(row, kind)]
-
-
-def _batches(ids: Sequence[str]) -> Iterator[Sequence[str]]:
-    for start in range(0, len(ids), BATCH):
-        yield ids[start : start + BATCH]
