@@ -12,7 +12,7 @@ DEV := $(VENV)/.dev-ready
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo run test fuzz replay chaos bench check format generate histories screenshots requirements clean
+.PHONY: help setup demo run postgresql test fuzz replay chaos bench check format generate histories screenshots requirements clean
 
 help: ## this list
 	@echo "Casework: make TARGET"
@@ -34,9 +34,14 @@ run: $(RUNTIME) ## the case desk: Temporal server and its UI, worker, shop, unti
 # One Temporal server, and one process more than there are cores, as a test often waits for it; ARGS=-n0 for all in one.
 SHARED := --numprocesses $(shell expr $$(getconf _NPROCESSORS_ONLN) + 1) --maxprocesses 5 --dist worksteal
 
-test: $(DEV) ## all tests, on a real Temporal server
+postgresql: $(DEV) ## PostgreSQL for the tests: looked for, and as root on Debian installed
+	@echo "✓ Python environment"
+	@$(RUN) -m tests.postgresql
+
+test: $(DEV) ## all tests, on a real Temporal server, the shop's on SQLite and on PostgreSQL
 	@echo "✓ Python environment"
 	@$(RUN) -m casework.server_program --own
+	@$(RUN) -m tests.postgresql || true
 	@$(RUN) -m pytest $(SHARED) $(ARGS)
 
 fuzz: $(DEV) ## 10,000 hostile inputs each for importers, policy, staff, batches, starts, signals, updates; random walks

@@ -362,7 +362,9 @@ def _parcels(session: Session, view: CaseView, now: datetime, word: Word) -> lis
     ):
         note(str(way.waybill), way.courier or "", (None, f"{word('way_back')} ({way.case_id})"))
     for followed in session.scalars(
-        select(FollowedParcelRow).where(FollowedParcelRow.order_id == view.order_id).order_by(FollowedParcelRow.since)
+        select(FollowedParcelRow)
+        .where(FollowedParcelRow.order_id == view.order_id)
+        .order_by(FollowedParcelRow.since.nulls_first(), FollowedParcelRow.waybill)
     ):
         note(followed.waybill, followed.courier, (None, f"{word('followed')} ({followed.case_id})"))
     return [

@@ -27,6 +27,8 @@ from casework.privacy import find_mobile_number
 
 
 def _without_mobile_number(text: str) -> str:
+    if "\0" in text:
+        raise ValueError("holds a NUL character, which is no text")
     if find_mobile_number(text):
         raise ValueError("holds a mobile number; cases hold no personal data")
     return text

@@ -44,8 +44,17 @@ def _absolute(path: Path) -> Path:
 
 def _known_database(url: str) -> str:
     # nothing of the URL is repeated: it may hold a password
-    if url and not url.startswith(("sqlite:", "sqlite+", "postgresql:", "postgresql+")):
-        raise ValueError("is no URL of a known database; allowed are sqlite:///… and postgresql://…")
+    if url:
+        # imported late: the settings are read by programs that have no use for a database
+        from sqlalchemy import make_url
+        from sqlalchemy.exc import ArgumentError
+
+        try:
+            driver = make_url(url).drivername
+        except (ArgumentError, ValueError):
+            driver = ""
+        if driver not in ("sqlite", "sqlite+pysqlite", "postgresql", "postgresql+psycopg"):
+            raise ValueError("is no URL of a known database; allowed are sqlite:///… and postgresql://…")
     return url
 
 

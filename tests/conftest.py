@@ -1,14 +1,16 @@
-"""One real Temporal server for the whole run, and for each process one shop and its workers."""
+"""One real Temporal server and one PostgreSQL for the whole run, and for each process one shop and its workers."""
 
 from __future__ import annotations
 
 import asyncio
 import functools
+import itertools
 import os
 import shutil
 import signal
 import tempfile
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -29,16 +31,21 @@ from casework.shop.tables import StaffRow
 from tests.cli.commands import Casework, Done, address, shop_url
 from tests.desk import Desk, Gates, ParentOfTheTests
 from tests.planted import MARK, found_in
+from tests.postgresql import REQUIRED, Missing, RunningPostgreSQL, SharedPostgreSQL
 from tests.server import CACHED_WORKFLOWS, RunningServer, SharedServer
 from tests.telling import FIGURES
 from tests.walking.driver import STAFF
 from worker import build_worker
 
-SERVER, FIGURES_TOLD = "casework_server", "casework_figures"
-"""What the processes of a run tell each other: where the server is, and what was measured."""
+SERVER, POSTGRESQL, FIGURES_TOLD = "casework_server", "casework_postgresql", "casework_figures"
+"""What the processes of a run tell each other: where the servers are, and what was measured."""
+ENGINES = ("sqlite", "postgresql")
+"""The shop keeps what it has in one of them; tests with the fixture `engine`, `empty` or `shop` run over both."""
 ALONE = "main"
 """The name of the only process, where one runs all tests."""
 running_server = pytest.StashKey[RunningServer]()
+missing = pytest.StashKey[str]()
+"""Why there is no PostgreSQL here."""
 LONG_ONES = ("tests/chaos/", "tests/walking/", "tests/laws/", "tests/test_demo.py")
 """No process begins a test of minutes when the others have nothing left to do."""
 
@@ -58,9 +65,13 @@ settings.load_profile("casework")
 
 
 @pytest.fixture(scope="session")
-def database(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Database]:
-    """An embedded shop of its own, with the sample staff."""
-    database = Database(f"sqlite:///{tmp_path_factory.mktemp('shop') / 'shop.db'}")
+def database(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Database]:
+    """An embedded shop of its own, with the sample staff: on SQLite, or where CASEWORK_TEST_DATABASE says."""
+    if os.environ.get("CASEWORK_TEST_DATABASE", "sqlite") == "postgresql":
+        url = request.getfixturevalue("postgresql_database")()
+    else:
+        url = f"sqlite:///{tmp_path_factory.mktemp('shop') / 'shop.db'}"
+    database = Database(url)
     database.migrate()
     with database.writing() as session:
         load_sample_if_empty(session)
@@ -97,7 +108,20 @@ def pytest_configure_node(node: Any) -> None:
         config.add_cleanup(functools.partial(shutil.rmtree, folder))
         config.add_cleanup(server.stop)
         node.nodemanager.casework_server = server.start().told()
+        node.nodemanager.casework_postgresql = _start_postgresql(config)
     node.workerinput[SERVER] = node.nodemanager.casework_server
+    node.workerinput[POSTGRESQL] = node.nodemanager.casework_postgresql
+
+
+def _start_postgresql(config: pytest.Config) -> dict[str, object] | str:
+    """Where PostgreSQL is now, for as long as the run goes on; or why there is none."""
+    try:
+        running = RunningPostgreSQL()
+    except Missing as error:
+        config.stash[missing] = str(error)
+        return str(error)
+    config.add_cleanup(running.stop)
+    return running.start().told()
 
 
 @pytest.hookimpl(optionalhook=True)
@@ -133,6 +157,43 @@ def server(
         yield running.start()
     finally:
         running.stop()
+
+
+@pytest.fixture(scope="session")
+def postgresql(request: pytest.FixtureRequest) -> SharedPostgreSQL:
+    """The real PostgreSQL: one for the whole run. Where there is none, its tests are skipped, or fail if it must be."""
+    told: dict[str, Any] | str = getattr(request.config, "workerinput", {}).get(POSTGRESQL) or _start_postgresql(
+        request.config
+    )
+    if isinstance(told, str):
+        if os.environ.get(REQUIRED) == "required":
+            pytest.fail(told, pytrace=False)
+        pytest.skip(told)
+    return SharedPostgreSQL(**told)
+
+
+@pytest.fixture(scope="session")
+def postgresql_database(postgresql: SharedPostgreSQL, process: str) -> Iterator[Callable[[], str]]:
+    """Makes a database without any tables, and gives its URL; all of them are dropped at the end."""
+    numbers = itertools.count(1)
+    with ExitStack() as databases:
+        yield lambda: databases.enter_context(postgresql.database(f"{process}-{next(numbers)}"))
+
+
+@pytest.fixture(params=ENGINES)
+def engine(request: pytest.FixtureRequest) -> str:
+    """What the shop of this test is kept in."""
+    if request.param == "postgresql":
+        request.getfixturevalue("postgresql")
+    return request.param
+
+
+@pytest.fixture
+def empty(engine: str, request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """The URL of a database in which there is no shop yet."""
+    if engine == "sqlite":
+        return f"sqlite:///{tmp_path / 'shop.db'}"
+    return request.getfixturevalue("postgresql_database")()
 
 
 @pytest.fixture(scope="session")
@@ -260,3 +321,6 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     """What was walked, refused and killed, and the seeds of what was left to chance."""
     for figure in FIGURES:
         terminalreporter.write_line(str(figure))
+    why = terminalreporter.config.stash.get(missing, None)
+    if why is not None:
+        terminalreporter.write_line(f"PostgreSQL was not tested: {why}.")

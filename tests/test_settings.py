@@ -57,6 +57,9 @@ def test_the_database_is_in_the_home_unless_it_is_named(folder: Path, monkeypatc
         ("STAFF", "张三", "CASEWORK_STAFF: its value is no staff id; allowed are letters"),
         ("HOME", "a-file", "CASEWORK_HOME: its value is a file; allowed is a folder"),
         ("DATABASE_URL", "mysql://u:secret@h/d", "CASEWORK_DATABASE_URL: its value is no URL of a known database"),
+        ("DATABASE_URL", "postgresql+psycopg2://u:secret@h/d", "CASEWORK_DATABASE_URL: its value is no URL of a known"),
+        ("DATABASE_URL", "postgresql://u:secret@h:port/d", "CASEWORK_DATABASE_URL: its value is no URL of a known"),
+        ("DATABASE_URL", "postgresql", "CASEWORK_DATABASE_URL: its value is no URL of a known database"),
     ],
 )
 def test_a_wrong_value_is_refused_in_one_sentence(

@@ -93,7 +93,8 @@ def _database(desk: Desk) -> Finding:
     # without the URL's password, and without reading a single row
     kind = desk.settings.database_url.partition(":")[0].partition("+")[0]
     try:
-        state = Database(desk.settings.database_url).schema_state()
+        with closing(Database(desk.settings.database_url)) as database:
+            state = database.schema_state()
     except Exception as error:  # noqa: BLE001 - whatever a database can say: it is what is wrong
         return Finding("database", False, f"{kind}: {type(error).__name__}, it cannot be used")
     advice = {
@@ -112,11 +113,11 @@ def _messages(desk: Desk) -> Finding:
     where = "to the log" if url is None else f"to the webhook at {urlsplit(url.get_secret_value()).hostname}"
     try:
         port_of(desk.settings)
-        database = Database(desk.settings.database_url)
-        if database.schema_state() != "current":
-            return Finding(what, True, where)
-        with closing(database), database.reading() as session:
-            left = backlog(session)
+        with closing(Database(desk.settings.database_url)) as database:
+            if database.schema_state() != "current":
+                return Finding(what, True, where)
+            with database.reading() as session:
+                left = backlog(session)
     except SettingsError as error:
         return Finding(what, False, f"{where}: {error}")
     except SQLAlchemyError:  # named as the database's own fault already

@@ -11,6 +11,7 @@ from contextlib import AsyncExitStack, suppress
 from pathlib import Path
 from typing import Final
 
+from sqlalchemy.exc import SQLAlchemyError
 from temporalio.client import Client
 from temporalio.service import RPCError
 
@@ -120,6 +121,8 @@ async def _tell_notices(client: CaseworkClient) -> None:
             told = await client.tell_notices()
         except RPCError as error:
             LOGGER.warning("notices_wait", extra={"told": error.message})
+        except SQLAlchemyError as error:
+            LOGGER.warning("notices_wait", extra={"kind": type(error).__name__})
         else:
             if told:
                 LOGGER.info("notices_delivered", extra={"cases": told})

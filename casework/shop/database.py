@@ -1,4 +1,9 @@
-"""The shop's database: SQLite by default, PostgreSQL by URL. The only module that knows which one it is."""
+"""The shop's database: SQLite by default, PostgreSQL by URL. The only module that knows which one it is.
+
+On both, those who write take turns: a transaction that writes sees what all before it have written, none waits for
+another crosswise, and none has to be done over again. For a file SQLite's own lock sees to that, for a database of
+PostgreSQL's an advisory lock.
+"""
 
 from __future__ import annotations
 
@@ -40,6 +45,13 @@ a step that was given up is not done after all."""
 LOCKED_SECONDS = 0.02
 """After this a locked new file is tried again."""
 
+WRITERS_LOCK = 4222418
+"""The advisory lock of PostgreSQL's that whoever writes in the shop's database holds to the end of the transaction."""
+CONNECT_SECONDS = 5
+"""For so long a server of PostgreSQL's may take to answer."""
+IDLE_SECONDS = 60
+"""A transaction in which PostgreSQL hears nothing for so long is given up: its machine is gone, and others wait."""
+
 _AFTER_ROLLBACK = "casework_after_rollback"
 _FILE = "casework_file"
 
@@ -62,13 +74,29 @@ class Database:
         # an error's text goes to logs and to Temporal: it must not quote what was to be written
         options: dict[str, Any] = {"hide_parameters": True}
         if self.is_sqlite:
-            options["connect_args"] = {"timeout": BUSY_TIMEOUT_MS / 1000}
-        self._engine = create_engine(self._url, **options)
-        if self.is_sqlite:
-            event.listen(self._engine, "connect", _prepare_sqlite)
-            event.listen(self._engine, "checkout", _require_same_file)
-            event.listen(self._engine, "begin", _begin_sqlite)
-        self._writer = self._engine.execution_options(casework_writing=True)
+            engine = create_engine(self._url, connect_args={"timeout": BUSY_TIMEOUT_MS / 1000}, **options)
+            event.listen(engine, "connect", _prepare_sqlite)
+            event.listen(engine, "checkout", _require_same_file)
+            event.listen(engine, "begin", _begin_sqlite)
+            self._reader, self._writer = engine, engine.execution_options(casework_writing=True)
+        else:
+            # where the server has been started anew, a connection from before is found to be dead and made anew
+            engine = create_engine(
+                self._url.set(drivername="postgresql+psycopg"),
+                pool_pre_ping=True,
+                connect_args={
+                    "connect_timeout": CONNECT_SECONDS,
+                    "application_name": "casework",
+                    "client_encoding": "UTF8",
+                },
+                **options,
+            )
+            event.listen(engine, "connect", _prepare_postgresql)
+            event.listen(engine, "begin", _begin_postgresql)
+            self._reader = engine.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
+            # what others have committed while this one waited for its turn must be seen
+            self._writer = engine.execution_options(isolation_level="READ COMMITTED", casework_writing=True)
+        self._engine = engine
 
     @contextmanager
     def writing(self) -> Generator[Session]:
@@ -92,14 +120,14 @@ class Database:
     @contextmanager
     def reading(self) -> Generator[Session]:
         """One consistent look at the shop; what is changed in it is not kept."""
-        with Session(self._engine, autoflush=False) as session:
+        with Session(self._reader, autoflush=False) as session:
             yield session
 
     def schema_state(self) -> SchemaState:
         """How the tables stand against this program."""
         if self._file_is_missing():
             return "missing"
-        with self._engine.connect() as connection:
+        with self._reader.connect() as connection:
             return _state_of(connection)
 
     def require_schema(self) -> None:
@@ -121,7 +149,7 @@ class Database:
         """Make the tables, or bring them up to date; nothing is done where they are current already.
 
         Raises:
-            SchemaNotReady: if they were made by a newer Casework.
+            SchemaNotReady: if they were made by a newer Casework, or the database cannot keep every text.
 
         """
         if self.is_sqlite and self._url.database and self._url.database != ":memory:":
@@ -133,8 +161,8 @@ class Database:
             return
         # one migration at a time: the writer's lock is taken before the state is looked at again
         with self._writer.begin() as connection:
-            if connection.dialect.name == "postgresql":
-                connection.execute(text("SELECT pg_advisory_xact_lock(4222418)"))
+            if not self.is_sqlite:
+                _require_utf8(connection)
             if _state_of(connection) != "current":
                 # imported late: Alembic costs every command time, and only a migration needs it
                 from casework.shop.migrations import upgrade
@@ -216,3 +244,29 @@ def _identity(file: str) -> tuple[int, int] | None:
 def _begin_sqlite(connection: Connection) -> None:
     writing = connection.get_execution_options().get("casework_writing", False)
     connection.exec_driver_sql("BEGIN IMMEDIATE" if writing else "BEGIN")
+
+
+def _prepare_postgresql(connection: Any, _record: ConnectionPoolEntry) -> None:
+    settings = {
+        "lock_timeout": f"{BUSY_TIMEOUT_MS}ms",
+        "idle_in_transaction_session_timeout": f"{IDLE_SECONDS}s",
+        "timezone": "UTC",
+    }
+    # outside a transaction: what is set in one that is rolled back is not set
+    connection.autocommit = True
+    for name, value in settings.items():
+        connection.execute("SELECT set_config(%s, %s, false)", (name, value))
+    connection.autocommit = False
+
+
+def _begin_postgresql(connection: Connection) -> None:
+    if connection.get_execution_options().get("casework_writing", False):
+        connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({WRITERS_LOCK})")
+
+
+def _require_utf8(connection: Connection) -> None:
+    encoding = connection.exec_driver_sql("SHOW server_encoding").scalar()
+    if encoding != "UTF8":
+        raise SchemaNotReady(
+            f"the database keeps its text as {encoding}, which has no place for Chinese: make it with ENCODING 'UTF8'"
+        )

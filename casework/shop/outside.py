@@ -41,9 +41,11 @@ def ship(
     Raises:
         UnknownOrder: the shop has no such order.
         Held: an open case holds a line.
-        BadRequest: the order is not paid, or a line is unknown or not there to be shipped.
+        BadRequest: the order is not paid, a line is unknown or not there to be shipped, or the waybill is none.
 
     """
+    if waybill is not None and len(waybill) > MAX_WAYBILL:
+        raise BadRequest("waybill", f"has more than {MAX_WAYBILL} characters")
     order = lock_order(session, order_id)
     if order.state in {"unpaid", "closed"}:
         raise BadRequest("order", f"order {order_id} is {order.state} and does not ship")

@@ -51,6 +51,9 @@ __all__ = [
     "record_paid_by_hand",
 ]
 
+MAX_REFERENCE = 64
+"""Characters of a payment reference, in its one spelling."""
+
 
 @dataclass(frozen=True, slots=True)
 class PayResult:
@@ -151,14 +154,17 @@ def record_paid_by_hand(
 
     Raises:
         UnknownOrder: the shop has no such order.
-        BadRequest: the reference was used before, the amount is not the one due, or the lines are refunded already, or
-            have left and are not back.
+        BadRequest: the reference is none or was used before, the amount is not the one due, or the lines are refunded
+            already, or have left and are not back.
 
     """
     order = lock_order(session, order_id)
     reference = _one_spelling(payment_reference)
     if not reference:
         raise BadRequest("payment_reference", "is empty")
+    if len(reference) > MAX_REFERENCE:
+        # one sign may be written out as several
+        raise BadRequest("payment_reference", f"has more than {MAX_REFERENCE} characters, where each is written out")
     known = session.get(PaymentRow, key)
     if known is not None and (known.reference, known.amount_fen) == (reference, amount_fen):
         return

@@ -313,7 +313,7 @@ def _cases_where(session: Session, text: str, *, whole: bool) -> list[str]:
     """The cases of an id or of a parcel that one follows; else those that a parcel comes back to, or its order's."""
 
     def fits(column: InstrumentedAttribute[str] | InstrumentedAttribute[str | None]) -> ColumnElement[bool]:
-        return column == text if whole else column.endswith(text, autoescape=True)
+        return column == text if whole else column.iendswith(text, autoescape=True)
 
     followed = select(FollowedParcelRow.case_id).where(fits(FollowedParcelRow.waybill))
     named = [fits(CaseRow.case_id), fits(CaseRow.order_id), CaseRow.case_id.in_(followed)]

@@ -416,7 +416,7 @@ class CaseRow(Base):
     view: Mapped[dict[str, Any] | None]
     """The case view at its end."""
     closing_execution: Mapped[str | None] = mapped_column(String(100))
-    closing_events: Mapped[int | None]
+    closing_events: Mapped[int | None] = mapped_column(Integer)
     """In which execution of Temporal's it was closed, and how many events that had."""
     involved: Mapped[list[Any] | None]
     """Who had a part in it when it handed over to another case, which takes them over too."""

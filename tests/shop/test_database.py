@@ -1,39 +1,25 @@
-"""The database: migrations, transactions, times."""
+"""The database: transactions, connections, times, figures."""
 
 from __future__ import annotations
 
 import subprocess
 import sys
 import threading
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta, timezone
 from pathlib import Path
 
 import pytest
-from alembic.autogenerate import compare_metadata
-from alembic.migration import MigrationContext
-from alembic.script import ScriptDirectory
-from sqlalchemy import create_engine, text
-from sqlalchemy.exc import IntegrityError, StatementError
+from sqlalchemy import make_url, text
+from sqlalchemy.exc import IntegrityError, OperationalError, StatementError
 from sqlalchemy.orm import Session
 
-from casework.shop.database import REVISIONS, Database, after_rollback
+from casework.shop import database as module
+from casework.shop.database import Database, after_rollback
 from casework.shop.errors import SchemaNotReady
-from casework.shop.migrations import configuration
-from casework.shop.tables import Base, HoldRow, OrderRow, SettingRow
+from casework.shop.tables import HoldRow, OrderRow, SettingRow
+from tests.postgresql import RunningPostgreSQL, SharedPostgreSQL
 from tests.shop.steps import NOW, ORDER, an_order
-
-
-def test_a_new_shop_is_missing_until_it_is_migrated(tmp_path: Path) -> None:
-    database = Database(f"sqlite:///{tmp_path / 'deep' / 'shop.db'}")
-    assert database.schema_state() == "missing"
-    with pytest.raises(SchemaNotReady, match="no shop yet"):
-        database.require_schema()
-    assert not (tmp_path / "deep").exists(), "asking makes nothing"
-    database.migrate()
-    assert database.schema_state() == "current"
-    database.migrate()
-    database.require_schema()
-    database.close()
 
 
 def test_a_shop_of_a_newer_casework_is_left_alone(shop: Database) -> None:
@@ -42,42 +28,6 @@ def test_a_shop_of_a_newer_casework_is_left_alone(shop: Database) -> None:
     assert shop.schema_state() == "ahead"
     with pytest.raises(SchemaNotReady, match="newer"):
         shop.migrate()
-
-
-def test_the_migrations_make_the_tables_that_the_program_knows(tmp_path: Path) -> None:
-    database = Database(f"sqlite:///{tmp_path / 'shop.db'}")
-    database.migrate()
-    database.close()
-    engine = create_engine(f"sqlite:///{tmp_path / 'shop.db'}")
-    with engine.connect() as connection:
-        assert compare_metadata(MigrationContext.configure(connection), Base.metadata) == []
-    engine.dispose()
-
-
-def test_the_known_revisions_are_those_of_the_migrations() -> None:
-    script = ScriptDirectory.from_config(configuration())
-    assert [one.revision for one in reversed(list(script.walk_revisions()))] == list(REVISIONS)
-
-
-def test_two_that_migrate_at_once_do_it_once(tmp_path: Path) -> None:
-    shops = [Database(f"sqlite:///{tmp_path / 'shop.db'}") for _ in range(4)]
-    failed: list[BaseException] = []
-
-    def migrate(database: Database) -> None:
-        try:
-            database.migrate()
-        except BaseException as error:  # noqa: BLE001 - whatever it is, the test shows it
-            failed.append(error)
-
-    threads = [threading.Thread(target=migrate, args=[one]) for one in shops]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert failed == []
-    assert {one.schema_state() for one in shops} == {"current"}
-    for one in shops:
-        one.close()
 
 
 def test_a_transaction_that_fails_leaves_nothing(shop: Database) -> None:
@@ -129,6 +79,39 @@ def test_reading_then_writing_is_one_step_among_threads(shop: Database) -> None:
         assert session.get_one(SettingRow, "count").value == "80"
 
 
+def test_a_writer_that_waits_too_long_for_another_gives_up(empty: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "BUSY_TIMEOUT_MS", 200)
+    shop = Database(empty)
+    shop.migrate()
+
+    def write_beside() -> None:
+        with shop.writing() as session:
+            session.get(SettingRow, "a")
+
+    with shop.writing() as session:
+        session.add(SettingRow(name="a", value="1"))
+        session.flush()
+        with pytest.raises(OperationalError):
+            write_beside()
+    with shop.reading() as session:
+        assert session.get(SettingRow, "a") is not None
+    shop.close()
+
+
+def test_a_look_at_the_shop_is_of_one_moment(shop: Database) -> None:
+    def change(value: str) -> None:
+        with shop.writing() as session:
+            for name in ("a", "b"):
+                session.merge(SettingRow(name=name, value=value))
+
+    change("before")
+    with shop.reading() as session:
+        values = [session.get_one(SettingRow, "a").value]
+        change("after")
+        values.append(session.get_one(SettingRow, "b").value)
+    assert values == ["before", "before"]
+
+
 def test_a_look_at_the_shop_changes_nothing(shop: Database) -> None:
     with shop.reading() as session:
         session.add(SettingRow(name="a", value="1"))
@@ -160,6 +143,90 @@ def test_a_file_that_was_replaced_is_opened_anew(tmp_path: Path) -> None:
     one.close()
 
 
+# --- PostgreSQL's own ---
+
+
+def put(database: Database, name: str) -> None:
+    with database.writing() as session:
+        session.add(SettingRow(name=name, value="1"))
+
+
+def names(database: Database) -> list[str]:
+    with database.reading() as session:
+        return sorted(row.name for row in session.query(SettingRow))
+
+
+def test_connections_that_the_server_has_closed_are_made_anew(
+    postgresql: SharedPostgreSQL, postgresql_database: Callable[[], str]
+) -> None:
+    url = postgresql_database()
+    shop = Database(url)
+    shop.migrate()
+    put(shop, "before")
+    ours = f"datname = '{make_url(url).database}'"
+    closing = f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE {ours}"  # noqa: S608 - the name is ours
+    assert postgresql.execute(closing)
+    put(shop, "after")
+    assert postgresql.execute(closing)
+    assert names(shop) == ["after", "before"]
+    shop.close()
+
+
+def test_a_server_that_was_killed_and_started_again_has_all_that_was_committed_and_nothing_else(
+    postgresql: SharedPostgreSQL,
+) -> None:
+    assert postgresql
+    server = RunningPostgreSQL()
+    try:
+        with server.start().database("shop") as url:
+            shop = Database(url)
+            shop.migrate()
+            put(shop, "committed")
+
+            def lose_it() -> None:
+                with shop.writing() as session:
+                    session.add(SettingRow(name="lost", value="1"))
+                    session.flush()
+                    server.kill()
+
+            with pytest.raises(OperationalError):
+                lose_it()
+            with pytest.raises(OperationalError):
+                put(shop, "nobody is there")
+            server.start_again()
+            assert names(shop) == ["committed"]
+            put(shop, "later")
+            assert names(shop) == ["committed", "later"]
+            shop.close()
+    finally:
+        server.stop()
+
+
+def test_a_database_that_cannot_keep_chinese_is_refused(postgresql: SharedPostgreSQL, process: str) -> None:
+    name = f"{process}-ascii"
+    postgresql.execute(
+        f"CREATE DATABASE \"{name}\" TEMPLATE template0 ENCODING 'SQL_ASCII' LOCALE 'C' LOCALE_PROVIDER libc"
+    )
+    shop = Database(postgresql.url(name))
+    try:
+        with pytest.raises(SchemaNotReady, match="SQL_ASCII"):
+            shop.migrate()
+        assert shop.schema_state() == "missing"
+    finally:
+        shop.close()
+        postgresql.execute(f'DROP DATABASE "{name}" WITH (FORCE)')
+
+
+def test_a_database_that_is_not_there_is_named(postgresql: SharedPostgreSQL) -> None:
+    shop = Database(postgresql.url("nowhere"))
+    with pytest.raises(OperationalError, match='database "nowhere" does not exist'):
+        shop.schema_state()
+    shop.close()
+
+
+# --- what is kept ---
+
+
 def test_foreign_keys_are_held(shop: Database) -> None:
     def hold_nothing() -> None:
         with shop.writing() as session:
@@ -178,6 +245,14 @@ def test_times_come_out_aware_and_in_utc(shop: Database) -> None:
     assert shipped_at == datetime(2026, 11, 20, 10, 0, tzinfo=UTC)
     assert shipped_at is not None
     assert shipped_at.tzinfo is UTC
+
+
+def test_more_fen_than_a_small_number_holds_are_kept(shop: Database) -> None:
+    with shop.writing() as session:
+        an_order(session)
+        session.get_one(OrderRow, ORDER).total_fen = 10**12
+    with shop.reading() as session:
+        assert session.get_one(OrderRow, ORDER).total_fen == 10**12
 
 
 def test_a_time_without_a_zone_is_refused(shop: Database) -> None:

@@ -426,6 +426,9 @@ def test_a_refunded_line_does_not_change_its_price(shop: Database, tmp_path: Pat
         ('{"nu": "YT1234567891"}', "no scans"),
         ('{"nu": "YT1234567891", "data": [1]}', "not an object"),
         ('{"nu": "YT1234567891", "data": [{"time": "soon"}]}', "time"),
+        ('{"nu": "YT1234567891", "com": "%s", "data": []}' % ("y" * 65), "com: 'y"),
+        ('{"nu": "YT1234567891", "data": [{"time": "2026-11-18 09:00:00", "context": "a\\u0000b"}]}', "is no text"),
+        ('{"nu": "YT1234567891", "data": [{"time": "2026-11-18 09:00:00", "context": "\\ud83d"}]}', "is no text"),
     ],
 )
 def test_a_wrong_courier_answer_is_refused_and_the_rest_goes_in(

@@ -17,7 +17,7 @@ from tests.shop.steps import CASE, NOW, ORDER, OTHER, an_order, claim, pay, piec
 
 
 def test_an_unknown_order_is_refused(shop: Database) -> None:
-    with shop.reading() as session:
+    with shop.writing() as session:
         with pytest.raises(UnknownOrder, match="no order 123456"):
             orders.read_order(session, "123456")
         with pytest.raises(UnknownOrder):

@@ -386,3 +386,38 @@ def test_any_order_of_part_refunds_pays_exactly_what_was_paid(shop: Database, da
         assert total == order.paid_fen
         assert payments.audit(session) == []
         raise Undone
+
+
+def test_of_two_payments_for_one_line_under_different_keys_exactly_one_is_made(shop: Database) -> None:
+    with shop.writing() as session:
+        an_order(session)
+        claim(session, pieces((2, 1)))
+
+    start = threading.Barrier(4)
+
+    def attempt(number: int) -> str:
+        start.wait()
+        with shop.writing() as session:
+            return pay(session, pieces((2, 1)), 5_000, key=f"key-{number}").status
+
+    with ThreadPoolExecutor(4) as pool:
+        assert sorted(pool.map(attempt, range(4))) == ["already_paid"] * 3 + ["paid"]
+    with shop.reading() as session:
+        assert sum(entry.amount_fen for entry in payments.ledger(session)) == 5_000
+
+
+def test_a_reference_that_is_too_long_when_written_out_is_refused(shop: Database) -> None:
+    with shop.writing() as session:
+        an_order(session)
+        claim(session, pieces((2, 1)))
+        with pytest.raises(BadRequest, match="more than 64 characters"):
+            payments.record_paid_by_hand(
+                session,
+                key="key",
+                case_id=CASE,
+                order_id=ORDER,
+                what=RefundDue(lines=pieces((2, 1))),
+                amount_fen=5_000,
+                payment_reference="㍿" * 17,
+                at=NOW,
+            )

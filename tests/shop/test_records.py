@@ -155,7 +155,7 @@ def test_a_case_is_named_by_its_id_its_order_its_waybill_or_an_end_of_one(shop: 
         an_order(session, shipped=True)
         open_case(session)
         waybill = parcels(session)[0].waybill
-        for text in (CASE, ORDER, waybill, "0001", f" {ORDER[-6:]} ", waybill[-5:], CASE[-25:]):
+        for text in (CASE, ORDER, waybill, waybill.lower(), "0001", f" {ORDER[-6:]} ", waybill[-5:], CASE[-25:]):
             assert records.resolve_case(session, text) == [CASE], text
         for text in ("001", "", "9999", "%001", "____", "2345"):
             assert records.resolve_case(session, text) == [], text

@@ -70,6 +70,7 @@ GOOD = json.dumps({"by": AGENT}).encode()
         ("buyer_insists", [b'{"by": "aftersale.1", "version": true}'], b"json/plain", "version"),
         ("approve", [b'{"by": "aftersale-lead.5"}'], b"json/plain", "approve is not possible in persuading"),
         ("send_back", [b'{"by": "aftersale-lead.5"}'], b"json/plain", "note is missing"),
+        ("buyer_insists", [b'{"by": "aftersale.1", "note": "a\\u0000b"}'], b"json/plain", "holds a NUL character"),
         ("order_gone", [b'{"by": "system"}'], b"json/plain", "the shop does not show the lines"),
         ("order_gone", [b'{"by": "aftersale.1"}'], b"json/plain", "order_gone is for the shop itself"),
         ("parcel_back", [b'{"by": "aftersale.1"}'], b"json/plain", "parcel_back is for returns_clerk"),

@@ -8,7 +8,7 @@ import io
 import json
 import re
 import unicodedata
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, cast
 
@@ -293,12 +293,36 @@ def _read_json_lines(name: str, text: str) -> Export:
             rows.append(FileRow(number, {}, wrong="is not a JSON object"))
             continue
         cells = cast("dict[str, Any]", value)
-        rows.append(FileRow(number, cells))
+        rows.append(
+            FileRow(number, cells, wrong="holds a character that is no text" if _holds_no_text(line, cells) else None)
+        )
         kinds.append("courier" if "nu" in cells else "chats" if "chat" in cells and "order_id" in cells else None)
     kind: Kind | None = next((kind for kind in kinds if kind), None)
     if kind is None:
         raise BadFile(name, UNKNOWN)
     return Export(name, kind, frozenset(), rows, cut_last)
+
+
+_ESCAPED_NO_TEXT = re.compile(r"\\u(?:0000|d[89a-f])", re.IGNORECASE)
+
+
+def _holds_no_text(line: str, value: Any) -> bool:
+    """Whether JSON says a NUL or half of a pair, which no database keeps. Most lines need not be looked through."""
+    return _ESCAPED_NO_TEXT.search(line) is not None and any(
+        "\0" in text or any("\ud800" <= sign <= "\udfff" for sign in text) for text in _texts(value)
+    )
+
+
+def _texts(value: Any) -> Iterator[str]:
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, dict):
+        for name, one in cast("dict[str, Any]", value).items():
+            yield name
+            yield from _texts(one)
+    elif isinstance(value, list):
+        for one in cast("list[Any]", value):
+            yield from _texts(one)
 
 
 _WRAPPED = re.compile(r'="(.*)"', re.DOTALL)

@@ -21,6 +21,8 @@ _TIMES = ("%Y-%m-%d %H:%M:%S", "%Y-%m-%d %H:%M", "%Y/%m/%d %H:%M:%S", "%Y/%m/%d 
 _ROUNDED = re.compile(r"[0-9.]+E\+?[0-9]+", re.IGNORECASE)
 _STATES: dict[str, OrderState] = {unicodedata.normalize("NFKC", name): state for name, state in ORDER_STATES.items()}
 MAX_QUANTITY = 1_000_000
+MAX_NAME = 64
+"""Characters that a waybill, a courier's code or a gift's number may have."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,6 +131,8 @@ def read_order(cells: Mapping[str, Any]) -> OrderIn:
     if refund is not None and refund > paid:
         raise BadRow("退款金额: more than was paid")
     waybills = re.split(r"[,;,;\s]+", str(cells.get("物流单号", "")).replace("No:", " ").replace("No:", " "))
+    for waybill in waybills:
+        _not_too_long("物流单号", waybill)
     return OrderIn(
         id=read_order_id(cells),
         state=state,
@@ -181,6 +185,7 @@ def read_gift(cells: Mapping[str, Any]) -> GiftIn:
     """
     if not cells["gift_sku"]:
         raise BadRow("gift_sku: is empty")
+    _not_too_long("gift_sku", str(cells["gift_sku"]))
     return GiftIn(
         sku=str(cells["gift_sku"]),
         name=str(cells["name"]),
@@ -216,6 +221,7 @@ def read_courier(cells: Mapping[str, Any]) -> CourierIn:
                 text=str(scan.get("context", "")),
             )
         )
+    _not_too_long("com", str(cells.get("com", "")))
     return CourierIn(
         waybill=waybill,
         courier=str(cells.get("com", "")),
@@ -273,6 +279,11 @@ def read_state(cells: Mapping[str, Any]) -> OrderState:
     if text not in _STATES:
         raise BadRow(f"订单状态: {text[:40]!r} is not a state of an order")
     return _STATES[text]
+
+
+def _not_too_long(column: str, text: str) -> None:
+    if len(text) > MAX_NAME:
+        raise BadRow(f"{column}: {text[:20]!r}… has more than {MAX_NAME} characters")
 
 
 def _fen(cells: Mapping[str, Any], column: str) -> int:

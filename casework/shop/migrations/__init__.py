@@ -16,8 +16,8 @@ def configuration() -> Config:
     return config
 
 
-def upgrade(connection: Connection) -> None:
-    """Run what is missing, in the caller's transaction."""
+def upgrade(connection: Connection, to: str = "head") -> None:
+    """Run what is missing, in the caller's transaction; `to` an older revision than the newest only in tests."""
     config = configuration()
     config.attributes["connection"] = connection
-    command.upgrade(config, "head")
+    command.upgrade(config, to)

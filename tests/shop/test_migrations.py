@@ -1,0 +1,157 @@
+"""The migrations, over both engines: from every schema that there was, with something in every table of it."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from datetime import UTC, date, datetime
+from typing import Any
+
+import pytest
+from alembic.autogenerate import compare_metadata
+from alembic.migration import MigrationContext
+from alembic.script import ScriptDirectory
+from sqlalchemy import (
+    JSON,
+    BigInteger,
+    Boolean,
+    Connection,
+    Date,
+    Integer,
+    MetaData,
+    Table,
+    column,
+    insert,
+    select,
+    table,
+)
+from sqlalchemy.types import TypeEngine
+
+from casework.shop.database import REVISIONS, Database
+from casework.shop.errors import SchemaNotReady
+from casework.shop.migrations import configuration, upgrade
+from casework.shop.tables import Base, Moment, ScanRow
+
+ROWS = 2
+MOMENT = datetime(2026, 11, 20, 10, 30, tzinfo=UTC)
+
+
+@pytest.fixture
+def database(empty: str) -> Iterator[Database]:
+    """A database in which there is no shop yet."""
+    database = Database(empty)
+    yield database
+    database.close()
+
+
+def test_a_new_shop_is_missing_until_it_is_migrated(database: Database) -> None:
+    assert database.schema_state() == "missing"
+    with pytest.raises(SchemaNotReady, match="no shop yet"):
+        database.require_schema()
+    database.migrate()
+    assert database.schema_state() == "current"
+    database.migrate()
+    database.require_schema()
+
+
+def test_the_known_revisions_are_those_of_the_migrations() -> None:
+    script = ScriptDirectory.from_config(configuration())
+    assert [one.revision for one in reversed(list(script.walk_revisions()))] == list(REVISIONS)
+
+
+def test_the_migrations_make_the_tables_that_the_program_knows(database: Database) -> None:
+    database.migrate()
+    assert differences(database) == []
+    database.close()
+
+
+@pytest.mark.parametrize("revision", REVISIONS)
+def test_a_shop_of_any_revision_is_brought_up_to_date_with_all_that_is_in_it(database: Database, revision: str) -> None:
+    with database._writer.begin() as connection:  # pyright: ignore[reportPrivateUsage] - a test may look inside
+        upgrade(connection, to=revision)
+        old = MetaData()
+        old.reflect(connection)
+        written = {
+            table.name: fill(connection, table) for table in old.sorted_tables if table.name != "alembic_version"
+        }
+    assert all(len(rows) == ROWS for rows in written.values())
+    assert database.schema_state() == ("current" if revision == REVISIONS[-1] else "behind")
+    database.migrate()
+    database.require_schema()
+    assert differences(database) == []
+    with database.reading() as session:
+        for name, rows in written.items():
+            known = Base.metadata.tables[name]
+            kept = session.execute(select(known).order_by(*known.primary_key)).mappings()
+            assert [{name: row[name] for name in rows[0]} for row in kept] == rows, name
+        # as the program itself reads them, with what has come since
+        assert all(len(session.query(one).all()) == ROWS for one in mapped() if one.__tablename__ in written)
+    with database.writing() as session:
+        session.add(ScanRow(waybill="1", at=MOMENT, code="0"))
+        session.flush()
+        assert session.scalars(select(ScanRow.id).order_by(ScanRow.id)).all() == [1, 2, 3], (
+            "what comes next has a number of its own"
+        )
+
+
+def test_two_that_migrate_at_once_do_it_once(empty: str) -> None:
+    shops = [Database(empty) for _ in range(4)]
+    failed: list[BaseException] = []
+
+    def migrate(database: Database) -> None:
+        try:
+            database.migrate()
+        except BaseException as error:  # noqa: BLE001 - whatever it is, the test shows it
+            failed.append(error)
+
+    threads = [threading.Thread(target=migrate, args=[one]) for one in shops]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert failed == []
+    assert {one.schema_state() for one in shops} == {"current"}
+    for one in shops:
+        one.close()
+
+
+def mapped() -> list[Any]:
+    return [one.class_ for one in Base.registry.mappers]
+
+
+def differences(database: Database) -> list[Any]:
+    """What the database has otherwise than the program knows."""
+    with database._reader.connect() as connection:  # pyright: ignore[reportPrivateUsage] - a test may look inside
+        return compare_metadata(MigrationContext.configure(connection), Base.metadata)
+
+
+def fill(connection: Connection, old: Table) -> list[dict[str, Any]]:
+    """Rows with something in every column, also in those that may be empty; as they are read again."""
+    known = Base.metadata.tables[old.name]
+    # through the program's own types: those of the database do not know what a moment is
+    types = {name: known.columns[name].type for name in old.columns.keys()}  # noqa: SIM118 - it is no dictionary
+    rows = [{name: value_for(name, kind, number) for name, kind in types.items()} for number in (1, 2)]
+    into = table(old.name, *(column(name, kind) for name, kind in types.items()))
+    for row in rows:
+        # ids that the database gives are left to it, and begin with 1
+        given = {name: value for name, value in row.items() if name != "id" or known.autoincrement_column is None}
+        connection.execute(insert(into).values(**given))
+    return rows
+
+
+def value_for(name: str, kind: TypeEngine[Any], number: int) -> Any:
+    """Something that fits the column; rows of one number belong together."""
+    match kind:
+        case Boolean():
+            return number == 1
+        case Moment():
+            return MOMENT.replace(hour=number)
+        case Date():
+            return date(2016, 3, number)
+        case JSON():
+            return [{"line": number, "text": "片"}]
+        case BigInteger() | Integer():
+            large = name.endswith("_fen")
+            return 3_000_000_000 + number if large else number
+        case _:
+            return str(number)
