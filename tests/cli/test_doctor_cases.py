@@ -19,7 +19,7 @@ from temporalio.worker import UnsandboxedWorkflowRunner, Worker
 
 from casework.cli.errors import BAD_INPUT, DONE, FAILED, REFUSED
 from casework.policy import load_policy
-from casework.repair import OVERDUE_AFTER, UNDONE_AFTER, Trouble, Troubled, examine, execution_of
+from casework.repair import JUST_NOW, OVERDUE_AFTER, UNDONE_AFTER, Trouble, Troubled, examine, execution_of
 from casework.server_program import find_server_program
 from casework.shop import mending, payments, records
 from casework.shop.database import Database
@@ -112,7 +112,7 @@ async def test_a_deadline_that_has_long_passed_without_a_move_is_found(desk: Des
 
 
 async def test_a_case_that_no_worker_has_recorded_is_found_after_a_moment(desk: Desk) -> None:
-    order = desk.order()
+    order, began = desk.order(), datetime.now(UTC)
     handle = await desk.client.start_workflow(
         "RefundBeforeShipping",
         {"order_id": order, "by": "aftersale.1"},
@@ -120,7 +120,7 @@ async def test_a_case_that_no_worker_has_recorded_is_found_after_a_moment(desk: 
         task_queue="nobody-listens",
     )
     async with asyncio.timeout(20):  # Temporal lists it a moment later
-        while not (unrecorded := await found(desk, handle.id, now=datetime.now(UTC) + timedelta(minutes=2))):
+        while not (unrecorded := await found(desk, handle.id, now=began + (JUST_NOW + UNDONE_AFTER) / 2)):
             pass
     assert [one.trouble for one in unrecorded] == [Trouble.UNRECORDED]
     assert await found(desk, handle.id) == [], "it may still be about to be"

@@ -33,6 +33,8 @@ from casework.shop.migrations import configuration, upgrade
 from casework.shop.tables import Base, Moment, ScanRow
 
 ROWS = 2
+TOLD_ANEW = {"waits": "0014"}
+"""Tables that a migration empties on purpose, and which: the open cases are asked, and tell it anew."""
 MOMENT = datetime(2026, 11, 20, 10, 30, tzinfo=UTC)
 
 
@@ -79,13 +81,17 @@ def test_a_shop_of_any_revision_is_brought_up_to_date_with_all_that_is_in_it(dat
     database.migrate()
     database.require_schema()
     assert differences(database) == []
+    for name, emptied_by in TOLD_ANEW.items():
+        if name in written and revision < emptied_by:
+            written[name] = []
     with database.reading() as session:
         for name, rows in written.items():
             known = Base.metadata.tables[name]
             kept = session.execute(select(known).order_by(*known.primary_key)).mappings()
-            assert [{name: row[name] for name in rows[0]} for row in kept] == rows, name
+            assert [{name: row[name] for name in rows[0]} if rows else row for row in kept] == rows, name
         # as the program itself reads them, with what has come since
-        assert all(len(session.query(one).all()) == ROWS for one in mapped() if one.__tablename__ in written)
+        read = {one.__tablename__: len(session.query(one).all()) for one in mapped() if one.__tablename__ in written}
+        assert read == {name: len(rows) for name, rows in written.items()}
     with database.writing() as session:
         session.add(ScanRow(waybill="1", at=MOMENT, code="0"))
         session.flush()
