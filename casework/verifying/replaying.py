@@ -5,16 +5,17 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextvars import ContextVar
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import Any, Final, Literal
+from typing import Any, Final, Literal, TypeVar
 
 from google.protobuf.json_format import ParseError
 from pydantic import ValidationError
 from temporalio import workflow
+from temporalio.api.common.v1 import Payload
 from temporalio.api.enums.v1 import EventType
 from temporalio.api.history.v1 import HistoryEvent, WorkflowExecutionStartedEventAttributes
 from temporalio.client import WorkflowHistory
@@ -37,8 +38,11 @@ from state_machines.table import Flow
 
 LONGEST_FAILURE: Final = 400
 """Characters of a failure's text that are repeated."""
+LONGEST_SECONDS: Final = 120.0
+"""For the replay of one run: the longest history that Temporal takes needs less."""
 MOST_BYTES: Final = 200 * 1024 * 1024
 """Of a history's file: Temporal ends a case whose history is a quarter of it."""
+ReadT = TypeVar("ReadT")
 Status = Literal["open", "completed", "continued", "failed", "terminated", "timed_out", "canceled"]
 _ENDS: Final[dict[int, Status]] = {
     EventType.EVENT_TYPE_WORKFLOW_EXECUTION_COMPLETED: "completed",
@@ -90,20 +94,32 @@ class Recorded:
 
         None: it has not ended by itself, or said something that is no case.
         """
+        if self.flow is None:
+            return None
         last = self.history.events[-1]
-        payloads = [
-            *last.workflow_execution_completed_event_attributes.result.payloads,
-            *last.workflow_execution_continued_as_new_event_attributes.input.payloads,
-        ]
-        if self.flow is None or not payloads:
+        if self.status == "continued":
+            return _carried(self.flow, last.workflow_execution_continued_as_new_event_attributes.input.payloads)
+        return _read(last.workflow_execution_completed_event_attributes.result.payloads, CaseView.model_validate)
+
+    def given(self) -> Case[Any] | None:
+        """The case that the run goes on with; None: it continues none."""
+        if self.flow is None or not self.started.continued_execution_run_id:
             return None
-        try:
-            said: Any = DATA_CONVERTER.payload_converter.from_payload(payloads[0])
-            if self.status == "completed":
-                return CaseView.model_validate(said)
-            return self.flow.case_type.model_validate(said["carried"])
-        except (ValidationError, LookupError, TypeError, ValueError, RuntimeError):
-            return None
+        return _carried(self.flow, self.started.input.payloads)
+
+
+def _carried(flow: Flow[Any], payloads: Sequence[Payload]) -> Case[Any] | None:
+    """The case that one run hands to the next, with the start."""
+    return _read(payloads, lambda start: flow.case_type.model_validate(start["carried"]))
+
+
+def _read(payloads: Sequence[Payload], as_what: Callable[[Any], ReadT]) -> ReadT | None:
+    if not payloads:
+        return None
+    try:
+        return as_what(DATA_CONVERTER.payload_converter.from_payload(payloads[0]))
+    except (ValidationError, LookupError, TypeError, ValueError, RuntimeError):
+        return None
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,12 +171,13 @@ def _id_of(file: Path, events: Sequence[HistoryEvent]) -> str:
 class Replays:
     """Replays histories with these workflow classes: by default, all of today's."""
 
-    def __init__(self, workflows: Sequence[type] | None = None) -> None:
-        """Several may be replayed at once."""
+    def __init__(self, workflows: Sequence[type] | None = None, *, longest: float = LONGEST_SECONDS) -> None:
+        """Several may be replayed at once. `longest`: seconds after which a replay counts as failed."""
         if workflows is None:
             from worker import WORKFLOWS  # the place where things are put together imports everything
 
             workflows = WORKFLOWS
+        self._longest = longest
         logging.getLogger("temporalio.worker._workflow").addFilter(_said_by_others)
         self._looking = _Looking()
         self._replayer = Replayer(
@@ -173,11 +190,21 @@ class Replays:
 
     async def replay(self, recorded: Recorded) -> Replayed:
         """Replay one run from its beginning to where its history ends."""
+        if len(recorded.history.events) == 1:
+            # a run that is to begin, as in the moment after another continued as new: Temporal's SDK waits for ever for
+            # its first workflow task
+            return Replayed(recorded.given(), None)
         key = (recorded.history.workflow_id, recorded.run_id)
         # a task of its own, whose context all tasks of the replay have
-        result = await asyncio.create_task(self._replay(recorded.history))
+        replaying = asyncio.create_task(self._replay(recorded.history))
+        try:
+            done, _ = await asyncio.wait([replaying], timeout=self._longest)
+        finally:
+            replaying.cancel()  # not waited for: the SDK goes on waiting for the workflow task that it has not got
         case: Case[Any] | None = getattr(self._looking.instances.pop(key, None), "case", None)
-        failure = None
+        if not done:
+            return Replayed(case, f"run {recorded.run_id} was not done after {self._longest:.0f} s")
+        result, failure = replaying.result(), None
         if result.replay_failure is not None:
             failure = " ".join(str(result.replay_failure).split())[:LONGEST_FAILURE] or "no more is known"
         return Replayed(case, failure)

@@ -40,7 +40,7 @@ async def test_the_audit_names_what_is_broken_on_purpose(tmp_path: Path) -> None
     assert f"order {paid_twice}: " in found
     assert f"{REFUND}-{paid_twice}: there are 2 payments" in found
     assert f"{REFUND}-{told_twice}: the buyer was told refunded 2 times" in found
-    assert f"{REFUND}-{told_twice}: 1 left in holds" in found
+    assert f"{REFUND}-{told_twice}: it has ended, and still has 1 x hold" in found
     assert "went out, the ledger says" in found
     assert "what it has belongs to no open case" in found
 

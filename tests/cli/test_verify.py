@@ -13,11 +13,12 @@ from typing import Any
 import pytest
 from sqlalchemy import delete, update
 from sqlalchemy.orm import Session
+from temporalio.client import WorkflowHistory
 
 from casework.cli.errors import BAD_INPUT, DONE, FAILED
 from casework.client import CaseworkClient
 from casework.shop.tables import CaseRow, ClaimRow, HoldRow, LedgerRow, OutboxRow, PaymentRow
-from casework.verifying import Part, Verified, Verifier
+from casework.verifying import Fault, Part, Verified, Verifier
 from casework.verifying.replaying import Replays
 from tests.cli.commands import Casework, Done
 from tests.desk import Desk, Handle
@@ -205,17 +206,45 @@ async def test_a_start_that_cannot_be_a_case_has_no_path_and_nothing_is_wrong(de
     assert (found.status, found.state, found.moves, found.faults) == ("failed", None, None, ())
 
 
-async def test_every_run_of_a_case_that_continued_as_new_is_replayed(desk: Desk, replays: Replays) -> None:
+async def continued(desk: Desk) -> tuple[Handle, str]:
+    """A case that has continued as new, and which run it began with."""
     case = await desk.open_in("persuading", desk.order(), reason="x")
     first = (await case.describe()).run_id
+    assert first is not None
     while (await case.describe()).run_id == first:
         await asyncio.gather(*[case.signal("nobody_knows_it") for _ in range(EVENTS_BEFORE_CONTINUING)])
         await desk.at_rest(case)
+    return case, first
+
+
+async def test_every_run_of_a_case_that_continued_as_new_is_replayed(desk: Desk, replays: Replays) -> None:
+    case, _ = await continued(desk)
     found = await verified(desk, replays, case)
     assert (found.status, found.state, found.moves, found.faults) == ("open", "persuading", 2, ())
     await desk.submit(case, "buyer_keeps_order", "aftersale.1")
     assert (await desk.end(case)).outcome == "kept"
     assert (await verified(desk, replays, case)).faults == ()
+
+
+async def test_a_run_that_has_not_begun_is_where_the_one_before_it_ended(
+    casework: Casework, desk: Desk, tmp_path: Path
+) -> None:
+    case, first = await continued(desk)
+    file = tmp_path / "begins.json"
+    # just continued as new, or just opened: there is its start and nothing else yet
+    for run, state, moves in (((await case.describe()).run_id, "persuading", 2), (first, None, None)):
+        history = await desk.client.get_workflow_handle(case.id, run_id=run).fetch_history()
+        file.write_text(WorkflowHistory(case.id, history.events[:1]).to_json(), "utf-8")
+        (told,) = listed(await casework("verify", str(file), "--json"))
+        assert (told["state"], told["moves"], told["status"], told["faults"]) == (state, moves, "open", [])
+    await case.cancel()
+
+
+async def test_a_replay_that_does_not_end_is_a_fault_of_its_run(desk: Desk) -> None:
+    case = await refunded(desk)
+    found = await verified(desk, Replays(longest=0), case)
+    run = (await case.describe()).run_id
+    assert Fault(Part.REPLAY, f"today's code does not replay it: run {run} was not done after 0 s") in found.faults
 
 
 async def test_a_case_in_the_moment_of_a_step_on_the_shop_is_whole(desk: Desk, replays: Replays) -> None:
