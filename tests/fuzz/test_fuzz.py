@@ -278,6 +278,12 @@ class Runtime:
     def workflow_time_ns(self) -> int:
         return int(NOW.timestamp() * 1_000_000_000)
 
+    def workflow_is_replaying(self) -> bool:
+        return False
+
+    def workflow_register_random_seed_callback(self, _callback: Callable[[int], None]) -> None:
+        """It is never reset."""
+
 
 def class_of(flow: str) -> type[CaseWorkflow[Any]]:
     return next(one for one in WORKFLOWS if issubclass(one, CaseWorkflow) and one.flow.name == flow)
