@@ -386,13 +386,16 @@ class Desk:
         finally:
             task.cancel()
 
-    async def heard(self, handle: Handle, signal: str) -> None:
+    async def heard(self, handle: Handle, signal: str, *, since: int = 0) -> None:
         """Wait until the workflow has been given the signal: a workflow task that came after it has completed.
 
+        `since`: how many events the history had before it was sent, where another one of the name may be among them.
         Temporal's own cancel is heard as `cancel_case`, which it stands for.
         """
         arrived = False
         async for event in handle.fetch_history_events(wait_new_event=True):
+            if event.event_id <= since:
+                continue
             cancelled = event.HasField("workflow_execution_cancel_requested_event_attributes") and signal == CANCEL
             arrived = arrived or cancelled
             arrived = arrived or event.workflow_execution_signaled_event_attributes.signal_name == signal

@@ -34,8 +34,9 @@ def silence(desk: Desk, waybill: str, how: str = "always") -> None:
 
 def scan(desk: Desk, waybill: str, code: str, *, at: datetime | None = None, text: str = "") -> None:
     """The courier has scanned the parcel, and answers from now on."""
-    silence(desk, waybill, "never")
     with desk.database.writing() as session:
+        # at once: the case may be asking in this very moment, and an answer without the scan says that all is well
+        set_fault(session, "answer", waybill, "never")
         add_scan(session, waybill, code, at=at or datetime.now(UTC), text=text)
 
 

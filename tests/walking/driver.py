@@ -208,8 +208,9 @@ class Driver:
                 assert stopped_in is not None, "nothing is under way before the working state"
                 await self._stop(stopped_in, leading)
                 before, leading = self._gate, None
+            length = (await self.case.describe()).history_length
             await self._take(self.steps[self._at], only_signal=True)
-            await self.desk.heard(self.case, self.steps[self._at].step.event.trigger)
+            await self.desk.heard(self.case, self.steps[self._at].step.event.trigger, since=length)
             self._at += 1
         self._gate = AsyncExitStack()
         state = self.steps[self._at - 1].dest if self._at else self.flow.initial

@@ -27,7 +27,7 @@ from state_machines.laws.problem_parcel import WORLD, ParcelOpening
 from state_machines.laws.world import World
 from state_machines.problem_parcel import ParcelCase
 from tests.desk import Desk, Handle
-from tests.parcels import FLOW, parcel_order, scan, scan_now, silence, until_it_moves
+from tests.parcels import FLOW, parcel_order, scan, silence, until_it_moves
 from tests.walking.driver import Hands, Happen
 from tests.walking.planner import Plan
 
@@ -106,14 +106,14 @@ class ParcelHands(Hands):
 
         def scanned(code: str) -> Happen:
             async def happen() -> None:
-                await scan_now(desk, case, await self._follows(case), code)
+                await self._scan(case, code)
                 await until_it_moves(desk, case)
 
             return happen
 
         async def forwarded() -> None:
             waybill = f"EA{next(_numbers) + 9_000_000_000:010d}CN"
-            await scan_now(desk, case, await self._follows(case), "7", text=f"快件已转EMS,新单号{waybill}")
+            await self._scan(case, "7", text=f"快件已转EMS,新单号{waybill}")
             await until_it_moves(desk, case)
 
         async def finished() -> None:
@@ -146,6 +146,16 @@ class ParcelHands(Hands):
             "the refund is opened, or its return told": nothing,
             "everything is undone": nothing,
         }
+
+    async def _scan(self, case: Handle, code: str, *, text: str = "") -> None:
+        """The courier has scanned the parcel.
+
+        A case that has just been registered is asking already, as of then: where the buyer only asked, an answer of
+        before the scan would say that all is well.
+        """
+        view = await self.desk.view(case)
+        now = view.trail[-1].at if view.version == 1 else await self.desk.skipper.get_current_time(case)
+        scan(self.desk, await self._follows(case), code, at=now, text=text)
 
     async def _follows(self, case: Handle) -> str:
         """The waybill under which the goods go now, as the shop knows it."""

@@ -118,6 +118,10 @@ class RefundHands(Hands):
         def paid_for_other_line() -> None:
             besides(lambda session: outside.refunded(session, order_id, OTHER_LINE, at=datetime.now(UTC)))
 
+        def pays_the_postage_too() -> None:
+            paid_for_other_line()
+            desk.fail("payment", order_id, "never")  # it may have been refused before
+
         async def paid_for_other_line_with_news() -> None:
             paid_for_other_line()
             await desk.signal(case, "order_gone", "system")
@@ -135,7 +139,7 @@ class RefundHands(Hands):
             "the platform has paid before us": lambda: desk.platform_refunds_order(order_id),
             "it left and is not back": left,
             "the payment is refused for good": fails("payment", "always"),
-            "the postage falls to this case, and that is paid": paid_for_other_line,
+            "the postage falls to this case, and that is paid": pays_the_postage_too,
             "the postage falls to this case, which is more than was decided": paid_for_other_line,
             "more is due than was decided": nothing,
             "the refund is settled": nothing,

@@ -112,6 +112,10 @@ class ReturnHands(Hands):
             desk.without_telling(lambda session: outside.refunded(session, order_id, OTHER_LINE, at=datetime.now(UTC)))
             self._paid_besides_fen = sum(entry.amount_fen for entry in self._ledger())
 
+        def pays_the_postage_too() -> None:
+            paid_for_other_line()
+            desk.fail("payment", order_id, "never")  # it may have been refused before
+
         def paid_whole() -> None:
             desk.platform_refunds_order(order_id)
 
@@ -134,7 +138,7 @@ class ReturnHands(Hands):
             "paid": fails("never"),
             "the platform has paid before us": paid_whole,
             "the payment is refused for good": fails("always"),
-            "the postage falls to this case, and that is paid": paid_for_other_line,
+            "the postage falls to this case, and that is paid": pays_the_postage_too,
             "the postage falls to this case, which is more than was decided": paid_for_other_line,
             "more is due than was decided": nothing,
             "the return is settled": nothing,
