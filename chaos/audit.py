@@ -1,7 +1,7 @@
 """The audit of a whole shop after everything has ended. Every finding is a sentence; none: nothing lost, nothing twice.
 
-What the project has for it is asked: `casework.shop.payments.audit`, `casework.repair.examine`, the flows' tables, and
-Temporal's replayer.
+What the project has for it is asked: `casework.shop.payments.audit`, `casework.repair.examine`, `casework.verifying`,
+and Temporal's replayer.
 """
 
 from __future__ import annotations
@@ -36,9 +36,9 @@ from casework.shop.tables import (
     WaitRow,
 )
 from casework.verifying.books import faults_of_end
+from casework.verifying.path import Path, path_faults
 from chaos.acting import Ending
 from state_machines.flows import FLOWS
-from state_machines.roles import Automatic
 from worker import WORKFLOWS
 
 OURS: Final = frozenset(
@@ -76,7 +76,9 @@ async def audit(
         if told is None or told != views.get(ending.case_id):
             found.append(f"{ending.case_id}: the shop's record is not what the case said at its end")
         else:
-            found += wrong_path(CaseView.model_validate(told))
+            view = CaseView.model_validate(told)
+            faults = path_faults(FLOWS[view.flow], Path.of(view), ended=True)
+            found += [f"{ending.case_id}: {fault}" for fault in faults]
     return found + (await _replayed(histories) if replay else [])
 
 
@@ -183,24 +185,6 @@ def _twice(session: Session) -> list[str]:
 
 
 # --- the histories ---
-
-
-def wrong_path(view: CaseView) -> list[str]:
-    """Where a case's path is none that its table allows, a sentence each."""
-    flow = FLOWS[view.flow]
-    found: list[str] = []
-    state = flow.initial
-    for line in view.trail:
-        if not line.is_move:
-            continue
-        who = line.role or (Automatic.CLOCK if line.by == Automatic.CLOCK else Automatic.SYSTEM)
-        rows = [row for row in flow.rows(state, line.trigger) if row.dest == line.dest and who in row.who]
-        if line.source != state or not rows:
-            found.append(f"{view.case_id}: {line.trigger} by {who} from {line.source} to {line.dest}, from {state}")
-        state = line.dest or state
-    if state != view.state or not flow.is_final(state):
-        found.append(f"{view.case_id}: its path ends in {state}, the case in {view.state}")
-    return found
 
 
 async def _runs(client: Client, case_id: str) -> AsyncIterator[WorkflowHistory]:
