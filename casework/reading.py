@@ -126,8 +126,10 @@ def read_fields(
 
 
 def read_field(name: str, text: str, message: type[BaseModel], zone: ZoneInfo, whole: Mapping[int, int]) -> Any:
-    """What a text means for a field of the message: see `read_fields`. What fits nothing stays as it is; the message
-    itself then says what is wrong with it.
+    """What a text means for a field of the message: see `read_fields`. What fits nothing is the message's to refuse.
+
+    A field that takes text is then given the text as it was written, so that the message says what is wrong with that;
+    any other field the list or the JSON that the text was meant to be, if it was any.
     """
     field = message.model_fields.get(name)
     if field is None:
@@ -144,7 +146,8 @@ def read_field(name: str, text: str, message: type[BaseModel], zone: ZoneInfo, w
         except ValidationError:
             continue
         return candidate
-    # as the list or the JSON that it was meant to be, if it was any
+    if _takes_text(wanted):
+        return text
     return next((one for one in candidates if not isinstance(one, str)), text)
 
 
@@ -168,6 +171,12 @@ def _readings(text: str, zone: ZoneInfo, *, as_list: bool) -> Iterator[Any]:
     # if it is no time either, the field itself says what it wants
     with suppress(BadInput):
         yield read_time(text, zone).isoformat()
+
+
+def _takes_text(wanted: TypeAdapter[Any]) -> bool:
+    """Whether a field's value is written as text in JSON: decimals and times are too."""
+    schema = wanted.json_schema()
+    return any(one.get("type") == "string" for one in schema.get("anyOf", [schema]))
 
 
 def _takes_list(annotation: Any) -> bool:

@@ -10,7 +10,9 @@ from pydantic import BaseModel, Field, StrictBool, StrictInt, ValidationError
 from casework.errors import BadInput
 from casework.messages import Message, Reference, Text, explain
 from casework.reading import looks_rounded, read_fields, read_id, read_lines, read_time
+from state_machines.bulk_order import BulkStart
 from state_machines.common import PaidByHand
+from state_machines.problem_parcel import ParcelStart
 from state_machines.refund_before_shipping import GiveReason, RefundStart
 
 SHANGHAI = ZoneInfo("Asia/Shanghai")
@@ -139,6 +141,29 @@ def test_what_fits_nothing_is_left_to_the_message_to_refuse(given: str, said: st
     read = read_fields([given], Everything, SHANGHAI, {})
     with pytest.raises(ValidationError) as refused:
         Everything.model_validate({"by": "aftersale.1", **read})
+    assert explain(refused.value) == said
+
+
+BULK = {"order_id": ORDER, "by": "bulk.1"}
+PARCEL = {**BULK, "waybill": "YT15666876131", "courier": "yuantong", "cause": "asked"}
+
+
+@pytest.mark.parametrize(
+    ("message", "others", "given", "said"),
+    [
+        (BulkStart, BULK, "discount_percent=101", "discount_percent must not be above 100 percent"),
+        (BulkStart, BULK, "discount_percent=7.555", "discount_percent must have at most two decimals"),
+        (ParcelStart, PARCEL, "waybill=77", "waybill: a waybill of 6 to 32 letters, digits or hyphens is wanted"),
+        (GiveReason, {"by": "bulk.1"}, "reason=", "reason: text of at least 1 sign is wanted"),
+        (RefundStart, BULK, "platform_deadline=77", "platform_deadline must be an ISO 8601 time with a zone"),
+        (PaidByHand, {"by": "bulk.1", "payment_reference": "2"}, "amount_fen=-1", "amount_fen: 0 or more is wanted"),
+    ],
+)
+def test_what_is_wrong_with_a_text_is_said_of_the_text_also_where_it_reads_as_json(
+    message: type[BaseModel], others: dict[str, str], given: str, said: str
+) -> None:
+    with pytest.raises(ValidationError) as refused:
+        message.model_validate({**others, **read_fields([given], message, SHANGHAI, {})})
     assert explain(refused.value) == said
 
 
