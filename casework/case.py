@@ -47,7 +47,7 @@ class Start(BaseModel):
     def _only_from_another_case(self) -> Self:
         for name in sorted(self.ONLY_FROM_CASE):
             if self.from_case is None and getattr(self, name) != type(self).model_fields[name].default:
-                raise ValueError(f"holds {name}, which is only for a case that another case opens")
+                raise ValueError(f"{name} is only for a case that another case opens")
         return self
 
 

@@ -135,7 +135,7 @@ def read_field(name: str, text: str, message: type[BaseModel], zone: ZoneInfo, w
     if field is None:
         hidden = {*COMMON_FIELDS, "from_case", *getattr(message, "ONLY_FROM_CASE", ())}
         known = [one for one in message.model_fields if one not in hidden]
-        raise BadInput(f"There is no field {name} here; " + (f"there is {', '.join(known)}." if known else "none is."))
+        raise BadInput(f"{name} is a field that does not belong here; {', '.join(known) or 'none'} would.")
     if name == "lines" and not text.lstrip().startswith("["):
         return read_lines(text, whole, _quantity_of(field.annotation))
     wanted = _by_itself(message, name)

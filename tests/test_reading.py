@@ -171,10 +171,15 @@ def test_what_is_wrong_with_a_text_is_said_of_the_text_also_where_it_reads_as_js
     ("given", "reason"),
     [
         (["reason"], "field=value"),
-        (["colour=red"], "no field colour"),
+        (["colour=red"], "^colour is a field that does not belong here; reason would.$"),
         (["reason=a", "reason=b"], "names reason twice"),
     ],
 )
 def test_a_further_field_that_cannot_be_is_refused(given: list[str], reason: str) -> None:
     with pytest.raises(BadInput, match=reason):
         read_fields(given, GiveReason, SHANGHAI, {})
+
+
+def test_a_further_field_of_a_message_that_has_none_is_refused() -> None:
+    with pytest.raises(BadInput, match=r"^lines is a field that does not belong here; none would\.$"):
+        read_fields(["lines=1"], Message, SHANGHAI, {})

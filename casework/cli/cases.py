@@ -313,4 +313,4 @@ def whole_lines(desk: Desk, order_id: str) -> dict[int, int]:
 
 def unknown_order(order_id: str) -> Stop:
     """No such order; where the id looks as if a spreadsheet had rounded it, that is said too."""
-    return bad_input(if_rounded(f"The shop has no order {order_id}", order_id))
+    return bad_input(if_rounded(f"order_id: the shop has no order {order_id}", order_id))

@@ -258,8 +258,8 @@ async def test_what_nobody_inspects_is_paid_and_stays_out_of_stock_until_somebod
         (accepts((1, 1)), "lines: what came in is 1×2, 2×1"),
         (accepts((1, 3), (2, 1)), "lines: 3 pieces of line 1 are accepted, 2 came in"),
         (accepts((1, 2), (2, 1), (3, 1)), "lines: what came in is"),
-        (accepts((1, 0), (2, 0)), "the message takes nothing: that is fail_inspection"),
-        (accepts((1, 1), (1, 1)), "the message names a line twice"),
+        (accepts((1, 0), (2, 0)), "lines takes nothing: that is fail_inspection"),
+        (accepts((1, 1), (1, 1)), "lines names a line twice"),
     ],
 )
 async def test_an_inspection_decides_on_every_line_that_came_in(desk: Desk, lines: list[Any], why: str) -> None:
