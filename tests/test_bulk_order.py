@@ -29,8 +29,9 @@ from state_machines.bulk_order import (
     confirmation_counts_from,
     risk_signs,
 )
+from state_machines.flows import FLOWS
 from state_machines.roles import Automatic, Role
-from state_machines.table import Attempt, Guard, Refusal
+from state_machines.table import Attempt, Flow, Guard, Refusal
 
 NOW = datetime(2026, 11, 20, 10, 0, tzinfo=UTC)
 POLICY = load_policy(None)
@@ -274,6 +275,55 @@ def test_every_guard_is_tried_where_it_holds_and_where_it_does_not() -> None:
     guards = {one.name for row in BULK_ORDER.moves for one in row.only_if} - {"nothing_paid"}
     for name in guards:
         assert {holds for one, holds, _ in CASES if one.name == name} == {True, False}, name
+
+
+@pytest.mark.parametrize(
+    ("state", "trigger", "role", "message", "said"),
+    [
+        (
+            "pricing",
+            "approve",
+            Role.PRESALE_SUPERVISOR,
+            ApproveDiscount(**BY, discount_percent=Decimal(6)),
+            "discount_percent: approve is refused unless the discount is at most what was asked",
+        ),
+        (
+            "awaiting_general_manager",
+            "approve",
+            Role.GENERAL_MANAGER,
+            ApproveDiscount(**BY, discount_percent=Decimal(6)),
+            "discount_percent: approve is refused unless the discount is at most what was asked",
+        ),
+        (
+            "awaiting_audit",
+            "change_amount",
+            Role.ORDER_AUDITOR,
+            ChangeAmount(**BY, amount_fen=1),
+            "amount_fen: change_amount is refused unless the amount is the approved price",
+        ),
+        (
+            "legal_review",
+            "pass_legal_review",
+            Role.STORE_MANAGER,
+            PassLegalReview(**NOTED),
+            "buyer_registered_on and buyer_purchases: pass_legal_review is refused unless the account's",
+        ),
+    ],
+)
+def test_a_value_that_a_condition_refuses_is_named_first(
+    state: str, trigger: str, role: Role, message: Message, said: str
+) -> None:
+    actor = Actor(staff_id="somebody.1", grants={role: None})
+    refused = BULK_ORDER.fire(Attempt(a_case(state, approved_fen=2), trigger, NOW, actor, message=message))
+    assert isinstance(refused, Refusal)
+    assert refused.why.startswith(said)
+
+
+@pytest.mark.parametrize("known", FLOWS.values(), ids=list(FLOWS))
+def test_what_a_condition_judges_is_a_field_of_the_message(known: Flow[Any]) -> None:
+    for row in known.moves:
+        fields = {name for one in row.only_if for name in one.fields}
+        assert fields <= set(known.triggers[row.trigger].message.model_fields), row.trigger
 
 
 def test_only_days_that_the_policy_lists_extend_a_case() -> None:
