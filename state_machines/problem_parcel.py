@@ -97,6 +97,8 @@ class ParcelCase(Case[ParcelFigures]):
     """It is a return on its way to us."""
     return_case: str | None = None
     """The return that awaits it."""
+    return_over: bool = False
+    """That return had ended when it was to be told what became of the parcel."""
     priority: Priority = "usual"
     report: ParcelReport | None = None
     """How the parcel stood when the case last looked."""
