@@ -39,6 +39,7 @@ from state_machines.problem_parcel import (
     OnItsWay,
     ParcelCase,
     ParcelReturned,
+    claimed,
 )
 from state_machines.roles import Label, Role
 from state_machines.table import Attempt
@@ -516,8 +517,7 @@ class ProblemParcel(CaseWorkflow[ParcelCase]):
             await self._post([task])
 
     async def _claim_by(self, attempt: Attempt[ParcelCase]) -> None:
-        claimed = cast("ChooseRemedy", attempt.message).claim_fen
-        await self._claim(self.case.amount_fen if claimed is None else claimed)
+        await self._claim(claimed(self.case, cast("ChooseRemedy", attempt.message)))
 
     async def _claim(self, amount_fen: int) -> None:
         await workflow.execute_activity_method(
