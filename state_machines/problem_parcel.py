@@ -165,7 +165,7 @@ class ChooseRemedy(Message):
     """How the loss is made good, and what is claimed from the courier for it."""
 
     claim_fen: Fen | None = Field(
-        default=None, description="whole fen claimed from the courier, default the paid value, or 0 of what came back"
+        default=None, description="whole fen claimed from the courier, default the paid value"
     )
 
 
@@ -364,7 +364,7 @@ def remember(moved: Move[ParcelCase], attempt: Attempt[ParcelCase]) -> None:
         case ProofFound():
             case.proof = message.model_dump(include={"signer", "place", "photo"}, exclude_none=True)
         case ChooseRemedy():
-            case.claim_fen = claimed(case, message)
+            case.claim_fen = case.amount_fen if message.claim_fen is None else message.claim_fen
         case _:
             pass
     match moved.trigger:
@@ -388,13 +388,6 @@ def remember(moved: Move[ParcelCase], attempt: Attempt[ParcelCase]) -> None:
             case.earlier, case.claim_fen = [], None
         case _:
             pass
-
-
-def claimed(case: ParcelCase, remedy: ChooseRemedy) -> int:
-    """What is claimed from the courier, in fen: what is said, else the paid value; nothing of what came back."""
-    if remedy.claim_fen is not None:
-        return remedy.claim_fen
-    return 0 if case.came_back else case.amount_fen
 
 
 def follow_on(case: ParcelCase, parcel: Followed) -> None:

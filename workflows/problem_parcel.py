@@ -39,7 +39,6 @@ from state_machines.problem_parcel import (
     OnItsWay,
     ParcelCase,
     ParcelReturned,
-    claimed,
 )
 from state_machines.roles import Label, Role
 from state_machines.table import Attempt
@@ -517,7 +516,8 @@ class ProblemParcel(CaseWorkflow[ParcelCase]):
             await self._post([task])
 
     async def _claim_by(self, attempt: Attempt[ParcelCase]) -> None:
-        await self._claim(claimed(self.case, cast("ChooseRemedy", attempt.message)))
+        claimed = cast("ChooseRemedy", attempt.message).claim_fen
+        await self._claim(self.case.amount_fen if claimed is None else claimed)
 
     async def _claim(self, amount_fen: int) -> None:
         await workflow.execute_activity_method(

@@ -230,12 +230,9 @@ async def test_a_returned_parcel_is_marked_and_opens_a_return_of_goods_that_are_
         await desk.submit(case, "parcel_returned", CLERK, waybill="YT-OF-ANOTHER")
     view = await desk.submit(case, "parcel_returned", CLERK, waybill=waybill.lower())
     assert view.state == "choosing_remedy"
-    await desk.submit(case, "choose_refund", AGENT)
+    await desk.submit(case, "choose_refund", AGENT, claim_fen=0)
     view = await desk.end(case)
     assert view.outcome == "refund_opened"
-    with desk.database.reading() as session:
-        claims = session.scalars(select(CourierClaimRow.amount_fen).where(CourierClaimRow.case_id == case.id)).all()
-        assert claims == [0], "nothing is lost"
     (child,) = view.links
     assert child == f"return-after-shipping-{order}"
     opened = CaseView.model_validate(await desk.client.get_workflow_handle(child).query("case"))
