@@ -22,6 +22,8 @@ from casework.messages import COMMON_FIELDS
 
 _WRAPPED: Final = re.compile(r'^="?([^"]*)"?$')
 _ROUNDED: Final = re.compile(r"^[0-9]+([.,][0-9]+)?[eE][+]?[0-9]+$")
+_NO_TEXT: Final = re.compile("[\ud800-\udfff]")
+"""How Python hands over the bytes of a command line that are no text."""
 _LINE: Final = re.compile(r"^([0-9]{1,6})(?:x([0-9]{1,7}))?$")
 _WORDS: Final[Mapping[str, bool | None]] = {
     "yes": True,
@@ -56,6 +58,8 @@ def read_id(text: str) -> str:
         )
     if not cleaned:
         raise BadInput("An id is wanted, and the text is empty.")
+    if _NO_TEXT.search(cleaned):
+        raise BadInput("An id is wanted, and the text is not UTF-8.")
     return cleaned
 
 
