@@ -272,12 +272,13 @@ async def mend(client: Client, database: Database, troubled: Sequence[Troubled],
 
 async def _mend(client: Client, database: Database, one: Troubled, execution: Execution | None, now: datetime) -> bool:
     if one.trouble is Trouble.PAID:
+        run = (one.case_id, str(one.run_id))
         with database.writing() as session:
-            return any(
-                mending.tell_of_unsettled(session, unsettled, at=now)
-                for unsettled in mending.paid_without_end(session, [])
-                if (unsettled.case_id, unsettled.run_id) == (one.case_id, one.run_id)
-            )
+            for unsettled in mending.paid_without_end(session, []):
+                if (unsettled.case_id, unsettled.run_id) == run:
+                    mending.tell_of_unsettled(session, unsettled, at=now)
+            # the mending of the broken-off case itself may have told of it before
+            return run not in [(left.case_id, left.run_id) for left in mending.paid_without_end(session, [run])]
     if one.trouble is Trouble.KEPT:
         with database.writing() as session:
             return mending.mend_kept(session, one.case_id, at=now)

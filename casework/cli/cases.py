@@ -128,7 +128,7 @@ def list_cases(
     lines = run_async(_cases(desk, wanted))
     if csv_file is not None:
         _write_csv(csv_file, lines, desk.zone)
-        say(f"{len(lines)} cases written to {csv_file}.")
+        say(f"{len(lines)} {'case' if len(lines) == 1 else 'cases'} written to {csv_file}.")
     if as_json:
         print_json([_json_line(line) for line in lines])
     elif csv_file is None:

@@ -162,7 +162,8 @@ def examine_cases(*, mend_them: bool, lost: bool, yes: bool, as_json: bool) -> N
         if left or not mended:
             print(_table(desk, left) if left else word("no_trouble", desk.language))
     if left:
-        raise Stop(FAILED, f"{len({one.case_id for one in left})} cases are in trouble.")
+        count = len({one.case_id for one in left})
+        raise Stop(FAILED, f"{count} {'case is' if count == 1 else 'cases are'} in trouble.")
 
 
 async def _examine(desk: Desk) -> list[Troubled]:

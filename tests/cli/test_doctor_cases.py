@@ -252,7 +252,7 @@ async def test_a_case_that_paid_and_was_broken_off_is_told_to_people_once_and_it
             ("died", "terminated"),
             ("paid_without_end", "100.00 yuan"),
         ]
-        await troubles(casework, case.id, "--mend", "--yes")
+        assert [one["mended"] for one in await troubles(casework, case.id, "--mend", "--yes")] == [True, True]
         assert await troubles(casework, case.id) == []
         await troubles(casework, case.id, "--mend", "--yes")
     with desk.database.reading() as session:
@@ -286,16 +286,20 @@ async def test_another_temporal_lets_go_of_nothing_that_open_cases_have(
 
 
 async def test_where_temporal_has_lost_every_open_case_that_must_be_said(
-    casework: Casework, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    casework: Casework, server: SharedServer, process: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     url = f"sqlite:///{tmp_path / 'shop.sqlite'}"
     shop = Database(url)
     shop.migrate()
     case_id = open_long_ago(shop, "3300019900000000000")
     monkeypatch.setenv("CASEWORK_DATABASE_URL", url)
+    monkeypatch.setenv("TEMPORAL_NAMESPACE", server.benches[process])
+    looked = await casework("doctor", "--cases")
+    assert (looked.code, looked.err) == (FAILED, "1 case is in trouble.\n")
     assert (await casework("doctor", "--cases", "--mend", "--yes")).code == REFUSED
-    (mended,) = await troubles(casework, case_id, "--mend", "--yes", "--lost")
-    assert (mended["trouble"], mended["mended"]) == ("lost", True)
+    mended = await casework("doctor", "--cases", "--mend", "--yes", "--lost", "--json")
+    assert mended.code == DONE, "nothing is left"
+    assert [(one["case_id"], one["trouble"], one["mended"]) for one in mended.json] == [(case_id, "lost", True)]
     with shop.reading() as session:
         assert records.find_records(session, case_id=case_id)[0].outcome == "lost"
     shop.close()
