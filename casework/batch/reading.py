@@ -28,6 +28,7 @@ from state_machines.table import Flow
 IDS: Final = frozenset({"order_id", "waybill"})
 TEXTS: Final = frozenset({"reason", "description", "note", "appraisal", "reopens", "chat_id", "by"})
 """Taken as they stand: their width and letters may be meant."""
+JSON_ENDINGS: Final = (".jsonl", ".ndjson")
 _LINE: Final = re.compile(r"(?P<line>[0-9]{1,6})(?:x(?P<quantity>[0-9]{1,7}))?")
 _NO_HEADING: Final = re.compile(r"column [0-9]+")
 
@@ -71,17 +72,18 @@ class Rows:
 
 
 def read_rows(name: str, content: bytes, *, zone: ZoneInfo, flow: str | None = None) -> Rows:
-    """Read a file; `flow` is that of the rows that name none. A row that says the same as an earlier one is refused.
+    """Read a file of that name; `flow` is that of the rows that name none. A row that says the same as an earlier one is refused.
 
     Raises:
         BadFile: it cannot be read, or its columns are unknown, named twice or missing; the place is said.
 
     """
     text = read_text(name, content)
-    start = text.lstrip()
-    if start.startswith("["):
+    if _is_one_list(text):
         raise BadFile(name, "is one JSON list: write one JSON object a line")
-    found = _json_rows(text, flow) if start.startswith("{") else _table_rows(name, text, zone, flow)
+    # by its ending, or by how it begins: its first line may be broken, and standard input has no name
+    is_json = name.lower().endswith(JSON_ENDINGS) or text.lstrip().startswith(("{", "["))
+    found = _json_rows(text, flow) if is_json else _table_rows(name, text, zone, flow)
     rows = Rows()
     first: dict[str, int] = {}
     for one in found:
@@ -94,6 +96,18 @@ def read_rows(name: str, content: bytes, *, zone: ZoneInfo, flow: str | None = N
         else:
             rows.refused.append(one)
     return rows
+
+
+def _is_one_list(text: str) -> bool:
+    """Whether the whole is a list, and not its first line alone."""
+    first, _, others = text.strip().partition("\n")
+    if not first.startswith("["):
+        return False
+    try:
+        json.loads(first)
+    except (ValueError, RecursionError):
+        return True
+    return not others
 
 
 # --- CSV ---
