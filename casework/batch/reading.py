@@ -72,7 +72,7 @@ class Rows:
 
 
 def read_rows(name: str, content: bytes, *, zone: ZoneInfo, flow: str | None = None) -> Rows:
-    """Read a file of that name; `flow` is that of the rows that name none. A row that says the same as an earlier one is refused.
+    """Read a file; `flow` is that of the rows that name none. A row that says the same as an earlier one is refused.
 
     Raises:
         BadFile: it cannot be read, or its columns are unknown, named twice or missing; the place is said.
