@@ -42,8 +42,9 @@ _WORDS: Final[Mapping[str, Label]] = {
     "what": Label("将发生", "happens by itself"),
     "pays": Label("付款", "pays"),
     "depends": Label("取决于", "unknown"),
+    "follows": Label("此后取决于", "unknown after it"),
     "nothing_happens": Label("在此之前不会自动发生任何事。", "Nothing happens by itself until then."),
-    "certain": Label("确定付出", "leaves for certain"),
+    "certain": Label("确定会发起付款", "sent for payment for certain"),
     "perhaps": Label("视外部情况另付", "may leave besides"),
     "quiet": Label("期内无事", "nothing in that time"),
     "at_work": Label("系统处理中或只在观察,无法预知", "at work or only watching, unknown"),
@@ -174,6 +175,7 @@ def forecast_text(forecast: Forecast, *, language: Language, zone: ZoneInfo, now
                 _word("what", language),
                 _word("pays", language),
                 _word("depends", language),
+                _word("follows", language),
             ]
         ]
         rows.extend(
@@ -182,7 +184,8 @@ def forecast_text(forecast: Forecast, *, language: Language, zone: ZoneInfo, now
                 course.case_id,
                 f"{step.trigger} → {state_label(course.flow, step.dest, language)}",
                 format_yuan(step.pays_fen) if step.pays_fen else "",
-                _reasons([*step.unknown, *(course.then_unknown if step is course.steps[-1] else ())], language),
+                _reasons(step.unknown, language),
+                _reasons(course.then_unknown if step is course.steps[-1] else (), language),
             ]
             for _, _, course, step in steps
         )
