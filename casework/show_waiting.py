@@ -50,6 +50,7 @@ _WORDS: Final[Mapping[str, Label]] = {
     "at_work": Label("系统处理中或只在观察,无法预知", "at work or only watching, unknown"),
     "until": Label("至", "until"),
     "may": Label("现在可以", "may now"),
+    "may_tell": Label("现在可以告知", "may tell it now"),
     "may_not": Label("现在不可以", "may not now"),
     "depends_yes": Label("现在可否,要到提交时才知道", "may perhaps: it is known only when it is sent"),
     "nobody": Label("未说明何人", "nobody was named"),
@@ -65,6 +66,7 @@ _WORDS: Final[Mapping[str, Label]] = {
     "shop": Label("提交时还要读写店铺数据,仍可能被拒", "the shop is read then, and may still refuse"),
     "possible_in": Label("可用于状态", "possible in"),
     "could": Label("现在可以做的人", "could now"),
+    "could_tell": Label("现在可以告知的人", "could tell it now"),
     "nobody_could": Label("无人", "nobody who is present"),
 }
 _RULES: Final[Mapping[str, Label]] = {
@@ -217,7 +219,8 @@ def why_text(verdict: Verdict, *, flow: Flow[Any], language: Language) -> str:
     known = trigger_named(flow, verdict.trigger)
     trigger = named(known.label, known.name, language) if known is not None else verdict.trigger
     where = f"{flow_label(flow.name, language)} {verdict.case_id} · {state_label(flow.name, verdict.state, language)}"
-    answer = _word({True: "may", False: "may_not", None: "depends_yes"}[verdict.may], language)
+    yes = "may_tell" if verdict.kept else "may"
+    answer = _word({True: yes, False: "may_not", None: "depends_yes"}[verdict.may], language)
     if verdict.by is None:
         answer = _word("nobody", language)
     who = f"{verdict.by} " if verdict.by else ""
@@ -238,7 +241,7 @@ def why_text(verdict: Verdict, *, flow: Flow[Any], language: Language) -> str:
         lines.append(f"  {_word('looked_up', language)}: {', '.join(_guards(flow, verdict.unknown, language))}")
     if verdict.looks_up and verdict.may is not False:
         lines.append(f"  {_word('shop', language)}")
-    lines.append(f"  {_word('could', language)}: {_people(flow, verdict, language)}")
+    lines.append(f"  {_word('could_tell' if verdict.kept else 'could', language)}: {_people(flow, verdict, language)}")
     return "\n".join(lines)
 
 
