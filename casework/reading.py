@@ -75,8 +75,8 @@ def if_rounded(sentence: str, identifier: str) -> str:
     return sentence + (rounded if looks_rounded(identifier) else ".")
 
 
-def read_time(text: str, zone: ZoneInfo) -> datetime:
-    """A time as people give it in commands; one without a zone is the shop's."""
+def read_time(name: str, text: str, zone: ZoneInfo) -> datetime:
+    """A time as people give it in commands, for the field or option of that name; one without a zone is the shop's."""
     cleaned = unicodedata.normalize("NFKC", text).strip()
     written = _SPREADSHEET_TIME.match(cleaned)
     if written:
@@ -86,7 +86,8 @@ def read_time(text: str, zone: ZoneInfo) -> datetime:
         when = datetime.fromisoformat(cleaned)
     except ValueError:
         raise BadInput(
-            f"{text!r} is not a time: write it as 2026-11-20 or '2026-11-20 18:00', with a zone if not the shop's."
+            f"{name}: {text!r} is not a time; write it as 2026-11-20 or '2026-11-20 18:00', "
+            "with a zone if not the shop's."
         ) from None
     return when if when.tzinfo else when.replace(tzinfo=zone)
 
@@ -141,7 +142,7 @@ def read_field(name: str, text: str, message: type[BaseModel], zone: ZoneInfo, w
     if name == "lines" and not text.lstrip().startswith("["):
         return read_lines(text, whole, _quantity_of(field.annotation))
     wanted = _by_itself(message, name)
-    candidates = list(_readings(text, zone, as_list=_takes_list(field.annotation)))
+    candidates = list(_readings(name, text, zone, as_list=_takes_list(field.annotation)))
     for candidate in candidates:
         try:
             wanted.validate_python(candidate)
@@ -159,7 +160,7 @@ def _by_itself(message: type[BaseModel], name: str) -> TypeAdapter[Any]:
     return TypeAdapter[Any](Annotated[field.annotation, field])  # pyright: ignore[reportInvalidTypeForm, reportArgumentType, reportUnknownMemberType]
 
 
-def _readings(text: str, zone: ZoneInfo, *, as_list: bool) -> Iterator[Any]:
+def _readings(name: str, text: str, zone: ZoneInfo, *, as_list: bool) -> Iterator[Any]:
     """All that a text may mean, the nearest first."""
     yield text
     with suppress(ValueError):
@@ -171,7 +172,7 @@ def _readings(text: str, zone: ZoneInfo, *, as_list: bool) -> Iterator[Any]:
         yield _WORDS[word.lower()]
     # if it is no time either, the field itself says what it wants
     with suppress(BadInput):
-        yield read_time(text, zone).isoformat()
+        yield read_time(name, text, zone).isoformat()
 
 
 def _takes_list(annotation: Any) -> bool:

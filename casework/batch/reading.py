@@ -178,7 +178,7 @@ def _value(name: str, text: str, flow: Flow[Any], zone: ZoneInfo) -> Any:
     if name == "photos":
         return [part.strip() for part in re.split(r"[;\uff1b\n]", text) if part.strip()]
     if name == "platform_deadline":
-        return read_time(text, zone).isoformat()
+        return read_time(name, text, zone).isoformat()
     return read_field(name, unicodedata.normalize("NFKC", text).strip(), flow.start_type, zone, {})
 
 

@@ -122,7 +122,7 @@ def list_cases(
             flow=flow_meant(flow).name if flow else None,
             state=state,
             outcome=outcome,
-            since=read_time(since, desk.zone) if since else None,
+            since=read_time("--since", since, desk.zone) if since else None,
             open=not closed,
         )
     lines = run_async(_cases(desk, wanted))

@@ -202,7 +202,7 @@ def test_a_row_that_cannot_be_is_refused_with_its_line(row: str, said: str) -> N
     [
         ("lines", "a", "lines: 'a' is not a line"),
         ("lines", "1x", "lines: '1x' is not a line"),
-        ("platform_deadline", "tomorrow", "'tomorrow' is not a time"),
+        ("platform_deadline", "tomorrow", "platform_deadline: 'tomorrow' is not a time"),
         ("platform_deadline", "2026-13-01", "is not a time"),
     ],
 )
