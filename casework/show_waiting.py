@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 from typing import Any, Final
 from zoneinfo import ZoneInfo
 
-from casework.forecast import Unknown
+from casework.forecast import Step, Unknown
 from casework.inbox import Forecast, Inbox, InboxCase
 from casework.money import format_yuan
 from casework.settings import Language
@@ -21,6 +21,7 @@ from casework.show import (
     state_label,
     table,
     time_with_distance,
+    trigger_in_passing,
     word,
 )
 from casework.why import ENDED, NOT_NOW, NOT_SAID, NOT_STAFF, Obstacle, Person, Row, Verdict
@@ -121,7 +122,7 @@ def inbox_text(inbox: Inbox, *, language: Language, zone: ZoneInfo, now: datetim
             format_yuan(case.amount_fen),
             length(max(now - case.waiting_since, timedelta(0)), language),
             _due(case, language, zone, now),
-            silence_of(case.if_silent, language) or "",
+            silence_of(case.if_silent, case.flow, language) or "",
             *([case.assignee or ""] if assigned else []),
         ]
         for case in inbox.cases
@@ -132,7 +133,7 @@ def inbox_text(inbox: Inbox, *, language: Language, zone: ZoneInfo, now: datetim
 def _asked(case: InboxCase, language: Language) -> str:
     if case.not_you is not None:
         return f"— ({_word('not_you', language)}: {case.not_you})"
-    return ", ".join(one.trigger for one in case.asked)
+    return ", ".join(trigger_in_passing(case.flow, one.trigger, language) for one in case.asked)
 
 
 def _due(case: InboxCase, language: Language, zone: ZoneInfo, now: datetime) -> str:
@@ -184,7 +185,7 @@ def forecast_text(forecast: Forecast, *, language: Language, zone: ZoneInfo, now
             [
                 time_with_distance(step.at, now, zone, language),
                 course.case_id,
-                f"{step.trigger} → {state_label(course.flow, step.dest, language)}",
+                _step(course.flow, step, language),
                 format_yuan(step.pays_fen) if step.pays_fen else "",
                 _reasons(step.unknown, language),
                 _reasons(course.then_unknown if step is course.steps[-1] else (), language),
@@ -205,6 +206,10 @@ def forecast_text(forecast: Forecast, *, language: Language, zone: ZoneInfo, now
     if forecast.at_work:
         lines.append(f"{_word('at_work', language)}: {len(forecast.at_work)}")
     return "\n".join(lines)
+
+
+def _step(flow_name: str, step: Step, language: Language) -> str:
+    return f"{trigger_in_passing(flow_name, step.trigger, language)} → {state_label(flow_name, step.dest, language)}"
 
 
 def _reasons(unknown: Iterable[Unknown], language: Language) -> str:

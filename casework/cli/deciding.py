@@ -20,7 +20,7 @@ from casework.client import check_message, flow_of_case
 from casework.money import format_yuan
 from casework.reading import read_fields, read_id
 from casework.shop.records import lines_of
-from casework.show import named, silence, state_name, time_with_distance, word
+from casework.show import named, silence, state_name, time_with_distance, trigger_in_passing, word
 from state_machines.asides import ASIDES, trigger_named
 from state_machines.common import CANCEL
 
@@ -284,7 +284,7 @@ def say_after(desk: Desk, view: CaseView, trigger: str, *, as_json: bool) -> Non
         return
     text = f"{view.case_id} → {state_name(view, desk.language)}"
     if trigger in view.kept:
-        text += f" ({word('kept', desk.language)} {trigger})"
+        text += f" ({word('kept', desk.language)} {trigger_in_passing(view.flow, trigger, desk.language)})"
     if view.due is not None and not view.final:
         text += f" · {word('until', desk.language)} {time_with_distance(view.due, desk.now, desk.zone, desk.language)}"
         silent = silence(view, desk.language)

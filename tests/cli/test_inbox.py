@@ -272,6 +272,8 @@ async def test_what_waits_is_told_in_chinese_with_the_identifiers(
     assert text.splitlines()[0].split() == ["工单", "状态", "可做", "金额", "已等", "截止", "无人处理则"]
     (line,) = [line for line in text.splitlines() if line.startswith(case)]
     assert "待主管审批 awaiting_supervisor" in line
+    assert "批准 approve" in line
+    assert "主管未审批 supervisor_silent → 待财务审批 awaiting_finance" in line
     assert "24 小时内无人处理则付出" in text
 
 

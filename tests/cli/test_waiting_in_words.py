@@ -17,7 +17,7 @@ SHANGHAI = ZoneInfo("Asia/Shanghai")
 def told(language: Language) -> list[str]:
     def step(hours: int, dest: str, fen: int, *unknown: Unknown) -> Step:
         at = NOW + timedelta(hours=hours)
-        return Step(trigger="x", source="y", dest=dest, at=at, pays_fen=fen, unknown=list(unknown))
+        return Step(trigger="finance_silent", source="y", dest=dest, at=at, pays_fen=fen, unknown=list(unknown))
 
     def course(case: str, *steps: Step, then: tuple[Unknown, ...] = ()) -> Course:
         return Course(
@@ -59,7 +59,7 @@ def test_a_forecast_is_told_in_the_order_in_which_it_happens_with_the_money_at_t
 
 def test_a_forecast_in_chinese_keeps_the_identifiers() -> None:
     lines = told("zh")
-    assert "待财务审批 awaiting_finance" in lines[1]
+    assert "财务未审批 finance_silent → 待财务审批 awaiting_finance" in lines[1]
     assert "确定会发起付款 300.00, 视外部情况另付 700.00" in lines[4]
 
 
