@@ -24,10 +24,10 @@ from casework.converter import DATA_CONVERTER
 from casework.names import TASK_QUEUE
 from casework.policy import load_policy
 from casework.shop.database import Database
-from casework.shop.staff import load_sample_if_empty
 from casework.shop.tables import StaffRow
 from tests.cli.commands import Casework, Done, address, shop_url
 from tests.desk import Desk, Gates, ParentOfTheTests
+from tests.orders import new_shop
 from tests.planted import MARK, found_in
 from tests.server import CACHED_WORKFLOWS, RunningServer, SharedServer
 from tests.telling import FIGURES
@@ -60,10 +60,8 @@ settings.load_profile("casework")
 @pytest.fixture(scope="session")
 def database(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Database]:
     """An embedded shop of its own, with the sample staff."""
-    database = Database(f"sqlite:///{tmp_path_factory.mktemp('shop') / 'shop.db'}")
-    database.migrate()
+    database = new_shop(f"sqlite:///{tmp_path_factory.mktemp('shop') / 'shop.db'}")
     with database.writing() as session:
-        load_sample_if_empty(session)
         for person in session.scalars(select(StaffRow)):
             person.name = f"{MARK} {person.id}"
     yield database

@@ -25,9 +25,10 @@ from casework.settings import Settings, SettingsError
 from casework.shop import database, outbox, records, sending
 from casework.shop.database import Database
 from casework.shop.sending import FIRST_WAIT, LONGEST_WAIT, MOST_REFUSALS, Dispatch, wait_after
-from casework.shop.staff import load_sample_if_empty, set_present
+from casework.shop.staff import set_present
 from casework.shop.tables import StaffRow
 from casework.webhook import NAMES, ToWebhook, body_of, read_template
+from tests.orders import new_shop
 
 SECRET = "a-secret-of-sixteen-or-more"  # noqa: S105 - invented
 CASE, RUN = "refund-before-shipping-3300012345678901208", "run-1"
@@ -98,10 +99,8 @@ def receiver() -> Iterator[Receiver]:
 
 @pytest.fixture
 def shop(tmp_path: Path) -> Iterator[Database]:
-    database = Database(f"sqlite:///{tmp_path / 'shop.db'}")
-    database.migrate()
+    database = new_shop(f"sqlite:///{tmp_path / 'shop.db'}")
     with database.writing() as session:
-        load_sample_if_empty(session)
         records.open_record(
             session,
             case_id=CASE,
