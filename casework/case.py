@@ -10,7 +10,7 @@ from typing import Annotated, Any, ClassVar, Generic, Self, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from casework.messages import OrderId, StaffId, Text, references_of
+from casework.messages import OrderId, StaffId, Text, given_in, references_of
 from casework.money import LineQuantity
 from casework.policy import ShopPolicy
 from state_machines.roles import Role
@@ -69,6 +69,8 @@ class TrailLine(BaseModel):
     why: str | None = None
     references: dict[str, list[str]] = Field(default_factory=dict[str, "list[str]"])
     """The photos, documents, waybills and the like that an accepted message named, by its field."""
+    given: dict[str, Any] = Field(default_factory=dict[str, Any])
+    """What else the message of a move said, as JSON by its field: what an inspection accepted, for example."""
 
     @property
     def is_move(self) -> bool:
@@ -156,6 +158,8 @@ class Case(BaseModel, Generic[FiguresT]):
     from_case: str | None = None
     references: dict[str, list[str]] = Field(default_factory=dict[str, "list[str]"])
     """What it was opened with, as `TrailLine.references`."""
+    given: dict[str, Any] = Field(default_factory=dict[str, Any])
+    """What it was opened with, as `TrailLine.given`."""
 
     lines: list[LineQuantity] = Field(default_factory=list[LineQuantity])
     """The lines of the order that it is about; empty where it is about none in particular."""
@@ -257,6 +261,7 @@ class Case(BaseModel, Generic[FiguresT]):
             note=start.note,
             involved=[start.by],
             references=references_of(start),
+            given=given_in(start),
             **known,
         )
 
@@ -322,6 +327,8 @@ class CaseView(BaseModel):
     """Facts that came before the case could use them, by trigger."""
     references: dict[str, list[str]] = Field(default_factory=dict[str, "list[str]"])
     """The photos, documents and the like that it was opened with, by field; later ones stand in the trail."""
+    given: dict[str, Any] = Field(default_factory=dict[str, Any])
+    """What else it was opened with, as JSON by field: its cause, for example; later words stand in the trail."""
 
 
 KeptFact.model_rebuild()

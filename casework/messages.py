@@ -82,6 +82,17 @@ def references_of(message: BaseModel | None) -> dict[str, list[str]]:
     return found
 
 
+def given_in(message: BaseModel | None) -> dict[str, Any]:
+    """What else a message, or a start, says, as JSON by the name of its field.
+
+    Left out is who says it and why, what it refers to (`references_of`), and what was left as it is by default.
+    """
+    if message is None:
+        return {}
+    left_out = {*COMMON_FIELDS, *REFERENCES, "order_id", "from_case"}
+    return message.model_dump(mode="json", exclude=left_out, exclude_defaults=True)
+
+
 _DAY = re.compile(r"\d{4}-\d{2}-\d{2}", re.ASCII)
 
 Text = Annotated[

@@ -22,6 +22,8 @@ from casework.messages import COMMON_FIELDS
 
 _WRAPPED: Final = re.compile(r'^="?([^"]*)"?$')
 _ROUNDED: Final = re.compile(r"^[0-9]+([.,][0-9]+)?[eE][+]?[0-9]+$")
+_NO_TEXT: Final = re.compile("[\ud800-\udfff]")
+"""How Python hands over the bytes of a command line that are no text."""
 _LINE: Final = re.compile(r"^([0-9]{1,6})(?:x([0-9]{1,7}))?$")
 _WORDS: Final[Mapping[str, bool | None]] = {
     "yes": True,
@@ -56,6 +58,8 @@ def read_id(text: str) -> str:
         )
     if not cleaned:
         raise BadInput("An id is wanted, and the text is empty.")
+    if _NO_TEXT.search(cleaned):
+        raise BadInput("An id is wanted, and the text is not UTF-8.")
     return cleaned
 
 
@@ -71,8 +75,8 @@ def if_rounded(sentence: str, identifier: str) -> str:
     return sentence + (rounded if looks_rounded(identifier) else ".")
 
 
-def read_time(text: str, zone: ZoneInfo) -> datetime:
-    """A time as people give it in commands; one without a zone is the shop's."""
+def read_time(name: str, text: str, zone: ZoneInfo) -> datetime:
+    """A time as people give it in commands, for the field or option of that name; one without a zone is the shop's."""
     cleaned = unicodedata.normalize("NFKC", text).strip()
     written = _SPREADSHEET_TIME.match(cleaned)
     if written:
@@ -82,7 +86,8 @@ def read_time(text: str, zone: ZoneInfo) -> datetime:
         when = datetime.fromisoformat(cleaned)
     except ValueError:
         raise BadInput(
-            f"{text!r} is not a time: write it as 2026-11-20 or '2026-11-20 18:00', with a zone if not the shop's."
+            f"{name}: {text!r} is not a time; write it as 2026-11-20 or '2026-11-20 18:00', "
+            "with a zone if not the shop's."
         ) from None
     return when if when.tzinfo else when.replace(tzinfo=zone)
 
@@ -139,7 +144,7 @@ def read_field(name: str, text: str, message: type[BaseModel], zone: ZoneInfo, w
     if name == "lines" and not text.lstrip().startswith("["):
         return read_lines(text, whole, _quantity_of(field.annotation))
     wanted = _by_itself(message, name)
-    candidates = list(_readings(text, zone, as_list=_takes_list(field.annotation)))
+    candidates = list(_readings(name, text, zone, as_list=_takes_list(field.annotation)))
     for candidate in candidates:
         try:
             wanted.validate_python(candidate)
@@ -158,7 +163,7 @@ def _by_itself(message: type[BaseModel], name: str) -> TypeAdapter[Any]:
     return TypeAdapter[Any](Annotated[field.annotation, field])  # pyright: ignore[reportInvalidTypeForm, reportArgumentType, reportUnknownMemberType]
 
 
-def _readings(text: str, zone: ZoneInfo, *, as_list: bool) -> Iterator[Any]:
+def _readings(name: str, text: str, zone: ZoneInfo, *, as_list: bool) -> Iterator[Any]:
     """All that a text may mean, the nearest first."""
     yield text
     with suppress(ValueError):
@@ -170,7 +175,7 @@ def _readings(text: str, zone: ZoneInfo, *, as_list: bool) -> Iterator[Any]:
         yield _WORDS[word.lower()]
     # if it is no time either, the field itself says what it wants
     with suppress(BadInput):
-        yield read_time(text, zone).isoformat()
+        yield read_time(name, text, zone).isoformat()
 
 
 def _takes_text(wanted: TypeAdapter[Any]) -> bool:

@@ -41,10 +41,10 @@ def test_an_unknown_id_that_ends_in_a_spreadsheets_zeros_is_recognised() -> None
 
 
 def test_a_time_without_a_zone_is_the_shops() -> None:
-    assert read_time("2026-11-20 18:00", SHANGHAI).astimezone(UTC) == datetime(2026, 11, 20, 10, tzinfo=UTC)
-    assert read_time("2026-11-20T18:00:00Z", SHANGHAI) == datetime(2026, 11, 20, 18, tzinfo=UTC)
-    with pytest.raises(BadInput, match="is not a time"):
-        read_time("tomorrow", SHANGHAI)
+    assert read_time("since", "2026-11-20 18:00", SHANGHAI).astimezone(UTC) == datetime(2026, 11, 20, 10, tzinfo=UTC)
+    assert read_time("since", "2026-11-20T18:00:00Z", SHANGHAI) == datetime(2026, 11, 20, 18, tzinfo=UTC)
+    with pytest.raises(BadInput, match=r"^since: '2026-13-28' is not a time; write it as "):
+        read_time("since", "2026-13-28", SHANGHAI)
 
 
 def test_lines_are_read_as_they_are_written() -> None:

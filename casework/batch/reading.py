@@ -28,6 +28,7 @@ from state_machines.table import Flow
 IDS: Final = frozenset({"order_id", "waybill"})
 TEXTS: Final = frozenset({"reason", "description", "note", "appraisal", "reopens", "chat_id", "by"})
 """Taken as they stand: their width and letters may be meant."""
+JSON_ENDINGS: Final = (".jsonl", ".ndjson")
 _LINE: Final = re.compile(r"(?P<line>[0-9]{1,6})(?:x(?P<quantity>[0-9]{1,7}))?")
 _NO_HEADING: Final = re.compile(r"column [0-9]+")
 
@@ -78,10 +79,11 @@ def read_rows(name: str, content: bytes, *, zone: ZoneInfo, flow: str | None = N
 
     """
     text = read_text(name, content)
-    start = text.lstrip()
-    if start.startswith("["):
+    if _is_one_list(text):
         raise BadFile(name, "is one JSON list: write one JSON object a line")
-    found = _json_rows(text, flow) if start.startswith("{") else _table_rows(name, text, zone, flow)
+    # by its ending, or by how it begins: its first line may be broken, and standard input has no name
+    is_json = name.lower().endswith(JSON_ENDINGS) or text.lstrip().startswith(("{", "["))
+    found = _json_rows(text, flow) if is_json else _table_rows(name, text, zone, flow)
     rows = Rows()
     first: dict[str, int] = {}
     for one in found:
@@ -94,6 +96,18 @@ def read_rows(name: str, content: bytes, *, zone: ZoneInfo, flow: str | None = N
         else:
             rows.refused.append(one)
     return rows
+
+
+def _is_one_list(text: str) -> bool:
+    """Whether the whole is a list, and not its first line alone."""
+    first, _, others = text.strip().partition("\n")
+    if not first.startswith("["):
+        return False
+    try:
+        json.loads(first)
+    except (ValueError, RecursionError):
+        return True
+    return not others
 
 
 # --- CSV ---
@@ -164,7 +178,7 @@ def _value(name: str, text: str, flow: Flow[Any], zone: ZoneInfo) -> Any:
     if name == "photos":
         return [part.strip() for part in re.split(r"[;\uff1b\n]", text) if part.strip()]
     if name == "platform_deadline":
-        return read_time(text, zone).isoformat()
+        return read_time(name, text, zone).isoformat()
     return read_field(name, unicodedata.normalize("NFKC", text).strip(), flow.start_type, zone, {})
 
 

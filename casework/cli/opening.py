@@ -46,7 +46,7 @@ def start_case(
         fields: dict[str, Any] = {"order_id": order_id, "by": desk.who(by)}
         for name, value in given.items():
             if name == "platform_deadline" and isinstance(value, str):
-                fields[name] = read_time(value, desk.zone).isoformat()
+                fields[name] = read_time(name, value, desk.zone).isoformat()
             elif isinstance(value, str):
                 fields[name] = read_field(name, value, flow.start_type, desk.zone, whole)
             elif value is not None:

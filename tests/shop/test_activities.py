@@ -6,10 +6,11 @@ from collections.abc import Callable, Iterator
 from typing import Any, cast
 
 import pytest
-from sqlalchemy import Dialect, Select, event, make_url
+from sqlalchemy import Dialect, Select, event, make_url, select
 from sqlalchemy.orm import ORMExecuteState, Session
 
 from activities.courier import CourierActivities
+from activities.messages import MessageActivities, PostMessages
 from activities.orders import HoldStep, OrderActivities, OrderStep, ParcelBackStep
 from activities.payments import HandPayment, Payment, PaymentActivities
 from casework.shop import flags, orders, outside
@@ -17,7 +18,10 @@ from casework.shop.claims import claimed_lines
 from casework.shop.courier import EmbeddedCourier
 from casework.shop.database import Database
 from casework.shop.outside import send_off
-from casework.shop.tables import LineRow, OrderRow
+from casework.shop.staff import load_sample_if_empty
+from casework.shop.tables import LineRow, OrderRow, OutboxRow
+from casework.templates import Post
+from state_machines.roles import Role
 from tests.shop.steps import CASE, NOW, ORDER, OTHER, an_order, claim, open_case, parcels, pieces
 
 WHOLE = pieces((1, 2), (2, 1))
@@ -152,3 +156,27 @@ def test_a_payment_by_hand_that_is_refused_says_what_is_due(shop: Database) -> N
     assert refused.refused is not None
     done = record(HandPayment(**given, amount_fen=25_000))
     assert (done.refused, done.due_fen) == (None, 0)
+
+
+@pytest.mark.parametrize(
+    ("assignee", "told"),
+    [
+        ("aftersale-lead.1", ["aftersale_supervisor"]),
+        ("aftersale.1", ["aftersale_supervisor", "aftersale.1"]),
+    ],
+)
+def test_what_goes_to_a_role_and_to_a_person_who_has_it_goes_out_once(
+    shop: Database, assignee: str, told: list[str]
+) -> None:
+    how_it_stands = {"case_id": CASE, "state_zh": "等待", "state_en": "waiting", "amount": "1.00", "due": "—"}
+    reminder = Post(purpose="1.role", template="reminder", to="staff", parameters=how_it_stands)
+    posts = [
+        reminder.model_copy(update={"role": Role.AFTERSALE_SUPERVISOR}),
+        reminder.model_copy(update={"purpose": "1.person", "person": assignee}),
+    ]
+    with shop.writing() as session:
+        open_case(session)
+        load_sample_if_empty(session)
+    MessageActivities(shop).post_messages(PostMessages(case_id=CASE, run_id="run", order_id=ORDER, posts=posts, at=NOW))
+    with shop.reading() as session:
+        assert list(session.scalars(select(OutboxRow.recipient).order_by(OutboxRow.id))) == told
