@@ -476,6 +476,20 @@ class Flow(Generic[CaseT]):
             by_trigger.setdefault(row.trigger, {}).update(dict.fromkeys(row.roles))
         return {trigger: tuple(roles) for trigger, roles in by_trigger.items()}
 
+    @cached_property
+    def may_pay_by_itself(self) -> frozenset[str]:
+        """The states from which the clock, and the case's own work, may lead to where money leaves."""
+        found = {state.name for state in self.states.values() if state.pays}
+        by_itself = [
+            row
+            for row in self.moves
+            if Automatic.CLOCK in row.who
+            or (Automatic.SYSTEM in row.who and self.triggers[row.trigger].kind is TriggerKind.OUTCOME)
+        ]
+        while more := {row.source for row in by_itself if row.dest in found} - found:
+            found |= more
+        return frozenset(found)
+
     def is_final(self, state: str) -> bool:
         """Whether the case ends in the state."""
         return self.states[state].kind is StateKind.END

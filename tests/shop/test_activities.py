@@ -13,14 +13,18 @@ from activities.courier import CourierActivities
 from activities.messages import MessageActivities, PostMessages
 from activities.orders import HoldStep, OrderActivities, OrderStep, ParcelBackStep
 from activities.payments import HandPayment, Payment, PaymentActivities
-from casework.shop import flags, orders, outside
+from casework.courier import CourierSilent
+from casework.shop import flags, orders, outside, waiting
 from casework.shop.claims import claimed_lines
 from casework.shop.courier import EmbeddedCourier
 from casework.shop.database import Database
+from casework.shop.errors import PaymentUnavailable
 from casework.shop.outside import send_off
+from casework.shop.records import Moment
 from casework.shop.staff import load_sample_if_empty
 from casework.shop.tables import LineRow, OrderRow, OutboxRow
 from casework.templates import Post
+from casework.waiting import Waits
 from state_machines.roles import Role
 from tests.shop.steps import CASE, NOW, ORDER, OTHER, an_order, claim, open_case, parcels, pieces
 
@@ -143,6 +147,32 @@ def test_a_payment_says_what_is_due_now(shop: Database) -> None:
         ("paid", 25_000, 0),
         ("already_paid", 25_000, 0),
     ]
+
+
+class UnansweringCourier(EmbeddedCourier):
+    """A courier that does not answer."""
+
+    def intercept(self, *_: Any, **__: Any) -> bool:
+        raise CourierSilent("the courier did not answer")
+
+
+@pytest.mark.parametrize("who", ["payment service", "courier"])
+def test_a_case_that_asks_outside_waits_no_more_however_long_the_answer_takes(shop: Database, who: str) -> None:
+    with shop.writing() as session:
+        an_order(session, shipped=who == "courier")
+        claim(session, WHOLE)
+        waits = Waits(roles=["store_manager"], assignee=None, since=NOW, due=NOW, alarms=0, amount_fen=1, case={})
+        waiting.tell(session, CASE, "run", Moment("run", 10, 3), waits)
+        outside.fail(session, "payment", ORDER, "once")
+    asked = Payment(**step(moment=Moment("run", 14, 4)), amount_fen=25_000)
+    asking = {
+        "payment service": PaymentActivities(shop).pay,
+        "courier": CourierActivities(shop, UnansweringCourier(shop)).intercept,
+    }
+    with pytest.raises((PaymentUnavailable, CourierSilent)):
+        asking[who](asked)
+    with shop.reading() as session:
+        assert waiting.waiting(session, waiting.WaitFilter()) == []
 
 
 def test_a_payment_by_hand_that_is_refused_says_what_is_due(shop: Database) -> None:
