@@ -12,7 +12,7 @@ from pydantic import BaseModel
 from temporalio.exceptions import ApplicationError
 
 from activities.defining import uninterrupted
-from activities.orders import CASE_OVER, OrderStep
+from activities.orders import CASE_OVER, OrderStep, note_move
 from casework.courier import Courier, OnBehalf, ParcelRequest
 from casework.shop import tracking
 from casework.shop.database import Database
@@ -70,22 +70,29 @@ class CourierActivities:
     def intercept(self, step: OrderStep) -> bool:
         """Ask the courier to stop the parcel of these lines and bring it back; False if it cannot be stopped."""
         key = step.round_key("intercept")
-        return _while_open(lambda: self._courier.intercept(key, _of(step), step.lines, at=step.at))
+        return self._asked(step, lambda: self._courier.intercept(key, _of(step), step.lines, at=step.at))
 
     @uninterrupted
     def forward(self, step: CourierStep) -> bool:
         """Ask the courier to hand the parcel over to another one; False if it cannot."""
-        return _while_open(lambda: self._courier.forward(_request(step, "forward")))
+        return self._asked(step, lambda: self._courier.forward(_request(step, "forward")))
 
     @uninterrupted
     def redeliver(self, step: CourierStep) -> bool:
         """Ask the courier to deliver once more, to the corrected address; False if it cannot."""
-        return _while_open(lambda: self._courier.redeliver(_request(step, "redeliver")))
+        return self._asked(step, lambda: self._courier.redeliver(_request(step, "redeliver")))
 
     @uninterrupted
     def claim(self, step: ClaimStep) -> None:
         """Claim from the courier what the parcel was worth; the newest claim for a parcel counts."""
-        _while_open(lambda: self._courier.claim(_request(step, "claim"), amount_fen=step.amount_fen))
+        self._asked(step, lambda: self._courier.claim(_request(step, "claim"), amount_fen=step.amount_fen))
+
+    def _asked(self, step: OrderStep, asking: Callable[[], AnswerT]) -> AnswerT:
+        note_move(self._database, step)
+        try:
+            return asking()
+        except CaseOver as late:
+            raise ApplicationError(str(late), type=CASE_OVER, non_retryable=True) from None
 
 
 def _request(step: CourierStep, what: str) -> ParcelRequest:
@@ -101,10 +108,3 @@ def _request(step: CourierStep, what: str) -> ParcelRequest:
 
 def _of(step: OrderStep) -> OnBehalf:
     return OnBehalf(step.case_id, step.run_id, step.order_id, step.moment)
-
-
-def _while_open(asking: Callable[[], AnswerT]) -> AnswerT:
-    try:
-        return asking()
-    except CaseOver as late:
-        raise ApplicationError(str(late), type=CASE_OVER, non_retryable=True) from None

@@ -9,9 +9,11 @@ from pydantic import BaseModel
 from sqlalchemy.orm import Session
 
 from activities.defining import uninterrupted
+from casework.authority import reached
 from casework.shop import outbox, waiting
 from casework.shop.database import Database
 from casework.shop.records import Moment
+from casework.shop.staff import all_staff
 from casework.templates import Post
 from casework.waiting import Waits
 
@@ -32,6 +34,8 @@ class PostMessages(BaseModel):
 def post_all(session: Session, case_id: str, run_id: str, posts: Sequence[Post], at: datetime) -> None:
     """Put the messages in the outbox, in the transaction of the step that they belong to. `at` is aware."""
     for one in posts:
+        if _reaches_them_in_a_role(session, one, posts, at):
+            continue
         text = one.text()
         outbox.post(
             session,
@@ -45,6 +49,16 @@ def post_all(session: Session, case_id: str, run_id: str, posts: Sequence[Post],
             text_en=text.en,
             at=at,
         )
+
+
+def _reaches_them_in_a_role(session: Session, one: Post, posts: Sequence[Post], at: datetime) -> bool:
+    """Whether the message is for a person, and for a role too in which it reaches whom it would reach."""
+    roles = [other.role for other in posts if other.role is not None and other.template == one.template]
+    if one.person is None or not roles:
+        return False
+    staff = all_staff(session)
+    in_roles = {somebody for role in roles for somebody in reached(staff, role, at)}
+    return in_roles.issuperset(reached(staff, one.person, at))
 
 
 class MessageActivities:

@@ -9,7 +9,7 @@ from activities.messages import post_all
 from activities.orders import Done, OrderStep, writing_for
 from casework.parcels import Followed, ParcelReport, Registered
 from casework.rules.parcels import priority_of
-from casework.shop import outbox, parcels, settling
+from casework.shop import outbox, parcels, records, settling
 from casework.shop.database import Database
 from casework.shop.errors import BadRequest
 from casework.templates import Post
@@ -59,10 +59,11 @@ class GiveUp(OrderStep):
 
 
 class TellReturn(OrderStep):
-    """Tasks that stand under the return which awaits the parcel."""
+    """Tasks that stand under the return which awaits the parcel; `if_over`: those of this case, where it has ended."""
 
     return_case: str
     tasks: list[Post]
+    if_over: list[Post]
 
 
 class ParcelActivities:
@@ -203,10 +204,11 @@ class ParcelActivities:
                 )
 
     @uninterrupted
-    def tell_return(self, step: TellReturn) -> None:
-        """Put tasks under the return that awaits the parcel; each once for this case."""
+    def tell_return(self, step: TellReturn) -> bool:
+        """Put tasks under the return that awaits the parcel, each once for this case; False: that return has ended."""
         with writing_for(self._database, step) as session:
-            for task in step.tasks:
+            goes_on = records.is_open(session, step.return_case)
+            for task in step.tasks if goes_on else ():
                 text = task.text()
                 outbox.post(
                     session,
@@ -220,7 +222,8 @@ class ParcelActivities:
                     text_en=text.en,
                     at=step.at,
                 )
-            post_all(session, step.case_id, step.run_id, step.posts, step.at)
+            post_all(session, step.case_id, step.run_id, () if goes_on else step.if_over, step.at)
+        return goes_on
 
 
 def _read(session: Session, step: ParcelStep) -> ParcelReport:

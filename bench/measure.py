@@ -28,12 +28,11 @@ from casework.opening import examine_start
 from casework.sandbox import workflow_runner
 from casework.server import EmbeddedServer
 from casework.shop.database import Database
-from casework.shop.staff import load_sample_if_empty
 from state_machines.flows import FLOWS
 from state_machines.laws.exploring import AT, Step, by_amount
 from state_machines.laws.worlds import WORLDS
 from state_machines.table import Attempt, Move, Refusal
-from tests.orders import add_order
+from tests.orders import add_order, new_shop
 from worker import WORKFLOWS
 
 Handle = WorkflowHandle[Any, Any]
@@ -204,15 +203,6 @@ async def _next(events: AsyncIterator[Any], kind: EventType.ValueType) -> None:
         if failed.cause == WorkflowTaskFailedCause.WORKFLOW_TASK_FAILED_CAUSE_WORKFLOW_WORKER_UNHANDLED_FAILURE:
             raise RuntimeError(f"a workflow task failed: {failed.failure.message}")
     raise RuntimeError("a case ended too early")
-
-
-def new_shop(url: str) -> Database:
-    """A shop without orders, with the sample staff."""
-    database = Database(url)
-    database.migrate()
-    with database.writing() as session:
-        load_sample_if_empty(session)
-    return database
 
 
 @asynccontextmanager

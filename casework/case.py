@@ -10,7 +10,7 @@ from typing import Annotated, Any, ClassVar, Generic, Self, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from casework.messages import OrderId, StaffId, Text, references_of
+from casework.messages import OrderId, StaffId, Text, given_in, references_of
 from casework.money import LineQuantity
 from casework.policy import ShopPolicy
 from state_machines.roles import Role
@@ -47,7 +47,7 @@ class Start(BaseModel):
     def _only_from_another_case(self) -> Self:
         for name in sorted(self.ONLY_FROM_CASE):
             if self.from_case is None and getattr(self, name) != type(self).model_fields[name].default:
-                raise ValueError(f"holds {name}, which is only for a case that another case opens")
+                raise ValueError(f"{name} is only for a case that another case opens")
         return self
 
 
@@ -69,6 +69,8 @@ class TrailLine(BaseModel):
     why: str | None = None
     references: dict[str, list[str]] = Field(default_factory=dict[str, "list[str]"])
     """The photos, documents, waybills and the like that an accepted message named, by its field."""
+    given: dict[str, Any] = Field(default_factory=dict[str, Any])
+    """What else the message of a move said, as JSON by its field: what an inspection accepted, for example."""
 
     @property
     def is_move(self) -> bool:
@@ -156,6 +158,8 @@ class Case(BaseModel, Generic[FiguresT]):
     from_case: str | None = None
     references: dict[str, list[str]] = Field(default_factory=dict[str, "list[str]"])
     """What it was opened with, as `TrailLine.references`."""
+    given: dict[str, Any] = Field(default_factory=dict[str, Any])
+    """What it was opened with, as `TrailLine.given`."""
 
     lines: list[LineQuantity] = Field(default_factory=list[LineQuantity])
     """The lines of the order that it is about; empty where it is about none in particular."""
@@ -260,6 +264,7 @@ class Case(BaseModel, Generic[FiguresT]):
             note=start.note,
             involved=[start.by],
             references=references_of(start),
+            given=given_in(start),
             **known,
         )
 
@@ -325,6 +330,8 @@ class CaseView(BaseModel):
     """Facts that came before the case could use them, by trigger."""
     references: dict[str, list[str]] = Field(default_factory=dict[str, "list[str]"])
     """The photos, documents and the like that it was opened with, by field; later ones stand in the trail."""
+    given: dict[str, Any] = Field(default_factory=dict[str, Any])
+    """What else it was opened with, as JSON by field: its cause, for example; later words stand in the trail."""
 
 
 KeptFact.model_rebuild()

@@ -51,6 +51,7 @@ from casework.details import (
 )
 from casework.diagram import case_of
 from casework.errors import BadInput
+from casework.execution import POLL_SECONDS, broken_off, execution_described, last_view, queried
 from casework.forecast import SILENCE, course_told
 from casework.inbox import Forecast, Inbox, in_inbox
 from casework.lookups import lookups_of
@@ -79,10 +80,6 @@ ANSWER_SECONDS: Final = 10.0
 """How long a command waits for a worker to answer."""
 AT_ONCE: Final = 20
 """Cases asked at the same time."""
-POLL_SECONDS: Final = 0.05
-MOMENTARY: Final = "Fatal error in workflow machines"
-"""What Temporal's SDK says of a query in the moment of a change: a step on the shop may end, as it looks at the
-history, before an event that is in the history already. A moment later it answers (see docs/how-it-works.md)."""
 MOST_NAMED: Final = 100
 """So many cases are named in one question to Temporal's lists."""
 
@@ -387,6 +384,8 @@ class CaseworkClient:
     async def view(self, case_id: str) -> CaseView:
         """The case: an open one is asked itself, a closed one is read from the shop's record.
 
+        One that Temporal broke off without the shop's knowing is shown as far as it is known, with how it was.
+
         Raises:
             UnknownCase: neither Temporal nor the shop knows it.
             CaseRefused: it was started with something that cannot be a case, and says what.
@@ -406,7 +405,13 @@ class CaseworkClient:
             if described.workflow_type not in names.WORKFLOW_TYPES.values():
                 raise CaseRefused(f"The case {case_id} is not one: a {described.workflow_type} of that id has ended.")
             return CaseView.model_validate(await handle.result())
-        raise CaseRefused(f"The case {case_id} is not one: {await _why_failed(handle)}.")
+        with self._database.reading() as session:
+            record = next(iter(records.find_records(session, case_id=case_id, closed=False)), None)
+        if record is None:
+            raise CaseRefused(f"The case {case_id} is not one: {await _why_failed(handle)}.")
+        ended = execution_described(described)
+        view = await last_view(self.temporal, record, ended, seconds=self._answer_seconds)
+        return broken_off(view, ended.ended_as(record))
 
     async def view_at_rest(self, case_id: str) -> CaseView:
         """The case once it waits for somebody or has ended; where that takes too long, as it is then."""
@@ -848,20 +853,6 @@ class CaseworkClient:
     async def _in_time(self, answer: Awaitable[ResultT]) -> ResultT:
         async with asyncio.timeout(self._answer_seconds):
             return await answer
-
-
-async def queried(handle: Handle, name: str, *, timeout: timedelta) -> Any:
-    """What a case answers to a query, asked again where it is in the moment of a change.
-
-    Each question may take that long; whoever asks says how long all of them may.
-    """
-    while True:
-        try:
-            return await handle.query(name, rpc_timeout=timeout)
-        except WorkflowQueryFailedError as error:
-            if MOMENTARY not in str(error):
-                raise
-        await asyncio.sleep(POLL_SECONDS)
 
 
 NO_WORKER: Final = (

@@ -50,6 +50,7 @@ def view_of(flow: Flow[Any], case: Case[Any]) -> CaseView:
         note=case.note,
         kept=[fact.trigger for fact in case.kept],
         references=case.references,
+        given=case.given,
     )
 
 

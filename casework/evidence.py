@@ -21,6 +21,7 @@ from sqlalchemy.orm import Session
 
 from casework.case import CaseView, TrailLine
 from casework.diagram import case_of, condition_of, who_of
+from casework.fields import in_words
 from casework.money import format_yuan
 from casework.policy import Policy, describe
 from casework.settings import Language
@@ -143,6 +144,8 @@ class Decision:
     rules: list[str]
     note: str | None
     why: str | None
+    given: list[tuple[str, str]]
+    """What else was said with it: what a field is called, and what stands in it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -197,6 +200,8 @@ class Evidence:
 
     view: CaseView
     order: Order | None
+    given: list[tuple[str, str]]
+    """What it was opened with, as `Decision.given`."""
     decisions: list[Decision]
     remarks: list[Decision]
     """Comments that name photos or documents. What colleagues said among themselves is nobody else's."""
@@ -214,6 +219,7 @@ class Evidence:
 
 def gather(session: Session, view: CaseView, policy: Policy, *, now: datetime, language: Language) -> Evidence:
     """Everything that the shop and the case say about it. `now` is aware."""
+    zone = ZoneInfo(policy.shop.timezone)
 
     def word(name: str) -> str:
         return WORDS[name].in_language(language)
@@ -225,8 +231,9 @@ def gather(session: Session, view: CaseView, policy: Policy, *, now: datetime, l
     evidence = Evidence(
         view=view,
         order=order,
-        decisions=[_decision(view, line, language) for line in view.trail if line.is_move],
-        remarks=[_decision(view, line, language) for line in view.trail if not line.is_move and line.references],
+        given=in_words(view.given, language, zone),
+        decisions=[_decision(view, line, language, zone) for line in view.trail if line.is_move],
+        remarks=[_decision(view, line, language, zone) for line in view.trail if not line.is_move and line.references],
         refusals=[line for line in view.trail if not line.accepted],
         told=[
             ToldBuyer(
@@ -291,7 +298,7 @@ def _picture(flow: Flow[Any], view: CaseView, language: Language) -> str | None:
 # --- decisions ---
 
 
-def _decision(view: CaseView, line: TrailLine, language: Language) -> Decision:
+def _decision(view: CaseView, line: TrailLine, language: Language, zone: ZoneInfo) -> Decision:
     flow = FLOWS.get(view.flow)
     trigger = trigger_named(flow, line.trigger) if flow else None
     states = [state_label(view.flow, state, language) for state in (line.source, line.dest) if state]
@@ -303,6 +310,7 @@ def _decision(view: CaseView, line: TrailLine, language: Language) -> Decision:
         rules=_rules(flow, line, language) if flow and line.dest else [],
         note=line.note,
         why=line.why,
+        given=in_words(line.given, language, zone),
     )
 
 
@@ -439,16 +447,21 @@ def _figures(view: CaseView, policy: Policy) -> list[tuple[str, str]]:
 # --- the timeline ---
 
 
+def _joined(given: Sequence[tuple[str, str]]) -> list[str]:
+    return [f"{name}: {text}" for name, text in given]
+
+
 def _events(evidence: Evidence, word: Word, language: Language) -> list[Event]:
     """All of it, oldest first."""
     view, order = evidence.view, evidence.order
-    events = [Event(view.opened_at, "opened", f"{word('opened')}: {view.opened_by}", view.note or "")]
+    given = " · ".join([*_joined(evidence.given), *([view.note] if view.note else [])])
+    events = [Event(view.opened_at, "opened", f"{word('opened')}: {view.opened_by}", given)]
     events += [
         Event(
             one.at,
             kind,
             f"{one.who}: {one.what}",
-            " · ".join(text for text in (one.from_to, one.note, one.why) if text),
+            " · ".join(text for text in (one.from_to, *_joined(one.given), one.note, one.why) if text),
         )
         for kind, lines in (("decision", evidence.decisions), ("remark", evidence.remarks))
         for one in lines

@@ -68,12 +68,12 @@ class Course(BaseModel):
 
     @property
     def leaves_fen(self) -> int:
-        """What leaves for certain, in fen."""
+        """What is sent for payment for certain, in fen; how a payment ends nobody knows."""
         return sum(step.pays_fen for step in self.steps if not step.unknown)
 
     @property
     def may_leave_fen(self) -> int:
-        """What leaves unless the outside is in the way, in fen."""
+        """What is sent for payment besides unless the outside is in the way, in fen."""
         return sum(step.pays_fen for step in self.steps if step.unknown)
 
 

@@ -84,6 +84,17 @@ def references_of(message: BaseModel | None) -> dict[str, list[str]]:
     return found
 
 
+def given_in(message: BaseModel | None) -> dict[str, Any]:
+    """What else a message, or a start, says, as JSON by the name of its field.
+
+    Left out is who says it and why, what it refers to (`references_of`), and what was left as it is by default.
+    """
+    if message is None:
+        return {}
+    left_out = {*COMMON_FIELDS, *REFERENCES, "order_id", "from_case"}
+    return message.model_dump(mode="json", exclude=left_out, exclude_defaults=True)
+
+
 _DAY = re.compile(r"\d{4}-\d{2}-\d{2}", re.ASCII)
 
 Text = Annotated[
@@ -254,7 +265,10 @@ _WANTED = {
 
 
 def explain(error: ValidationError) -> str:
-    """The first thing that is wrong, as one plain sentence that names the field."""
+    """The first thing that is wrong, as one plain sentence that begins with the field.
+
+    What a message as a whole refuses (a validator of the model) names its field itself.
+    """
     first = error.errors(include_url=False, include_input=False)[0]
     # a stranger's field name may hold anything: only plain names are repeated
     where = ".".join(str(part) for part in first["loc"] if _is_plain(str(part))) or "the message"
@@ -267,9 +281,11 @@ def explain(error: ValidationError) -> str:
     elif kind == "missing":
         sentence = f"{where} is missing"
     elif kind == "extra_forbidden":
-        sentence = "there is a field that does not belong here" + (f": {where}" if where != "the message" else "")
+        field = "there is a field" if where == "the message" else f"{where} is a field"
+        sentence = f"{field} that does not belong here"
     elif kind == "value_error":
-        sentence = f"{where} {text.removeprefix('Value error, ')}"
+        found = text.removeprefix("Value error, ")
+        sentence = f"{where} {found}" if first["loc"] else found
     else:
         sentence = f"{where}: {text[0].lower()}{text[1:]}"
     more = error.error_count() - 1

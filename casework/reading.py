@@ -23,6 +23,8 @@ from casework.sentences import quoted, shortened
 
 _WRAPPED: Final = re.compile(r'^="?([^"]*)"?$')
 _ROUNDED: Final = re.compile(r"^[0-9]+([.,][0-9]+)?[eE][+]?[0-9]+$")
+_NO_TEXT: Final = re.compile("[\ud800-\udfff]")
+"""How Python hands over the bytes of a command line that are no text."""
 _LINE: Final = re.compile(r"^([0-9]{1,6})(?:x([0-9]{1,7}))?$")
 _WORDS: Final[Mapping[str, bool | None]] = {
     "yes": True,
@@ -58,6 +60,8 @@ def read_id(text: str) -> str:
         )
     if not cleaned:
         raise BadInput("An id is wanted, and the text is empty.")
+    if _NO_TEXT.search(cleaned):
+        raise BadInput("An id is wanted, and the text is not UTF-8.")
     return cleaned
 
 
@@ -73,8 +77,8 @@ def if_rounded(sentence: str, identifier: str) -> str:
     return sentence + (rounded if looks_rounded(identifier) else ".")
 
 
-def read_time(text: str, zone: ZoneInfo) -> datetime:
-    """A time as people give it in commands; one without a zone is the shop's."""
+def read_time(name: str, text: str, zone: ZoneInfo) -> datetime:
+    """A time as people give it in commands, for the field or option of that name; one without a zone is the shop's."""
     cleaned = unicodedata.normalize("NFKC", text).strip()
     written = _SPREADSHEET_TIME.match(cleaned)
     if written:
@@ -84,7 +88,7 @@ def read_time(text: str, zone: ZoneInfo) -> datetime:
         when = datetime.fromisoformat(cleaned)
     except ValueError:
         raise BadInput(
-            f"{quoted(text)} is not a time: write it as 2026-11-20 or '2026-11-20 18:00', "
+            f"{name}: {quoted(text)} is not a time; write it as 2026-11-20 or '2026-11-20 18:00', "
             "with a zone if not the shop's."
         ) from None
     return when if when.tzinfo else when.replace(tzinfo=zone)
@@ -131,25 +135,28 @@ def read_fields(
 
 
 def read_field(name: str, text: str, message: type[BaseModel], zone: ZoneInfo, whole: Mapping[int, int]) -> Any:
-    """What a text means for a field of the message: see `read_fields`. What fits nothing stays as it is; the message
-    itself then says what is wrong with it.
+    """What a text means for a field of the message: see `read_fields`. What fits nothing is the message's to refuse.
+
+    A field that takes text is then given the text as it was written, so that the message says what is wrong with that;
+    any other field the list or the JSON that the text was meant to be, if it was any.
     """
     field = message.model_fields.get(name)
     if field is None:
         hidden = {*COMMON_FIELDS, "from_case", *getattr(message, "ONLY_FROM_CASE", ())}
         known = [one for one in message.model_fields if one not in hidden]
-        raise BadInput(f"There is no field {name} here; " + (f"there is {', '.join(known)}." if known else "none is."))
+        raise BadInput(f"{name} is a field that does not belong here; {', '.join(known) or 'none'} would.")
     if name == "lines" and not text.lstrip().startswith("["):
         return read_lines(text, whole, _quantity_of(field.annotation))
     wanted = _by_itself(message, name)
-    candidates = list(_readings(text, zone, as_list=_takes_list(field.annotation)))
+    candidates = list(_readings(name, text, zone, as_list=_takes_list(field.annotation)))
     for candidate in candidates:
         try:
             wanted.validate_python(candidate)
         except ValidationError:
             continue
         return candidate
-    # as the list or the JSON that it was meant to be, if it was any
+    if _takes_text(wanted):
+        return text
     return next((one for one in candidates if not isinstance(one, str)), text)
 
 
@@ -160,7 +167,7 @@ def _by_itself(message: type[BaseModel], name: str) -> TypeAdapter[Any]:
     return TypeAdapter[Any](Annotated[field.annotation, field])  # pyright: ignore[reportInvalidTypeForm, reportArgumentType, reportUnknownMemberType]
 
 
-def _readings(text: str, zone: ZoneInfo, *, as_list: bool) -> Iterator[Any]:
+def _readings(name: str, text: str, zone: ZoneInfo, *, as_list: bool) -> Iterator[Any]:
     """All that a text may mean, the nearest first."""
     yield text
     with suppress(ValueError, RecursionError):
@@ -172,7 +179,13 @@ def _readings(text: str, zone: ZoneInfo, *, as_list: bool) -> Iterator[Any]:
         yield _WORDS[word.lower()]
     # if it is no time either, the field itself says what it wants
     with suppress(BadInput):
-        yield read_time(text, zone).isoformat()
+        yield read_time(name, text, zone).isoformat()
+
+
+def _takes_text(wanted: TypeAdapter[Any]) -> bool:
+    """Whether a field's value is written as text in JSON: decimals and times are too."""
+    schema = wanted.json_schema()
+    return any(one.get("type") == "string" for one in schema.get("anyOf", [schema]))
 
 
 def _takes_list(annotation: Any) -> bool:

@@ -4,31 +4,25 @@ only what it is told to; money is never touched.
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Sequence
-from contextlib import suppress
-from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from dataclasses import dataclass
+from datetime import datetime, timedelta
 from enum import StrEnum
-from typing import Any, Final
+from typing import Final
 
 from sqlalchemy.orm import Session
 from temporalio.api.common.v1 import WorkflowExecution
 from temporalio.api.enums.v1 import EventType
 from temporalio.api.workflowservice.v1 import GetWorkflowExecutionHistoryReverseRequest
-from temporalio.client import Client, WorkflowExecutionDescription, WorkflowExecutionStatus, WorkflowQueryFailedError
-from temporalio.service import RPCError, RPCStatusCode
+from temporalio.client import Client, WorkflowExecutionStatus
 
-from casework import names
-from casework.case import CaseView
-from casework.client import OPEN_CASES, ask_each, queried
-from casework.details import CASE_DUE, CASE_STATE
+from casework.client import OPEN_CASES, ask_each
+from casework.execution import LONGEST_FAILURE, Execution, broken_off, execution_of, last_view
 from casework.money import format_yuan
 from casework.shop import mending, records
 from casework.shop.database import Database
 from casework.shop.mending import Kept
 from casework.shop.records import CaseRecord
-from state_machines.flows import FLOWS
 from state_machines.roles import Label
 
 JUST_NOW: Final = timedelta(minutes=1)
@@ -37,9 +31,6 @@ UNDONE_AFTER: Final = timedelta(minutes=2)
 """A step on the shop takes milliseconds; one that is tried for so long does not pass by itself."""
 OVERDUE_AFTER: Final = timedelta(minutes=10)
 """A deadline that passed so long ago should have moved its case."""
-ASKING_SECONDS: Final = 10.0
-LONGEST_FAILURE: Final = 400
-"""Characters of a failure's text that are repeated."""
 
 
 class Trouble(StrEnum):
@@ -138,92 +129,7 @@ class Troubled:
         return WHAT[self.trouble][1].in_language(language).format(case_id=self.case_id)
 
 
-@dataclass(frozen=True, slots=True)
-class Execution:
-    """How Temporal has a case: the last run of its id. `first_run` is what the shop's record calls the run.
-
-    Times are aware.
-    """
-
-    status: WorkflowExecutionStatus | None
-    run_id: str
-    first_run: str
-    started: datetime
-    closed: datetime | None
-    state: str
-    due: datetime | None
-    task_attempt: int
-    """Of a workflow task that is under way or to come; 0: there is none."""
-    task_since: datetime | None = None
-    """Since when it is to be done, on the case's clock, however often it was prolonged for a step on the shop."""
-    activities: list[PendingActivity] = field(default_factory=list["PendingActivity"])
-
-    @property
-    def running(self) -> bool:
-        """Whether it is open."""
-        return self.status is WorkflowExecutionStatus.RUNNING
-
-    @property
-    def ended_as(self) -> str:
-        """The outcome of what never ended by itself."""
-        return self.status.name.lower() if self.status is not None else "lost"
-
-
-@dataclass(frozen=True, slots=True)
-class PendingActivity:
-    """A step outside the shop that is tried again and again: how often by now, and what it last failed of.
-
-    `next_try` is aware.
-    """
-
-    activity: str
-    attempt: int
-    failure: str
-    next_try: datetime | None
-
-
 # --- one case ---
-
-
-async def execution_of(client: Client, case_id: str) -> Execution | None:
-    """How Temporal has the case; None: it does not have it."""
-    try:
-        described = await client.get_workflow_handle(case_id).describe(rpc_timeout=timedelta(seconds=ASKING_SECONDS))
-    except RPCError as error:
-        if error.status is RPCStatusCode.NOT_FOUND:
-            return None
-        raise
-    return _execution(described)
-
-
-def _execution(described: WorkflowExecutionDescription) -> Execution:
-    raw = described.raw_description
-    task = raw.pending_workflow_task
-    known = described.typed_search_attributes
-    return Execution(
-        status=described.status,
-        run_id=described.run_id,
-        first_run=raw.workflow_execution_info.first_run_id or described.run_id,
-        started=described.start_time,
-        closed=described.close_time,
-        state=known.get(CASE_STATE, ""),
-        due=known.get(CASE_DUE, None),
-        task_attempt=task.attempt if raw.HasField("pending_workflow_task") else 0,
-        task_since=_moment(task.original_scheduled_time) if raw.HasField("pending_workflow_task") else None,
-        activities=[
-            PendingActivity(
-                activity=one.activity_type.name,
-                attempt=one.attempt,
-                failure=one.last_failure.message[:LONGEST_FAILURE],
-                next_try=_moment(one.scheduled_time) if one.HasField("scheduled_time") else None,
-            )
-            for one in raw.pending_activities
-        ],
-    )
-
-
-def _moment(timestamp: Any) -> datetime:
-    return timestamp.ToDatetime(tzinfo=UTC)
 
 
 async def last_task_failure(client: Client, case_id: str, run_id: str) -> str | None:
@@ -290,8 +196,7 @@ def _of_records(recorded: Sequence[CaseRecord], executions: dict[str, Execution 
         if execution is None:
             found.append(Troubled(record.case_id, Trouble.LOST, "not found", record.run_id))
         elif not execution.running:
-            ended = execution.ended_as if execution.first_run == record.run_id else "terminated"
-            found.append(Troubled(record.case_id, Trouble.DIED, ended, record.run_id))
+            found.append(Troubled(record.case_id, Trouble.DIED, execution.ended_as(record), record.run_id))
         # where another run has the id by now, that one closes this record when it opens its own
     return found
 
@@ -382,19 +287,20 @@ async def mend(client: Client, database: Database, troubled: Sequence[Troubled],
 
 async def _mend(client: Client, database: Database, one: Troubled, execution: Execution | None, now: datetime) -> bool:
     if one.trouble is Trouble.PAID:
+        run = (one.case_id, str(one.run_id))
         with database.writing() as session:
-            return any(
-                mending.tell_of_unsettled(session, unsettled, at=now)
-                for unsettled in mending.paid_without_end(session, [])
-                if (unsettled.case_id, unsettled.run_id) == (one.case_id, one.run_id)
-            )
+            for unsettled in mending.paid_without_end(session, []):
+                if (unsettled.case_id, unsettled.run_id) == run:
+                    mending.tell_of_unsettled(session, unsettled, at=now)
+            # the mending of the broken-off case itself may have told of it before
+            return run not in [(left.case_id, left.run_id) for left in mending.paid_without_end(session, [run])]
     if one.trouble is Trouble.KEPT:
         with database.writing() as session:
             return mending.mend_kept(session, one.case_id, at=now)
     with database.reading() as session:
         record = next(run for run in records.find_records(session, case_id=one.case_id) if run.run_id == one.run_id)
     ended_itself = execution is not None and execution.status is WorkflowExecutionStatus.COMPLETED
-    view = await _last_view(client, record, execution)
+    view = await last_view(client, record, execution)
     outcome = view.outcome if ended_itself and view.outcome else one.found if one.found in records.DIED else "lost"
     at = execution.closed if execution is not None and execution.closed is not None else now
     with database.writing() as session:
@@ -406,43 +312,3 @@ async def _mend(client: Client, database: Database, one: Troubled, execution: Ex
             outcome=outcome,
             at=at,
         )
-
-
-async def _last_view(client: Client, record: CaseRecord, execution: Execution | None) -> CaseView:
-    """The case as it was when it was broken off, from Temporal if it still can say so; else what the record knows."""
-    if execution is not None and execution.first_run == record.run_id:
-        handle = client.get_workflow_handle(record.case_id, run_id=execution.run_id)
-        with suppress(RPCError, WorkflowQueryFailedError, TimeoutError, ValueError):
-            async with asyncio.timeout(ASKING_SECONDS):
-                asking = queried(handle, names.CASE_QUERY, timeout=timedelta(seconds=ASKING_SECONDS))
-                return CaseView.model_validate(await asking)
-    flow = FLOWS.get(record.flow)
-    state = execution.state if execution is not None else ""
-    return CaseView(
-        case_id=record.case_id,
-        flow=record.flow,
-        order_id=record.order_id,
-        state=state or (flow.initial if flow else ""),
-        final=False,
-        outcome=None,
-        amount_fen=record.amount_fen,
-        version=0,
-        waiting_for=[],
-        assignee=None,
-        due=None,
-        if_silent=None,
-        opened_by=record.opened_by,
-        opened_at=record.opened_at,
-        trail=[],
-        policy="",
-        links=[record.from_case] if record.from_case else [],
-        note=None,
-        kept=[],
-    )
-
-
-def broken_off(view: CaseView, outcome: str) -> CaseView:
-    """The last view of a case that never ended by itself: it stays where it was, and nothing is to be done in it."""
-    return view.model_copy(
-        update={"final": True, "outcome": outcome, "waiting_for": [], "due": None, "if_silent": None, "assignee": None}
-    )

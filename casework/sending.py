@@ -5,11 +5,13 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import Final
+from functools import partial
+from typing import Final, TypeVar
 
-from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.exc import OperationalError, SQLAlchemyError
 
 from casework.port import MOST_SECONDS, NotSent, Port, ToLog
 from casework.settings import Settings
@@ -17,6 +19,7 @@ from casework.shop import sending
 from casework.shop.database import Database
 from casework.shop.sending import Dispatch
 
+ResultT = TypeVar("ResultT")
 LOGGER = logging.getLogger("casework.sending")
 EVERY_SECONDS: Final = 2.0
 """How often the outbox is looked at."""
@@ -24,6 +27,9 @@ AT_ONCE: Final = 8
 """So many messages are claimed together, and sent one after the other."""
 LEASE: Final = timedelta(seconds=AT_ONCE * MOST_SECONDS + 40)
 """For so long they are nobody else's: longer than they can take. After a crash they are sent anew then."""
+NOTE_TRIES: Final = 3
+"""So often the shop is asked to note what came of a message: what is not noted goes out once more."""
+SECONDS_BETWEEN_TRIES: Final = 0.5
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,17 +76,20 @@ async def send_due(database: Database, port: Port, *, clock: Callable[[], dateti
     """
     done, failed = 0, 0
     while not failed:  # a receiver that is away is not asked for every message that waits
-        claimed = await asyncio.to_thread(_claim, database, clock())
+        now = clock()
+        claimed = await asyncio.to_thread(_claim, database, now)
         if not claimed:
             break
         for dispatch in claimed:
+            if clock() > now + LEASE - timedelta(seconds=MOST_SECONDS):
+                break  # noting took long: by the time that it were sent, somebody else might have claimed it
             problem = await _hand_over(port, dispatch)
             if problem is None:
                 done += 1
-                await asyncio.to_thread(_note_sent, database, dispatch, clock())
+                await _noted(partial(_note_sent, database, dispatch), clock)
             else:
                 failed += 1
-                again = await asyncio.to_thread(_note_failed, database, dispatch, problem, clock())
+                again = await _noted(partial(_note_failed, database, dispatch, problem), clock)
                 facts = {"case": dispatch.case_id, "told": str(problem), "again": again}
                 LOGGER.warning("message_not_delivered", extra=facts)
     return Sent(done, failed)
@@ -95,6 +104,15 @@ async def _hand_over(port: Port, dispatch: Dispatch) -> NotSent | None:
     except Exception as error:  # noqa: BLE001 - a port is anybody's; not what it says: that may quote the message
         return NotSent(f"the delivery itself failed ({type(error).__name__})")
     return None
+
+
+async def _noted(note: Callable[[datetime], ResultT], clock: Callable[[], datetime]) -> ResultT:
+    """Note what came of a message, also where the shop is locked for a while, or lost for a moment."""
+    for _ in range(NOTE_TRIES - 1):
+        with suppress(OperationalError):
+            return await asyncio.to_thread(note, clock())
+        await asyncio.sleep(SECONDS_BETWEEN_TRIES)
+    return await asyncio.to_thread(note, clock())
 
 
 async def keep_sending(database: Database, port: Port) -> None:

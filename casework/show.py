@@ -19,6 +19,7 @@ from casework.patrol import Patrolled
 from casework.settings import Language
 from casework.shop.outbox import Letter
 from casework.templates import CALLS_TO_ACT
+from state_machines.asides import ASIDES
 from state_machines.common import CANCEL
 from state_machines.flows import FLOWS
 from state_machines.roles import Automatic, Label, Role
@@ -185,6 +186,26 @@ def state_label(flow_name: str, state: str, language: Language) -> str:
     return named(label, state, language) if label else state
 
 
+def trigger_in_passing(flow_name: str, trigger: str, language: Language) -> str:
+    """A trigger, or an aside, in a list or a trail: its identifier, which is English, in Chinese after its label."""
+    flow = FLOWS.get(flow_name)
+    known = (flow.triggers.get(trigger) if flow else None) or ASIDES.get(trigger)
+    return named(known.label, trigger, language) if known and language == "zh" else trigger
+
+
+def state_in_passing(flow_name: str, state: str, language: Language) -> str:
+    """As `trigger_in_passing`."""
+    return state_label(flow_name, state, language) if language == "zh" else state
+
+
+def who_in_passing(who: str, language: Language) -> str:
+    """As `trigger_in_passing`; the system and the clock by their names, and a person by their id."""
+    automatic = next((one for one in Automatic if one == who), None)
+    if automatic is not None:
+        return automatic.label.in_language(language)
+    return role_name(who, language) if language == "zh" else who
+
+
 def flow_label(flow_name: str, language: Language) -> str:
     """A flow's name for people."""
     flow = FLOWS.get(flow_name)
@@ -199,15 +220,16 @@ def role_name(role: str, language: Language) -> str:
 
 def silence(view: CaseView, language: Language) -> str | None:
     """What the clock will do if nobody acts, and the money that leaves by it."""
-    return silence_of(view.if_silent, language)
+    return silence_of(view.if_silent, view.flow, language)
 
 
-def silence_of(silent: IfSilent | None, language: Language) -> str | None:
+def silence_of(silent: IfSilent | None, flow_name: str, language: Language) -> str | None:
     """As `silence`, of a case that is no view."""
     if silent is None:
         return None
     pays = f" ({word('pays', language)} {format_yuan(silent.pays_fen)})" if silent.pays_fen else ""
-    return f"{silent.trigger} → {silent.dest}{pays}"
+    trigger = trigger_in_passing(flow_name, silent.trigger, language)
+    return f"{trigger} → {state_in_passing(flow_name, silent.dest, language)}{pays}"
 
 
 def show_case(
@@ -238,7 +260,8 @@ def show_case(
     if asked is not None:
         lines.append(f"{word('question', language)} {asked.by} “{asked.note}”: casework answer {address} …")
     if view.kept:
-        lines.append(f"{word('kept', language)} {', '.join(view.kept)}")
+        kept = ", ".join(trigger_in_passing(view.flow, one, language) for one in view.kept)
+        lines.append(f"{word('kept', language)} {kept}")
     if view.links:
         linked = [f"{one} ({word('opener', language)})" if one == came_from else one for one in view.links]
         lines.append(f"{word('links', language)} {', '.join(linked)}")
@@ -279,19 +302,21 @@ def letters_of(view: CaseView, posted: Iterable[Letter]) -> list[Letter]:
 
 
 def _letter(one: Letter, zone: ZoneInfo, now: datetime, language: Language) -> str:
-    who = word("buyer", language) if one.to == "buyer" else f"{word('task', language)} ({one.recipient})"
+    recipient = who_in_passing(str(one.recipient), language)
+    who = word("buyer", language) if one.to == "buyer" else f"{word('task', language)} ({recipient})"
     text, when = Label(one.text_zh, one.text_en).in_language(language), clock_time(one.at, now, zone)
     return f"{who},{when}:{text}" if language == "zh" else f"{who}, {when}: {text}"
 
 
 def _trail(view: CaseView, zone: ZoneInfo, now: datetime, language: Language) -> list[str]:
-    opened = f"{clock_time(view.opened_at, now, zone)} {view.opened_by} {word('opened', language)}"
+    opener = who_in_passing(view.opened_by, language)
+    opened = f"{clock_time(view.opened_at, now, zone)} {opener} {word('opened', language)}"
     if view.note:
         opened += f" “{view.note}”"
     lines = [opened]
     joinable = not view.note
     for entry in view.trail:
-        text = f"{clock_time(entry.at, now, zone)} {_trail_entry(entry)}"
+        text = f"{clock_time(entry.at, now, zone)} {_trail_entry(view.flow, entry, language)}"
         short = entry.accepted and not entry.note and not _remark(entry)
         if joinable and short and cell_len(lines[-1]) + 3 + cell_len(text) <= WIDTH:
             lines[-1] += f"   {text}"
@@ -308,14 +333,15 @@ def _remark(entry: TrailLine) -> str | None:
     return f"references: {', '.join(one for named in entry.references.values() for one in named)}"
 
 
-def _trail_entry(entry: TrailLine) -> str:
+def _trail_entry(flow_name: str, entry: TrailLine, language: Language) -> str:
+    said = f"{who_in_passing(entry.by, language)} {trigger_in_passing(flow_name, entry.trigger, language)}"
     if not entry.accepted:
-        return f"✗ {entry.by} {entry.trigger}: {entry.why}"
+        return f"✗ {said}: {entry.why}"
     more = f" “{entry.note}”" if entry.note else ""
     remark = _remark(entry)
     more += f" ({remark})" if remark else ""
-    arrow = f" → {entry.dest}" if entry.is_move else ""
-    return f"{entry.by} {entry.trigger}{arrow}{more}"
+    arrow = f" → {state_in_passing(flow_name, entry.dest, language)}" if entry.dest and entry.is_move else ""
+    return f"{said}{arrow}{more}"
 
 
 def _what_to_do(view: CaseView, address: str, see: str | None, language: Language) -> list[str]:
@@ -327,7 +353,7 @@ def _what_to_do(view: CaseView, address: str, see: str | None, language: Languag
     for place, one in enumerate(mine):
         lines.append(f"{do if place == 0 else ' ' * cell_len(do)} {command_for(one, address)}")
     if others:
-        names = ", ".join(f"{one.trigger} ({', '.join(one.roles)})" for one in others)
+        names = ", ".join(_who_may(view.flow, one, language) for one in others)
         lines.append(f"{word('also', language)} {names}")
     if see:
         at = f"{word('see', language)} {see}"
@@ -336,6 +362,11 @@ def _what_to_do(view: CaseView, address: str, see: str | None, language: Languag
         else:
             lines.append(at)
     return lines
+
+
+def _who_may(flow_name: str, one: WaitingFor, language: Language) -> str:
+    roles = ", ".join(who_in_passing(role, language) for role in one.roles)
+    return f"{trigger_in_passing(flow_name, one.trigger, language)} ({roles})"
 
 
 def command_for(one: WaitingFor, address: str) -> str:

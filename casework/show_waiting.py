@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 from typing import Any, Final
 from zoneinfo import ZoneInfo
 
-from casework.forecast import Unknown
+from casework.forecast import Step, Unknown
 from casework.inbox import Forecast, Inbox, InboxCase
 from casework.money import format_yuan
 from casework.settings import Language
@@ -21,6 +21,7 @@ from casework.show import (
     state_label,
     table,
     time_with_distance,
+    trigger_in_passing,
     word,
 )
 from casework.why import ENDED, NOT_NOW, NOT_SAID, NOT_STAFF, Obstacle, Person, Row, Verdict
@@ -42,13 +43,15 @@ _WORDS: Final[Mapping[str, Label]] = {
     "what": Label("将发生", "happens by itself"),
     "pays": Label("付款", "pays"),
     "depends": Label("取决于", "unknown"),
+    "follows": Label("此后取决于", "unknown after it"),
     "nothing_happens": Label("在此之前不会自动发生任何事。", "Nothing happens by itself until then."),
-    "certain": Label("确定付出", "leaves for certain"),
+    "certain": Label("确定会发起付款", "sent for payment for certain"),
     "perhaps": Label("视外部情况另付", "may leave besides"),
     "quiet": Label("期内无事", "nothing in that time"),
     "at_work": Label("系统处理中或只在观察,无法预知", "at work or only watching, unknown"),
     "until": Label("至", "until"),
     "may": Label("现在可以", "may now"),
+    "may_tell": Label("现在可以告知", "may tell it now"),
     "may_not": Label("现在不可以", "may not now"),
     "depends_yes": Label("现在可否,要到提交时才知道", "may perhaps: it is known only when it is sent"),
     "nobody": Label("未说明何人", "nobody was named"),
@@ -64,6 +67,7 @@ _WORDS: Final[Mapping[str, Label]] = {
     "shop": Label("提交时还要读写店铺数据,仍可能被拒", "the shop is read then, and may still refuse"),
     "possible_in": Label("可用于状态", "possible in"),
     "could": Label("现在可以做的人", "could now"),
+    "could_tell": Label("现在可以告知的人", "could tell it now"),
     "nobody_could": Label("无人", "nobody who is present"),
 }
 _RULES: Final[Mapping[str, Label]] = {
@@ -118,7 +122,7 @@ def inbox_text(inbox: Inbox, *, language: Language, zone: ZoneInfo, now: datetim
             format_yuan(case.amount_fen),
             length(max(now - case.waiting_since, timedelta(0)), language),
             _due(case, language, zone, now),
-            silence_of(case.if_silent, language) or "",
+            silence_of(case.if_silent, case.flow, language) or "",
             *([case.assignee or ""] if assigned else []),
         ]
         for case in inbox.cases
@@ -129,7 +133,7 @@ def inbox_text(inbox: Inbox, *, language: Language, zone: ZoneInfo, now: datetim
 def _asked(case: InboxCase, language: Language) -> str:
     if case.not_you is not None:
         return f"— ({_word('not_you', language)}: {case.not_you})"
-    return ", ".join(one.trigger for one in case.asked)
+    return ", ".join(trigger_in_passing(case.flow, one.trigger, language) for one in case.asked)
 
 
 def _due(case: InboxCase, language: Language, zone: ZoneInfo, now: datetime) -> str:
@@ -174,15 +178,17 @@ def forecast_text(forecast: Forecast, *, language: Language, zone: ZoneInfo, now
                 _word("what", language),
                 _word("pays", language),
                 _word("depends", language),
+                _word("follows", language),
             ]
         ]
         rows.extend(
             [
                 time_with_distance(step.at, now, zone, language),
                 course.case_id,
-                f"{step.trigger} → {state_label(course.flow, step.dest, language)}",
+                _step(course.flow, step, language),
                 format_yuan(step.pays_fen) if step.pays_fen else "",
-                _reasons([*step.unknown, *(course.then_unknown if step is course.steps[-1] else ())], language),
+                _reasons(step.unknown, language),
+                _reasons(course.then_unknown if step is course.steps[-1] else (), language),
             ]
             for _, _, course, step in steps
         )
@@ -202,6 +208,10 @@ def forecast_text(forecast: Forecast, *, language: Language, zone: ZoneInfo, now
     return "\n".join(lines)
 
 
+def _step(flow_name: str, step: Step, language: Language) -> str:
+    return f"{trigger_in_passing(flow_name, step.trigger, language)} → {state_label(flow_name, step.dest, language)}"
+
+
 def _reasons(unknown: Iterable[Unknown], language: Language) -> str:
     return ", ".join(_UNKNOWN[one].in_language(language) for one in dict.fromkeys(unknown))
 
@@ -214,7 +224,8 @@ def why_text(verdict: Verdict, *, flow: Flow[Any], language: Language) -> str:
     known = trigger_named(flow, verdict.trigger)
     trigger = named(known.label, known.name, language) if known is not None else verdict.trigger
     where = f"{flow_label(flow.name, language)} {verdict.case_id} · {state_label(flow.name, verdict.state, language)}"
-    answer = _word({True: "may", False: "may_not", None: "depends_yes"}[verdict.may], language)
+    yes = "may_tell" if verdict.kept else "may"
+    answer = _word({True: yes, False: "may_not", None: "depends_yes"}[verdict.may], language)
     if verdict.by is None:
         answer = _word("nobody", language)
     who = f"{verdict.by} " if verdict.by else ""
@@ -235,7 +246,7 @@ def why_text(verdict: Verdict, *, flow: Flow[Any], language: Language) -> str:
         lines.append(f"  {_word('looked_up', language)}: {', '.join(_guards(flow, verdict.unknown, language))}")
     if verdict.looks_up and verdict.may is not False:
         lines.append(f"  {_word('shop', language)}")
-    lines.append(f"  {_word('could', language)}: {_people(flow, verdict, language)}")
+    lines.append(f"  {_word('could_tell' if verdict.kept else 'could', language)}: {_people(flow, verdict, language)}")
     return "\n".join(lines)
 
 

@@ -18,7 +18,7 @@ from state_machines.common import CANCEL
 from state_machines.flows import FLOWS
 from state_machines.table import Attempt, Flow, Refusal, StateKind
 
-NOT_TOLD = frozenset({"trail", "answers"})
+NOT_TOLD = frozenset({"trail", "answers", "given"})
 """What no row of a table asks for, and what grows."""
 
 

@@ -68,7 +68,7 @@ class Verdict(BaseModel):
         unknown: conditions that are looked up only when it is sent.
         looks_up: whether the shop is read, or written to, before the case moves: it may refuse then.
         possible_in: the states that have a row for it, where this one has none.
-        could: who is present and could do it now.
+        could: who is present and could do it now; who could tell it, of a fact.
 
     """
 
@@ -239,6 +239,11 @@ def _who_could(
             role = attempt.role
             if not isinstance(moved, Refusal):
                 dest = moved.dest
+            elif flow.triggers[trigger].kind is TriggerKind.FACT:
+                # as in `_ask`: it would be kept, whoever may tell it
+                if flow.refuses_news(attempt) is not None:
+                    continue
+                role = next(one for one in flow.roles_of(trigger) if one in actor.grants)
             elif not _may_be_otherwise(moved, trigger, lookups):
                 continue
         yield Person(staff_id=actor.staff_id, name=member.name, role=role.value if role else None, dest=dest)

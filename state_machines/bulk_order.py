@@ -218,6 +218,8 @@ class Extend(Message):
 
 # --- guards: pure, each tested by itself ---
 
+DISCOUNT = ("discount_percent",)
+
 
 @guard("订单已关闭,或未及拦下已发出", "the order is closed, or left before it could be held")
 def not_applicable(attempt: Attempt[BulkCase]) -> bool:
@@ -232,7 +234,12 @@ def discount_asked(attempt: Attempt[BulkCase]) -> bool:
     return attempt.case.asks_discount
 
 
-@guard("注册日期与以往购买已知", "the account's registration date and its earlier purchases are known", looked_up=True)
+@guard(
+    "注册日期与以往购买已知",
+    "the account's registration date and its earlier purchases are known",
+    looked_up=True,
+    fields=("buyer_registered_on", "buyer_purchases"),
+)
 def record_known(attempt: Attempt[BulkCase]) -> bool:
     """In the dossier or with the decision."""
     return None not in _record(attempt.case, attempt.message)
@@ -255,7 +262,7 @@ def granted(case: BulkCase, message: Message | None) -> Decimal:
     return case.discount_percent if named is None else named
 
 
-@guard("不超过买家要求", "the discount is at most what was asked")
+@guard("不超过买家要求", "the discount is at most what was asked", fields=DISCOUNT)
 def at_most_asked(attempt: Attempt[BulkCase]) -> bool:
     """Nobody gives more than was asked."""
     return granted(attempt.case, attempt.message) <= attempt.case.discount_percent
@@ -268,14 +275,14 @@ def within_supervisor_discount(attempt: Attempt[BulkCase]) -> bool:
     return may_grant(granted(attempt.case, attempt.message), limit)
 
 
-@guard("折扣在总经理权限内", "the discount is within the general manager's limit")
+@guard("折扣在总经理权限内", "the discount is within the general manager's limit", fields=DISCOUNT)
 def within_general_manager_discount(attempt: Attempt[BulkCase]) -> bool:
     """More is granted by nobody."""
     limit = attempt.case.figures.flow.general_manager_discount_percent
     return may_grant(granted(attempt.case, attempt.message), limit)
 
 
-@guard("金额等于批准价", "the amount is the approved price", looked_up=True)
+@guard("金额等于批准价", "the amount is the approved price", looked_up=True, fields=("amount_fen",))
 def is_approved_price(attempt: Attempt[BulkCase]) -> bool:
     """The auditor enters what was approved, to the fen."""
     message = attempt.message

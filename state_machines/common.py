@@ -54,7 +54,11 @@ def nothing_paid(attempt: Attempt[Any]) -> bool:
     return not attempt.case.money_sent
 
 
-@guard("金额未超过已批准的额度", "no more than was decided on; retry_payment asks a superior for more")
+@guard(
+    "金额未超过已批准的额度",
+    "no more than was decided on; retry_payment asks a superior for more",
+    fields=("amount_fen",),
+)
 def within_decision(attempt: Attempt[Any]) -> bool:
     """What was paid by hand is within what whoever decided to pay may decide."""
     message, case = attempt.message, attempt.case

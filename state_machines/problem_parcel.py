@@ -97,6 +97,8 @@ class ParcelCase(Case[ParcelFigures]):
     """It is a return on its way to us."""
     return_case: str | None = None
     """The return that awaits it."""
+    return_over: bool = False
+    """That return had ended when it was to be told what became of the parcel."""
     priority: Priority = "usual"
     report: ParcelReport | None = None
     """How the parcel stood when the case last looked."""
@@ -148,7 +150,7 @@ class BuyerChooses(Message):
     @model_validator(mode="after")
     def _redelivered_where(self) -> Self:
         if self.choice == "redeliver" and self.address_id is None:
-            raise ValueError("lacks address_id, which redeliver needs: the reference of the corrected address")
+            raise ValueError("address_id is missing: redeliver needs the reference of the corrected address")
         return self
 
 
@@ -179,7 +181,7 @@ class ProofFound(Message):
     @model_validator(mode="after")
     def _some_proof(self) -> Self:
         if self.signer is None and self.place is None and self.photo is None:
-            raise ValueError("lacks signer, place and photo: at least one of them is the proof")
+            raise ValueError("signer, place and photo are missing: at least one of them is the proof")
         return self
 
 

@@ -97,11 +97,11 @@ class ReturnStart(Start):
     @model_validator(mode="after")
     def _fields_fit(self) -> Self:
         if self.defect is not None and self.cause != "quality":
-            raise ValueError("holds defect, which is for the cause quality")
+            raise ValueError("defect is for the cause quality")
         if self.appraisal is not None and self.cause != "counterfeit":
-            raise ValueError("holds appraisal, which is for the cause counterfeit")
+            raise ValueError("appraisal is for the cause counterfeit")
         if self.said_lost and self.goods != "lost":
-            raise ValueError("holds said_lost, which is for goods that are lost")
+            raise ValueError("said_lost is for goods that are lost")
         return self
 
 
@@ -279,9 +279,9 @@ class PassInspection(Message):
     def _takes_something(self) -> Self:
         numbers = [one.line for one in self.lines]
         if len(numbers) != len(set(numbers)):
-            raise ValueError("names a line twice")
+            raise ValueError("lines names a line twice")
         if not any(one.accepted_quantity for one in self.lines):
-            raise ValueError("takes nothing: that is fail_inspection")
+            raise ValueError("lines takes nothing: that is fail_inspection")
         return self
 
 

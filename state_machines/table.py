@@ -233,15 +233,17 @@ class Guard(Generic[CaseT]):
     code: str = "guard"
     looked_up: bool = False
     """What it reads is in the message, or is read from the shop when somebody acts: before that, nobody knows."""
+    fields: tuple[str, ...] = ()
+    """The fields of the message that it judges: a refusal begins with them, as that of a wrong value does."""
 
 
 def guard(
-    zh: str, en: str, *, code: str = "guard", looked_up: bool = False
+    zh: str, en: str, *, code: str = "guard", looked_up: bool = False, fields: tuple[str, ...] = ()
 ) -> Callable[[Callable[[Attempt[CaseT]], bool]], Guard[CaseT]]:
     """Make a guard of a predicate; the predicate's name is the guard's name."""
 
     def make(predicate: Callable[[Attempt[CaseT]], bool]) -> Guard[CaseT]:
-        return Guard(predicate.__name__, Label(zh, en), predicate, code, looked_up)
+        return Guard(predicate.__name__, Label(zh, en), predicate, code, looked_up, fields)
 
     return make
 
@@ -474,6 +476,20 @@ class Flow(Generic[CaseT]):
             by_trigger.setdefault(row.trigger, {}).update(dict.fromkeys(row.roles))
         return {trigger: tuple(roles) for trigger, roles in by_trigger.items()}
 
+    @cached_property
+    def may_pay_by_itself(self) -> frozenset[str]:
+        """The states from which the clock, and the case's own work, may lead to where money leaves."""
+        found = {state.name for state in self.states.values() if state.pays}
+        by_itself = [
+            row
+            for row in self.moves
+            if Automatic.CLOCK in row.who
+            or (Automatic.SYSTEM in row.who and self.triggers[row.trigger].kind is TriggerKind.OUTCOME)
+        ]
+        while more := {row.source for row in by_itself if row.dest in found} - found:
+            found |= more
+        return frozenset(found)
+
     def is_final(self, state: str) -> bool:
         """Whether the case ends in the state."""
         return self.states[state].kind is StateKind.END
@@ -539,7 +555,8 @@ def _condition(row: Move[Any], trigger: Trigger) -> Callable[[EventData], bool]:
             return False
         for condition in row.only_if:
             if not (attempt.offering and condition.looked_up) and not condition.holds(attempt):
-                why = f"{row.trigger} is refused unless {condition.label.en}"
+                named = f"{' and '.join(condition.fields)}: " if condition.fields else ""
+                why = f"{named}{row.trigger} is refused unless {condition.label.en}"
                 return refuse(attempt, condition.code, why, condition)
         attempt.move = row
         return True

@@ -26,10 +26,10 @@ from casework.converter import DATA_CONVERTER
 from casework.names import TASK_QUEUE
 from casework.policy import load_policy
 from casework.shop.database import Database
-from casework.shop.staff import load_sample_if_empty
 from casework.shop.tables import StaffRow
 from tests.cli.commands import Casework, Done, address, shop_url
 from tests.desk import Desk, Gates, ParentOfTheTests
+from tests.orders import new_shop
 from tests.planted import MARK, found_in
 from tests.postgresql import REQUIRED, Missing, RunningPostgreSQL, SharedPostgreSQL
 from tests.server import CACHED_WORKFLOWS, RunningServer, SharedServer
@@ -71,10 +71,8 @@ def database(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFa
         url = request.getfixturevalue("postgresql_database")()
     else:
         url = f"sqlite:///{tmp_path_factory.mktemp('shop') / 'shop.db'}"
-    database = Database(url)
-    database.migrate()
+    database = new_shop(url)
     with database.writing() as session:
-        load_sample_if_empty(session)
         for person in session.scalars(select(StaffRow)):
             person.name = f"{MARK} {person.id}"
     yield database

@@ -20,7 +20,7 @@ from temporalio.worker import ActivityInboundInterceptor, ExecuteActivityInput, 
 
 from activities.gifts import GiftStep
 from casework.case import CaseView
-from casework.client import MOMENTARY
+from casework.execution import MOMENTARY
 from casework.money import LineQuantity
 from casework.names import TASK_QUEUE, WORKFLOW_TYPES
 from casework.shop import notices, outside, records

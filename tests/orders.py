@@ -1,4 +1,4 @@
-"""Orders as the importer would have left them, written straight into a test's shop."""
+"""A test's shop, and orders as the importer would have left them, written straight into it."""
 
 from __future__ import annotations
 
@@ -8,9 +8,20 @@ from datetime import UTC, datetime, timedelta
 from sqlalchemy import insert
 from sqlalchemy.orm import Session
 
+from casework.shop.database import Database
+from casework.shop.staff import load_sample_if_empty
 from casework.shop.tables import LineRow, OrderRow, ParcelRow, ScanRow, ShipmentLineRow, ShipmentRow
 
 RECEIVER, ADDRESS = "王小明", "上海 上海市 徐汇区 漕溪北路88号"
+
+
+def new_shop(url: str) -> Database:
+    """A shop without orders, with the sample staff."""
+    database = Database(url)
+    database.migrate()
+    with database.writing() as session:
+        load_sample_if_empty(session)
+    return database
 
 
 def add_order(

@@ -16,12 +16,13 @@ from temporalio.client import Client
 
 from bench.inbox import InboxTimes, inbox_times
 from bench.long_runs import LongRun, patrolled, tracked
-from bench.measure import Batch, Memory, Rig, WorkerProcess, events_by_type, memory, new_shop
+from bench.measure import Batch, Memory, Rig, WorkerProcess, events_by_type, memory
 from bench.paths import BARE, BARE_WORKFLOWS, CASEWORK, PATHS, SIDES, paths_of
 from bench.paths import Path as BenchPath
 from bench.results import BY_UPDATE, Results, about, table
 from casework.converter import DATA_CONVERTER
 from state_machines.flows import FLOWS
+from tests.orders import new_shop
 from tests.server import SharedServer
 
 ROOT = Path(__file__).parents[1]

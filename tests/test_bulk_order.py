@@ -29,8 +29,9 @@ from state_machines.bulk_order import (
     confirmation_counts_from,
     risk_signs,
 )
+from state_machines.flows import FLOWS
 from state_machines.roles import Automatic, Role
-from state_machines.table import Attempt, Guard, Refusal
+from state_machines.table import Attempt, Flow, Guard, Refusal
 
 NOW = datetime(2026, 11, 20, 10, 0, tzinfo=UTC)
 POLICY = load_policy(None)
@@ -276,6 +277,55 @@ def test_every_guard_is_tried_where_it_holds_and_where_it_does_not() -> None:
         assert {holds for one, holds, _ in CASES if one.name == name} == {True, False}, name
 
 
+@pytest.mark.parametrize(
+    ("state", "trigger", "role", "message", "said"),
+    [
+        (
+            "pricing",
+            "approve",
+            Role.PRESALE_SUPERVISOR,
+            ApproveDiscount(**BY, discount_percent=Decimal(6)),
+            "discount_percent: approve is refused unless the discount is at most what was asked",
+        ),
+        (
+            "awaiting_general_manager",
+            "approve",
+            Role.GENERAL_MANAGER,
+            ApproveDiscount(**BY, discount_percent=Decimal(6)),
+            "discount_percent: approve is refused unless the discount is at most what was asked",
+        ),
+        (
+            "awaiting_audit",
+            "change_amount",
+            Role.ORDER_AUDITOR,
+            ChangeAmount(**BY, amount_fen=1),
+            "amount_fen: change_amount is refused unless the amount is the approved price",
+        ),
+        (
+            "legal_review",
+            "pass_legal_review",
+            Role.STORE_MANAGER,
+            PassLegalReview(**NOTED),
+            "buyer_registered_on and buyer_purchases: pass_legal_review is refused unless the account's",
+        ),
+    ],
+)
+def test_a_value_that_a_condition_refuses_is_named_first(
+    state: str, trigger: str, role: Role, message: Message, said: str
+) -> None:
+    actor = Actor(staff_id="somebody.1", grants={role: None})
+    refused = BULK_ORDER.fire(Attempt(a_case(state, approved_fen=2), trigger, NOW, actor, message=message))
+    assert isinstance(refused, Refusal)
+    assert refused.why.startswith(said)
+
+
+@pytest.mark.parametrize("known", FLOWS.values(), ids=list(FLOWS))
+def test_what_a_condition_judges_is_a_field_of_the_message(known: Flow[Any]) -> None:
+    for row in known.moves:
+        fields = {name for one in row.only_if for name in one.fields}
+        assert fields <= set(known.triggers[row.trigger].message.model_fields), row.trigger
+
+
 def test_only_days_that_the_policy_lists_extend_a_case() -> None:
     tried = attempt(Extend(**BY, days=10))
     figures = tried.case.figures.flow.model_copy(update={"extension_days": (3, 5)})
@@ -368,7 +418,7 @@ START = {"order_id": "330000001", "by": "bulk.1"}
         ({**START, "discount_percent": "ten"}, "discount_percent must be a decimal written as text"),
         ({**START, "chat_id": ""}, "chat_id: text of at least 1 sign is wanted"),
         ({**START, "chat_id": 7}, "chat_id: text is wanted"),
-        ({**START, "lines": []}, "there is a field that does not belong here: lines"),
+        ({**START, "lines": []}, "lines is a field that does not belong here"),
     ],
 )
 def test_a_start_with_a_wrong_value_is_refused_with_the_field_named(given: dict[str, Any], why: str) -> None:
@@ -393,9 +443,9 @@ def test_a_start_with_a_wrong_value_is_refused_with_the_field_named(given: dict[
         (FindMalicious, {}, "signs is missing"),
         (FindMalicious, {"signs": []}, "signs: a list of at least 1"),
         (FindMalicious, {"signs": ["ugly_face"]}, "signs"),
-        (FindMalicious, {"signs": ["no_purchases", "no_purchases"]}, "the message signs names one twice"),
-        (FindMalicious, {"signs": ["other"]}, "the message signs names other, which wants a note"),
-        (ApproveDiscount, {"discount_percent": "0"}, "the message discount_percent must be above 0"),
+        (FindMalicious, {"signs": ["no_purchases", "no_purchases"]}, "signs names one twice"),
+        (FindMalicious, {"signs": ["other"]}, "signs names other, which wants a note"),
+        (ApproveDiscount, {"discount_percent": "0"}, "discount_percent must be above 0"),
         (ApproveDiscount, {"discount_percent": 5}, "discount_percent must be a decimal written as text"),
         (ApproveDiscount, {"discount_percent": "-2"}, "discount_percent must not be below 0"),
         (ChangeAmount, {}, "amount_fen is missing"),

@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 
 from casework.case import CaseView
-from casework.demo.__main__ import require_all_flows, say_left_out
+from casework.demo.__main__ import invitation, require_all_flows, say_left_out
 from casework.demo.choosing import Found, Shop, choose, look_round
 from casework.demo.commands import Commands
 from casework.demo.failing import DemoFailed
@@ -237,6 +237,16 @@ def test_a_link_that_goes_one_way_fails(sample: Database) -> None:
     both = [played(sample, Ending("one", "refunded"), links=["two"]), played(sample, Ending("two", "refunded"))]
     with pytest.raises(DemoFailed, match="one is linked to two, and that not to it"):
         check(sample, both)
+
+
+def test_where_the_desk_does_not_stay_the_invitation_starts_it_again() -> None:
+    told, commands = "export CASEWORK_HOME=demo", ["approve 1 --by a", "inbox --by b"]
+    asked = [f"  . .venv/bin/activate; {told}", "  casework approve 1 --by a", "  casework inbox --by b"]
+    there, gone = (invitation(told, commands, cases=3, stays=stays).splitlines() for stays in (True, False))
+    assert there == ["Your turn: 3 cases wait. In another terminal, in this folder:", *asked]
+    assert gone[1:3] == [asked[0], "  casework up     # stays until Ctrl-C; the rest in another terminal:"]
+    assert gone[3:] == asked
+    assert gone[0].endswith("The desk stops with this; start it again in this folder:")
 
 
 # --- commands ---

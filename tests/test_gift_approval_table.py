@@ -292,13 +292,13 @@ def test_no_more_is_credited_than_was_decided_on() -> None:
         ({"kind": "free_shipping", "cost_fen": 9.5}, "cost_fen: a whole number is wanted"),
         ({"kind": "free_shipping", "cost_fen": -1}, "cost_fen: 0 or more is wanted"),
         ({"kind": "free_shipping", "cost_fen": None}, "cost_fen: a whole number is wanted"),
-        ({"kind": "free_shipping", "lines": []}, "there is a field that does not belong here: lines"),
+        ({"kind": "free_shipping", "lines": []}, "lines is a field that does not belong here"),
     ],
 )
 def test_a_start_that_cannot_be_one_is_refused_with_the_field_named(fields: dict[str, Any], said: str) -> None:
     with pytest.raises(ValidationError) as refused:
         GiftStart.model_validate({"order_id": "330000001", "by": "presale.1", "cost_fen": 900, **fields})
-    assert said in explain(refused.value)
+    assert explain(refused.value).startswith(said)
 
 
 @pytest.mark.parametrize(
@@ -312,4 +312,4 @@ def test_a_start_that_cannot_be_one_is_refused_with_the_field_named(fields: dict
 def test_another_gift_is_named_whole_or_not_at_all(fields: dict[str, Any], said: str) -> None:
     with pytest.raises(ValidationError) as refused:
         NamedGift.model_validate({"by": "presale.1", **fields})
-    assert said in explain(refused.value)
+    assert explain(refused.value).startswith(said)

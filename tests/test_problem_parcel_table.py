@@ -380,7 +380,7 @@ def test_the_claim_is_the_paid_value_unless_another_one_is_named() -> None:
         ({"cause": "bored"}, "cause: 'asked', 'overdue', 'signed_unconfirmed' or 'exception' is wanted"),
         ({"cause": None}, "cause: 'asked', 'overdue', 'signed_unconfirmed' or 'exception' is wanted"),
         ({"waybill": 12345678}, "waybill: text is wanted"),
-        ({"lines": []}, "there is a field that does not belong here: lines"),
+        ({"lines": []}, "lines is a field that does not belong here"),
     ],
 )
 def test_a_bad_start_is_refused_with_the_field_named(fields: dict[str, Any], sentence: str) -> None:
@@ -405,18 +405,18 @@ def test_a_bad_start_is_refused_with_the_field_named(fields: dict[str, Any], sen
         (CourierAnswers, {"finding": "lost", "courier_ticket": "x" * 65}, "courier_ticket: "),
         (BuyerChooses, {}, "choice is missing"),
         (BuyerChooses, {"choice": "wait"}, "choice: "),
-        (BuyerChooses, {"choice": "redeliver"}, "lacks address_id"),
+        (BuyerChooses, {"choice": "redeliver"}, "address_id is missing: redeliver needs"),
         (BuyerChooses, {"choice": "pickup", "station": ""}, "station: "),
         (OnItsWay, {"waybill": "EA00000000001CN"}, "courier is missing"),
         (OnItsWay, {"courier": "ems"}, "waybill is missing"),
         (ChooseRemedy, {"claim_fen": -1}, "claim_fen: 0 or more is wanted"),
         (ChooseRemedy, {"claim_fen": 1.5}, "claim_fen: a whole number is wanted"),
-        (ProofFound, {}, "lacks signer, place and photo"),
+        (ProofFound, {}, "signer, place and photo are missing"),
         (ProofFound, {"signer": "ghost"}, "signer: "),
-        (ProofFound, {"signer": "family", "colour": "red"}, "there is a field that does not belong here: colour"),
+        (ProofFound, {"signer": "family", "colour": "red"}, "colour is a field that does not belong here"),
     ],
 )
 def test_a_bad_message_is_refused_with_the_field_named(kind: type[Message], fields: dict[str, Any], named: str) -> None:
     with pytest.raises(ValidationError) as refused:
         kind.model_validate({"by": "parcel.1", **fields})
-    assert named in explain(refused.value)
+    assert explain(refused.value).startswith(named)

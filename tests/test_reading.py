@@ -10,7 +10,9 @@ from pydantic import BaseModel, Field, StrictBool, StrictInt, ValidationError
 from casework.errors import BadInput
 from casework.messages import Message, Reference, Text, explain
 from casework.reading import looks_rounded, read_fields, read_id, read_lines, read_time
+from state_machines.bulk_order import BulkStart
 from state_machines.common import PaidByHand
+from state_machines.problem_parcel import ParcelStart
 from state_machines.refund_before_shipping import GiveReason, RefundStart
 
 SHANGHAI = ZoneInfo("Asia/Shanghai")
@@ -39,10 +41,10 @@ def test_an_unknown_id_that_ends_in_a_spreadsheets_zeros_is_recognised() -> None
 
 
 def test_a_time_without_a_zone_is_the_shops() -> None:
-    assert read_time("2026-11-20 18:00", SHANGHAI).astimezone(UTC) == datetime(2026, 11, 20, 10, tzinfo=UTC)
-    assert read_time("2026-11-20T18:00:00Z", SHANGHAI) == datetime(2026, 11, 20, 18, tzinfo=UTC)
-    with pytest.raises(BadInput, match="is not a time"):
-        read_time("tomorrow", SHANGHAI)
+    assert read_time("since", "2026-11-20 18:00", SHANGHAI).astimezone(UTC) == datetime(2026, 11, 20, 10, tzinfo=UTC)
+    assert read_time("since", "2026-11-20T18:00:00Z", SHANGHAI) == datetime(2026, 11, 20, 18, tzinfo=UTC)
+    with pytest.raises(BadInput, match=r"^since: '2026-13-28' is not a time; write it as "):
+        read_time("since", "2026-13-28", SHANGHAI)
 
 
 def test_lines_are_read_as_they_are_written() -> None:
@@ -142,14 +144,42 @@ def test_what_fits_nothing_is_left_to_the_message_to_refuse(given: str, said: st
     assert explain(refused.value) == said
 
 
+BULK = {"order_id": ORDER, "by": "bulk.1"}
+PARCEL = {**BULK, "waybill": "YT15666876131", "courier": "yuantong", "cause": "asked"}
+
+
+@pytest.mark.parametrize(
+    ("message", "others", "given", "said"),
+    [
+        (BulkStart, BULK, "discount_percent=101", "discount_percent must not be above 100 percent"),
+        (BulkStart, BULK, "discount_percent=7.555", "discount_percent must have at most two decimals"),
+        (ParcelStart, PARCEL, "waybill=77", "waybill: a waybill of 6 to 32 letters, digits or hyphens is wanted"),
+        (GiveReason, {"by": "bulk.1"}, "reason=", "reason: text of at least 1 sign is wanted"),
+        (RefundStart, BULK, "platform_deadline=77", "platform_deadline must be an ISO 8601 time with a zone"),
+        (PaidByHand, {"by": "bulk.1", "payment_reference": "2"}, "amount_fen=-1", "amount_fen: 0 or more is wanted"),
+    ],
+)
+def test_what_is_wrong_with_a_text_is_said_of_the_text_also_where_it_reads_as_json(
+    message: type[BaseModel], others: dict[str, str], given: str, said: str
+) -> None:
+    with pytest.raises(ValidationError) as refused:
+        message.model_validate({**others, **read_fields([given], message, SHANGHAI, {})})
+    assert explain(refused.value) == said
+
+
 @pytest.mark.parametrize(
     ("given", "reason"),
     [
         (["reason"], "field=value"),
-        (["colour=red"], "no field colour"),
+        (["colour=red"], "^colour is a field that does not belong here; reason would.$"),
         (["reason=a", "reason=b"], "names reason twice"),
     ],
 )
 def test_a_further_field_that_cannot_be_is_refused(given: list[str], reason: str) -> None:
     with pytest.raises(BadInput, match=reason):
         read_fields(given, GiveReason, SHANGHAI, {})
+
+
+def test_a_further_field_of_a_message_that_has_none_is_refused() -> None:
+    with pytest.raises(BadInput, match=r"^lines is a field that does not belong here; none would\.$"):
+        read_fields(["lines=1"], Message, SHANGHAI, {})

@@ -6,8 +6,10 @@ import asyncio
 import hmac
 import io
 import json
+import sqlite3
 import threading
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from hashlib import sha256
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -20,12 +22,13 @@ from casework.logs import configure_logs
 from casework.port import NotSent, ToLog
 from casework.sending import AT_ONCE, LEASE, Sent, port_of, send_due
 from casework.settings import Settings, SettingsError
-from casework.shop import outbox, records, sending
+from casework.shop import database, outbox, records, sending
 from casework.shop.database import Database
 from casework.shop.sending import FIRST_WAIT, LONGEST_WAIT, MOST_REFUSALS, Dispatch, wait_after
-from casework.shop.staff import load_sample_if_empty, set_present
+from casework.shop.staff import set_present
 from casework.shop.tables import StaffRow
 from casework.webhook import NAMES, ToWebhook, body_of, read_template
+from tests.orders import new_shop
 
 SECRET = "a-secret-of-sixteen-or-more"  # noqa: S105 - invented
 CASE, RUN = "refund-before-shipping-3300012345678901208", "run-1"
@@ -96,10 +99,8 @@ def receiver() -> Iterator[Receiver]:
 
 @pytest.fixture
 def shop(tmp_path: Path) -> Iterator[Database]:
-    database = Database(f"sqlite:///{tmp_path / 'shop.db'}")
-    database.migrate()
+    database = new_shop(f"sqlite:///{tmp_path / 'shop.db'}")
     with database.writing() as session:
-        load_sample_if_empty(session)
         records.open_record(
             session,
             case_id=CASE,
@@ -452,6 +453,38 @@ async def test_after_a_crash_between_sending_and_noting_it_is_sent_again_under_t
     clock.ahead = LEASE
     assert await send_due(shop, webhook(receiver), clock=clock) == Sent(1, 0)
     assert [one["id"] for one in receiver.bodies] == [key, key]
+
+
+async def test_a_shop_that_is_locked_as_a_message_has_gone_out_is_asked_again_to_note_it(
+    shop: Database, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    key = post(shop, "one")
+    monkeypatch.setattr(database, "BUSY_TIMEOUT_MS", 20)
+    impatient = Database(f"sqlite:///{tmp_path / 'shop.db'}")
+    other = sqlite3.connect(tmp_path / "shop.db", isolation_level=None, check_same_thread=False)
+
+    async def lock() -> None:
+        other.execute("BEGIN IMMEDIATE")
+        asyncio.get_running_loop().call_later(0.2, other.execute, "ROLLBACK")
+
+    port = Gathering(meet=lock)
+    with closing(impatient), closing(other):
+        assert await send_due(impatient, port) == Sent(1, 0)
+    assert port.got == [key]
+    assert states(shop) == {"delivered": 1}
+
+
+async def test_what_could_be_sent_only_when_somebody_else_may_have_claimed_it_is_left_alone(
+    shop: Database, clock: Clock
+) -> None:
+    for number in range(3):
+        post(shop, f"n{number}")
+
+    async def slow() -> None:
+        clock.ahead = LEASE - timedelta(seconds=5)
+
+    assert await send_due(shop, Gathering(meet=slow), clock=clock) == Sent(1, 0)
+    assert states(shop) == {"delivered": 1, "waiting": 2}
 
 
 async def test_more_that_is_not_needed_than_is_claimed_at_once_does_not_stand_before_what_is_due(

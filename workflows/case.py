@@ -37,7 +37,7 @@ from casework.details import (
 )
 from casework.diagram import mermaid
 from casework.logs import move_logged
-from casework.messages import Message, explain, fields_of, is_staff_id, json_object, references_of, texts_of
+from casework.messages import Message, explain, fields_of, given_in, is_staff_id, json_object, references_of, texts_of
 from casework.metrics import count_move, count_refusal
 from casework.money import LineQuantity
 from casework.names import is_case_id
@@ -900,6 +900,7 @@ class CaseWorkflow(Generic[CaseT]):
                 accepted=True,
                 why=why,
                 references=references_of(attempt.message),
+                given=given_in(attempt.message),
             )
         )
         if not workflow.unsafe.is_replaying():

@@ -27,7 +27,13 @@ from casework.money import LineQuantity
 from casework.parcels import Followed
 from casework.rules.parcels import GOING_BACK, HANDED_OVER, counted_from, delivery_cycle, proves_receipt, verdict
 from casework.templates import Post
-from casework.templates.problem_parcel import ONLY_TO_A_RECEIVER, REFUSE_IT, UNDELIVERABLE
+from casework.templates.problem_parcel import (
+    ONLY_TO_A_RECEIVER,
+    REFUSE_IT,
+    RETURN_GOES_ON,
+    RETURN_OVER,
+    UNDELIVERABLE,
+)
 from state_machines.problem_parcel import (
     PROBLEM_PARCEL,
     ChooseRemedy,
@@ -188,7 +194,8 @@ class ProblemParcel(CaseWorkflow[ParcelCase]):
         case = self.case
         if case.way_back:
             await self._tell_return("parcel.way_back_here" if case.came_back else "parcel.way_back_lost")
-            return Outcome("open_refund", f"{case.return_case} is told, nothing is opened")
+            what = "has ended, which a task says" if case.return_over else "is told"
+            return Outcome("open_refund", f"{case.return_case} {what}, nothing is opened")
         await self._read()
         if case.claim_fen is None and not case.came_back and (case.damaged or self._is_lost()):
             case.claim_fen = case.amount_fen
@@ -213,8 +220,14 @@ class ProblemParcel(CaseWorkflow[ParcelCase]):
         return Outcome("undo")
 
     def told(self) -> dict[str, str]:
-        """The parcel that it was about in the end; one that the buyer may still be brought is to be refused."""
+        """The parcel that it was about in the end; one that the buyer may still be brought is to be refused.
+
+        A return on its way to us may have ended before: then nothing goes on with it.
+        """
         case, told = self.case, {"waybill": self._following.waybill}
+        if case.outcome == "loss_reported":
+            then = RETURN_OVER if case.return_over else RETURN_GOES_ON
+            return {**told, "then_zh": then.zh, "then_en": then.en}
         if case.outcome != "closed":
             return told
         refuse = REFUSE_IT if self._is_out() and not case.came_back and not case.way_back else Label("。", ".")
@@ -545,15 +558,21 @@ class ProblemParcel(CaseWorkflow[ParcelCase]):
             await self._tell_return("parcel.way_back_arrived")
 
     async def _tell_return(self, template: str) -> None:
-        """The tasks stand under the return: to who receives goods, and to who decides."""
-        case = self.case
-        roles = (Role.RETURNS_CLERK,) if template != "parcel.way_back_lost" else (Role.STORE_MANAGER,)
-        await self.in_shop(
+        """A task under the return, to who receives goods or decides; where it has ended, one that says so."""
+        case, return_case, waybill = self.case, cast("str", self.case.return_case), self._following.waybill
+        if template == "parcel.way_back_lost":
+            role, too_late, whose = Role.STORE_MANAGER, "parcel.way_back_lost_too_late", Role.AFTERSALE_SUPERVISOR
+        else:
+            role, too_late, whose = Role.RETURNS_CLERK, "parcel.way_back_here_too_late", Role.RETURNS_CLERK
+        goes_on = await self.in_shop(
             ParcelActivities.tell_return,
             TellReturn(
                 **self.step().model_dump(),
-                return_case=cast("str", case.return_case),
-                tasks=[self.to_staff(template, role, waybill=self._following.waybill) for role in roles],
+                return_case=return_case,
+                tasks=[self.to_staff(template, role, waybill=waybill)],
+                if_over=[self.to_staff(too_late, whose, waybill=waybill, return_case=return_case)],
             ),
-            f"tell {case.return_case}",
+            f"tell {return_case}",
         )
+        # in a history of before there is no answer: it went by the return
+        case.return_over = goes_on is False

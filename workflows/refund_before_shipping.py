@@ -152,11 +152,8 @@ class RefundBeforeShipping(PayingWorkflow[RefundCase]):
         takes over the others with their hold.
         """
         case = self.case
-        goods = (
-            "lost"
-            if any(line.trigger == "parcel_back_overdue" and line.accepted for line in case.trail)
-            else "with_buyer"
-        )
+        lost = any(line.trigger == "parcel_back_overdue" and line.accepted for line in case.trail)
+        goods = "lost" if lost else "with_buyer"
         if not workflow.patched(OPENS_RETURN):
             return await self._ask_for_return(goods)
         parted = Parted(left=case.lines, here=[])
@@ -175,7 +172,8 @@ class RefundBeforeShipping(PayingWorkflow[RefundCase]):
         )
         if in_part:
             await self._refund_what_is_here(parted.here)
-        await self._post(self.to_buyer("converted_in_part" if in_part else "converted"))
+        told = "converted_lost" if lost else "converted"
+        await self._post(self.to_buyer(f"{told}_in_part" if in_part else told))
         return Outcome("convert")
 
     async def _refund_what_is_here(self, lines: Sequence[LineQuantity]) -> None:

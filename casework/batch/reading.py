@@ -32,6 +32,7 @@ TEXTS: Final = frozenset({"reason", "description", "note", "appraisal", "reopens
 MOST_ROWS: Final = 50_000
 """Of one batch: it is held and checked as a whole."""
 MOST_BYTES: Final = 100_000_000
+JSON_ENDINGS: Final = (".jsonl", ".ndjson")
 _LINE: Final = re.compile(r"(?P<line>[0-9]{1,6})(?:x(?P<quantity>[0-9]{1,7}))?")
 _NO_HEADING: Final = re.compile(r"column [0-9]+")
 
@@ -85,10 +86,11 @@ def read_rows(name: str, content: bytes, *, zone: ZoneInfo, flow: str | None = N
     if len(content) > MOST_BYTES:
         raise BadFile(name, "is far larger than any batch")
     text = read_text(name, content)
-    start = text.lstrip()
-    if start.startswith("["):
+    if _is_one_list(text):
         raise BadFile(name, "is one JSON list: write one JSON object a line")
-    found = _json_rows(name, text, flow) if start.startswith("{") else _table_rows(name, text, zone, flow)
+    # by its ending, or by how it begins: its first line may be broken, and standard input has no name
+    is_json = name.lower().endswith(JSON_ENDINGS) or text.lstrip().startswith(("{", "["))
+    found = _json_rows(name, text, flow) if is_json else _table_rows(name, text, zone, flow)
     rows = Rows()
     first: dict[str, int] = {}
     for one in found:
@@ -106,6 +108,18 @@ def read_rows(name: str, content: bytes, *, zone: ZoneInfo, flow: str | None = N
 def _require_few(name: str, rows: int) -> None:
     if rows > MOST_ROWS:
         raise BadFile(name, f"has {rows} rows; a batch has at most {MOST_ROWS}: split it")
+
+
+def _is_one_list(text: str) -> bool:
+    """Whether the whole is a list, and not its first line alone."""
+    first, _, others = text.strip().partition("\n")
+    if not first.startswith("["):
+        return False
+    try:
+        json.loads(first)
+    except (ValueError, RecursionError):
+        return True
+    return not others
 
 
 # --- CSV ---
@@ -177,7 +191,7 @@ def _value(name: str, text: str, flow: Flow[Any], zone: ZoneInfo) -> Any:
     if name == "photos":
         return [part.strip() for part in re.split(r"[;\uff1b\n]", text) if part.strip()]
     if name == "platform_deadline":
-        return read_time(text, zone).isoformat()
+        return read_time(name, text, zone).isoformat()
     return read_field(name, unicodedata.normalize("NFKC", text).strip(), flow.start_type, zone, {})
 
 

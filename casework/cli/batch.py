@@ -53,6 +53,8 @@ def run_batch(
         told = refused_rows(rows.refused)
         who = by or desk.settings.staff
         desk.shop  # noqa: B018 - says at once if there is none
+        if report is not None:
+            _forget_earlier(report)
     stopped: BaseException | None = None
     with _progress(len(rows.good), desk.language, quiet=as_json) as advance:
 
@@ -115,6 +117,14 @@ def _require_writable(report: Path, file: Path) -> None:
             raise IsADirectoryError(21, os.strerror(21))
         unfinished_of(report).touch()
         unfinished_of(report).unlink()
+    except OSError as error:
+        raise bad_input(f"--report: {report} cannot be written: {error.strerror}. Nothing was opened.") from None
+
+
+def _forget_earlier(report: Path) -> None:
+    """Where this batch is killed, nobody takes an earlier one's report for its own."""
+    try:
+        report.unlink(missing_ok=True)
     except OSError as error:
         raise bad_input(f"--report: {report} cannot be written: {error.strerror}. Nothing was opened.") from None
 

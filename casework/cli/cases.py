@@ -122,13 +122,13 @@ def list_cases(
             flow=flow_meant(flow).name if flow else None,
             state=state,
             outcome=outcome,
-            since=read_time(since, desk.zone) if since else None,
+            since=read_time("--since", since, desk.zone) if since else None,
             open=not closed,
         )
     lines = run_async(_cases(desk, wanted))
     if csv_file is not None:
         _write_csv(csv_file, lines, desk.zone)
-        say(f"{len(lines)} cases written to {csv_file}.")
+        say(f"{len(lines)} {'case' if len(lines) == 1 else 'cases'} written to {csv_file}.")
     if as_json:
         print_json([_json_line(line) for line in lines])
     elif csv_file is None:
@@ -313,4 +313,4 @@ def whole_lines(desk: Desk, order_id: str) -> dict[int, int]:
 
 def unknown_order(order_id: str) -> Stop:
     """No such order; where the id looks as if a spreadsheet had rounded it, that is said too."""
-    return bad_input(if_rounded(f"The shop has no order {order_id}", order_id))
+    return bad_input(if_rounded(f"order_id: the shop has no order {order_id}", order_id))

@@ -20,7 +20,7 @@ from casework.client import check_message, flow_of_case
 from casework.money import format_yuan
 from casework.reading import read_fields, read_id
 from casework.shop.records import lines_of
-from casework.show import named, silence, state_name, time_with_distance, word
+from casework.show import named, silence, state_name, time_with_distance, trigger_in_passing, word
 from state_machines.asides import ASIDES, trigger_named
 from state_machines.common import CANCEL
 
@@ -105,7 +105,7 @@ def decide(
     with sentences():
         desk = Desk()
         who = desk.who(by)
-        decisions = [_Decision(one) for one in _named(cases)]
+        decisions = _named(cases)
     listed = as_json and not print_only
 
     def tell(one: _Decision) -> None:
@@ -125,17 +125,32 @@ def decide(
         raise Stop(worst, f"{done} of {len(decisions)} were done." if not as_json else "")
 
 
-def _named(cases: Sequence[str]) -> list[str]:
+def _named(cases: Sequence[str]) -> list[_Decision]:
     """The cases, `-` standing for those on standard input, one a line; each once."""
     if list(cases).count(STANDARD_INPUT) > 1:
         raise bad_input("- stands for standard input, which can be read only once.")
-    found: list[str] = []
+    named: list[_Decision] = []
     for one in cases:
-        found += [line.strip() for line in sys.stdin] if one == STANDARD_INPUT else [one]
-    found = list(dict.fromkeys(one for one in found if one))
-    if not found:
+        named += _from_lines(sys.stdin.buffer.read()) if one == STANDARD_INPUT else [_Decision(one)]
+    each_once: dict[str, _Decision] = {}
+    for one in named:
+        each_once.setdefault(one.given, one)
+    each_once.pop("", None)
+    if not each_once:
         raise bad_input("No case was named: standard input is empty.")
-    return found
+    return list(each_once.values())
+
+
+def _from_lines(content: bytes) -> list[_Decision]:
+    """The case that each line names; a line that is no text is refused by itself."""
+    named: list[_Decision] = []
+    for number, line in enumerate(content.splitlines(), start=1):
+        try:
+            named.append(_Decision(line.decode("utf-8-sig").strip()))
+        except UnicodeDecodeError:
+            shown = line.decode(errors="backslashreplace").strip()
+            named.append(_Decision(shown, stop=bad_input(f"Line {number} of standard input is not UTF-8.")))
+    return named
 
 
 async def _decide(
@@ -168,7 +183,7 @@ async def _decide(
             with _answered(one):
                 one.after = await client.submit(ready.view.case_id, trigger, ready.fields, seen=ready.view)
 
-    await asyncio.gather(*(look(one) for one in decisions))
+    await asyncio.gather(*(look(one) for one in decisions if one.stop is None))
     _only_once(decisions)
     if print_only:
         for one in decisions:
@@ -269,7 +284,7 @@ def say_after(desk: Desk, view: CaseView, trigger: str, *, as_json: bool) -> Non
         return
     text = f"{view.case_id} → {state_name(view, desk.language)}"
     if trigger in view.kept:
-        text += f" ({word('kept', desk.language)} {trigger})"
+        text += f" ({word('kept', desk.language)} {trigger_in_passing(view.flow, trigger, desk.language)})"
     if view.due is not None and not view.final:
         text += f" · {word('until', desk.language)} {time_with_distance(view.due, desk.now, desk.zone, desk.language)}"
         silent = silence(view, desk.language)

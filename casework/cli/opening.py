@@ -40,13 +40,13 @@ def start_case(
         for name, value in {**given, "chat_id": chat}.items():
             if value is not None and name not in known:
                 option = "chat" if name == "chat_id" else name.replace("_", "-")
-                raise bad_input(f"A {flow.label.en} takes no --{option}.")
+                raise bad_input(f"--{option} does not belong here: a {flow.label.en} takes none.")
         order_id = read_id(order) if order is not None else _order_of_parcel(desk, flow, given)
         whole = whole_lines(desk, order_id)
         fields: dict[str, Any] = {"order_id": order_id, "by": desk.who(by)}
         for name, value in given.items():
             if name == "platform_deadline" and isinstance(value, str):
-                fields[name] = read_time(value, desk.zone).isoformat()
+                fields[name] = read_time(name, value, desk.zone).isoformat()
             elif isinstance(value, str):
                 fields[name] = read_field(name, value, flow.start_type, desk.zone, whole)
             elif value is not None:

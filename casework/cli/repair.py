@@ -16,8 +16,10 @@ from casework.cli.deciding import act
 from casework.cli.errors import FAILED, REFUSED, Stop, bad_input
 from casework.cli.plain import plain_reset
 from casework.cli.running import Desk, on_terminal, print_json, run_async, say, sentences
+from casework.execution import Execution, execution_of
 from casework.reading import read_id
-from casework.repair import Execution, Troubled, examine, execution_of, knows_none, last_task_failure, mend
+from casework.repair import Troubled, examine, knows_none, last_task_failure, mend
+from casework.shop.records import is_open
 from casework.show import expected_roles, state_name, table, time_with_distance, word
 from state_machines.roles import Label
 
@@ -83,7 +85,9 @@ async def _look(desk: Desk, case: str) -> _Looked:
     execution = await execution_of(client.temporal, case_id)
     if execution is None or execution.status is not WorkflowExecutionStatus.RUNNING:
         view = await client.view(case_id)
-        more = "" if view.final else ", and its record is still open: casework doctor --cases says what to do"
+        with desk.shop.reading() as session:
+            unmended = is_open(session, case_id)
+        more = ", and its record is still open: casework doctor --cases says what to do" if unmended else ""
         raise Stop(REFUSED, f"There is nothing to retry: {case_id} has ended as {view.outcome or view.state}{more}.")
     if execution.task_attempt > 1:
         failure = await last_task_failure(client.temporal, case_id, execution.run_id)
@@ -158,7 +162,8 @@ def examine_cases(*, mend_them: bool, lost: bool, yes: bool, as_json: bool) -> N
         if left or not mended:
             print(_table(desk, left) if left else word("no_trouble", desk.language))
     if left:
-        raise Stop(FAILED, f"{len({one.case_id for one in left})} cases are in trouble.")
+        count = len({one.case_id for one in left})
+        raise Stop(FAILED, f"{count} {'case is' if count == 1 else 'cases are'} in trouble.")
 
 
 async def _examine(desk: Desk) -> list[Troubled]:

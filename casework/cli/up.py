@@ -33,6 +33,7 @@ from casework.shop.database import Database
 LOGGER = logging.getLogger("casework.up")
 LISTENS_SECONDS: Final = 0.05
 LISTENS_WITHIN_SECONDS: Final = 30.0
+"""How often Temporal is asked whether it knows of the worker, and for how long."""
 NOTICES_EVERY_SECONDS: Final = 2.0
 """How often the cases are told what happened to their orders."""
 

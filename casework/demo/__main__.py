@@ -32,8 +32,8 @@ from state_machines.flows import FLOWS
 ResultT = TypeVar("ResultT")
 
 
-async def perform(home: Path, shop: Path | None, desk: asyncio.subprocess.Process) -> None:
-    """Import the shop, play the stories, check what came of them, leave three cases."""
+async def perform(home: Path, shop: Path | None, desk: asyncio.subprocess.Process, *, stays: bool) -> None:
+    """Import the shop, play the stories, check what came of them, leave three cases; `stays`: the desk does after."""
     policy = load_policy(Settings().policy)
     with closing(Database(database_url(home))) as database:
         stage = Stage(home, database)
@@ -47,7 +47,7 @@ async def perform(home: Path, shop: Path | None, desk: asyncio.subprocess.Proces
         print(
             f"✓ {patrolled['looked_at']} parcels under way, the patrol opened {_cases(patrolled['opened'])}", flush=True
         )
-        await _tell(stage, look_round(database, policy), own=shop is None)
+        await _tell(stage, look_round(database, policy), own=shop is None, stays=stays)
 
 
 async def _import(stage: Stage, shop: Path | None) -> None:
@@ -60,7 +60,7 @@ async def _import(stage: Stage, shop: Path | None) -> None:
         print(done.err.strip())
 
 
-async def _tell(stage: Stage, shop: Shop, *, own: bool) -> None:
+async def _tell(stage: Stage, shop: Shop, *, own: bool, stays: bool) -> None:
     """Play the stories and print what came of them; then leave the three, and print who decides them."""
     wanted: list[Story | Left | FromFile] = [*STORIES, *LEFT, *ROWS]
     chosen = choose(shop, [(one, one.wish) for one in wanted])
@@ -81,12 +81,23 @@ async def _tell(stage: Stage, shop: Shop, *, own: bool) -> None:
     if many is not None:
         print(f"Many at once, from a file:\n{many}", flush=True)
     names = await all_of([stage.name(one.case_id, one.number) for one in left])
-    print(f"Your turn: {_cases(len(left))} wait. In another terminal, in this folder:")
-    print(f"  . .venv/bin/activate; {exports(stage.home)}")
-    for one, name in zip(left, names, strict=True):
-        print(f"  casework {one.command} {name} {one.decision}")
-    for name in names[-1:]:
-        print(f"  casework inbox --by {FINANCE}     casework show {name}")
+    decisions = [f"{one.command} {name} {one.decision}" for one, name in zip(left, names, strict=True)]
+    looks = [f"inbox --by {FINANCE}     casework show {name}" for name in names[-1:]]
+    print(invitation(exports(stage.home), [*decisions, *looks], cases=len(left), stays=stays))
+
+
+def invitation(told: str, commands: Sequence[str], *, cases: int, stays: bool) -> str:
+    """Who reads it decides the cases that are left; where the desk does not stay, it is started again first.
+
+    `told` is what a terminal must be told first, `commands` are those of `casework`.
+    """
+    where = (
+        "In another terminal, in this folder" if stays else "The desk stops with this; start it again in this folder"
+    )
+    first = f". .venv/bin/activate; {told}"
+    again = [] if stays else [first, "casework up     # stays until Ctrl-C; the rest in another terminal:"]
+    lines = [*again, first, *(f"casework {one}" for one in commands)]
+    return "\n".join([f"Your turn: {_cases(cases)} wait. {where}:", *(f"  {line}" for line in lines)])
 
 
 async def _play(story: Story, act: Act) -> list[Played]:
@@ -165,8 +176,9 @@ async def main(shop: Path | None, home: Path) -> None:
     for number in (signal.SIGTERM, signal.SIGHUP):
         loop.add_signal_handler(number, playing.cancel)
     async with running_desk(home) as desk:
-        await perform(home, shop, desk)
-        if sys.stdout.isatty():
+        stays = sys.stdout.isatty()
+        await perform(home, shop, desk, stays=stays)
+        if stays:
             print("The desk stays up; Ctrl-C stops it.", flush=True)
             stopped = asyncio.Event()
             loop.add_signal_handler(signal.SIGINT, stopped.set)

@@ -1,6 +1,6 @@
 """Bulk orders in the shop: what the review is told, what was reviewed, holding all of it, and changing the price.
 
-Of what was reviewed there is a fingerprint, and never leaves the shop: an address can be guessed from one.
+Of what was reviewed there is a fingerprint, which never leaves the shop: an address can be guessed from one.
 """
 
 from __future__ import annotations

@@ -10,10 +10,11 @@ from typing import Any
 from sqlalchemy import ColumnElement, case, delete, func, insert, or_, select, update
 from sqlalchemy.orm import Session
 
-from casework.forecast import SILENCE, course_told
+from casework.forecast import SILENCE, Step, course_told
 from casework.shop.records import Moment, note_version, waits_no_more
 from casework.shop.tables import CaseRow, WaitRow
 from casework.waiting import Waits
+from state_machines.flows import FLOWS
 
 # made once, as in `amounts`: every wait begins with it
 _WAITS_HERE = insert(WaitRow)
@@ -151,9 +152,17 @@ def open_cases(session: Session) -> list[str]:
     return sorted(session.scalars(select(CaseRow.case_id).where(CaseRow.closed_at.is_(None))))
 
 
-def _row(row: CaseRow, waits: Waits) -> dict[str, Any]:
+def _payment_by_silence(waits: Waits) -> Step | None:
+    """The step by which money leaves if nobody acts within a day of the deadline."""
+    flow = FLOWS.get(waits.case.get("flow", ""))
+    if flow is None or waits.case.get("state") not in flow.may_pay_by_itself:
+        return None  # most waits: to play out their silence would take longer than the whole step
     course = course_told(waits.case, now=waits.due, until=waits.due + SILENCE)
-    pays = next((step for step in course.steps if step.pays_fen), None) if course is not None else None
+    return next((step for step in course.steps if step.pays_fen), None) if course is not None else None
+
+
+def _row(row: CaseRow, waits: Waits) -> dict[str, Any]:
+    pays = _payment_by_silence(waits)
     return {
         "case_id": row.case_id,
         "run_id": row.run_id,

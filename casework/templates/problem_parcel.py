@@ -85,8 +85,8 @@ BUYER: dict[str, Label] = {
         "Order {order_id} is refunded or closed, so the inquiry about parcel {waybill} has ended{refuse_en}",
     ),
     "parcel.loss_reported": Label(
-        "您好,订单 {order_id} 的退货包裹 {waybill} 的查件已结束,结果会在您的退货申请中处理。",
-        "The inquiry about your return parcel {waybill} of order {order_id} has ended; your return goes on with it.",
+        "您好,订单 {order_id} 的退货包裹 {waybill} 的查件已结束{then_zh}",
+        "The inquiry about your return parcel {waybill} of order {order_id} has ended{then_en}",
     ),
     "parcel.refund_opened": Label(
         "您好,订单 {order_id} 的包裹 {waybill} 已为您转入退款处理,无需您寄回商品。",
@@ -132,6 +132,16 @@ STAFF: dict[str, Label] = {
         "订单 {order_id} 的退货包裹 {waybill} 已在我方:请在退货工单中收货。",
         "Return parcel {waybill} of order {order_id} is with us: receive it in the return.",
     ),
+    "parcel.way_back_lost_too_late": Label(
+        "订单 {order_id} 的退货包裹 {waybill} 查无下落,而退货工单 {return_case} 已结束:请决定如何答复买家。",
+        "Return parcel {waybill} of order {order_id} cannot be found, and its return {return_case} has ended: decide "
+        "what the buyer is told and given.",
+    ),
+    "parcel.way_back_here_too_late": Label(
+        "订单 {order_id} 的退货包裹 {waybill} 已在我方,而退货工单 {return_case} 已结束:请查找,未退款的请寄回买家。",
+        "Return parcel {waybill} of order {order_id} is with us, and its return {return_case} has ended: find it, "
+        "and send back to the buyer what is not refunded.",
+    ),
 }
 
 ENDINGS: dict[str, str | None] = {
@@ -146,6 +156,12 @@ ENDINGS: dict[str, str | None] = {
 
 REFUSE_IT = Label(";如包裹送到请拒收。", "; please refuse the parcel if it is brought to you.")
 """At the end of a case of an order that is over, where the parcel is still on its way to the buyer."""
+RETURN_GOES_ON = Label(",结果会在您的退货申请中处理。", "; your return goes on with it.")
+RETURN_OVER = Label(
+    ";您的退货申请此前已结束,如有疑问请联系客服。",
+    "; your return had been closed before, so please ask us if in doubt.",
+)
+"""At the end of a case of a parcel that a return awaits, or awaited."""
 ONLY_TO_A_RECEIVER = frozenset(
     {"parcel.choose", "parcel.choose_reminder", "parcel.pickup", "parcel.pickup_reminder", "parcel.redelivering"}
 )

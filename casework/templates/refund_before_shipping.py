@@ -34,6 +34,17 @@ BUYER: dict[str, Label] = {
         "A part of order {order_id} has left and could not be stopped: it goes on as a return. The refund of the rest, "
         "which has not left, goes on as it was.",
     ),
+    "converted_lost": Label(
+        "您好,订单 {order_id} 的包裹已拦截退回,但至今未送达我方;您的退款将转为退货退款继续办理,无需您寄回商品。",
+        "The parcel of order {order_id} was stopped and sent back to us, but has not arrived. Your refund goes on as a "
+        "return, for which you have nothing to send back.",
+    ),
+    "converted_lost_in_part": Label(
+        "您好,订单 {order_id} 已发出的部分已拦截退回,但至今未送达我方:该部分转为退货退款继续办理,无需您寄回商品;"
+        "其余部分继续为您办理退款。",
+        "A part of order {order_id} had left, was stopped and sent back to us, but has not arrived: it goes on as a "
+        "return, for which you have nothing to send back. The refund of the rest goes on as it was.",
+    ),
     "cancelled": Label(
         "您好,订单 {order_id} 的退款申请已关闭,订单按原样处理。",
         "The refund request for order {order_id} has been closed; the order goes on as it was.",

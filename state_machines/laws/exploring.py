@@ -152,6 +152,13 @@ def _kept(trigger: str, actor: Actor, message: Message | None) -> KeptFact:
     return KeptFact(at=AT, trigger=trigger, by=actor.staff_id, actor=actor, payload=payload)
 
 
+def _copied(case: CaseT) -> CaseT:
+    """The case with two lists of its own that a move writes to; the rest is replaced, never changed."""
+    mine = case.model_copy()
+    mine.involved, mine.approvals = list(case.involved), list(case.approvals)
+    return mine
+
+
 class Explorer(Generic[CaseT]):
     """Explores a flow in its world."""
 
@@ -253,9 +260,10 @@ class Explorer(Generic[CaseT]):
         used = [one for one in case.kept if waits and self.flow.rows(case.state, one.trigger)]
         if used:
             # the case uses it as it enters, before anything else can happen
-            (role, _), *_ = used[0].actor.grants.items()
-            if only in (None, used[0].trigger):
-                yield replace(self._ask_as(case, used[0].trigger, used[0].actor, role), was_kept=True)
+            fact = used[0]
+            if only in (None, fact.trigger):
+                message = self.world.message(case, fact.trigger, fact.by)
+                yield Event(fact.trigger, actor=fact.actor, message=message, was_kept=True)
             return
         if waits:
             yield from self._facts_kept(case, only)
@@ -292,14 +300,11 @@ class Explorer(Generic[CaseT]):
         return self.people if told_apart or self._one_role_each else (STRANGER,)
 
     def _ask(self, case: CaseT, trigger: str, person: Person, role: Role, limit_fen: int | None) -> Event[CaseT]:
-        actor = Actor(staff_id=person.staff_id, grants={role: limit_fen}, deputises_for=list(person.stands_for))
-        return self._ask_as(case, trigger, actor, role)
-
-    def _ask_as(self, case: CaseT, trigger: str, actor: Actor, role: Role) -> Event[CaseT]:
         # asked the same way thousands of times; of the case itself a message says at most its amount
-        key = (trigger, actor.staff_id, role, actor.grants[role], case.amount_fen)
+        key = (trigger, person.staff_id, role, limit_fen, case.amount_fen)
         if key not in self._asked:
-            message = self.world.message(case, trigger, actor.staff_id)
+            actor = Actor(staff_id=person.staff_id, grants={role: limit_fen}, deputises_for=list(person.stands_for))
+            message = self.world.message(case, trigger, person.staff_id)
             self._asked[key] = Event(trigger, actor=actor, message=message)
         return self._asked[key]
 
@@ -316,20 +321,25 @@ class Explorer(Generic[CaseT]):
     # --- what comes of it ---
 
     def _take(self, here: Situation[CaseT], event: Event[CaseT]) -> Step[CaseT]:
-        case = here.case.model_copy()
-        # the two lists that a move writes to; the rest is replaced, never changed
-        case.involved, case.approvals = list(case.involved), list(case.approvals)
+        happening = event.happening
+        # to ask the table changes nothing, so that most events need no case of their own
+        learns = event.was_kept or happening is not None
+        case = _copied(here.case) if learns else here.case
         if event.was_kept:
             case.kept = [one for one in case.kept if one.trigger != event.trigger]
-        happening = event.happening
         if happening is not None:
             happening.learn(case)
         at = CLOCK_AT if event.automatic is Automatic.CLOCK else AT
         attempt = Attempt(case, event.trigger, at, event.actor, event.automatic, event.message)
         moved = self.flow.fire(attempt)
+        keeps = event.actor is not None and self.flow.triggers[event.trigger].kind is TriggerKind.FACT
+        if isinstance(moved, Refusal) and not (learns or keeps):
+            return Step(here, event, None, moved.why, here)
+        if not learns:
+            attempt.case = case = _copied(case)
         if isinstance(moved, Refusal):
             seen = here.seen
-            if event.actor is not None and self.flow.triggers[event.trigger].kind is TriggerKind.FACT:
+            if keeps and event.actor is not None:
                 # it is kept, and its sender has a part from now on
                 self.flow.note_involvement(attempt)
                 if event.trigger in self.world.counts_kept:

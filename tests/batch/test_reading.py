@@ -91,6 +91,8 @@ def test_short_words_of_gb18030_that_look_like_utf_8_are_no_second_encoding() ->
         ("flow,order\n", "has headings and no rows"),
         (f"flow,order,\nrefund,{ORDER},\nrefund,{OTHER},x\n", "line 3: column 3 has a value and no heading"),
         ('[{"flow": "refund"}]', "is one JSON list: write one JSON object a line"),
+        ('[\n{"flow": "refund"},\n{"flow": "refund"}\n]', "is one JSON list"),
+        ("[" * 100_000, "is one JSON list"),
         ('flow,order\nrefund,"a"b\n', "line 2 is not CSV"),
     ],
 )
@@ -200,7 +202,7 @@ def test_a_row_that_cannot_be_is_refused_with_its_line(row: str, said: str) -> N
     [
         ("lines", "a", "lines: 'a' is not a line"),
         ("lines", "1x", "lines: '1x' is not a line"),
-        ("platform_deadline", "tomorrow", "'tomorrow' is not a time"),
+        ("platform_deadline", "tomorrow", "platform_deadline: 'tomorrow' is not a time"),
         ("platform_deadline", "2026-13-01", "is not a time"),
     ],
 )
@@ -253,7 +255,7 @@ def test_a_time_in_json_keeps_its_missing_zone_and_is_refused_by_the_start() -> 
         ('{"flow": 5, "order_id": "1"}', "1: flow: text is wanted"),
         ('{"flow": "refund", "order_id": 3.30001e18}', "1: order_id: 3.30001e+18 was rounded by a spreadsheet"),
         ('{"flow": "refund", "order_id": ""}', "1: order_id: An id is wanted"),
-        (r'{"flow": "refund", "order_id": "\ud800"}', "1: order_id: an order's id of 6 to 32 digits is wanted"),
+        (r'{"flow": "refund", "order_id": "\ud800"}', "1: order_id: An id is wanted, and the text is not UTF-8"),
         (r'{"flow": "refund", "order_id": "\u0000123456"}', "1: order_id: an order's id of 6 to 32 digits is wanted"),
         ('{"flow": "refund", "note": "x"}', "1: order_id is missing"),
         ('{"a":' * 100_000, "1: is not JSON"),
@@ -261,6 +263,23 @@ def test_a_time_in_json_keeps_its_missing_zone_and_is_refused_by_the_start() -> 
 )
 def test_a_broken_json_line_is_refused_with_its_line(line: str, said: str) -> None:
     assert why(line).startswith(said)
+
+
+@pytest.mark.parametrize("name", ["rows.jsonl", "ROWS.NDJSON"])
+@pytest.mark.parametrize(
+    ("first", "said"),
+    [
+        ('"flow": "refund"}', "is not JSON, at its sign 7"),
+        ("flow,order", "is not JSON, at its sign 1"),
+        ("[1]", "is not a JSON object"),
+        ("5", "is not a JSON object"),
+    ],
+)
+def test_by_its_ending_a_file_is_json_lines_whatever_its_first_line_is(name: str, first: str, said: str) -> None:
+    good = json.dumps({"flow": "refund", "order_id": ORDER})
+    found = read_rows(name, f"{first}\n{good}\n".encode(), zone=SHANGHAI)
+    assert found.refused == [RefusedRow(1, said)]
+    assert [row.line for row in found.good] == [2]
 
 
 # --- rows that say the same ---

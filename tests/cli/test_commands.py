@@ -96,7 +96,7 @@ async def test_naming_every_line_is_the_same_as_naming_none(casework: Casework, 
         (["--by", "nobody.1"], "by"),
         (["--by", "presale.1"], "opened by"),
         (["--set", "colour=red"], "colour"),
-        (["--platform-deadline", "soon"], "not a time"),
+        (["--platform-deadline", "soon"], "platform_deadline: 'soon' is not a time"),
     ],
 )
 async def test_a_bad_start_is_refused_before_anything_is_sent(

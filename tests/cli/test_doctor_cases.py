@@ -18,8 +18,9 @@ from temporalio import workflow
 from temporalio.worker import UnsandboxedWorkflowRunner, Worker
 
 from casework.cli.errors import BAD_INPUT, DONE, FAILED, REFUSED
+from casework.execution import execution_of
 from casework.policy import load_policy
-from casework.repair import JUST_NOW, OVERDUE_AFTER, UNDONE_AFTER, Trouble, Troubled, examine, execution_of
+from casework.repair import JUST_NOW, OVERDUE_AFTER, UNDONE_AFTER, Trouble, Troubled, examine
 from casework.server_program import find_server_program
 from casework.shop import mending, payments, records
 from casework.shop.database import Database
@@ -130,7 +131,9 @@ async def test_a_case_that_no_worker_has_recorded_is_found_after_a_moment(desk: 
 # --- mending ---
 
 
-async def test_a_terminated_case_lets_go_and_is_closed_and_may_be_opened_again(casework: Casework, desk: Desk) -> None:
+async def test_a_terminated_case_lets_go_and_is_closed_and_may_be_opened_again(
+    casework: Casework, desk: Desk, tmp_path: Path
+) -> None:
     order = desk.order()
     case = await desk.open_in("persuading", order, reason="x")
     await case.terminate()
@@ -141,6 +144,15 @@ async def test_a_terminated_case_lets_go_and_is_closed_and_may_be_opened_again(c
     assert (refused.code, "--yes" in refused.err) == (BAD_INPUT, True)
     assert kept_rows(desk, case.id) == 3, "nothing is mended unasked"
 
+    before = (await casework("show", case.id, "--json")).json
+    assert (before["state"], before["final"], before["outcome"]) == ("persuading", True, "terminated")
+    assert "broken off: terminated" in (await casework("show", case.id)).out
+    assert (await casework("evidence", case.id, "--output", str(tmp_path / "evidence.html"))).code == DONE
+    retried = await casework("retry", case.id, "--by", "aftersale.1")
+    assert (retried.code, "casework doctor --cases says what to do" in retried.err) == (REFUSED, True)
+    late = await casework("submit", case.id, "buyer_insists", "--by", "aftersale.1")
+    assert (late.code, late.err) == (REFUSED, f"The case has ended: {case.id} is terminated.\n")
+
     (mended,) = await troubles(casework, case.id, "--mend", "--yes")
     assert mended["mended"] is True
     assert kept_rows(desk, case.id) == 0
@@ -148,8 +160,8 @@ async def test_a_terminated_case_lets_go_and_is_closed_and_may_be_opened_again(c
     assert (record.outcome, record.closed_at is not None) == ("terminated", True)
     assert await troubles(casework, case.id) == []
     shown = (await casework("show", case.id, "--json")).json
-    assert (shown["state"], shown["final"], shown["outcome"]) == ("persuading", True, "terminated")
-    assert [line["trigger"] for line in shown["trail"]] == ["check", "hold"], "its last view is kept"
+    assert shown == before, "its last view is kept"
+    assert [line["trigger"] for line in shown["trail"]] == ["check", "hold"]
     assert "broken off" in (await casework("show", case.id)).out
     listed = (await casework("cases", "--order", order, "--closed", "--json")).json
     assert [one["outcome"] for one in listed] == ["terminated"]
@@ -240,7 +252,7 @@ async def test_a_case_that_paid_and_was_broken_off_is_told_to_people_once_and_it
             ("died", "terminated"),
             ("paid_without_end", "100.00 yuan"),
         ]
-        await troubles(casework, case.id, "--mend", "--yes")
+        assert [one["mended"] for one in await troubles(casework, case.id, "--mend", "--yes")] == [True, True]
         assert await troubles(casework, case.id) == []
         await troubles(casework, case.id, "--mend", "--yes")
     with desk.database.reading() as session:
@@ -274,16 +286,20 @@ async def test_another_temporal_lets_go_of_nothing_that_open_cases_have(
 
 
 async def test_where_temporal_has_lost_every_open_case_that_must_be_said(
-    casework: Casework, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    casework: Casework, server: SharedServer, process: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     url = f"sqlite:///{tmp_path / 'shop.sqlite'}"
     shop = Database(url)
     shop.migrate()
     case_id = open_long_ago(shop, "3300019900000000000")
     monkeypatch.setenv("CASEWORK_DATABASE_URL", url)
+    monkeypatch.setenv("TEMPORAL_NAMESPACE", server.benches[process])
+    looked = await casework("doctor", "--cases")
+    assert (looked.code, looked.err) == (FAILED, "1 case is in trouble.\n")
     assert (await casework("doctor", "--cases", "--mend", "--yes")).code == REFUSED
-    (mended,) = await troubles(casework, case_id, "--mend", "--yes", "--lost")
-    assert (mended["trouble"], mended["mended"]) == ("lost", True)
+    mended = await casework("doctor", "--cases", "--mend", "--yes", "--lost", "--json")
+    assert mended.code == DONE, "nothing is left"
+    assert [(one["case_id"], one["trouble"], one["mended"]) for one in mended.json] == [(case_id, "lost", True)]
     with shop.reading() as session:
         assert records.find_records(session, case_id=case_id)[0].outcome == "lost"
     shop.close()

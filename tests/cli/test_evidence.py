@@ -15,6 +15,7 @@ from casework.shop.tables import LineRow, OrderRow, OutboxRow
 from tests.cli.commands import Casework
 from tests.desk import FLOW, Desk, Handle
 from tests.orders import ADDRESS, RECEIVER, add_scan
+from tests.parcels import parcel_order, silence
 from tests.planted import MARK
 
 HOSTILE = "</td><script>alert('x')</script><img src=x onerror=alert(1)>&amp;{{ 7777*7777 }}"
@@ -147,6 +148,58 @@ async def test_an_open_return_shows_photos_parcels_and_scans(casework: Casework,
     assert waybill in page.words
     assert "No money has gone back." in page.words
     assert len(page.sources) == 1, "the flow's picture"
+
+
+async def test_what_a_case_was_opened_with_and_what_was_said_with_each_decision_is_shown_in_both_languages(
+    casework: Casework, desk: Desk, tmp_path: Path
+) -> None:
+    order = desk.order(prices=[(5_000, 2)], shipped=True)
+    start = {"order_id": order, "by": "aftersale.1", "cause": "quality", "defect": "hole"}
+    case = await desk.open_case("return-after-shipping", f"return-after-shipping-{order}", start)
+    await desk.until(case, "collecting_evidence")
+    await desk.submit(case, "add_evidence", "aftersale.1", photos=["p1.jpg"], description="seam at the left")
+    await desk.submit(case, "supplier_agrees", "aftersale.1")
+    await desk.submit(case, "buyer_ships", "aftersale.1", courier="yuantong", waybill=f"RB{order}", postage_fen=1_250)
+    await desk.submit(case, "receive_goods", "returns.1")
+    taken = [{"line": 1, "accepted_quantity": 1}]
+    await desk.submit(case, "pass_inspection", "returns.1", lines=taken, gift_back=None, invoice_back=False)
+    await desk.until(case, "confirming")
+    page = await page_of(casework, order, tmp_path / "evidence.html")
+    assert page.row(" cause", "quality")
+    assert page.row(" defect", "a hole")
+    assert "description: seam at the left" in page.row("add_evidence", "for after-sales agent")
+    assert "postage that the buyer advanced (yuan): 12.50" in page.row("buyer_ships", "for after-sales agent")
+    inspected = page.row("pass_inspection", "for returns clerk")
+    for said in ("line 1: 1", "the gift has come back: there was none", "the invoice has come back: no"):
+        assert said in inspected
+    await desk.submit(case, "buyer_confirms", "aftersale.1")
+    await desk.end(case)
+    closed = await page_of(casework, order, tmp_path / "evidence.html", "--lang", "zh")
+    assert closed.row("事由", "质量问题")
+    assert closed.row("瑕疵", "破洞")
+    for said in ("第 1 行 1 件", "赠品已退回: 无", "发票已退回: 否"):
+        assert said in closed.row("pass_inspection", "可由")
+
+
+async def test_a_refunds_reason_and_a_parcels_cause_are_shown(casework: Casework, desk: Desk, tmp_path: Path) -> None:
+    refund = await desk.open_in("asking_reason", desk.order())
+    await desk.submit(refund, "give_reason", "aftersale.1", reason="bought twice")
+    page = await page_of(casework, refund.id, tmp_path / "evidence.html")
+    assert "reason: bought twice" in page.row("give_reason", "for after-sales agent")
+    opened = await desk.open_in("persuading", desk.order(), reason="too small")
+    assert (await page_of(casework, opened.id, tmp_path / "evidence.html")).row(" reason", "too small")
+    order, waybill = parcel_order(desk)
+    silence(desk, waybill)
+    parcel = await desk.open_case(
+        "problem-parcel",
+        f"problem-parcel-{waybill}",
+        {"order_id": order, "by": "parcel.1", "waybill": waybill, "courier": "yuantong", "cause": "asked"},
+    )
+    await desk.until_shown(parcel, lambda view: bool(view.waiting_for), "waits")
+    page = await page_of(casework, parcel.id, tmp_path / "evidence.html", "--lang", "zh")
+    assert page.row("事由", "买家查询")
+    for case in (refund, opened, parcel):
+        await case.terminate()
 
 
 async def test_references_stay_in_the_record_and_need_no_server(

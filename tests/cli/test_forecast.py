@@ -41,7 +41,7 @@ async def test_a_silence_that_leads_to_another_wait_is_followed_to_the_money(cas
     assert (await course(casework, case, "--hours", "0.1"))["steps"] == []
     text = (await casework("forecast", "--hours", "72")).out
     assert "finance_silent → refunding" in text
-    assert "leaves for certain" in text.splitlines()[-2] + text.splitlines()[-1] + text.splitlines()[-3]
+    assert "sent for payment for certain" in text.splitlines()[-2] + text.splitlines()[-1] + text.splitlines()[-3]
     # what the clock then really does
     handle = desk.client.get_workflow_handle(case)
     await desk.skip_to_deadline(handle)

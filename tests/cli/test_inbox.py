@@ -272,6 +272,8 @@ async def test_what_waits_is_told_in_chinese_with_the_identifiers(
     assert text.splitlines()[0].split() == ["工单", "状态", "可做", "金额", "已等", "截止", "无人处理则"]
     (line,) = [line for line in text.splitlines() if line.startswith(case)]
     assert "待主管审批 awaiting_supervisor" in line
+    assert "批准 approve" in line
+    assert "主管未审批 supervisor_silent → 待财务审批 awaiting_finance" in line
     assert "24 小时内无人处理则付出" in text
 
 
@@ -309,19 +311,37 @@ async def test_the_same_case_by_two_names_is_decided_on_once(casework: Casework,
     assert done.out.startswith(f"{case} → ")
 
 
+def said_on_stdin(monkeypatch: pytest.MonkeyPatch, content: bytes) -> None:
+    """As a program under another locale finds it: what is no text comes in as surrogates."""
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(content), "utf-8", errors="surrogateescape"))
+
+
 async def test_cases_are_read_from_standard_input(
     casework: Casework, desk: Desk, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     cases = [await to_supervisor(desk, fen=30_000) for _ in range(2)]
-    monkeypatch.setattr(sys, "stdin", io.StringIO("\n".join([cases[0], "", f'="{cases[1]}"'])))
+    said_on_stdin(monkeypatch, "\n".join([cases[0], "", f'="{cases[1]}"']).encode())
     printed = await casework("approve", "-", "--by", "aftersale-lead.1", "--print")
     assert [line.split(" ")[:3] for line in printed.out.splitlines()] == [["temporal", "workflow", "update"]] * 2
-    monkeypatch.setattr(sys, "stdin", io.StringIO("\n".join(cases)))
+    said_on_stdin(monkeypatch, "\r\n".join([*cases, cases[0]]).encode("utf-8-sig"))
     assert (await casework("approve", "-", "--by", "aftersale-lead.1")).code == DONE
-    monkeypatch.setattr(sys, "stdin", io.StringIO("\n"))
+    said_on_stdin(monkeypatch, b"\n")
     empty = await casework("approve", "-", "--by", "aftersale-lead.1")
     assert (empty.code, empty.err) == (BAD_INPUT, "No case was named: standard input is empty.\n")
     assert (await casework("approve", "-", "-", "--by", "aftersale-lead.1")).code == BAD_INPUT
+
+
+async def test_a_line_of_standard_input_that_is_no_text_stands_in_nobody_elses_way(
+    casework: Casework, desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cases = [await to_supervisor(desk, fen=30_000) for _ in range(2)]
+    said_on_stdin(monkeypatch, b"\n".join([cases[0].encode(), "订单".encode("gbk"), cases[1].encode()]))
+    done = await casework("approve", "-", "--by", "aftersale-lead.1", "--json")
+    assert done.code == BAD_INPUT
+    assert [one["exit_code"] for one in done.json] == [DONE, BAD_INPUT, DONE]
+    assert done.json[1]["why"] == "Line 2 of standard input is not UTF-8."
+    typed = await casework("approve", "\udcff330001", "--by", "aftersale-lead.1")
+    assert (typed.code, typed.err) == (BAD_INPUT, "An id is wanted, and the text is not UTF-8.\n")
 
 
 # --- in a terminal ---

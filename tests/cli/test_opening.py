@@ -85,11 +85,11 @@ async def test_a_parcel_that_nobody_knows_or_that_is_of_two_orders_wants_its_ord
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (["--waybill", "YT123456"], "takes no --waybill"),
-        (["--opened"], "takes no --opened"),
-        (["--photos", "a.jpg"], "takes no --photos"),
-        (["--gift-sku", "GP-1"], "takes no --gift-sku"),
-        (["--chat", "chat.json"], "takes no --chat"),
+        (["--waybill", "YT123456"], "--waybill does not belong here: a refund before shipping takes none"),
+        (["--opened"], "--opened does not belong here: a refund before shipping takes none"),
+        (["--photos", "a.jpg"], "--photos does not belong here: a refund before shipping takes none"),
+        (["--gift-sku", "GP-1"], "--gift-sku does not belong here: a refund before shipping takes none"),
+        (["--chat", "chat.json"], "--chat does not belong here: a refund before shipping takes none"),
         (["--set", "from_case=bulk-order-1"], "from_case is only for cases that another case opens"),
     ],
 )
@@ -99,6 +99,11 @@ async def test_a_field_of_another_flow_is_refused(
     done = await casework("start", "refund", "--order", desk.order(), "--by", "aftersale.1", *arguments)
     assert done.code == BAD_INPUT
     assert said in done.err
+
+
+async def test_an_order_that_the_shop_does_not_know_is_refused_with_the_field_named(casework: Casework) -> None:
+    done = await casework("start", "refund", "--order", "3300019999999999998", "--by", "aftersale.1")
+    assert (done.code, done.err) == (BAD_INPUT, "order_id: the shop has no order 3300019999999999998.\n")
 
 
 async def test_only_a_flow_that_claims_lines_is_refused_where_a_case_has_one(casework: Casework, desk: Desk) -> None:

@@ -100,7 +100,12 @@ def test_the_same_case_in_chinese_keeps_the_identifiers() -> None:
     assert "退款(未发货) · 待财务审批 awaiting_finance · 1,437.00" in text
     assert "财务经理 finance_manager" in text
     assert "2 小时 10 分后" in text
-    assert "finance_silent → refunding" in text
+    assert "财务未审批 finance_silent → 退款中 refunding" in text
+    assert " 10:00 系统 核对 check → 拦下发货 holding\n" in text
+    assert " 12:00 aftersale.1 买家坚持退款 buyer_insists → 待主管审批 awaiting_supervisor\n" in text
+    assert " 15:00 ✗ aftersale.1 批准 approve: aftersale.1 opened" in text
+    assert "买家撤回 buyer_withdraws (售后客服 aftersale_agent)" in text
+    assert "casework submit 1208 send_back --note …" in text
 
 
 def test_the_trail_shows_moves_notes_and_refusals_at_the_shops_times() -> None:
@@ -179,7 +184,7 @@ def test_open_tasks_of_the_staff_and_messages_to_the_buyer_stand_below_the_trail
     assert "Done already." not in text
     assert "Still waiting." not in text
     assert "earlier" not in text
-    assert "任务 (aftersale_agent),15:00:请人工开立退货。" in show_case(
+    assert "任务 (售后客服 aftersale_agent),15:00:请人工开立退货。" in show_case(
         view, language="zh", zone=SHANGHAI, now=NOW, posted=posted
     )
 

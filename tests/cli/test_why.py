@@ -108,7 +108,13 @@ async def test_a_fact_that_no_row_uses_yet_would_be_kept(casework: Casework, des
     verdict = await asked(casework, case, "parcel_back", "--by", "returns.1")
     assert (verdict["may"], verdict["kept"], verdict["looks_up"]) == (True, True, True)
     assert verdict["possible_in"] == ["awaiting_parcel_back"]
-    assert "kept as a fact" in (await casework("why", case, "parcel_back", "--by", "returns.1")).out
+    assert verdict["could"], "whoever may tell it, as when it is told"
+    assert {one["role"] for one in verdict["could"]} == {"returns_clerk"}
+    assert "returns.1" in [one["staff_id"] for one in verdict["could"]]
+    told = (await casework("why", case, "parcel_back", "--by", "returns.1")).out
+    assert "returns.1 may tell it now: " in told
+    assert "kept as a fact" in told
+    assert "could tell it now: returns.1 (returns clerk returns_clerk)" in told
 
 
 async def test_what_is_looked_up_only_when_it_is_sent_is_said_to_be_unknown(casework: Casework, desk: Desk) -> None:

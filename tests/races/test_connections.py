@@ -20,10 +20,9 @@ from casework.patrol import Patrolled
 from casework.policy import load_policy
 from casework.shop import records
 from casework.shop.database import Database
-from casework.shop.staff import load_sample_if_empty
 from casework.shop.tables import ClaimRow
 from tests.desk import Desk, Handle
-from tests.orders import add_order
+from tests.orders import add_order, new_shop
 from tests.races.racing import Race, after, answer_of
 from worker import build_worker
 
@@ -150,10 +149,7 @@ async def test_a_refund_waits_for_a_return_by_hand_that_cannot_have_its_line(des
 @asynccontextmanager
 async def shop_with_patrol(client: Client, folder: Path) -> AsyncGenerator[tuple[Database, str]]:
     """A shop of its own with a worker, and its task queue: the patrol goes through every parcel that there is."""
-    database = Database(f"sqlite:///{folder / 'shop.db'}")
-    database.migrate()
-    with database.writing() as session:
-        load_sample_if_empty(session)
+    database = new_shop(f"sqlite:///{folder / 'shop.db'}")
     queue = "races-of-the-patrol"
     async with build_worker(client, database, load_policy(None), task_queue=queue):
         yield database, queue

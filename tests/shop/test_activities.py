@@ -6,18 +6,26 @@ from collections.abc import Callable, Iterator
 from typing import Any, cast
 
 import pytest
-from sqlalchemy import Dialect, Select, event, make_url
+from sqlalchemy import Dialect, Select, event, make_url, select
 from sqlalchemy.orm import ORMExecuteState, Session
 
 from activities.courier import CourierActivities
+from activities.messages import MessageActivities, PostMessages
 from activities.orders import HoldStep, OrderActivities, OrderStep, ParcelBackStep
 from activities.payments import HandPayment, Payment, PaymentActivities
-from casework.shop import flags, orders, outside
+from casework.courier import CourierSilent
+from casework.shop import flags, orders, outside, waiting
 from casework.shop.claims import claimed_lines
 from casework.shop.courier import EmbeddedCourier
 from casework.shop.database import Database
+from casework.shop.errors import PaymentUnavailable
 from casework.shop.outside import send_off
-from casework.shop.tables import LineRow, OrderRow
+from casework.shop.records import Moment
+from casework.shop.staff import load_sample_if_empty
+from casework.shop.tables import LineRow, OrderRow, OutboxRow
+from casework.templates import Post
+from casework.waiting import Waits
+from state_machines.roles import Role
 from tests.shop.steps import CASE, NOW, ORDER, OTHER, an_order, claim, open_case, parcels, pieces
 
 WHOLE = pieces((1, 2), (2, 1))
@@ -141,6 +149,32 @@ def test_a_payment_says_what_is_due_now(shop: Database) -> None:
     ]
 
 
+class UnansweringCourier(EmbeddedCourier):
+    """A courier that does not answer."""
+
+    def intercept(self, *_: Any, **__: Any) -> bool:
+        raise CourierSilent("the courier did not answer")
+
+
+@pytest.mark.parametrize("who", ["payment service", "courier"])
+def test_a_case_that_asks_outside_waits_no_more_however_long_the_answer_takes(shop: Database, who: str) -> None:
+    with shop.writing() as session:
+        an_order(session, shipped=who == "courier")
+        claim(session, WHOLE)
+        waits = Waits(roles=["store_manager"], assignee=None, since=NOW, due=NOW, alarms=0, amount_fen=1, case={})
+        waiting.tell(session, CASE, "run", Moment("run", 10, 3), waits)
+        outside.fail(session, "payment", ORDER, "once")
+    asked = Payment(**step(moment=Moment("run", 14, 4)), amount_fen=25_000)
+    asking = {
+        "payment service": PaymentActivities(shop).pay,
+        "courier": CourierActivities(shop, UnansweringCourier(shop)).intercept,
+    }
+    with pytest.raises((PaymentUnavailable, CourierSilent)):
+        asking[who](asked)
+    with shop.reading() as session:
+        assert waiting.waiting(session, waiting.WaitFilter()) == []
+
+
 def test_a_payment_by_hand_that_is_refused_says_what_is_due(shop: Database) -> None:
     record = PaymentActivities(shop).record_paid_by_hand
     with shop.writing() as session:
@@ -152,3 +186,27 @@ def test_a_payment_by_hand_that_is_refused_says_what_is_due(shop: Database) -> N
     assert refused.refused is not None
     done = record(HandPayment(**given, amount_fen=25_000))
     assert (done.refused, done.due_fen) == (None, 0)
+
+
+@pytest.mark.parametrize(
+    ("assignee", "told"),
+    [
+        ("aftersale-lead.1", ["aftersale_supervisor"]),
+        ("aftersale.1", ["aftersale_supervisor", "aftersale.1"]),
+    ],
+)
+def test_what_goes_to_a_role_and_to_a_person_who_has_it_goes_out_once(
+    shop: Database, assignee: str, told: list[str]
+) -> None:
+    how_it_stands = {"case_id": CASE, "state_zh": "等待", "state_en": "waiting", "amount": "1.00", "due": "—"}
+    reminder = Post(purpose="1.role", template="reminder", to="staff", parameters=how_it_stands)
+    posts = [
+        reminder.model_copy(update={"role": Role.AFTERSALE_SUPERVISOR}),
+        reminder.model_copy(update={"purpose": "1.person", "person": assignee}),
+    ]
+    with shop.writing() as session:
+        open_case(session)
+        load_sample_if_empty(session)
+    MessageActivities(shop).post_messages(PostMessages(case_id=CASE, run_id="run", order_id=ORDER, posts=posts, at=NOW))
+    with shop.reading() as session:
+        assert list(session.scalars(select(OutboxRow.recipient).order_by(OutboxRow.id))) == told

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -16,6 +17,7 @@ from casework.shop.waiting import WaitFilter
 from casework.waiting import Waits, waits_of
 from state_machines.flows import FLOWS
 from state_machines.laws.exploring import by_amount
+from state_machines.laws.world import World
 from state_machines.laws.worlds import WORLDS
 from state_machines.refund_before_shipping import REFUND_BEFORE_SHIPPING
 from state_machines.table import Flow
@@ -222,3 +224,19 @@ def test_what_leaves_is_what_a_forecast_says_of_the_same_cases(shop: Database, h
 def test_how_a_payment_ends_nobody_knows_so_no_silence_pays_twice(flow: Flow[Any]) -> None:
     for state in flow.states.values():
         assert not state.pays or len({row.trigger for row in flow.rows(state.name)}) > 1, state.name
+
+
+@pytest.mark.parametrize("world", WORLDS.values(), ids=WORLDS)
+def test_wherever_a_silence_pays_the_table_says_that_it_may(world: World[Any]) -> None:
+    flow, tried = world.flow, Counter[str]()
+    for one in by_amount(world).steps():
+        case = one.to.case
+        told = waits_of(flow, case.model_copy(update={"due": NOW, "entered_at": NOW}), NOW)
+        if told is None or tried[case.state] > 20:
+            continue
+        tried[case.state] += 1
+        course = course_told(told.case, now=NOW, until=NOW + timedelta(days=30))
+        assert course is not None
+        if any(step.pays_fen for step in course.steps):
+            assert case.state in flow.may_pay_by_itself
+    assert {name for name in flow.states if flow.states[name].pays} <= flow.may_pay_by_itself

@@ -69,7 +69,7 @@ async def say_everything(desk: Desk, case: Handle) -> None:
     assert posted(desk, case, "answer") == [by]
     assert posted(desk, case, "reassigned") == [by]
     reminded = [key for key in keys(desk, case, "reminder") if "/aside." in key]
-    assert [key.rpartition(".reminder.")[2] for key in reminded] == [*asked, by]
+    assert [key.rpartition(".reminder.")[2] for key in reminded] == [*asked], "once for whose case it is"
 
 
 def assert_stayed(before: CaseView, after: CaseView) -> None:

@@ -433,7 +433,7 @@ BAD_STARTS: list[tuple[dict[str, Any], str]] = [
     ({"by": "system"}, "by"),
     ({"reason": "call 13812345678"}, "reason holds a mobile number"),
     ({"order_id": "999999999"}, "order_id: the shop has no order 999999999"),
-    ({"discount": 1}, "there is a field that does not belong here: discount"),
+    ({"discount": 1}, "discount is a field that does not belong here"),
     ({"from_case": "bulk-order-1"}, "from_case"),
 ]
 

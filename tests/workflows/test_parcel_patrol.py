@@ -22,9 +22,8 @@ from casework.client import CaseworkClient
 from casework.patrol import Patrolled
 from casework.policy import load_policy
 from casework.shop.database import Database
-from casework.shop.staff import load_sample_if_empty
 from tests.desk import Handle
-from tests.orders import add_shipments
+from tests.orders import add_shipments, new_shop
 from tests.recording import record
 from tests.runs import histories
 from tests.telling import tell
@@ -36,10 +35,7 @@ _numbers = itertools.count(1)
 @pytest.fixture
 def shop(tmp_path: Path) -> Iterator[Database]:
     """A shop of its own: the others' parcels are no concern of these tests."""
-    database = Database(f"sqlite:///{tmp_path / 'shop.db'}")
-    database.migrate()
-    with database.writing() as session:
-        load_sample_if_empty(session)
+    database = new_shop(f"sqlite:///{tmp_path / 'shop.db'}")
     yield database
     database.close()
 

@@ -29,6 +29,7 @@ from casework.shop.tables import (
 from state_machines.roles import Role
 from tests.desk import Desk, Handle
 from tests.parcels import FLOW, parcel_order, scan, scan_now, silence, until_it_moves
+from tests.workflows.test_returns import opened
 from workflows.case import MOST_LOOKS
 
 AGENT, SPECIALIST, LEAD, CLERK, WAREHOUSE = "aftersale.1", "parcel.1", "aftersale-lead.5", "returns.1", "warehouse.1"
@@ -266,6 +267,7 @@ async def test_a_return_on_its_way_to_us_is_told_and_nothing_is_opened(desk: Des
         assert "not a return" in str(refused.value.cause)
         await desk.submit(case, "choose_refund", "aftersale.2")
         assert (await desk.end(case)).outcome == "loss_reported"
+        assert letters(desk, case, "buyer")[-1].text_en.endswith("; your return goes on with it.")
     else:
         await scan_now(desk, case, waybill, "301")
         await until_it_moves(desk, case)
@@ -275,6 +277,44 @@ async def test_a_return_on_its_way_to_us_is_told_and_nothing_is_opened(desk: Des
         assert [one.recipient for one in tasks] == [role]
         followed = session.scalars(select(FollowedParcelRow).where(FollowedParcelRow.case_id == case.id)).one()
         assert followed.how == "way_back"
+
+
+@pytest.mark.parametrize(
+    ("finding", "template", "role"),
+    [
+        ("lost", "parcel.way_back_lost_too_late", "aftersale_supervisor"),
+        ("signed", "parcel.way_back_here_too_late", "returns_clerk"),
+    ],
+)
+async def test_what_becomes_of_a_parcel_whose_return_was_called_off_is_no_matter_of_that_return(
+    desk: Desk, finding: str, template: str, role: str
+) -> None:
+    order, _ = parcel_order(desk)
+    back = await opened(desk, order, "awaiting_parcel")
+    waybill = f"RB{order[-11:]}"
+    await desk.submit(back, "buyer_ships", AGENT, courier="yuantong", waybill=waybill)
+    scan(desk, waybill, "2")
+    case = await open_parcel(desk, order, waybill)
+    await desk.until(case, "investigating")
+    await desk.submit(back, "cancel_case", "aftersale-lead.1", note="the buyer keeps it")
+    await desk.end(back)
+    before = len(letters(desk, back, "staff"))
+    view = await desk.submit(case, "courier_answers", SPECIALIST, finding=finding)
+    if finding == "lost":
+        await desk.submit(case, "choose_refund", "aftersale.2")
+    view = await desk.end(case)
+    assert len(letters(desk, back, "staff")) == before, "nobody looks into a return that has ended"
+    (task,) = [one for one in letters(desk, case, "staff") if one.template == template]
+    assert task.recipient == role
+    assert f"its return {back.id} has ended" in task.text_en
+    if finding == "lost":
+        assert (view.outcome, view.trail[-1].why) == (
+            "loss_reported",
+            f"{back.id} has ended, which a task says, nothing is opened",
+        )
+        last = letters(desk, case, "buyer")[-1]
+        assert "your return had been closed before" in last.text_en
+        assert "退货申请此前已结束" in last.text_zh
 
 
 # --- bad input ---

@@ -258,8 +258,8 @@ async def test_what_nobody_inspects_is_paid_and_stays_out_of_stock_until_somebod
         (accepts((1, 1)), "lines: what came in is 1×2, 2×1"),
         (accepts((1, 3), (2, 1)), "lines: 3 pieces of line 1 are accepted, 2 came in"),
         (accepts((1, 2), (2, 1), (3, 1)), "lines: what came in is"),
-        (accepts((1, 0), (2, 0)), "the message takes nothing: that is fail_inspection"),
-        (accepts((1, 1), (1, 1)), "the message names a line twice"),
+        (accepts((1, 0), (2, 0)), "lines takes nothing: that is fail_inspection"),
+        (accepts((1, 1), (1, 1)), "lines names a line twice"),
     ],
 )
 async def test_an_inspection_decides_on_every_line_that_came_in(desk: Desk, lines: list[Any], why: str) -> None:
@@ -490,6 +490,8 @@ async def test_a_stopped_parcel_that_never_comes_is_a_return_that_finance_decide
     await desk.skip_to_deadline(refund)
     view = await desk.end(refund)
     assert view.outcome == "converted"
+    assert "was stopped and sent back to us, but has not arrived" in (said(desk, refund, "converted_lost") or "")
+    assert said(desk, refund, "converted") is None, "it was stopped"
     child = desk.client.get_workflow_handle(f"{FLOW}-{order}")
     view = await desk.until(child, "awaiting_finance")
     assert (await desk.skip_to_deadline(child)).state == "awaiting_finance", "silence pays nothing that is lost"
@@ -498,6 +500,25 @@ async def test_a_stopped_parcel_that_never_comes_is_a_return_that_finance_decide
     assert paid(desk, order) == {1: 10_000}
     assert stock(desk, order) == {}
     await child.terminate()
+
+
+async def test_of_an_order_of_which_a_stopped_part_never_comes_the_buyer_is_told_so(desk: Desk) -> None:
+    order = desk.order(prices=[(10_000, 1), (20_000, 1)])
+    refund = await desk.open_in("persuading", order, reason="bought twice")
+    desk.without_telling(
+        lambda session: outside.ship(
+            session, order, lines=[1], waybill=f"YT{order[-11:]}", at=datetime.now(UTC), force=True
+        )
+    )
+    await desk.signal(refund, "order_gone", "system")
+    await desk.until(refund, "awaiting_parcel_back")
+    await desk.skip_to_deadline(refund)
+    view = await desk.end(refund)
+    back, rest = f"{FLOW}-{order}-1", f"refund-before-shipping-{order}-2"
+    assert view.links == [back, rest]
+    assert "has not arrived" in (said(desk, refund, "converted_lost_in_part") or "")
+    await desk.client.get_workflow_handle(back).terminate()
+    assert (await desk.end(desk.client.get_workflow_handle(rest))).outcome == "refunded", "time was skipped for it too"
 
 
 @pytest.mark.parametrize(("said_lost", "state"), [(True, "confirming"), (False, "awaiting_finance")])
