@@ -13,6 +13,7 @@ from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import Any, Final, TypeVar
 
+from sqlalchemy import Column, MetaData, String, Table, insert, select
 from sqlalchemy.exc import InterfaceError, OperationalError
 from sqlalchemy.orm import Session
 from temporalio.client import Client, WorkflowHandle, WorkflowQueryFailedError
@@ -34,6 +35,8 @@ CUT_OFF: Final = (NoAnswer, TimeoutError, WorkflowQueryFailedError, OperationalE
 STAFF: Final = {role: f"chaos.{role.value.replace('_', '-')}" for role in Role}
 """One member of the staff a role, with that role alone."""
 ResultT = TypeVar("ResultT")
+_HAPPENED: Final = Table("chaos_happened", MetaData(), Column("what", String, primary_key=True))
+"""In the shop's database, beside its own tables: what the harness has let happen in it."""
 Seen = Callable[[CaseView], bool]
 Handle = WorkflowHandle[Any, Any]
 
@@ -95,7 +98,7 @@ class Act:
         self.order_id, self.price_fen, self.postage_fen = casting.order_id, casting.price_fen, casting.postage_fen
         self.total_fen = casting.price_fen + casting.postage_fen
         self._random = random.Random(casting.seed)
-        self._sent = 0
+        self._sent = self._happened = 0
 
     @property
     def waybill(self) -> str:
@@ -108,14 +111,20 @@ class Act:
 
     # --- the shop and its outside ---
 
-    async def shop(self, happens: Callable[[Session], ResultT]) -> ResultT:
-        """Let something happen in the shop, in one transaction."""
+    async def shop(self, happens: Callable[[Session], object]) -> None:
+        """Let something happen in the shop, in one transaction, once."""
+        self._happened += 1
+        what = f"{self.casting.number}-{self._happened}"
 
-        async def once() -> ResultT:
+        async def once() -> None:
             with self.world.database.writing() as session:
-                return happens(session)
+                _HAPPENED.create(session.connection(), checkfirst=True)
+                # where the database died in the moment of committing, nobody was told whether it has
+                if session.scalar(select(_HAPPENED.c.what).where(_HAPPENED.c.what == what)) is None:
+                    session.execute(insert(_HAPPENED).values(what=what))
+                    happens(session)
 
-        return await self._persist(once)
+        await self._persist(once)
 
     @property
     def now(self) -> datetime:
