@@ -34,14 +34,21 @@ class OpenCase(BaseModel):
     start: dict[str, Any]
     from_case: str | None
     at: datetime
+    changes: list[str] = Field(default_factory=list[str])
+    """The changes of its flow that the code which opens it knows."""
 
 
 class Opened(BaseModel):
-    """The policy's figures for the case, who is involved already, and what the shop resolved of the start."""
+    """The policy's figures for the case, who is involved already, and what the shop resolved of the start.
+
+    `changes` are those that the case goes by: said again in the answer, they are on record, and a replay by newer code
+    is told the same.
+    """
 
     figures: dict[str, Any]
     involved: list[str]
     resolved: dict[str, Any]
+    changes: list[str] = Field(default_factory=list[str])
 
 
 class CloseCase(BaseModel):
@@ -112,7 +119,9 @@ class CaseActivities:
                 )
         except (BadStart, CaseOver) as refused:
             raise ApplicationError(str(refused), type="BadStart", non_retryable=True) from None
-        return Opened(figures=opened.figures, involved=opened.involved, resolved=opened.resolved)
+        return Opened(
+            figures=opened.figures, involved=opened.involved, resolved=opened.resolved, changes=request.changes
+        )
 
     @uninterrupted
     def hand_over(self, request: HandOver) -> HandedOver:

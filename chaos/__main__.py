@@ -15,7 +15,9 @@ from pathlib import Path
 
 from casework.server_program import find_server_program
 from chaos.plan import plan_of
+from chaos.points import DATABASE
 from chaos.run import AT_ONCE, run
+from tests.postgresql import Missing, RunningPostgreSQL
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -27,16 +29,24 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--at-once", type=int, default=AT_ONCE, help="stories on their way (%(default)s)")
     parser.add_argument("--plan", action="store_true", help="print the plan and do nothing")
     parser.add_argument("--keep", type=Path, metavar="FOLDER", help="new folder for databases and logs, kept")
-    parser.add_argument("--database-url", metavar="URL", help="of an empty shop (a new SQLite file)")
+    shop = parser.add_mutually_exclusive_group()
+    shop.add_argument("--sqlite", action="store_true", help="the shop in a file (on a PostgreSQL that is killed too)")
+    shop.add_argument("--database-url", metavar="URL", help="of an empty shop elsewhere, which is not killed")
     given = parser.parse_args(arguments)
     seed = random.SystemRandom().randrange(1_000_000) if given.seed is None else given.seed
-    plan = plan_of(seed, cases=given.cases, kills=given.kills)
+    on_postgresql = not given.sqlite and given.database_url is None
+    plan = plan_of(seed, cases=given.cases, kills=given.kills, others=(DATABASE,) if on_postgresql else ())
     if given.plan:
         for casting in plan.castings:
             print(f"{casting.order_id} {casting.story} {casting.price_fen} {casting.postage_fen}")
         for kill in (*plan.points, *plan.kills):
             print(kill)
         return 0
+    try:
+        postgresql = RunningPostgreSQL() if on_postgresql else None
+    except Missing as missing:
+        print(f"{missing}; or say --sqlite.", file=sys.stderr)
+        return 2
     program = find_server_program(print).path
     print(f"chaos, seed {seed}: {given.cases} stories, {given.kills} kills", flush=True)
     signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -44,11 +54,20 @@ def main(arguments: list[str] | None = None) -> int:
     folder.mkdir(parents=True, exist_ok=True)
     try:
         report = asyncio.run(
-            run(plan, program=program, folder=folder, database_url=given.database_url, at_once=given.at_once)
+            run(
+                plan,
+                program=program,
+                folder=folder,
+                database_url=given.database_url,
+                postgresql=postgresql,
+                at_once=given.at_once,
+            )
         )
     except KeyboardInterrupt:
         return 130
     finally:
+        if postgresql is not None:
+            postgresql.remove()
         if given.keep is None:
             shutil.rmtree(folder, ignore_errors=True)
     for finding in report.findings:

@@ -13,6 +13,7 @@ from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import Any, Final, TypeVar
 
+from sqlalchemy import Column, MetaData, String, Table, insert, select
 from sqlalchemy.exc import InterfaceError, OperationalError
 from sqlalchemy.orm import Session
 from temporalio.client import Client, WorkflowHandle, WorkflowQueryFailedError
@@ -22,6 +23,7 @@ from temporalio.testing import TimeSkipper
 from casework.case import CaseView
 from casework.client import CaseEnded, CaseOpen, CaseRefused, CaseworkClient, NoAnswer, UnknownCase, prepare_start
 from casework.shop.database import Database
+from casework.skipping import skip, skip_past
 from chaos.points import Point
 from state_machines.flows import FLOWS
 from state_machines.roles import Role
@@ -34,6 +36,8 @@ CUT_OFF: Final = (NoAnswer, TimeoutError, WorkflowQueryFailedError, OperationalE
 STAFF: Final = {role: f"chaos.{role.value.replace('_', '-')}" for role in Role}
 """One member of the staff a role, with that role alone."""
 ResultT = TypeVar("ResultT")
+_HAPPENED: Final = Table("chaos_happened", MetaData(), Column("what", String, primary_key=True))
+"""In the shop's database, beside its own tables: what the harness has let happen in it."""
 Seen = Callable[[CaseView], bool]
 Handle = WorkflowHandle[Any, Any]
 
@@ -95,7 +99,7 @@ class Act:
         self.order_id, self.price_fen, self.postage_fen = casting.order_id, casting.price_fen, casting.postage_fen
         self.total_fen = casting.price_fen + casting.postage_fen
         self._random = random.Random(casting.seed)
-        self._sent = 0
+        self._sent = self._happened = 0
 
     @property
     def waybill(self) -> str:
@@ -108,14 +112,20 @@ class Act:
 
     # --- the shop and its outside ---
 
-    async def shop(self, happens: Callable[[Session], ResultT]) -> ResultT:
-        """Let something happen in the shop, in one transaction."""
+    async def shop(self, happens: Callable[[Session], object]) -> None:
+        """Let something happen in the shop, in one transaction, once."""
+        self._happened += 1
+        what = f"{self.casting.number}-{self._happened}"
 
-        async def once() -> ResultT:
+        async def once() -> None:
             with self.world.database.writing() as session:
-                return happens(session)
+                _HAPPENED.create(session.connection(), checkfirst=True)
+                # where the database died in the moment of committing, nobody was told whether it has
+                if session.scalar(select(_HAPPENED.c.what).where(_HAPPENED.c.what == what)) is None:
+                    session.execute(insert(_HAPPENED).values(what=what))
+                    happens(session)
 
-        return await self._persist(once)
+        await self._persist(once)
 
     @property
     def now(self) -> datetime:
@@ -197,8 +207,7 @@ class Act:
         view = await self.world.client.view(case_id)
         if view.final or (view.version, view.due) != (before.version, before.due) or view.due is None:
             return view
-        left = view.due - await self.world.skipper.get_current_time(handle)
-        if not await self.world.skipper.fast_forward(handle, max(left, timedelta(0)) + timedelta(seconds=1)):
+        if not await skip_past(self.world.skipper, handle, view.due):
             return view  # Temporal has given the skip up
         here = (before.version, before.due)
         return await self.until(case_id, lambda now: (now.version, now.due) != here, "moves at its deadline")
@@ -210,7 +219,7 @@ class Act:
         while (view := await self.until(case_id, _rests, "comes to rest")).state != state:
             if passed >= at_most or view.final:
                 raise StoryBroke(f"{case_id} is not {state} after {at_most}")
-            if await self._persist(lambda: self.world.skipper.fast_forward(handle, stride)):
+            if await self._persist(lambda: skip(self.world.skipper, handle, stride)):
                 passed += stride
 
     async def time_of(self, case_id: str) -> datetime:

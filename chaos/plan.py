@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Final
+from itertools import zip_longest
+from typing import Final, TypeVar
 
 from chaos.acting import Casting
-from chaos.points import CONTINUE_AS_NEW, SERVER, WORKER, Point, When
+from chaos.points import CONTINUE_AS_NEW, DATABASE, SERVER, WORKER, Point, When
 from chaos.stories import PARCEL, STORIES, Story
 
 WORKERS: Final = ("worker-1", "worker-2")
@@ -31,8 +32,18 @@ ALWAYS: Final[Sequence[tuple[str, When, str]]] = (
     ("close_case", "commit", WORKER),
 )
 """The moments that a run has first, as far as its stories come by them."""
+ALWAYS_WITH_DATABASE: Final[Sequence[tuple[str, When, str]]] = (
+    ("pay", "commit", DATABASE),
+    ("pay", "after", DATABASE),
+    ("hand_over", "after", DATABASE),
+    ("hold", "after", DATABASE),
+    (CONTINUE_AS_NEW, "before", DATABASE),
+    ("close_case", "commit", DATABASE),
+)
+"""Besides, where the shop's database is a process that can be killed."""
 SERVER_SHARE: Final = 0.3
 """This share of the other kills is the server's."""
+PassingT = TypeVar("PassingT")
 LONGEST_DELAY: Final = 2.0
 """Seconds from the beginning of a story to a kill at random."""
 
@@ -106,7 +117,8 @@ def _points(rng: random.Random, castings: Sequence[Casting], count: int, others:
         free.remove(casting)
         points.append(Point(len(points), _about(stories[casting.story], casting, name), name, when, victim))
 
-    for name, when, victim in ALWAYS:
+    always = [*_taking_turns(ALWAYS, ALWAYS_WITH_DATABASE)] if DATABASE in others else ALWAYS
+    for name, when, victim in always:
         casting = next((one for one in free if name in stories[one.story].passes), None)
         if casting is not None and len(points) < count:
             take(casting, name, when, victim)
@@ -116,6 +128,12 @@ def _points(rng: random.Random, castings: Sequence[Casting], count: int, others:
         moments: tuple[When, ...] = ("before", "after") if name == CONTINUE_AS_NEW else ("before", "commit", "after")
         take(casting, name, rng.choice(moments), _victim(rng, WORKER, others))
     return points
+
+
+def _taking_turns(first: Iterable[PassingT], second: Iterable[PassingT]) -> Iterator[PassingT]:
+    """A short run has some of both."""
+    for pair in zip_longest(first, second):
+        yield from (one for one in pair if one is not None)
 
 
 def _victim(rng: random.Random, worker: str, others: Sequence[str]) -> str:

@@ -12,9 +12,12 @@ from contextlib import suppress
 from pathlib import Path
 from typing import IO
 
+import psycopg
+
 from casework.server import EmbeddedServer, ServerFailed
 from casework.server_running import read_running
-from chaos.points import SERVER, PointsFolder
+from chaos.points import DATABASE, SERVER, PointsFolder
+from tests.postgresql import RunningPostgreSQL
 
 KILLED = -signal.SIGKILL
 MOST_DEATHS = 3
@@ -28,7 +31,7 @@ class StaysDown(Exception):
 
 
 class Victim(ABC):
-    """A process that may be killed at any moment. Another kind (a database) is one more of these."""
+    """A process that may be killed at any moment."""
 
     def __init__(self, name: str) -> None:
         """Start nothing yet."""
@@ -113,6 +116,49 @@ class WorkerVictim(Victim):
         with suppress(ProcessLookupError):
             self._process.kill()
         await self._process.wait()
+
+
+class DatabaseVictim(Victim):
+    """A PostgreSQL of the harness's own, on the same data each time."""
+
+    def __init__(self, postgresql: RunningPostgreSQL, log: IO[bytes]) -> None:
+        super().__init__(DATABASE)
+        self._postgresql, self._log = postgresql, log
+        self._shared = postgresql.prepare()
+
+    @property
+    def url(self) -> str:
+        """Of the shop's database, the same after each start."""
+        return self._shared.url("postgres")
+
+    async def start(self) -> int:
+        """Start it, and wait until it has put its data in order."""
+        for _ in range(STARTS_TRIED):
+            self._process = await self._postgresql.launch(self._log)
+            while self._process.returncode is None:
+                if await asyncio.to_thread(self._answers):
+                    return self._process.pid
+                await asyncio.sleep(AGAIN_SECONDS)
+            await asyncio.sleep(AGAIN_SECONDS)  # those who served for the one that was killed are still ending
+        raise StaysDown("PostgreSQL does not start")
+
+    def _answers(self) -> bool:
+        try:
+            self._shared.execute("SELECT 1")
+        except psycopg.OperationalError:
+            return False
+        return True
+
+    async def ended(self) -> int:
+        """Wait until it has ended."""
+        return await self._process.wait()
+
+    async def stop(self) -> None:
+        """Stop it for good, and remove what it kept."""
+        with suppress(ProcessLookupError):
+            self._process.send_signal(signal.SIGQUIT)
+        await self._process.wait()
+        self._postgresql.remove()
 
 
 class Keeper:

@@ -25,8 +25,9 @@ from chaos.acting import STAFF, Act, Casting, Ending, StoryBroke, World
 from chaos.audit import audit
 from chaos.plan import WORKERS, Plan
 from chaos.points import PointsFolder
-from chaos.processes import Keeper, ServerVictim, StaysDown, Victim, WorkerVictim
+from chaos.processes import DatabaseVictim, Keeper, ServerVictim, StaysDown, Victim, WorkerVictim
 from chaos.stories import STORIES, Story, gift_of_catalogue, prepare
+from tests.postgresql import RunningPostgreSQL
 
 FLAGS: Final = (
     # nothing is lost with a process, only with the machine
@@ -74,7 +75,7 @@ async def run(
     program: Path,
     folder: Path,
     database_url: str | None = None,
-    others: Sequence[Victim] = (),
+    postgresql: RunningPostgreSQL | None = None,
     sabotage: str | None = None,
     at_once: int = AT_ONCE,
     patience: float = PATIENCE_SECONDS,
@@ -82,7 +83,7 @@ async def run(
 ) -> Report:
     """Do it. Everything that is written is in the folder; with `database_url` the shop is in that database.
 
-    `others`: further processes that the plan may kill, by their names (the database, where it is one's own).
+    `postgresql`: not started yet; the shop is on it, and the plan may kill it (`chaos.points.DATABASE`).
     `sabotage`: MODULE:FUNCTION that breaks every worker, to see that the audit finds it.
     """
     began = time.monotonic()
@@ -98,7 +99,10 @@ async def run(
             await keeper.start()
             stack.push_async_callback(keeper.stop)
 
-        for victim in others:
+        if postgresql is not None:
+            log = stack.enter_context((folder / "postgresql.log").open("wb"))
+            victim = DatabaseVictim(postgresql, log)
+            url = victim.url
             await keep(victim)
         database = Database(url)
         stack.callback(database.close)

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import pwd
 import shutil
@@ -15,6 +16,7 @@ from collections.abc import Generator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import IO, TypedDict
 
 REQUIRED = "CASEWORK_TEST_POSTGRESQL"
 """`required` in the environment: tests that need PostgreSQL fail where it is missing, instead of being skipped."""
@@ -125,6 +127,15 @@ class SharedPostgreSQL:
             self.execute(f'DROP DATABASE "{name}" WITH (FORCE)')
 
 
+class _How(TypedDict):
+    cwd: Path
+    env: dict[str, str]
+    stdin: int
+    user: int | None
+    group: int | None
+    extra_groups: tuple[()] | None
+
+
 class RunningPostgreSQL:
     """Runs a server in a temporary folder. Where we are root, as somebody else: PostgreSQL refuses to run as root."""
 
@@ -149,16 +160,32 @@ class RunningPostgreSQL:
 
     def start(self) -> SharedPostgreSQL:
         """Make its data, start it and wait until it can be used."""
-        self._run("initdb", "--auth=trust", "--username=casework", "--no-sync", *LOCALE, "--pgdata", str(self._data))
+        shared = self.prepare()
         self.start_again()
+        return shared
+
+    def prepare(self) -> SharedPostgreSQL:
+        """Make its data, and say where it will be."""
+        self._run("initdb", "--auth=trust", "--username=casework", "--no-sync", *LOCALE, "--pgdata", str(self._data))
         return SharedPostgreSQL(str(self._folder), "casework")
 
     def start_again(self) -> None:
         """Start it on the data that is there."""
-        options = " ".join(f"-c {flag}" for flag in self._flags)
         self._run(
             *("pg_ctl", "start", "--wait", "--silent", f"--timeout={STARTING_SECONDS}", "--pgdata", str(self._data)),
-            *("--log", str(self._folder / "log"), "--options", f"-k {self._folder} {options}"),
+            *("--log", str(self._folder / "log"), "--options", " ".join(self._options)),
+        )
+
+    async def launch(self, log: IO[bytes]) -> asyncio.subprocess.Process:
+        """Start it on the data that is there as a child of this process, which may kill it; it is not waited for."""
+        return await asyncio.create_subprocess_exec(
+            str(self._programs / "postgres"),
+            "-D",
+            str(self._data),
+            *self._options,
+            **self._how(),
+            stdout=log,
+            stderr=log,
         )
 
     def kill(self) -> None:
@@ -171,21 +198,35 @@ class RunningPostgreSQL:
             if (self._data / "postmaster.pid").exists():
                 self.kill()
         finally:
-            shutil.rmtree(self._folder, ignore_errors=True)
+            self.remove()
+
+    def remove(self) -> None:
+        """Remove what it kept: it does not run any more."""
+        shutil.rmtree(self._folder, ignore_errors=True)
+
+    @property
+    def _options(self) -> list[str]:
+        return ["-k", str(self._folder), *(part for flag in self._flags for part in ("-c", flag))]
+
+    def _how(self) -> _How:
+        """Where, and as whom, its programs run."""
+        return {
+            "cwd": self._folder,
+            "env": {"PATH": os.environ["PATH"], "LC_ALL": "C.UTF-8"},
+            "stdin": subprocess.DEVNULL,
+            "user": None if self._somebody is None else self._somebody.pw_uid,
+            "group": None if self._somebody is None else self._somebody.pw_gid,
+            "extra_groups": None if self._somebody is None else (),
+        }
 
     def _run(self, program: str, *arguments: str) -> None:
         done = subprocess.run(
             [str(self._programs / program), *arguments],
-            cwd=self._folder,
-            env={"PATH": os.environ["PATH"], "LC_ALL": "C.UTF-8"},
-            stdin=subprocess.DEVNULL,
             # the server that pg_ctl leaves behind would keep a pipe open
             stdout=subprocess.DEVNULL,
             stderr=subprocess.STDOUT,
-            user=None if self._somebody is None else self._somebody.pw_uid,
-            group=None if self._somebody is None else self._somebody.pw_gid,
-            extra_groups=None if self._somebody is None else (),
             check=False,
+            **self._how(),
         )
         if done.returncode != 0:
             log = self._folder / "log"

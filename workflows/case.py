@@ -12,7 +12,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from hashlib import sha256
-from typing import Any, Generic, TypeVar, cast
+from typing import Any, ClassVar, Generic, TypeVar, cast
 
 from pydantic import ValidationError
 from temporalio import workflow
@@ -86,7 +86,7 @@ MOST_WAITS = 60
 REMINDER, WATCH, OWN_ALARM = "reminder", "watch", "alarm"
 """What a timer rings for, besides the deadline's trigger."""
 COUNTS_BYTES, TELLS_CHANGES, TELLS_OF_RESET = "counts-bytes", "tells-changes", "tells-of-reset"
-"""What runs of before do not do: see `workflow.patched`."""
+"""What cases of before do not do: see `CaseWorkflow.changes`."""
 TEMPORAL = "temporal"
 """Who acts when the case is cancelled through Temporal itself."""
 
@@ -159,6 +159,8 @@ class CaseWorkflow(Generic[CaseT]):
     where a wait is entered. `watch` looks at the world, where a state watches.
     """
 
+    changes: ClassVar[Sequence[str]] = (COUNTS_BYTES, TELLS_CHANGES, TELLS_OF_RESET)
+    """The changes, each by its name, that a case goes by which is opened by this code: see `goes_by`."""
     flow: Flow[CaseT]
     case: CaseT
 
@@ -394,6 +396,7 @@ class CaseWorkflow(Generic[CaseT]):
                     start=self._start_fields,
                     from_case=case.from_case,
                     at=case.opened_at,
+                    changes=list(self.changes),
                 ),
                 "open the case in the shop",
             )
@@ -403,6 +406,7 @@ class CaseWorkflow(Generic[CaseT]):
             raise
         case.policy = self.flow.figures_type.model_validate(opened.figures)
         case.involved = opened.involved
+        case.changes = opened.changes
         case.lines = [LineQuantity.model_validate(line) for line in opened.resolved.get("lines", ())]
         if case.from_case and is_case_id(case.from_case):
             case.links.append(case.from_case)
@@ -459,7 +463,7 @@ class CaseWorkflow(Generic[CaseT]):
                     alarm = self._set_alarm(state, alarm)
                 elif self._was_reset:
                     self._was_reset = False
-                    if workflow.patched(TELLS_OF_RESET):
+                    if self.goes_by(TELLS_OF_RESET):
                         await self._post([])
                 elif state.watch is None and self._has_long_history():
                     self._continue_as_new()
@@ -608,7 +612,8 @@ class CaseWorkflow(Generic[CaseT]):
     def goes_by(self, change: str) -> bool:
         """Whether the case goes by a change of its flow from here on; the change is named, and so is its patch.
 
-        Where it came past here before the change was made, it did not, and goes on as it began.
+        A case that was opened since knows so by itself. One of before asks Temporal: where it came past here before
+        the change was made, it did not, and goes on as it began.
         """
         if change not in self.case.changes and workflow.patched(change):
             self.case.changes.append(change)
@@ -711,7 +716,7 @@ class CaseWorkflow(Generic[CaseT]):
         if isinstance(role, Refusal):
             raise Refused(role.why)
         full = asides.room_for(case, aside)
-        if full is not None and (full != FULL or workflow.patched(COUNTS_BYTES)):
+        if full is not None and (full != FULL or self.goes_by(COUNTS_BYTES)):
             raise Refused(full)
         untimely = asides.untimely_in(case, aside, workflow.now())
         if untimely is not None:
@@ -804,7 +809,7 @@ class CaseWorkflow(Generic[CaseT]):
         if len(self.case.kept) >= MOST_KEPT:
             raise Refused(f"{MOST_KEPT} facts are kept already that no state has used")
         # the shop's news are small, and only once of a kind
-        if not attempt.automatic and self.case.is_full() and workflow.patched(COUNTS_BYTES):
+        if not attempt.automatic and self.case.is_full() and self.goes_by(COUNTS_BYTES):
             raise Refused(FULL)
         self.case.kept.append(
             KeptFact(
@@ -1123,7 +1128,7 @@ class CaseWorkflow(Generic[CaseT]):
         case = self.case
         if case.entered_at is None or case.due is None or self._is_working():
             return
-        if self._money_now() != self._told_fen and workflow.patched(TELLS_CHANGES):
+        if self._money_now() != self._told_fen and self.goes_by(TELLS_CHANGES):
             await self._post([])
             self._publish()
 

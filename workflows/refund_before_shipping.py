@@ -21,16 +21,18 @@ from workflows.case import Outcome, Refused, RefusedForGood, case_workflow
 from workflows.paying import PayingWorkflow
 
 OPENS_RETURN = "opens-return"
-"""The patch since which a refund whose parcel was not stopped opens its return itself."""
+"""The change since which a refund whose parcel was not stopped opens its return itself."""
 PARTS_LINES = "parts-lines"
-"""The patch since which lines that have not left are refunded before shipping still, where others have left."""
+"""The change since which lines that have not left are refunded before shipping still, where others have left."""
 ENDED_ORDERS = "ended-orders"
-"""The patch since which nothing of an order that was ended as malicious ships because a buyer keeps it."""
+"""The change since which nothing of an order that was ended as malicious ships because a buyer keeps it."""
 
 
 @case_workflow(REFUND_BEFORE_SHIPPING)
 class RefundBeforeShipping(PayingWorkflow[RefundCase]):
     """Give the money back before anything ships, unless the buyer keeps the order or the parcel has left."""
+
+    changes = (*PayingWorkflow.changes, OPENS_RETURN, PARTS_LINES, ENDED_ORDERS)
 
     @workflow.init
     def __init__(self, *start: Any) -> None:
@@ -154,10 +156,10 @@ class RefundBeforeShipping(PayingWorkflow[RefundCase]):
         case = self.case
         lost = any(line.trigger == "parcel_back_overdue" and line.accepted for line in case.trail)
         goods = "lost" if lost else "with_buyer"
-        if not workflow.patched(OPENS_RETURN):
+        if not self.goes_by(OPENS_RETURN):
             return await self._ask_for_return(goods)
         parted = Parted(left=case.lines, here=[])
-        if workflow.patched(PARTS_LINES):
+        if self.goes_by(PARTS_LINES):
             parted = await self.in_shop(OrderActivities.part_lines, self.step(), "which lines have left?")
         in_part = bool(parted.left and parted.here)
         returned = parted.left if in_part else case.lines
@@ -271,7 +273,7 @@ class RefundBeforeShipping(PayingWorkflow[RefundCase]):
         return HoldStep(**self.step(posts).model_dump(), handed_over_profile=handed_over)
 
     async def _look_whether_ended(self) -> None:
-        if workflow.patched(ENDED_ORDERS):
+        if self.goes_by(ENDED_ORDERS):
             self.case.order_ended = await self.in_shop(
                 OrderActivities.was_ended, self.step(), "did a bulk case end the order?"
             )

@@ -56,6 +56,8 @@ UNNAMED = with_row(_row(large))
 class OpenCasesToo(RefundBeforeShipping):
     """The new row is for every case that has not been at it yet."""
 
+    changes = (*RefundBeforeShipping.changes, LARGE_WAITS)
+
     @workflow.init
     def __init__(self, *start: Any) -> None:
         """As before."""
@@ -78,6 +80,10 @@ class OpenCasesToo(RefundBeforeShipping):
 class NewCasesOnly(RefundBeforeShipping):
     """The new row is for cases that are opened from now on."""
 
+    # --- docs: new cases only
+    changes = (*RefundBeforeShipping.changes, LARGE_WAITS)
+    # --- docs: end
+
     @workflow.init
     def __init__(self, *start: Any) -> None:
         """As before."""
@@ -87,14 +93,6 @@ class NewCasesOnly(RefundBeforeShipping):
     async def run(self, *start: Any) -> dict[str, Any]:  # noqa: ARG002 - Temporal gives it to both
         """As before."""
         return await self.run_case()
-
-    # --- docs: new cases only
-    def opened(self, resolved: dict[str, Any]) -> None:
-        """Cases that are open already keep what silence was said to do."""
-        super().opened(resolved)
-        self.goes_by(LARGE_WAITS)
-
-    # --- docs: end
 
 
 @case_workflow(UNNAMED)

@@ -72,6 +72,20 @@ async def waiting_for_finance(desk: Desk, *, fen: int = LARGE_FEN + 1, failing: 
     return case
 
 
+async def patches(case: Handle) -> list[str]:
+    """The changes for which Temporal was asked."""
+    markers = [
+        event.marker_recorded_event_attributes
+        for event in (await case.fetch_history()).events
+        if event.HasField("marker_recorded_event_attributes")
+    ]
+    return [
+        json.loads(one.details["patch-data"].payloads[0].data)["id"]
+        for one in markers
+        if one.marker_name == "core_patch"
+    ]
+
+
 async def alarmed(desk: Desk, case: Handle) -> bool:
     """Let finance be silent; whether that was an alarm, and the case waits still."""
     view = await desk.skip_to_deadline(case)
@@ -91,7 +105,9 @@ async def test_an_open_case_takes_the_new_row_from_now_on(works: Works) -> None:
         assert await alarmed(new, case)
         small = await waiting_for_finance(new, fen=LARGE_FEN)
         assert not await alarmed(new, small), "the row is for large ones"
-        assert (await new.client.get_workflow_handle(case.id).query("case_state"))["changes"] == [LARGE_WAITS]
+        changes = (await new.client.get_workflow_handle(case.id).query("case_state"))["changes"]
+        assert changes == [*RefundBeforeShipping.changes, LARGE_WAITS]
+        assert [await patches(case), await patches(small)] == [[LARGE_WAITS], []], "no new case asks Temporal"
         await case.cancel()
         await new.end(case)
     verified = await Verifier(CaseworkClient(new.client, new.database), today(OpenCasesToo)).case(case.id)

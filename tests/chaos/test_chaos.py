@@ -3,31 +3,62 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
+import pytest
+
 from casework.server_program import find_server_program
-from chaos.plan import ALWAYS, Plan, casting_of, plan_of
-from chaos.points import SERVER, WORKER, Point
+from chaos.plan import ALWAYS, ALWAYS_WITH_DATABASE, Plan, casting_of, plan_of
+from chaos.points import DATABASE, SERVER, WORKER, Point
 from chaos.run import Report, run
 from chaos.stories import REFUND, STORIES
+from tests.postgresql import REQUIRED, Missing, RunningPostgreSQL
 from tests.telling import tell
 
 SEED = int(os.environ.get("CASEWORK_CHAOS_SEED", "3"))
 
 
-async def do(plan: Plan, folder: Path, *, sabotage: str | None = None) -> Report:
+async def do(
+    plan: Plan, folder: Path, *, postgresql: RunningPostgreSQL | None = None, sabotage: str | None = None
+) -> Report:
     report = await run(
-        plan, program=find_server_program(print).path, folder=folder, sabotage=sabotage, patience=100, replay=False
+        plan,
+        program=find_server_program(print).path,
+        folder=folder,
+        postgresql=postgresql,
+        sabotage=sabotage,
+        patience=100,
+        replay=False,
     )
     tell(report)
     return report
 
 
-async def test_whoever_is_killed_nothing_is_lost_and_nothing_happens_twice(tmp_path: Path) -> None:
-    report = await do(plan_of(SEED, cases=14, kills=4), tmp_path)
+@pytest.fixture
+def own_postgresql() -> Iterator[RunningPostgreSQL | None]:
+    """One that may be killed; None where PostgreSQL is not installed."""
+    try:
+        own = RunningPostgreSQL()
+    except Missing as missing:
+        if os.environ.get(REQUIRED) == "required":
+            pytest.fail(str(missing), pytrace=False)
+        tell(f"chaos without killing a database: {missing}")
+        yield None
+    else:
+        yield own
+        own.remove()
+
+
+async def test_whoever_is_killed_nothing_is_lost_and_nothing_happens_twice(
+    tmp_path: Path, own_postgresql: RunningPostgreSQL | None
+) -> None:
+    others = [] if own_postgresql is None else [DATABASE]
+    report = await do(plan_of(SEED, cases=14, kills=6, others=others), tmp_path, postgresql=own_postgresql)
     assert report.findings == []
     assert report.cases >= 14
-    assert report.kills.total() >= 3
+    assert report.kills.total() >= 5
+    assert report.kills[DATABASE] >= len(others)
 
 
 async def test_the_audit_names_what_is_broken_on_purpose(tmp_path: Path) -> None:
@@ -50,10 +81,11 @@ def test_a_seed_is_a_plan() -> None:
     assert plan_of(11, cases=40, kills=9) != plan_of(12, cases=40, kills=9)
 
 
-def test_a_long_run_has_every_chosen_moment_and_both_processes_die_at_random_too() -> None:
-    plan = plan_of(1, cases=500, kills=56)
-    assert set(ALWAYS) <= {(one.name, one.when, one.victim) for one in plan.points}
+def test_a_long_run_has_every_chosen_moment_and_all_processes_die_at_random_too() -> None:
+    plan = plan_of(1, cases=500, kills=56, others=[DATABASE])
+    assert {*ALWAYS, *ALWAYS_WITH_DATABASE} <= {(one.name, one.when, one.victim) for one in plan.points}
     assert len(plan.points) + len(plan.kills) == 56
-    assert SERVER in {one.victim for one in plan.kills}
+    assert {SERVER, DATABASE} <= {one.victim for one in plan.kills}
+    assert DATABASE not in {one.victim for one in plan_of(1, cases=500, kills=56).kills}
     assert len({one.order_id for one in plan.castings}) == 500
     assert {one.story for one in plan.castings} == {one.name for one in STORIES}
