@@ -37,6 +37,7 @@ from casework.shop.tables import (
     OutboxRow,
     PaymentRow,
 )
+from casework.skipping import skip, skip_past
 from casework.templates import Post
 from state_machines.common import CANCEL
 from state_machines.flows import FLOWS
@@ -349,7 +350,10 @@ class Desk:
 
     async def skip(self, handle: Handle, duration: timedelta) -> None:
         """Let time pass for the case."""
-        await self.skipper.fast_forward(handle, duration)
+        until = await self.skipper.get_current_time(handle) + duration
+        while (left := until - await self.skipper.get_current_time(handle)) > timedelta(0):
+            if await skip(self.skipper, handle, left):
+                return
 
     async def skip_to_deadline(self, handle: Handle, version: int | None = None) -> CaseView:
         """Let time pass until the state's clock has fired.
@@ -368,9 +372,7 @@ class Desk:
                 return view
             assert view.due is not None
             if skipped_to is None or view.due > skipped_to:
-                now = await self.skipper.get_current_time(handle)
-                left = max(view.due - now, timedelta(0)) + timedelta(seconds=1)
-                if await self.skipper.fast_forward(handle, left):  # else Temporal has given it up
+                if await skip_past(self.skipper, handle, view.due):  # else it is asked anew
                     skipped_to = view.due
             else:  # the timer rings in a moment: skipped again, the next deadline would pass as well
                 await self._grown(handle, length)
