@@ -1,0 +1,50 @@
+"""A skip of time that Temporal loses sight of is asked for anew, and never waited for without an end."""
+
+from __future__ import annotations
+
+import asyncio
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from temporalio.testing import TimeSkipper
+
+from casework import skipping
+from casework.skipping import skip, skip_past
+from tests.desk import Desk
+
+DAY = timedelta(days=1)
+
+
+class Failing(TimeSkipper):
+    """Skips nothing, in one way or another."""
+
+    def __init__(self, desk: Desk, problem: Exception | None) -> None:
+        super().__init__(desk.client)
+        self._problem = problem
+
+    async def fast_forward(self, *_: Any) -> bool:
+        if self._problem is None:
+            await asyncio.Event().wait()
+        raise self._problem or AssertionError
+
+
+@pytest.mark.parametrize(
+    "problem", [None, RuntimeError("the requested fast_forward_id does not match the execution's")]
+)
+async def test_what_temporal_does_not_come_to_is_asked_anew(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch, problem: Exception | None
+) -> None:
+    monkeypatch.setattr(skipping, "PATIENCE_SECONDS", 0.1)
+    case = await desk.open_in("persuading", desk.order(prices=((20_000, 1),)), reason="x")
+    assert not await skip(Failing(desk, problem), case, DAY)
+    view = await desk.view(case)
+    assert view.due is not None
+    assert not await skip_past(Failing(desk, problem), case, view.due)
+    assert (await desk.skip_to_deadline(case)).version > view.version
+
+
+async def test_any_other_problem_is_told(desk: Desk) -> None:
+    case = await desk.open_in("persuading", desk.order(prices=((20_000, 1),)), reason="x")
+    with pytest.raises(RuntimeError, match="something else"):
+        await skip(Failing(desk, RuntimeError("something else")), case, DAY)
