@@ -15,7 +15,7 @@ OVERRIDDEN: Final = "fast_forward_id does not match"
 
 
 async def skip(skipper: TimeSkipper, handle: WorkflowHandle[Any, Any], duration: timedelta) -> bool:
-    """Let time pass for one case; False: Temporal has given it up or has not come to it, and is to be asked anew."""
+    """Let time pass for one case; False: it has ended, or Temporal has lost sight of it and is to be asked anew."""
     try:
         async with asyncio.timeout(PATIENCE_SECONDS):
             return await skipper.fast_forward(handle, duration)

@@ -13,7 +13,7 @@ from typing import Any
 from sqlalchemy.orm import Session
 from temporalio import activity, workflow
 from temporalio.api.enums.v1 import EventType
-from temporalio.client import Client, WorkflowHandle, WorkflowQueryFailedError
+from temporalio.client import Client, WorkflowExecutionStatus, WorkflowHandle, WorkflowQueryFailedError
 from temporalio.service import RPCError
 from temporalio.testing import TimeSkipper
 from temporalio.worker import ActivityInboundInterceptor, ExecuteActivityInput, Interceptor
@@ -331,11 +331,14 @@ class Desk:
         await handle.signal(trigger, {"by": by, **fields})
 
     async def skip(self, handle: Handle, duration: timedelta) -> None:
-        """Let time pass for the case."""
+        """Let time pass for the case, or until it ends."""
         until = await self.skipper.get_current_time(handle) + duration
         while (left := until - await self.skipper.get_current_time(handle)) > timedelta(0):
-            if await skip(self.skipper, handle, left):
+            if await skip(self.skipper, handle, left) or await self._has_ended(handle):
                 return
+
+    async def _has_ended(self, handle: Handle) -> bool:
+        return (await handle.describe()).status is not WorkflowExecutionStatus.RUNNING
 
     async def skip_to_deadline(self, handle: Handle, version: int | None = None) -> CaseView:
         """Let time pass until the state's clock has fired.
