@@ -17,7 +17,7 @@ COMMANDS = {
     "up", "import", "start", "inbox", "cases", "show", "submit", "approve", "reject", "cancel", "open", "diagram",
     "ask", "answer", "reassign", "remind", "comment", "policy", "policy check", "staff", "staff import", "staff absent",
     "staff present", "shop", "shop ship", "shop close", "shop refunded", "shop flag", "shop address",
-    "shop fail", "batch", "patrol", "doctor", "why", "forecast", "evidence", "deliver", "retry",
+    "shop fail", "batch", "patrol", "doctor", "why", "forecast", "evidence", "deliver", "retry", "verify",
 }  # fmt: skip
 
 
