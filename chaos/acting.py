@@ -270,6 +270,10 @@ class Act:
 
         return await self._persist(once)
 
+    async def close(self, case_id: str) -> None:
+        """Wait until the case, which has come to its end, has done what it does there."""
+        await self._persist(self._handle(case_id).result)
+
     # --- shared by the above ---
 
     async def _is_there(self, case_id: str) -> bool:
