@@ -17,11 +17,12 @@ from temporalio.api.common.v1 import WorkflowExecution
 from temporalio.api.enums.v1 import EventType
 from temporalio.api.workflowservice.v1 import GetWorkflowExecutionHistoryReverseRequest
 from temporalio.client import Client, WorkflowExecutionDescription, WorkflowExecutionStatus, WorkflowQueryFailedError
-from temporalio.service import RPCError, RPCStatusCode
+from temporalio.service import RPCError
 
 from casework import names
 from casework.case import CaseView
 from casework.client import OPEN_CASES, ask_each, queried
+from casework.connection import is_not_there
 from casework.details import CASE_DUE, CASE_STATE
 from casework.money import format_yuan
 from casework.shop import mending, records
@@ -190,7 +191,7 @@ async def execution_of(client: Client, case_id: str) -> Execution | None:
     try:
         described = await client.get_workflow_handle(case_id).describe(rpc_timeout=timedelta(seconds=ASKING_SECONDS))
     except RPCError as error:
-        if error.status is RPCStatusCode.NOT_FOUND:
+        if is_not_there(error):
             return None
         raise
     return _execution(described)
