@@ -17,6 +17,7 @@ from bench.paths import Path, nothing
 from casework.names import PARCEL_PATROL, WORKFLOW_TYPES
 from casework.patrol import Patrolled
 from casework.policy import load_policy
+from casework.skipping import skip_time
 from state_machines.problem_parcel import PROBLEM_PARCEL
 from tests.orders import add_scan, add_shipments
 from tests.runs import histories
@@ -125,7 +126,7 @@ async def _let_pass(rig: Rig, case: Handle, duration: timedelta, *, at_a_time: t
     until = await skipper.get_current_time(newest) + duration
     while (now := await skipper.get_current_time(newest)) < until:
         before = await _at_rest(newest)
-        await skipper.fast_forward(newest, min(until - now, at_a_time))
+        await skip_time(skipper, newest, min(until - now, at_a_time))
         async for event in newest.fetch_history_events(wait_new_event=True):
             if event.event_type == EventType.EVENT_TYPE_WORKFLOW_TASK_COMPLETED:
                 break

@@ -24,6 +24,7 @@ from casework.case import CaseView
 from casework.client import CaseEnded, CaseOpen, CaseRefused, CaseworkClient, NoAnswer, UnknownCase, prepare_start
 from casework.connection import is_not_there
 from casework.shop.database import Database
+from casework.skipping import skip_time
 from chaos.points import Point
 from state_machines.flows import FLOWS
 from state_machines.roles import Role
@@ -208,7 +209,7 @@ class Act:
         if view.final or (view.version, view.due) != (before.version, before.due) or view.due is None:
             return view
         left = view.due - await self.world.skipper.get_current_time(handle)
-        if not await self.world.skipper.fast_forward(handle, max(left, timedelta(0)) + timedelta(seconds=1)):
+        if not await skip_time(self.world.skipper, handle, max(left, timedelta(0)) + timedelta(seconds=1)):
             return view  # Temporal has given the skip up
         here = (before.version, before.due)
         return await self.until(case_id, lambda now: (now.version, now.due) != here, "moves at its deadline")
@@ -220,7 +221,7 @@ class Act:
         while (view := await self.until(case_id, _rests, "comes to rest")).state != state:
             if passed >= at_most or view.final:
                 raise StoryBroke(f"{case_id} is not {state} after {at_most}")
-            if await self._persist(lambda: self.world.skipper.fast_forward(handle, stride)):
+            if await self._persist(lambda: skip_time(self.world.skipper, handle, stride)):
                 passed += stride
 
     async def time_of(self, case_id: str) -> datetime:

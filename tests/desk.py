@@ -26,6 +26,7 @@ from casework.names import TASK_QUEUE, WORKFLOW_TYPES
 from casework.shop import notices, outside, records
 from casework.shop.database import Database
 from casework.shop.tables import GiftRow
+from casework.skipping import skip_time
 from casework.templates import Post
 from casework.verifying.books import paid_by
 from chaos.audit import unsound_case
@@ -331,7 +332,7 @@ class Desk:
 
     async def skip(self, handle: Handle, duration: timedelta) -> None:
         """Let time pass for the case."""
-        await self.skipper.fast_forward(handle, duration)
+        await skip_time(self.skipper, handle, duration)
 
     async def skip_to_deadline(self, handle: Handle, version: int | None = None) -> CaseView:
         """Let time pass until the state's clock has fired.
@@ -352,7 +353,7 @@ class Desk:
             if skipped_to is None or view.due > skipped_to:
                 now = await self.skipper.get_current_time(handle)
                 left = max(view.due - now, timedelta(0)) + timedelta(seconds=1)
-                if await self.skipper.fast_forward(handle, left):  # else Temporal has given it up
+                if await skip_time(self.skipper, handle, left):  # else Temporal has given it up
                     skipped_to = view.due
             else:  # the timer rings in a moment: skipped again, the next deadline would pass as well
                 await self._grown(handle, length)

@@ -22,6 +22,7 @@ from casework.demo.failing import DemoFailed
 from casework.names import CASE_QUERY, NAMESPACE
 from casework.server_running import RunningServer, read_running
 from casework.shop.database import Database
+from casework.skipping import skip_time
 from state_machines.flows import FLOWS
 from state_machines.table import StateKind
 
@@ -197,7 +198,7 @@ class Stage:
         while before.due is not None:
             handle = self.client.get_workflow_handle(case_id)
             left = before.due - await self._skipper.get_current_time(handle)
-            if await self._skipper.fast_forward(handle, max(left, timedelta(0)) + timedelta(seconds=1)):
+            if await skip_time(self._skipper, handle, max(left, timedelta(0)) + timedelta(seconds=1)):
                 # the timer rings a moment later: without waiting, its time would be skipped twice
                 await self.until(case_id, _moved_since(before), "move at its deadline")
             now = await self._view_at_rest(case_id)
@@ -224,7 +225,7 @@ class Stage:
         while (view := await self.view(case_id)).state not in states:
             if passed >= at_most:
                 raise DemoFailed(f"{case_id} is {view.state} after {at_most}, not {' or '.join(states)}")
-            await self._skipper.fast_forward(self.client.get_workflow_handle(case_id), STRIDE)
+            await skip_time(self._skipper, self.client.get_workflow_handle(case_id), STRIDE)
             passed += STRIDE
         return view
 
