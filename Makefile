@@ -12,7 +12,7 @@ DEV := $(VENV)/.dev-ready
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo run postgresql test fuzz replay chaos bench check format generate histories screenshots requirements clean
+.PHONY: help setup demo run postgresql test fuzz replay chaos cluster bench check format generate histories screenshots requirements clean
 
 help: ## this list
 	@echo "Casework: make TARGET"
@@ -57,10 +57,14 @@ replay: $(DEV) ## the tests of workflows once more, where every workflow task re
 	CASEWORK_TEST_CACHED_WORKFLOWS=0 $(RUN) -m pytest tests/workflows tests/races tests/cli tests/walking/test_walk.py \
 		tests/test_no_personal_data.py $(SHARED) $(ARGS)
 
-chaos: $(DEV) ## 500 cases of all flows while worker and server are killed, then an audit; ARGS="--seed 7" for one plan again
+chaos: $(DEV) ## 500 cases of all flows while workers, server, database are killed, an audit; ARGS="--seed 7" for one plan again
 	@echo "✓ Python environment"
 	@$(RUN) -m casework.server_program --own
 	@$(RUN) -m chaos $(ARGS)
+
+cluster: $(DEV) ## the same, shorter, on a real cluster: temporal-server on PostgreSQL, built with Go once
+	@echo "✓ Python environment"
+	@$(RUN) -m chaos --cluster --cases 60 --kills 12 $(ARGS)
 
 bench: $(DEV) ## what a case costs against a bare Temporal workflow; takes half an hour, Ctrl-C keeps what there is
 	@echo "✓ Python environment"

@@ -36,7 +36,7 @@ from temporalio.service import RPCError, RPCStatusCode
 from casework import names
 from casework.authority import NOBODY, actor_named
 from casework.case import Actor, Case, CaseView
-from casework.connection import connect
+from casework.connection import connect, is_not_there
 from casework.converter import DATA_CONVERTER
 from casework.details import (
     CASE_AMOUNT,
@@ -484,7 +484,7 @@ class CaseworkClient:
         except RPCError as error:
             if error.status in NO_WORKER:
                 raise await self._not_answered(handle, update_id, str(message["id"])) from None
-            if error.status is RPCStatusCode.NOT_FOUND:
+            if is_not_there(error):
                 await self._refuse_if_ended(case_id)
             raise
         after = CaseView.model_validate(answer)
@@ -534,7 +534,7 @@ class CaseworkClient:
         try:
             await handle.cancel(rpc_timeout=self._timeout)
         except RPCError as error:
-            if error.status is RPCStatusCode.NOT_FOUND:
+            if is_not_there(error):
                 await self._refuse_if_ended(case_id)
             raise
         try:
@@ -724,7 +724,7 @@ class CaseworkClient:
         try:
             return await self._handle(case_id).describe(rpc_timeout=self._timeout)
         except RPCError as error:
-            if error.status is RPCStatusCode.NOT_FOUND:
+            if is_not_there(error):
                 return None
             raise
 
@@ -828,7 +828,7 @@ class CaseworkClient:
                     notice.trigger, {"by": "system", "id": f"notice-{notice.id}"}, rpc_timeout=self._timeout
                 )
             except RPCError as error:
-                if error.status is not RPCStatusCode.NOT_FOUND:
+                if not is_not_there(error):
                     # this one waits in the shop; the others are told all the same
                     failed = error
                     continue

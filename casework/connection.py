@@ -6,10 +6,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
+from temporalio.api.errordetails.v1 import NamespaceNotFoundFailure
 from temporalio.client import Client
 from temporalio.converter import DataConverter
 from temporalio.envconfig import ClientConfigProfile
 from temporalio.runtime import Runtime
+from temporalio.service import RPCError, RPCStatusCode
 
 from casework.names import NAMESPACE
 from casework.server_running import read_running
@@ -55,6 +57,16 @@ def configured_cluster() -> Cluster | None:
     if not profile.address:
         return None
     return Cluster(profile, profile.address, profile.namespace or NAMESPACE)
+
+
+def is_not_there(error: RPCError) -> bool:
+    """Whether Temporal says that it has no such workflow or schedule.
+
+    A cluster whose database was away says for a while that it has no such namespace, under the same code: then it knows
+    nothing of what is in there.
+    """
+    unknown = NamespaceNotFoundFailure.DESCRIPTOR
+    return error.status is RPCStatusCode.NOT_FOUND and not any(one.Is(unknown) for one in error.grpc_status.details)
 
 
 async def connect(

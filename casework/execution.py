@@ -15,10 +15,11 @@ from temporalio.client import (
     WorkflowHandle,
     WorkflowQueryFailedError,
 )
-from temporalio.service import RPCError, RPCStatusCode
+from temporalio.service import RPCError
 
 from casework import names
 from casework.case import CaseView
+from casework.connection import is_not_there
 from casework.details import CASE_DUE, CASE_STATE
 from casework.shop.records import CaseRecord
 from state_machines.flows import FLOWS
@@ -82,7 +83,7 @@ async def execution_of(client: Client, case_id: str) -> Execution | None:
     try:
         described = await client.get_workflow_handle(case_id).describe(rpc_timeout=timedelta(seconds=ASKING_SECONDS))
     except RPCError as error:
-        if error.status is RPCStatusCode.NOT_FOUND:
+        if is_not_there(error):
             return None
         raise
     return execution_described(described)

@@ -26,10 +26,11 @@ from temporalio.client import (
 )
 from temporalio.common import WorkflowIDConflictPolicy
 from temporalio.exceptions import ApplicationError, WorkflowAlreadyStartedError
-from temporalio.service import RPCError, RPCStatusCode
+from temporalio.service import RPCError
 
 from casework import names
 from casework.client import ANSWER_SECONDS, NO_WORKER, NoAnswer
+from casework.connection import is_not_there
 from casework.patrol import Patrolled
 
 CATCH_UP: Final = timedelta(minutes=1)
@@ -75,7 +76,7 @@ async def known_schedule(client: Client) -> KnownSchedule | None:
     try:
         described = await client.get_schedule_handle(names.PATROL_ID).describe()
     except RPCError as error:
-        if error.status is RPCStatusCode.NOT_FOUND:
+        if is_not_there(error):
             return None
         raise
     intervals = described.schedule.spec.intervals
@@ -127,7 +128,7 @@ async def _under_way(client: Client) -> Patrol | None:
     try:
         described = await client.get_schedule_handle(names.PATROL_ID).describe()
     except RPCError as error:
-        if error.status is RPCStatusCode.NOT_FOUND:
+        if is_not_there(error):
             return None
         raise
     running = [one for one in described.info.running_actions if isinstance(one, ScheduleActionExecutionStartWorkflow)]

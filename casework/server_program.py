@@ -92,7 +92,7 @@ def find_server_program(
         return cached
     try:
         directory.mkdir(parents=True, exist_ok=True)
-        with _alone(directory, report):
+        with alone(directory, report):
             # Whoever held the lock may have got it meanwhile.
             return _cached(directory) or _get(directory, environment, report)
     except OSError as error:
@@ -192,7 +192,7 @@ def _cached(directory: Path) -> ServerProgram | None:
 
 
 @contextlib.contextmanager
-def _alone(directory: Path, report: Report) -> Generator[None]:
+def alone(directory: Path, report: Report) -> Generator[None]:
     """Two runs at once must not both download or build: the second waits and takes what the first one got."""
     with (directory / "lock").open("w") as lock:
         try:
@@ -264,6 +264,21 @@ def _size(folder: Path) -> int:
 
 
 def _build(workplace: Path, environment: Mapping[str, str], report: Report) -> Path:
+    program = workplace / "temporal"
+    variables = f"-X github.com/temporalio/cli/internal/temporalcli.Version={CLI_VERSION}"
+    report(f"building the Temporal server {SERVER_VERSION} with Go: about five minutes, once")
+    build_with_go(GO_MODULE, GO_PACKAGE, program, environment, report, variables=variables)
+    report("Go keeps 3.5 GB of sources and results; `go clean -cache -modcache` frees them")
+    return program
+
+
+def build_with_go(
+    module: Path, package: str, program: Path, environment: Mapping[str, str], report: Report, *, variables: str = ""
+) -> None:
+    """Builds the package that the module in that folder pins, as the program; says how far it is.
+
+    Raises `ServerNotFound`: there is no Go, or it cannot be built.
+    """
     go = shutil.which("go", path=environment.get("PATH", os.defpath))
     if go is None:
         raise ServerNotFound(NOTHING_FOUND)
@@ -285,14 +300,12 @@ def _build(workplace: Path, environment: Mapping[str, str], report: Report) -> P
         raise ServerNotFound(
             f"{NOTHING_FOUND.removesuffix('.')} (the Go here is {said.removeprefix('go') or 'older'})."
         )
-    program, log = workplace / "temporal", workplace / "build.log"
-    variables = f"-s -w -X github.com/temporalio/cli/internal/temporalcli.Version={CLI_VERSION}"
-    command = [go, "build", "-v", "-trimpath", "-ldflags", variables, "-o", str(program), GO_PACKAGE]
-    report(f"building the Temporal server {SERVER_VERSION} with Go: about five minutes, once")
+    log = program.with_suffix(".log")
+    command = [go, "build", "-v", "-trimpath", "-ldflags", f"-s -w {variables}", "-o", str(program), package]
     started = reported = time.monotonic()
     with log.open("w") as output:
         process = subprocess.Popen(
-            command, stdin=subprocess.DEVNULL, stdout=output, stderr=output, env=settings, cwd=GO_MODULE
+            command, stdin=subprocess.DEVNULL, stdout=output, stderr=output, env=settings, cwd=module
         )
         with _ended(process):
             while process.poll() is None:
@@ -303,8 +316,6 @@ def _build(workplace: Path, environment: Mapping[str, str], report: Report) -> P
                     report(f"building the server: {_build_step(log)}, {now - started:.0f} s so far")
     if process.returncode != 0:
         raise ServerNotFound(f"The Temporal server could not be built with Go: {_last_line(log)}.")
-    report("Go keeps 3.5 GB of sources and results; `go clean -cache -modcache` frees them")
-    return program
 
 
 def _build_step(log: Path) -> str:

@@ -13,7 +13,11 @@ import sys
 import tempfile
 from pathlib import Path
 
-from casework.server_program import find_server_program
+from temporalio.runtime import LoggingConfig, Runtime, TelemetryConfig, TelemetryFilter
+
+from casework.server_program import ServerNotFound, find_server_program
+from chaos.cluster import free_ports
+from chaos.cluster_programs import find_cluster_programs
 from chaos.plan import plan_of
 from chaos.points import DATABASE
 from chaos.run import AT_ONCE, run
@@ -29,12 +33,15 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--at-once", type=int, default=AT_ONCE, help="stories on their way (%(default)s)")
     parser.add_argument("--plan", action="store_true", help="print the plan and do nothing")
     parser.add_argument("--keep", type=Path, metavar="FOLDER", help="new folder for databases and logs, kept")
+    parser.add_argument("--cluster", action="store_true", help="on a real cluster, whose database is the shop's too")
     shop = parser.add_mutually_exclusive_group()
     shop.add_argument("--sqlite", action="store_true", help="the shop in a file (on a PostgreSQL that is killed too)")
     shop.add_argument("--database-url", metavar="URL", help="of an empty shop elsewhere, which is not killed")
     given = parser.parse_args(arguments)
     seed = random.SystemRandom().randrange(1_000_000) if given.seed is None else given.seed
     on_postgresql = not given.sqlite and given.database_url is None
+    if given.cluster and not on_postgresql:
+        parser.error("--cluster keeps everything in a PostgreSQL of its own")
     plan = plan_of(seed, cases=given.cases, kills=given.kills, others=(DATABASE,) if on_postgresql else ())
     if given.plan:
         for casting in plan.castings:
@@ -43,13 +50,20 @@ def main(arguments: list[str] | None = None) -> int:
             print(kill)
         return 0
     try:
-        postgresql = RunningPostgreSQL() if on_postgresql else None
+        (port,) = free_ports(1) if given.cluster else (None,)
+        postgresql = RunningPostgreSQL(port=port) if on_postgresql else None
+        program = find_cluster_programs(_report) if given.cluster else find_server_program(_report).path
     except Missing as missing:
         print(f"{missing}; or say --sqlite.", file=sys.stderr)
         return 2
-    program = find_server_program(print).path
+    except ServerNotFound as missing:
+        print(missing, file=sys.stderr)
+        return 1
     print(f"chaos, seed {seed}: {given.cases} stories, {given.kills} kills", flush=True)
     signal.signal(signal.SIGINT, signal.default_int_handler)
+    # Temporal's client warns of each call that a kill has cut off
+    only_errors = LoggingConfig(filter=TelemetryFilter(core_level="ERROR", other_level="ERROR"))
+    Runtime.set_default(Runtime(telemetry=TelemetryConfig(logging=only_errors)))
     folder = given.keep or Path(tempfile.mkdtemp(prefix="casework-chaos-"))
     folder.mkdir(parents=True, exist_ok=True)
     try:
@@ -74,6 +88,10 @@ def main(arguments: list[str] | None = None) -> int:
         print(f"✗ {finding}")
     print(f"{'✗' if report.findings else '✓'} {report}")
     return 1 if report.findings else 0
+
+
+def _report(line: str) -> None:
+    print(f"… {line}", flush=True)
 
 
 if __name__ == "__main__":

@@ -17,11 +17,12 @@ from sqlalchemy import Column, MetaData, String, Table, insert, select
 from sqlalchemy.exc import InterfaceError, OperationalError
 from sqlalchemy.orm import Session
 from temporalio.client import Client, WorkflowHandle, WorkflowQueryFailedError
-from temporalio.service import RPCError, RPCStatusCode
+from temporalio.service import RPCError
 from temporalio.testing import TimeSkipper
 
 from casework.case import CaseView
 from casework.client import CaseEnded, CaseOpen, CaseRefused, CaseworkClient, NoAnswer, UnknownCase, prepare_start
+from casework.connection import is_not_there
 from casework.shop.database import Database
 from casework.skipping import skip, skip_past
 from chaos.points import Point
@@ -179,7 +180,7 @@ class Act:
                 if not before:
                     raise
             except RPCError as error:
-                if not before or error.status is not RPCStatusCode.NOT_FOUND:
+                if not before or not is_not_there(error):
                     raise
 
         await self._persist(once)
@@ -270,6 +271,10 @@ class Act:
 
         return await self._persist(once)
 
+    async def close(self, case_id: str) -> None:
+        """Wait until the case, which has come to its end, has done what it does there."""
+        await self._persist(self._handle(case_id).result)
+
     # --- shared by the above ---
 
     async def _is_there(self, case_id: str) -> bool:
@@ -289,7 +294,7 @@ class Act:
             except CUT_OFF:
                 pass
             except RPCError as error:
-                if error.status is RPCStatusCode.NOT_FOUND:
+                if is_not_there(error):
                     raise
             except CaseRefused as refused:
                 if "cannot be shown" not in str(refused):  # it could not answer in this moment

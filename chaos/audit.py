@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import AsyncIterator, Mapping, Sequence
 from datetime import UTC, datetime
-from typing import Final
+from typing import Any, Final
 
 from sqlalchemy import ColumnElement, func, select
 from sqlalchemy.orm import InstrumentedAttribute, Session
@@ -72,9 +72,11 @@ async def audit(
         runs = [one async for one in _runs(client, ending.case_id)]
         histories += runs
         found += _failures(ending.case_id, runs)
-        told = await client.get_workflow_handle(ending.case_id).result() if runs else None
-        if told is None or told != views.get(ending.case_id):
-            found.append(f"{ending.case_id}: the shop's record is not what the case said at its end")
+        told: dict[str, Any] = await client.get_workflow_handle(ending.case_id).result() if runs else {}
+        kept: dict[str, Any] = views.get(ending.case_id) or {}
+        if not told or told != kept:
+            other = ", ".join(sorted(name for name in {*told, *kept} if told.get(name) != kept.get(name)))
+            found.append(f"{ending.case_id}: the shop's record is not what the case said at its end ({other})")
         else:
             view = CaseView.model_validate(told)
             faults = path_faults(FLOWS[view.flow], Path.of(view), ended=True)

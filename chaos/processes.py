@@ -17,7 +17,7 @@ import psycopg
 from casework.server import EmbeddedServer, ServerFailed
 from casework.server_running import read_running
 from chaos.points import DATABASE, SERVER, PointsFolder
-from tests.postgresql import RunningPostgreSQL
+from tests.postgresql import RunningPostgreSQL, SharedPostgreSQL
 
 KILLED = -signal.SIGKILL
 MOST_DEATHS = 3
@@ -50,8 +50,17 @@ class Victim(ABC):
         """Stop it for good, politely."""
 
 
-class ServerVictim(Victim):
-    """The Temporal server, on the same ports and the same file each time."""
+class TemporalVictim(Victim):
+    """Temporal: the development server, or a cluster."""
+
+    @property
+    @abstractmethod
+    def address(self) -> str:
+        """Host and port for clients, the same after each start."""
+
+
+class ServerVictim(TemporalVictim):
+    """The development server, on the same ports and the same file each time."""
 
     def __init__(self, program: Path, home: Path, flags: Sequence[str]) -> None:
         super().__init__(SERVER)
@@ -121,15 +130,9 @@ class WorkerVictim(Victim):
 class DatabaseVictim(Victim):
     """A PostgreSQL of the harness's own, on the same data each time."""
 
-    def __init__(self, postgresql: RunningPostgreSQL, log: IO[bytes]) -> None:
+    def __init__(self, postgresql: RunningPostgreSQL, shared: SharedPostgreSQL, log: IO[bytes]) -> None:
         super().__init__(DATABASE)
-        self._postgresql, self._log = postgresql, log
-        self._shared = postgresql.prepare()
-
-    @property
-    def url(self) -> str:
-        """Of the shop's database, the same after each start."""
-        return self._shared.url("postgres")
+        self._postgresql, self._shared, self._log = postgresql, shared, log
 
     async def start(self) -> int:
         """Start it, and wait until it has put its data in order."""

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import AsyncExitStack, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Final
+from typing import IO, Final
 
 from sqlalchemy.exc import InterfaceError, OperationalError
 from temporalio.client import Client
@@ -23,19 +24,33 @@ from casework.shop.database import Database
 from casework.shop.tables import StaffRow
 from chaos.acting import STAFF, Act, Casting, Ending, StoryBroke, World
 from chaos.audit import audit
+from chaos.cluster import ClusterVictim
+from chaos.cluster_programs import ClusterPrograms
 from chaos.plan import WORKERS, Plan
 from chaos.points import PointsFolder
-from chaos.processes import DatabaseVictim, Keeper, ServerVictim, StaysDown, Victim, WorkerVictim
+from chaos.processes import DatabaseVictim, Keeper, ServerVictim, StaysDown, TemporalVictim, Victim, WorkerVictim
 from chaos.stories import STORIES, Story, gift_of_catalogue, prepare
-from tests.postgresql import RunningPostgreSQL
+from tests.postgresql import RunningPostgreSQL, SharedPostgreSQL
 
+SETTINGS: Final[Mapping[str, object]] = {
+    # a case continues as new after few events, and a task whose worker was killed is given out again soon
+    "limit.historyCount.suggestContinueAsNew": 80,
+    "history.defaultWorkflowTaskTimeout": "5s",
+}
+"""Temporal's dynamic configuration, of the development server and of a cluster."""
 FLAGS: Final = (
     # nothing is lost with a process, only with the machine
     *("--sqlite-pragma", "synchronous=off"),
-    # a case continues as new after few events, and a task whose worker was killed is given out again soon
-    *("--dynamic-config-value", "limit.historyCount.suggestContinueAsNew=80"),
-    *("--dynamic-config-value", 'history.defaultWorkflowTaskTimeout="5s"'),
+    *(flag for name, value in SETTINGS.items() for flag in ("--dynamic-config-value", f"{name}={json.dumps(value)}")),
 )
+CLUSTER_SETTINGS: Final[Mapping[str, object]] = {
+    **SETTINGS,
+    # what the embedded server is started with (`casework.server`)
+    "frontend.WorkflowTimeSkippingEnabled": True,
+    "history.timerProcessorMaxTimeShift": "20ms",
+    # what was just registered is known at once
+    "system.forceSearchAttributesCacheRefreshOnRead": True,
+}
 AT_ONCE: Final = 30
 """Stories on their way at the same time."""
 OUTSIDE_SECONDS: Final = 4.0
@@ -72,7 +87,7 @@ class Report:
 async def run(
     plan: Plan,
     *,
-    program: Path,
+    program: Path | ClusterPrograms,
     folder: Path,
     database_url: str | None = None,
     postgresql: RunningPostgreSQL | None = None,
@@ -83,6 +98,7 @@ async def run(
 ) -> Report:
     """Do it. Everything that is written is in the folder; with `database_url` the shop is in that database.
 
+    `program`: of the development server; with those of a cluster, `postgresql` is the cluster's too, and has a port.
     `postgresql`: not started yet; the shop is on it, and the plan may kill it (`chaos.points.DATABASE`).
     `sabotage`: MODULE:FUNCTION that breaks every worker, to see that the audit finds it.
     """
@@ -99,22 +115,24 @@ async def run(
             await keeper.start()
             stack.push_async_callback(keeper.stop)
 
+        def log(name: str) -> IO[bytes]:
+            return stack.enter_context((folder / f"{name}.log").open("wb"))
+
+        shared: SharedPostgreSQL | None = None
         if postgresql is not None:
-            log = stack.enter_context((folder / "postgresql.log").open("wb"))
-            victim = DatabaseVictim(postgresql, log)
-            url = victim.url
-            await keep(victim)
+            shared = postgresql.prepare()
+            url = shared.url("postgres")
+            await keep(DatabaseVictim(postgresql, shared, log("postgresql")))
         database = Database(url)
         stack.callback(database.close)
         stock_shop(database)
-        server = ServerVictim(program, folder / "temporal", FLAGS)
+        server = _server(program, shared, folder / "temporal", log("temporal"))
         await keep(server)
         arguments = [server.address, url, str(folder), "--outside-seconds", str(OUTSIDE_SECONDS)]
         if sabotage is not None:
             arguments += ["--sabotage", sabotage]
         for name in WORKERS:
-            log = stack.enter_context((folder / f"{name}.log").open("wb"))
-            await keep(WorkerVictim(name, arguments, log))
+            await keep(WorkerVictim(name, arguments, log(name)))
         skipper = await skipping(server.address)
         world = World(skipper, CaseworkClient(skipper.client, database), database)
         news = asyncio.create_task(keep_telling(world.client))
@@ -144,6 +162,16 @@ async def run(
     report.findings += [f"never came to its moment: {one}" for one in missed]
     report.seconds = time.monotonic() - began
     return report
+
+
+def _server(
+    program: Path | ClusterPrograms, postgresql: SharedPostgreSQL | None, folder: Path, log: IO[bytes]
+) -> TemporalVictim:
+    if isinstance(program, Path):
+        return ServerVictim(program, folder, FLAGS)
+    if postgresql is None:
+        raise ValueError("a cluster keeps what it has in PostgreSQL")
+    return ClusterVictim(program, postgresql, folder, CLUSTER_SETTINGS, log)
 
 
 async def _while_kept(
@@ -215,6 +243,7 @@ async def play(world: World, casting: Casting) -> list[Ending]:
     endings = await story.plays(act)
     for ending in endings:
         await act.until(ending.case_id, lambda view: view.final, "ends")
+        await act.close(ending.case_id)
     return endings
 
 

@@ -22,10 +22,9 @@ REQUIRED = "CASEWORK_TEST_POSTGRESQL"
 """`required` in the environment: tests that need PostgreSQL fail where it is missing, instead of being skipped."""
 DEBIAN = Path("/usr/lib/postgresql")
 PROGRAMS = ("initdb", "pg_ctl", "postgres")
+DEFAULT_PORT = 5432
 INSTALLING_SECONDS, STARTING_SECONDS = 600, 60
 FLAGS = (
-    # no port: only who may enter the folder reaches the server
-    "listen_addresses=",
     "max_connections=200",
     # far from UTC, in which the shop keeps its times
     "timezone=Asia/Shanghai",
@@ -95,10 +94,11 @@ def install() -> None:
 
 @dataclass(frozen=True)
 class SharedPostgreSQL:
-    """Where the server is: `folder` holds its socket."""
+    """Where the server is: `folder` holds its socket, and its number is the port's, whether or not that is open."""
 
     folder: str
     user: str
+    port: int
 
     def told(self) -> dict[str, object]:
         """As one process tells it to another."""
@@ -106,14 +106,16 @@ class SharedPostgreSQL:
 
     def url(self, name: str) -> str:
         """Of a database, as a user of Casework writes it."""
-        return f"postgresql://{self.user}@/{name}?host={self.folder}"
+        return f"postgresql://{self.user}@/{name}?host={self.folder}&port={self.port}"
 
     def execute(self, statement: str, *, name: str = "postgres") -> list[tuple[object, ...]]:
         """Have a statement executed outside of any transaction, in the server's own database by default."""
         # imported late: whoever only looks for the server has no environment yet
         import psycopg
 
-        with psycopg.connect(host=self.folder, user=self.user, dbname=name, autocommit=True) as connection:
+        with psycopg.connect(
+            host=self.folder, port=self.port, user=self.user, dbname=name, autocommit=True
+        ) as connection:
             cursor = connection.execute(statement.encode())
             return cursor.fetchall() if cursor.description else []
 
@@ -139,15 +141,20 @@ class _How(TypedDict):
 class RunningPostgreSQL:
     """Runs a server in a temporary folder. Where we are root, as somebody else: PostgreSQL refuses to run as root."""
 
-    def __init__(self, *, lasting: bool = False) -> None:
+    def __init__(self, *, lasting: bool = False, port: int | None = None) -> None:
         """Nothing is started yet. `lasting`: what is committed is on the disk, as a shop's would be.
+
+        `port`: of this machine's, for clients that know no other way; by default only who may enter its folder
+        reaches the server.
 
         Raises:
             Missing: there is no PostgreSQL.
 
         """
         self._programs = find_programs()
-        self._flags = FLAGS if lasting else (*FLAGS, *FLEETING)
+        self._port = port or DEFAULT_PORT
+        reached = f"listen_addresses={'127.0.0.1' if port else ''}"
+        self._flags = (*FLAGS, reached, f"port={self._port}", *(() if lasting else FLEETING))
         # not in pytest's own folder, which nobody else may enter; and a socket's path must be short
         self._folder = Path(tempfile.mkdtemp(prefix="casework-pg-"))
         self._somebody = _somebody() if os.geteuid() == 0 else None
@@ -167,7 +174,7 @@ class RunningPostgreSQL:
     def prepare(self) -> SharedPostgreSQL:
         """Make its data, and say where it will be."""
         self._run("initdb", "--auth=trust", "--username=casework", "--no-sync", *LOCALE, "--pgdata", str(self._data))
-        return SharedPostgreSQL(str(self._folder), "casework")
+        return SharedPostgreSQL(str(self._folder), "casework", self._port)
 
     def start_again(self) -> None:
         """Start it on the data that is there."""

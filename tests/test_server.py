@@ -31,6 +31,7 @@ from casework.server_program import (
     put_on_path,
 )
 from casework.server_running import RunningServer, read_running
+from chaos.cluster_programs import GO_MODULE as CLUSTER_MODULE
 
 
 class Machine:
@@ -211,6 +212,7 @@ def test_the_versions_to_fetch_are_the_ones_that_go_builds() -> None:
     pinned = (GO_MODULE / "go.mod").read_text()
     assert f"\tgithub.com/temporalio/cli v{CLI_VERSION} " in pinned
     assert f"\tgo.temporal.io/server v{SERVER_VERSION} " in pinned
+    assert f"\tgo.temporal.io/server v{SERVER_VERSION} " in (CLUSTER_MODULE / "go.mod").read_text()
 
 
 def test_the_command_that_make_runs_says_which_server_it_took_or_fails_with_the_sentence(

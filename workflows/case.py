@@ -86,7 +86,9 @@ MOST_WAITS = 60
 REMINDER, WATCH, OWN_ALARM = "reminder", "watch", "alarm"
 """What a timer rings for, besides the deadline's trigger."""
 COUNTS_BYTES, TELLS_CHANGES, TELLS_OF_RESET = "counts-bytes", "tells-changes", "tells-of-reset"
-"""What cases of before do not do: see `CaseWorkflow.changes`."""
+CONTINUES_AFTER_UPDATES = "continues-after-updates"
+"""What cases of before do not do: see `CaseWorkflow.changes`. A case to which only updates came used to continue as new
+at its next timer: the one that was just answered was not at its end yet."""
 TEMPORAL = "temporal"
 """Who acts when the case is cancelled through Temporal itself."""
 
@@ -159,7 +161,7 @@ class CaseWorkflow(Generic[CaseT]):
     where a wait is entered. `watch` looks at the world, where a state watches.
     """
 
-    changes: ClassVar[Sequence[str]] = (COUNTS_BYTES, TELLS_CHANGES, TELLS_OF_RESET)
+    changes: ClassVar[Sequence[str]] = (COUNTS_BYTES, TELLS_CHANGES, TELLS_OF_RESET, CONTINUES_AFTER_UPDATES)
     """The changes, each by its name, that a case goes by which is opened by this code: see `goes_by`."""
     flow: Flow[CaseT]
     case: CaseT
@@ -468,7 +470,9 @@ class CaseWorkflow(Generic[CaseT]):
                 elif state.watch is None and self._has_long_history():
                     self._continue_as_new()
                 elif not alarm.timer.done():
-                    await self._something_or(alarm)
+                    # an update that was just answered is at its end a moment later
+                    soon = state.watch is None and CONTINUES_AFTER_UPDATES in case.changes
+                    await self._something_or(alarm, continues=soon)
                 else:
                     await self._ring(state, alarm.rings_for)
                     alarm = self._set_alarm(state, alarm)
@@ -501,13 +505,14 @@ class CaseWorkflow(Generic[CaseT]):
             what,
         )
 
-    async def _something_or(self, alarm: _Alarm) -> None:
+    async def _something_or(self, alarm: _Alarm, *, continues: bool) -> None:
         await workflow.wait_condition(
             lambda: (
                 bool(self._inbox)
                 or alarm.timer.done()
                 or (self._look is not None and self._look.done())
                 or self._was_reset
+                or (continues and self._has_long_history())
             )
         )
 

@@ -10,11 +10,12 @@ from pathlib import Path
 from typing import Any, Final, cast
 
 from temporalio.client import Client
-from temporalio.service import RPCError, RPCStatusCode
+from temporalio.service import RPCError
 from temporalio.testing import TimeSkipper, TimeSkippingConfig
 
 from casework.case import CaseView
 from casework.client import queried
+from casework.connection import is_not_there
 from casework.converter import DATA_CONVERTER
 from casework.demo.commands import Commands, Done
 from casework.demo.failing import DemoFailed
@@ -176,7 +177,7 @@ class Stage:
                 await history.fetch_next_page()
                 view = await self.view(case_id)
             except RPCError as error:
-                if error.status is not RPCStatusCode.NOT_FOUND:
+                if not is_not_there(error):
                     raise
                 raise DemoFailed(f"there is no case {case_id}") from None
             if sees(view):

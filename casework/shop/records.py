@@ -127,7 +127,8 @@ def close_record(
 ) -> None:
     """Record a case's end and its last view; a later word of the same run (a late refusal) replaces it.
 
-    `moment` is when it is closed: see `require_open`.
+    `moment` is when it is closed: see `require_open`. An attempt of before, which Temporal gave up and which arrives
+    late, replaces nothing.
 
     Raises:
         LookupError: the case was never opened here.
@@ -136,6 +137,8 @@ def close_record(
     row = session.get(CaseRow, (case_id, run_id), with_for_update=True)
     if row is None:
         raise LookupError(f"case {case_id} was never opened in this shop")
+    if moment is not None and row.closing_execution == moment.execution and moment.events < (row.closing_events or 0):
+        return
     row.closed_at, row.outcome, row.view = at, outcome, dict(view)
     row.closing_execution, row.closing_events = (moment.execution, moment.events) if moment else (None, None)
     row.amount_fen = int(view.get("amount_fen", row.amount_fen))

@@ -14,7 +14,7 @@ from pathlib import Path as FilePath
 from typing import Final, TypeVar
 
 from temporalio.client import Client, WorkflowFailureError, WorkflowQueryFailedError
-from temporalio.service import RPCError, RPCStatusCode
+from temporalio.service import RPCError
 
 from casework import names
 from casework.case import CaseView
@@ -28,6 +28,7 @@ from casework.client import (
     UnknownCase,
     closed_view,
 )
+from casework.connection import is_not_there
 from casework.repair import WHAT, Trouble, examine
 from casework.shop import payments, records
 from casework.shop.database import Database
@@ -228,7 +229,7 @@ class Verifier:
                 handle = self._temporal.get_workflow_handle(case_id, run_id=(await handle.describe()).run_id)
             return Recorded(await handle.fetch_history())
         except RPCError as error:
-            if error.status is RPCStatusCode.NOT_FOUND:
+            if is_not_there(error):
                 return None
             raise
 

@@ -8,14 +8,16 @@ from pathlib import Path
 
 import pytest
 
+from casework.policy import load_policy
 from casework.server_program import find_server_program
 from chaos.plan import ALWAYS, ALWAYS_WITH_DATABASE, Plan, casting_of, plan_of
 from chaos.points import DATABASE, SERVER, WORKER, Point
 from chaos.run import Report, run
-from chaos.stories import REFUND, STORIES
+from chaos.stories import REFUND, SMALL, STORIES
 from tests.postgresql import REQUIRED, Missing, RunningPostgreSQL
 from tests.telling import tell
 
+AGENT_LIMIT_FEN = load_policy(None).refund_before_shipping.agent_limit_fen
 SEED = int(os.environ.get("CASEWORK_CHAOS_SEED", "3"))
 
 
@@ -88,4 +90,7 @@ def test_a_long_run_has_every_chosen_moment_and_all_processes_die_at_random_too(
     assert {SERVER, DATABASE} <= {one.victim for one in plan.kills}
     assert DATABASE not in {one.victim for one in plan_of(1, cases=500, kills=56).kills}
     assert len({one.order_id for one in plan.castings}) == 500
+    small = {story.name for story in STORIES if story.prices == SMALL}
+    decided_alone = [one.price_fen + one.postage_fen for one in plan.castings if one.story in small]
+    assert max(decided_alone) <= AGENT_LIMIT_FEN
     assert {one.story for one in plan.castings} == {one.name for one in STORIES}

@@ -7,6 +7,8 @@ from typing import Any
 from uuid import uuid4
 
 import pytest
+from temporalio.client import Client
+from temporalio.service import RPCError
 
 from casework.client import (
     BadInput,
@@ -19,6 +21,7 @@ from casework.client import (
     UnknownCase,
 )
 from casework.names import WORKFLOW_TYPES
+from casework.repair import examine
 from casework.shop import notices, outside
 from tests.desk import FLOW, Desk
 
@@ -127,3 +130,19 @@ async def test_after_it_has_closed_the_case_id_may_be_used_again(desk: Desk, cli
     assert not (await client.view(case)).final
     listed = await client.cases(CaseFilter(order_id=order))
     assert [line.open for line in listed] == [True, False]
+
+
+async def test_a_cluster_that_knows_no_namespace_for_a_moment_is_not_taken_for_one_without_the_case(
+    desk: Desk, client: CaseworkClient
+) -> None:
+    case = await client.start_case(FLOW, start(desk.order(), reason="x"))
+    await client.view_at_rest(case)
+    # so does a cluster answer, for a while, whose database was away
+    lost = CaseworkClient(Client(desk.client.service_client, namespace="not-there-yet"), desk.database)
+    with desk.database.writing() as session:
+        outside.close(session, desk.order_of(desk.client.get_workflow_handle(case)), at=datetime.now(UTC))
+    for asks in (lost.view(case), lost.tell_notices(), examine(lost.temporal, desk.database, now=datetime.now(UTC))):
+        with pytest.raises(RPCError, match="not-there-yet"):
+            await asks
+    assert await client.tell_notices() == 1, "no news is lost"
+    assert (await desk.end(desk.client.get_workflow_handle(case))).outcome == "refunded"

@@ -44,6 +44,16 @@ def test_a_case_is_recorded_from_opening_to_end(shop: Database) -> None:
     assert record.view == {"amount_fen": 25_000}
 
 
+def test_a_late_attempt_to_close_a_case_replaces_nothing(shop: Database) -> None:
+    with shop.writing() as session:
+        open_case(session)
+        close(session, moment=records.Moment("execution", 30), said="as it ended")
+        close(session, moment=records.Moment("execution", 27), said="by a workflow task that Temporal gave up")
+        assert records.find_records(session)[0].view == {"amount_fen": 25_000, "said": "as it ended"}
+        close(session, moment=records.Moment("execution", 33), said="once more, with a message that came meanwhile")
+        assert "once more" in str(records.find_records(session)[0].view)
+
+
 def test_the_end_of_a_case_that_was_never_opened_is_refused(shop: Database) -> None:
     with shop.writing() as session, pytest.raises(LookupError, match=CASE):
         close(session)

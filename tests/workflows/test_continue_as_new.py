@@ -29,6 +29,18 @@ async def test_a_signal_that_comes_in_the_moment_of_continuing_is_not_lost(desk:
     assert len(refused) == sent
 
 
+async def test_a_case_to_which_only_updates_come_continues_as_new(desk: Desk) -> None:
+    case = await desk.open_in("persuading", desk.order(), reason="bought twice")
+    first_run, sent = (await case.describe()).run_id, 0
+    while (await case.describe()).run_id == first_run:
+        with pytest.raises(WorkflowUpdateFailedError):
+            await desk.submit(case, "buyer_insists", "warehouse.1")
+        sent += 1
+        assert sent < 60, "it never continued as new"
+    assert len([line for line in (await desk.view(case)).trail if not line.accepted]) == sent
+    await case.terminate()
+
+
 async def test_a_case_continues_as_new_with_its_deadline_its_ids_and_its_kept_facts(desk: Desk) -> None:
     case = await desk.open_in("persuading", desk.order(prices=[(50_000, 1)]), reason="bought twice")
     await desk.submit(case, "buyer_insists", AGENT, id="first")
