@@ -53,8 +53,10 @@ def post_all(session: Session, case_id: str, run_id: str, posts: Sequence[Post],
 
 def _reaches_them_in_a_role(session: Session, one: Post, posts: Sequence[Post], at: datetime) -> bool:
     """Whether the message is for a person, and for a role too in which it reaches whom it would reach."""
+    if one.person is None:
+        return False
     roles = [other.role for other in posts if other.role is not None and other.template == one.template]
-    if one.person is None or not roles:
+    if not roles:
         return False
     staff = all_staff(session)
     in_roles = {somebody for role in roles for somebody in reached(staff, role, at)}

@@ -350,10 +350,10 @@ class Desk:
 
     async def skip(self, handle: Handle, duration: timedelta) -> None:
         """Let time pass for the case, or until it ends."""
-        until = await self.skipper.get_current_time(handle) + duration
-        while (left := until - await self.skipper.get_current_time(handle)) > timedelta(0):
-            if await skip(self.skipper, handle, left) or await self._has_ended(handle):
-                return
+        now = await self.skipper.get_current_time(handle)
+        until = now + duration
+        while now < until and not (await skip(self.skipper, handle, until - now) or await self._has_ended(handle)):
+            now = await self.skipper.get_current_time(handle)
 
     async def _has_ended(self, handle: Handle) -> bool:
         return (await handle.describe()).status is not WorkflowExecutionStatus.RUNNING
