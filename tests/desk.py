@@ -14,7 +14,7 @@ from typing import Any
 from sqlalchemy.orm import Session
 from temporalio import activity, workflow
 from temporalio.api.enums.v1 import EventType
-from temporalio.client import Client, WorkflowExecutionStatus, WorkflowHandle, WorkflowQueryFailedError
+from temporalio.client import Client, WorkflowHandle, WorkflowQueryFailedError
 from temporalio.service import RPCError
 from temporalio.testing import TimeSkipper
 from temporalio.worker import ActivityInboundInterceptor, ExecuteActivityInput, Interceptor
@@ -37,7 +37,7 @@ from casework.shop.tables import (
     OutboxRow,
     PaymentRow,
 )
-from casework.skipping import skip, skip_past
+from casework.skipping import let_pass, skip_past
 from casework.templates import Post
 from state_machines.common import CANCEL
 from state_machines.flows import FLOWS
@@ -350,13 +350,7 @@ class Desk:
 
     async def skip(self, handle: Handle, duration: timedelta) -> None:
         """Let time pass for the case, or until it ends."""
-        now = await self.skipper.get_current_time(handle)
-        until = now + duration
-        while now < until and not (await skip(self.skipper, handle, until - now) or await self._has_ended(handle)):
-            now = await self.skipper.get_current_time(handle)
-
-    async def _has_ended(self, handle: Handle) -> bool:
-        return (await handle.describe()).status is not WorkflowExecutionStatus.RUNNING
+        await let_pass(self.skipper, handle, duration)
 
     async def skip_to_deadline(self, handle: Handle, version: int | None = None) -> CaseView:
         """Let time pass until the state's clock has fired.
