@@ -32,7 +32,10 @@ class PostMessages(BaseModel):
 
 
 def post_all(session: Session, case_id: str, run_id: str, posts: Sequence[Post], at: datetime) -> None:
-    """Put the messages in the outbox, in the transaction of the step that they belong to. `at` is aware."""
+    """Put the messages in the outbox, in the transaction of the step that they belong to. `at` is aware.
+
+    One for a person is left out where they have it with another of the same kind, for a role.
+    """
     for one in posts:
         if _reaches_them_in_a_role(session, one, posts, at):
             continue

@@ -170,7 +170,7 @@ def _by_itself(message: type[BaseModel], name: str) -> TypeAdapter[Any]:
 def _readings(text: str, zone: ZoneInfo, *, as_list: bool) -> Iterator[Any]:
     """All that a text may mean, the nearest first."""
     yield text
-    with suppress(ValueError):
+    with suppress(ValueError, RecursionError):
         yield json.loads(text)
     word = unicodedata.normalize("NFKC", text).strip()
     if as_list:
