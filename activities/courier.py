@@ -9,14 +9,12 @@ from datetime import datetime, timedelta
 from typing import TypeVar
 
 from pydantic import BaseModel
-from temporalio.exceptions import ApplicationError
 
 from activities.defining import uninterrupted
-from activities.orders import CASE_OVER, OrderStep, note_move
+from activities.orders import OrderStep, note_moves, refused_if_over
 from casework.courier import Courier, OnBehalf, ParcelRequest
 from casework.shop import tracking
 from casework.shop.database import Database
-from casework.shop.errors import CaseOver
 
 AnswerT = TypeVar("AnswerT")
 
@@ -88,11 +86,9 @@ class CourierActivities:
         self._asked(step, lambda: self._courier.claim(_request(step, "claim"), amount_fen=step.amount_fen))
 
     def _asked(self, step: OrderStep, asking: Callable[[], AnswerT]) -> AnswerT:
-        note_move(self._database, step)
-        try:
+        note_moves(self._database, step)
+        with refused_if_over():
             return asking()
-        except CaseOver as late:
-            raise ApplicationError(str(late), type=CASE_OVER, non_retryable=True) from None
 
 
 def _request(step: CourierStep, what: str) -> ParcelRequest:

@@ -32,7 +32,10 @@ class PostMessages(BaseModel):
 
 
 def post_all(session: Session, case_id: str, run_id: str, posts: Sequence[Post], at: datetime) -> None:
-    """Put the messages in the outbox, in the transaction of the step that they belong to. `at` is aware."""
+    """Put the messages in the outbox, in the transaction of the step that they belong to. `at` is aware.
+
+    One for a person is left out where they have it with another of the same kind, for a role.
+    """
     for one in posts:
         if _reaches_them_in_a_role(session, one, posts, at):
             continue
@@ -53,8 +56,10 @@ def post_all(session: Session, case_id: str, run_id: str, posts: Sequence[Post],
 
 def _reaches_them_in_a_role(session: Session, one: Post, posts: Sequence[Post], at: datetime) -> bool:
     """Whether the message is for a person, and for a role too in which it reaches whom it would reach."""
+    if one.person is None:
+        return False
     roles = [other.role for other in posts if other.role is not None and other.template == one.template]
-    if one.person is None or not roles:
+    if not roles:
         return False
     staff = all_staff(session)
     in_roles = {somebody for role in roles for somebody in reached(staff, role, at)}

@@ -13,7 +13,7 @@ from temporalio.exceptions import ApplicationError
 from activities.defining import uninterrupted
 from activities.messages import post_all
 from casework.money import LineQuantity
-from casework.shop import claims, flags, holds, orders, records, settling, steps, waiting
+from casework.shop import claims, flags, holds, orders, records, settling, steps
 from casework.shop.database import Database
 from casework.shop.errors import CaseOver
 from casework.shop.holds import HoldResult
@@ -87,21 +87,35 @@ def writing_for(database: Database, step: OrderStep) -> Generator[Session]:
         ApplicationError: not retryable, where the case is over: Temporal gave this attempt up and went on.
 
     """
+    with refused_if_over(), steps.writing_for(database, step.case_id, step.run_id, step.moment) as session:
+        yield session
+
+
+@contextmanager
+def refused_if_over() -> Generator[None]:
+    """What a case that is over asks for comes too late.
+
+    Raises:
+        ApplicationError: not retryable, where the case is over: Temporal gave this attempt up and went on.
+
+    """
     try:
-        with steps.writing_for(database, step.case_id, step.run_id, step.moment) as session:
-            yield session
+        yield
     except CaseOver as late:
         raise ApplicationError(str(late), type=CASE_OVER, non_retryable=True) from None
 
 
-def note_move(database: Database, step: OrderStep) -> None:
-    """Take down that the case has moved on, before somebody outside is asked who may be long in answering.
+def note_moves(database: Database, step: OrderStep) -> None:
+    """Take down which moves the case has made, before somebody outside is asked who may be long in answering.
 
     Otherwise lists would offer until then what was decided by a plain signal, or by the clock.
+
+    Raises:
+        ApplicationError: as `writing_for`.
+
     """
-    if step.moment is not None:
-        with database.writing() as session:
-            waiting.tell(session, step.case_id, step.run_id, step.moment, None)
+    with writing_for(database, step):
+        pass
 
 
 class OrderActivities:

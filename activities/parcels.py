@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pydantic import Field
 from sqlalchemy.orm import Session
 
 from activities.defining import uninterrupted
@@ -63,7 +64,7 @@ class TellReturn(OrderStep):
 
     return_case: str
     tasks: list[Post]
-    if_over: list[Post]
+    if_over: list[Post] = Field(default_factory=list[Post])
 
 
 class ParcelActivities:

@@ -8,7 +8,7 @@ from pydantic import BaseModel
 from temporalio.exceptions import ApplicationError
 
 from activities.defining import uninterrupted
-from activities.orders import OrderStep, note_move, writing_for
+from activities.orders import OrderStep, note_moves, writing_for
 from casework.dues import Due, RefundDue
 from casework.shop import payments
 from casework.shop.database import Database
@@ -71,7 +71,7 @@ class PaymentActivities:
             ApplicationError: not retryable where the payment was refused for good; retryable where it may work later.
 
         """
-        note_move(self._database, payment)
+        note_moves(self._database, payment)
         try:
             with writing_for(self._database, payment) as session:
                 result = payments.pay(

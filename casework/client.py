@@ -387,7 +387,7 @@ class CaseworkClient:
         One that Temporal broke off without the shop's knowing is shown as far as it is known, with how it was.
 
         Raises:
-            UnknownCase: neither Temporal nor the shop knows it.
+            UnknownCase: Temporal has no such case, and the shop has not seen its end.
             CaseRefused: it was started with something that cannot be a case, and says what.
             NoAnswer: no worker answers.
 

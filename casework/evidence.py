@@ -31,7 +31,7 @@ from casework.shop.orders import Order, read_order
 from casework.shop.outbox import letters
 from casework.shop.records import CaseRecord
 from casework.shop.tables import CourierClaimRow, FollowedParcelRow, ReturnRow, ShipmentRow
-from casework.show import flow_label, flow_of, role_name, state_label
+from casework.show import flow_label, flow_of, is_broken_off, outcome_label, role_name, state_label
 from casework.svg import svg
 from state_machines.asides import trigger_named
 from state_machines.flows import FLOWS
@@ -283,7 +283,7 @@ def render(evidence: Evidence, *, language: Language, zone: ZoneInfo, now: datet
         word=word,
         flow_label=flow_label(view.flow, language),
         state=state_label(view.flow, view.state, language),
-        outcome=state_label(view.flow, view.outcome, language) if view.outcome else None,
+        outcome=outcome_label(view, language) if view.outcome else None,
         picture=_picture(flow, view, language) if flow is not None else None,
     )
 
@@ -300,7 +300,7 @@ def _picture(flow: Flow[Any], view: CaseView, language: Language) -> str | None:
 
 def _decision(view: CaseView, line: TrailLine, language: Language, zone: ZoneInfo) -> Decision:
     flow = FLOWS.get(view.flow)
-    trigger = trigger_named(flow, line.trigger) if flow else None
+    trigger = (flow.triggers.get(line.trigger) or trigger_named(flow, line.trigger)) if flow else None
     states = [state_label(view.flow, state, language) for state in (line.source, line.dest) if state]
     return Decision(
         at=line.at,
@@ -484,7 +484,7 @@ def _events(evidence: Evidence, word: Word, language: Language) -> list[Event]:
             )
             if at is not None
         ]
-    if view.final and view.trail:
-        ended = state_label(view.flow, view.outcome or view.state, language)
+    if view.final and view.trail and not is_broken_off(view):  # when that was, its trail does not say
+        ended = outcome_label(view, language)
         events.append(Event(max(line.at for line in view.trail), "ended", f"{word('outcome')}: {ended}"))
     return sorted(events, key=lambda one: one.at)

@@ -20,7 +20,7 @@ from temporalio.service import RPCError
 from casework import names
 from casework.case import CaseView
 from casework.connection import is_not_there
-from casework.details import CASE_DUE, CASE_STATE
+from casework.details import CASE_AMOUNT, CASE_DUE, CASE_STATE
 from casework.shop.records import CaseRecord
 from state_machines.flows import FLOWS
 
@@ -47,6 +47,7 @@ class Execution:
     closed: datetime | None
     state: str
     due: datetime | None
+    amount_fen: int
     task_attempt: int
     """Of a workflow task that is under way or to come; 0: there is none."""
     task_since: datetime | None = None
@@ -102,6 +103,7 @@ def execution_described(described: WorkflowExecutionDescription) -> Execution:
         closed=described.close_time,
         state=known.get(CASE_STATE, ""),
         due=known.get(CASE_DUE, None),
+        amount_fen=known.get(CASE_AMOUNT, 0),
         task_attempt=task.attempt if raw.HasField("pending_workflow_task") else 0,
         task_since=_moment(task.original_scheduled_time) if raw.HasField("pending_workflow_task") else None,
         activities=[
@@ -140,7 +142,9 @@ async def last_view(
     """A case that was broken off as it was then, from Temporal if it still can say so within the `seconds`; else what
     the record knows.
     """
-    if execution is not None and execution.first_run == record.run_id:
+    if execution is not None and execution.first_run != record.run_id:
+        execution = None  # another run has the id by now: it says nothing of this one
+    if execution is not None:
         handle = client.get_workflow_handle(record.case_id, run_id=execution.run_id)
         with suppress(RPCError, WorkflowQueryFailedError, TimeoutError, ValueError):
             async with asyncio.timeout(seconds):
@@ -155,7 +159,7 @@ async def last_view(
         state=state or (flow.initial if flow else ""),
         final=False,
         outcome=None,
-        amount_fen=record.amount_fen,
+        amount_fen=record.amount_fen or (execution.amount_fen if execution is not None else 0),
         version=0,
         waiting_for=[],
         assignee=None,

@@ -95,15 +95,24 @@ VALUES: Final[Mapping[str, Label]] = {
 }
 """What a field that takes one of few values may hold."""
 VALUES_OF: Final = frozenset({"cause", "defect", "goods", "kind", "signs", "finding", "choice", "signer"})
-"""Those fields: the same word in another one is a text of somebody's."""
+"""Those fields: in any other the same word is free text."""
+OURS_ALONE: Final = frozenset({"buyer_registered_on", "buyer_purchases", "signs", "cost_fen", "claim_fen"})
+"""What we know of the buyer's account, hold against them, or reckon among ourselves: for no dispute on a platform."""
 
 _LINE: Final = Label("第 {line} 行 {pieces} 件", "line {line}: {pieces}")
 _YES, _NO, _NONE = Label("是", "yes"), Label("否", "no"), Label("无", "there was none")
 
 
 def in_words(given: Mapping[str, Any], language: Language, zone: ZoneInfo) -> list[tuple[str, str]]:
-    """What was given (see `TrailLine.given`): what each field is called and what stands in it, times in the zone."""
-    return [(_name(field, language), _text(field, value, language, zone)) for field, value in given.items()]
+    """What was given (see `TrailLine.given`), as others may see it: what each field is called and what stands in it.
+
+    Times are in the zone.
+    """
+    return [
+        (_name(field, language), _text(field, value, language, zone))
+        for field, value in given.items()
+        if field not in OURS_ALONE
+    ]
 
 
 def _name(field: str, language: Language) -> str:

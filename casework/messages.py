@@ -265,7 +265,7 @@ _WANTED = {
 
 
 def explain(error: ValidationError) -> str:
-    """The first thing that is wrong, as one plain sentence that begins with the field.
+    """The first thing that is wrong, as one plain sentence that begins with the field, if its name may be repeated.
 
     What a message as a whole refuses (a validator of the model) names its field itself.
     """

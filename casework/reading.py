@@ -79,18 +79,22 @@ def if_rounded(sentence: str, identifier: str) -> str:
 
 def read_time(name: str, text: str, zone: ZoneInfo) -> datetime:
     """A time as people give it in commands, for the field or option of that name; one without a zone is the shop's."""
-    cleaned = unicodedata.normalize("NFKC", text).strip()
-    written = _SPREADSHEET_TIME.match(cleaned)
-    if written:
-        year, month, day, hour, minute, second = (int(part or 0) for part in written.groups())
-        cleaned = f"{year:04d}-{month:02d}-{day:02d} {hour:02d}:{minute:02d}:{second:02d}"
     try:
-        when = datetime.fromisoformat(cleaned)
+        return _time(text, zone)
     except ValueError:
         raise BadInput(
             f"{name}: {quoted(text)} is not a time; write it as 2026-11-20 or '2026-11-20 18:00', "
             "with a zone if not the shop's."
         ) from None
+
+
+def _time(text: str, zone: ZoneInfo) -> datetime:
+    cleaned = unicodedata.normalize("NFKC", text).strip()
+    written = _SPREADSHEET_TIME.match(cleaned)
+    if written:
+        year, month, day, hour, minute, second = (int(part or 0) for part in written.groups())
+        cleaned = f"{year:04d}-{month:02d}-{day:02d} {hour:02d}:{minute:02d}:{second:02d}"
+    when = datetime.fromisoformat(cleaned)
     return when if when.tzinfo else when.replace(tzinfo=zone)
 
 
@@ -148,7 +152,7 @@ def read_field(name: str, text: str, message: type[BaseModel], zone: ZoneInfo, w
     if name == "lines" and not text.lstrip().startswith("["):
         return read_lines(text, whole, _quantity_of(field.annotation))
     wanted = _by_itself(message, name)
-    candidates = list(_readings(name, text, zone, as_list=_takes_list(field.annotation)))
+    candidates = list(_readings(text, zone, as_list=_takes_list(field.annotation)))
     for candidate in candidates:
         try:
             wanted.validate_python(candidate)
@@ -167,7 +171,7 @@ def _by_itself(message: type[BaseModel], name: str) -> TypeAdapter[Any]:
     return TypeAdapter[Any](Annotated[field.annotation, field])  # pyright: ignore[reportInvalidTypeForm, reportArgumentType, reportUnknownMemberType]
 
 
-def _readings(name: str, text: str, zone: ZoneInfo, *, as_list: bool) -> Iterator[Any]:
+def _readings(text: str, zone: ZoneInfo, *, as_list: bool) -> Iterator[Any]:
     """All that a text may mean, the nearest first."""
     yield text
     with suppress(ValueError, RecursionError):
@@ -178,8 +182,8 @@ def _readings(name: str, text: str, zone: ZoneInfo, *, as_list: bool) -> Iterato
     elif word.lower() in _WORDS:
         yield _WORDS[word.lower()]
     # if it is no time either, the field itself says what it wants
-    with suppress(BadInput):
-        yield read_time(name, text, zone).isoformat()
+    with suppress(ValueError):
+        yield _time(text, zone).isoformat()
 
 
 def _takes_text(wanted: TypeAdapter[Any]) -> bool:

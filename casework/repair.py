@@ -289,11 +289,12 @@ async def _mend(client: Client, database: Database, one: Troubled, execution: Ex
     if one.trouble is Trouble.PAID:
         run = (one.case_id, str(one.run_id))
         with database.writing() as session:
-            for unsettled in mending.paid_without_end(session, []):
-                if (unsettled.case_id, unsettled.run_id) == run:
-                    mending.tell_of_unsettled(session, unsettled, at=now)
-            # the mending of the broken-off case itself may have told of it before
-            return run not in [(left.case_id, left.run_id) for left in mending.paid_without_end(session, [run])]
+            untold = {(left.case_id, left.run_id): left for left in mending.paid_without_end(session, [run])}
+            if run not in untold:  # the mending of the broken-off case itself has told of it before
+                return True
+            recorded = records.find_records(session, case_id=one.case_id)
+            died = any(record.run_id == one.run_id and record.outcome in records.DIED for record in recorded)
+            return died and mending.tell_of_unsettled(session, untold[run], at=now)
     if one.trouble is Trouble.KEPT:
         with database.writing() as session:
             return mending.mend_kept(session, one.case_id, at=now)

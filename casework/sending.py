@@ -26,7 +26,7 @@ EVERY_SECONDS: Final = 2.0
 AT_ONCE: Final = 8
 """So many messages are claimed together, and sent one after the other."""
 LEASE: Final = timedelta(seconds=AT_ONCE * MOST_SECONDS + 40)
-"""For so long they are nobody else's: longer than they can take. After a crash they are sent anew then."""
+"""For so long they are nobody else's; what could not be sent within it, or after a crash, is claimed anew then."""
 NOTE_TRIES: Final = 3
 """So often the shop is asked to note what came of a message: what is not noted goes out once more."""
 SECONDS_BETWEEN_TRIES: Final = 0.5
@@ -82,7 +82,7 @@ async def send_due(database: Database, port: Port, *, clock: Callable[[], dateti
             break
         for dispatch in claimed:
             if clock() > now + LEASE - timedelta(seconds=MOST_SECONDS):
-                break  # noting took long: by the time that it were sent, somebody else might have claimed it
+                break  # noting took long: somebody else may have claimed it before it is sent
             problem = await _hand_over(port, dispatch)
             if problem is None:
                 done += 1

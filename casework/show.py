@@ -186,6 +186,19 @@ def state_label(flow_name: str, state: str, language: Language) -> str:
     return named(label, state, language) if label else state
 
 
+def is_broken_off(view: CaseView) -> bool:
+    """Whether it never ended by itself: it has an outcome, and is where it was."""
+    return view.outcome is not None and view.outcome != view.state
+
+
+def outcome_label(view: CaseView, language: Language) -> str:
+    """The outcome's label with its identifier; what Temporal terminated is not what a flow calls so."""
+    outcome = view.outcome or view.state
+    if is_broken_off(view) and outcome in _BROKEN_OFF:
+        return named(_BROKEN_OFF[outcome], outcome, language)
+    return state_label(view.flow, outcome, language)
+
+
 def trigger_in_passing(flow_name: str, trigger: str, language: Language) -> str:
     """A trigger, or an aside, in a list or a trail: its identifier, which is English, in Chinese after its label."""
     flow = FLOWS.get(flow_name)
@@ -277,7 +290,7 @@ def question_open(view: CaseView) -> TrailLine | None:
 
 def _expectation(view: CaseView, language: Language, zone: ZoneInfo, now: datetime) -> str:
     if view.final:
-        return f"{word('ended', language)} {state_label(view.flow, view.outcome or view.state, language)}"
+        return f"{word('ended', language)} {outcome_label(view, language)}"
     roles = expected_roles(view)
     if not roles or view.due is None:
         return word("working", language)

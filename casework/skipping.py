@@ -6,20 +6,26 @@ import asyncio
 from datetime import datetime, timedelta
 from typing import Any, Final
 
-from temporalio.client import WorkflowHandle
+from temporalio.client import WorkflowExecutionStatus, WorkflowHandle
+from temporalio.service import RPCError, RPCStatusCode
 from temporalio.testing import TimeSkipper
 
 PATIENCE_SECONDS: Final = 15
 """Temporal skips in less than a second; where a workflow task comes in between, it may never come to it."""
 OVERRIDDEN: Final = "fast_forward_id does not match"
+MOST_TRIES: Final = 20
 
 
 async def skip(skipper: TimeSkipper, handle: WorkflowHandle[Any, Any], duration: timedelta) -> bool:
-    """Let time pass for one case; False: it has ended, or Temporal has lost sight of it and is to be asked anew."""
+    """Ask once for time to pass for one case; False: it has ended, or Temporal has lost sight of it: ask anew."""
     try:
         async with asyncio.timeout(PATIENCE_SECONDS):
             return await skipper.fast_forward(handle, duration)
     except TimeoutError:
+        return False
+    except RPCError as error:
+        if error.status is not RPCStatusCode.NOT_FOUND:  # so it is, where the case has ended a moment ago
+            raise
         return False
     except RuntimeError as error:  # the SDK has no kind of its own for it
         if OVERRIDDEN not in str(error):
@@ -27,8 +33,26 @@ async def skip(skipper: TimeSkipper, handle: WorkflowHandle[Any, Any], duration:
         return False
 
 
+async def let_pass(skipper: TimeSkipper, handle: WorkflowHandle[Any, Any], duration: timedelta) -> None:
+    """Let time pass for one case, or until it ends.
+
+    Raises:
+        RuntimeError: Temporal never comes to it.
+
+    """
+    now = await skipper.get_current_time(handle)
+    until = now + duration
+    for _ in range(MOST_TRIES):
+        if now >= until or await skip(skipper, handle, until - now):
+            return
+        if (await handle.describe()).status is not WorkflowExecutionStatus.RUNNING:
+            return
+        now = await skipper.get_current_time(handle)
+    raise RuntimeError(f"Temporal does not skip {until - now} for {handle.id}")
+
+
 async def skip_past(skipper: TimeSkipper, handle: WorkflowHandle[Any, Any], due: datetime) -> bool:
-    """Let time pass for one case until a second after `due` (aware); False: it is not that late by its clock."""
+    """Let time pass for one case until a second after `due` (aware); False: it has ended, or is not that late yet."""
     left = due - await skipper.get_current_time(handle)
     if not await skip(skipper, handle, max(left, timedelta(0)) + timedelta(seconds=1)):
         return False

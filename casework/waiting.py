@@ -19,11 +19,11 @@ from state_machines.flows import FLOWS
 from state_machines.table import Attempt, Flow, Refusal, StateKind
 
 NOT_TOLD = frozenset({"trail", "answers", "given"})
-"""What no row of a table asks for, and what grows."""
+"""What no row of a table asks for, and only makes it bigger."""
 
 
 class Waits(BaseModel):
-    """An open case that waits: who is asked, since when and until when, and all that the case knows but its trail.
+    """An open case that waits: who is asked, since when and until when, and all that its table may ask for.
 
     Times are aware, money is fen. `alarms`: how often the clock has fired without anything having moved.
     """

@@ -125,7 +125,7 @@ def judge(
         may=False,
         looks_up=trigger in lookups.triggers,
     )
-    if flow.is_final(case.state):
+    if case.outcome is not None or flow.is_final(case.state):  # one that was broken off has ended in a wait
         verdict.obstacle = Obstacle(code=ENDED, why=f"the case has ended: it is {case.outcome or case.state}")
         return verdict
     if not flow.rows(case.state, trigger):
@@ -240,7 +240,7 @@ def _who_could(
             if not isinstance(moved, Refusal):
                 dest = moved.dest
             elif flow.triggers[trigger].kind is TriggerKind.FACT:
-                # as in `_ask`: it would be kept, whoever may tell it
+                # as in `_ask`: a fact is kept, so whoever may tell it could
                 if flow.refuses_news(attempt) is not None:
                     continue
                 role = next(one for one in flow.roles_of(trigger) if one in actor.grants)

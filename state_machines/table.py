@@ -8,7 +8,7 @@ arguments. Building a flow rejects what is unsound, so a wrong table fails at im
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -283,6 +283,14 @@ def move(
     return [Move(trigger, one, dest, actors, guards) for one in sources]
 
 
+def leading_to(states: Iterable[str], rows: Sequence[Move[Any]]) -> frozenset[str]:
+    """The states, and all from which these rows lead to one of them."""
+    found = set(states)
+    while more := {row.source for row in rows if row.dest in found} - found:
+        found |= more
+    return frozenset(found)
+
+
 class _Cursor:
     """The model that the shared machine moves: only a place in the table, so that nothing is kept alive."""
 
@@ -479,16 +487,13 @@ class Flow(Generic[CaseT]):
     @cached_property
     def may_pay_by_itself(self) -> frozenset[str]:
         """The states from which the clock, and the case's own work, may lead to where money leaves."""
-        found = {state.name for state in self.states.values() if state.pays}
         by_itself = [
             row
             for row in self.moves
             if Automatic.CLOCK in row.who
             or (Automatic.SYSTEM in row.who and self.triggers[row.trigger].kind is TriggerKind.OUTCOME)
         ]
-        while more := {row.source for row in by_itself if row.dest in found} - found:
-            found |= more
-        return frozenset(found)
+        return leading_to([state.name for state in self.states.values() if state.pays], by_itself)
 
     def is_final(self, state: str) -> bool:
         """Whether the case ends in the state."""
@@ -622,11 +627,7 @@ def _faults_of_states(flow: Flow[Any]) -> list[str]:
             if row.source == here and row.dest not in reached:
                 reached.add(row.dest)
                 frontier.append(row.dest)
-    ends = {name for name in flow.states if flow.is_final(name)}
-    grown = True
-    while grown:
-        more = {row.source for row in flow.moves if row.dest in ends} - ends
-        ends, grown = ends | more, bool(more)
+    ends = leading_to([name for name in flow.states if flow.is_final(name)], flow.moves)
     faults.extend(f"state {name} is never reached" for name in flow.states if name not in reached)
     faults.extend(f"state {name} has no way to an end" for name in flow.states if name not in ends)
 

@@ -13,7 +13,7 @@ from typing import Any
 from sqlalchemy.orm import Session
 from temporalio import activity, workflow
 from temporalio.api.enums.v1 import EventType
-from temporalio.client import Client, WorkflowExecutionStatus, WorkflowHandle, WorkflowQueryFailedError
+from temporalio.client import Client, WorkflowHandle, WorkflowQueryFailedError
 from temporalio.service import RPCError
 from temporalio.testing import TimeSkipper
 from temporalio.worker import ActivityInboundInterceptor, ExecuteActivityInput, Interceptor
@@ -26,7 +26,7 @@ from casework.names import TASK_QUEUE, WORKFLOW_TYPES
 from casework.shop import notices, outside, records
 from casework.shop.database import Database
 from casework.shop.tables import GiftRow
-from casework.skipping import skip, skip_past
+from casework.skipping import let_pass, skip_past
 from casework.templates import Post
 from casework.verifying.books import paid_by
 from chaos.audit import unsound_case
@@ -332,13 +332,7 @@ class Desk:
 
     async def skip(self, handle: Handle, duration: timedelta) -> None:
         """Let time pass for the case, or until it ends."""
-        until = await self.skipper.get_current_time(handle) + duration
-        while (left := until - await self.skipper.get_current_time(handle)) > timedelta(0):
-            if await skip(self.skipper, handle, left) or await self._has_ended(handle):
-                return
-
-    async def _has_ended(self, handle: Handle) -> bool:
-        return (await handle.describe()).status is not WorkflowExecutionStatus.RUNNING
+        await let_pass(self.skipper, handle, duration)
 
     async def skip_to_deadline(self, handle: Handle, version: int | None = None) -> CaseView:
         """Let time pass until the state's clock has fired.

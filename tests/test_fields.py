@@ -9,7 +9,7 @@ from zoneinfo import ZoneInfo
 from pydantic import BaseModel
 
 from casework.batch.headings import field_named, start_fields
-from casework.fields import FIELDS, VALUES, VALUES_OF, in_words
+from casework.fields import FIELDS, OURS_ALONE, VALUES, VALUES_OF, in_words
 from casework.messages import COMMON_FIELDS, REFERENCES, given_in
 from state_machines.flows import FLOWS
 from state_machines.return_after_shipping import PassInspection, ReturnStart
@@ -84,3 +84,9 @@ def test_what_was_given_is_told_in_words() -> None:
         ("postage that the buyer advanced (yuan)", "12.50"),
         ("of a later version", "{'a': 1}"),
     ]
+
+
+def test_what_we_know_of_a_buyer_and_reckon_among_ourselves_is_for_nobody_else() -> None:
+    given = {"signs": ["young_account"], "buyer_purchases": 0, "cost_fen": 100, "days": 3}
+    assert in_words(given, "en", SHANGHAI) == [("days", "3")]
+    assert FIELDS.keys() >= OURS_ALONE

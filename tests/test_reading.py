@@ -155,6 +155,7 @@ PARCEL = {**BULK, "waybill": "YT15666876131", "courier": "yuantong", "cause": "a
         (BulkStart, BULK, "discount_percent=7.555", "discount_percent must have at most two decimals"),
         (ParcelStart, PARCEL, "waybill=77", "waybill: a waybill of 6 to 32 letters, digits or hyphens is wanted"),
         (GiveReason, {"by": "bulk.1"}, "reason=", "reason: text of at least 1 sign is wanted"),
+        (GiveReason, {"by": "bulk.1"}, "reason=" + "[" * 100_000, "reason: text of at most 500 signs is wanted"),
         (RefundStart, BULK, "platform_deadline=77", "platform_deadline must be an ISO 8601 time with a zone"),
         (PaidByHand, {"by": "bulk.1", "payment_reference": "2"}, "amount_fen=-1", "amount_fen: 0 or more is wanted"),
     ],

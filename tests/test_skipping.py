@@ -10,7 +10,7 @@ import pytest
 from temporalio.testing import TimeSkipper
 
 from casework import skipping
-from casework.skipping import skip, skip_past
+from casework.skipping import let_pass, skip, skip_past
 from tests.desk import Desk
 
 DAY = timedelta(days=1)
@@ -41,6 +41,9 @@ async def test_what_temporal_does_not_come_to_is_asked_anew(
     view = await desk.view(case)
     assert view.due is not None
     assert not await skip_past(Failing(desk, problem), case, view.due)
+    monkeypatch.setattr(skipping, "MOST_TRIES", 2)
+    with pytest.raises(RuntimeError, match="Temporal does not skip"):
+        await let_pass(Failing(desk, problem), case, DAY)
     assert (await desk.skip_to_deadline(case)).version > view.version
 
 
@@ -48,3 +51,10 @@ async def test_any_other_problem_is_told(desk: Desk) -> None:
     case = await desk.open_in("persuading", desk.order(prices=((20_000, 1),)), reason="x")
     with pytest.raises(RuntimeError, match="something else"):
         await skip(Failing(desk, RuntimeError("something else")), case, DAY)
+
+
+async def test_time_passes_until_the_case_has_ended(desk: Desk) -> None:
+    case = await desk.open_in("persuading", desk.order(prices=((20_000, 1),)), reason="x")
+    await let_pass(desk.skipper, case, 100 * DAY)
+    assert (await desk.end(case)).outcome == "refunded"
+    await let_pass(desk.skipper, case, DAY)  # nothing is left to skip

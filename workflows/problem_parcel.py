@@ -560,10 +560,9 @@ class ProblemParcel(CaseWorkflow[ParcelCase]):
     async def _tell_return(self, template: str) -> None:
         """A task under the return, to who receives goods or decides; where it has ended, one that says so."""
         case, return_case, waybill = self.case, cast("str", self.case.return_case), self._following.waybill
-        if template == "parcel.way_back_lost":
-            role, too_late, whose = Role.STORE_MANAGER, "parcel.way_back_lost_too_late", Role.AFTERSALE_SUPERVISOR
-        else:
-            role, too_late, whose = Role.RETURNS_CLERK, "parcel.way_back_here_too_late", Role.RETURNS_CLERK
+        lost = template == "parcel.way_back_lost"
+        role, whose = (Role.STORE_MANAGER, Role.AFTERSALE_SUPERVISOR) if lost else (Role.RETURNS_CLERK,) * 2
+        too_late = f"{template}_too_late"
         goes_on = await self.in_shop(
             ParcelActivities.tell_return,
             TellReturn(

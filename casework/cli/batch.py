@@ -23,6 +23,7 @@ from casework.batch.running import Outcome, Told, dry_run, open_again, open_rows
 from casework.cli.cases import flow_meant
 from casework.cli.errors import BAD_INPUT, FAILED, Stop, bad_input
 from casework.cli.running import Desk, print_json, run_async, say, sentence, sentences
+from casework.sentences import counted
 from casework.settings import Language
 from casework.shop.errors import BadFile
 from casework.shop.importing import read_bytes
@@ -85,7 +86,7 @@ def run_batch(
         raise stopped
     refused = sum(one.outcome is Outcome.REFUSED for one in told)
     if refused:
-        raise Stop(BAD_INPUT, f"{refused} {'row was' if refused == 1 else 'rows were'} refused.")
+        raise Stop(BAD_INPUT, f"{counted(refused, 'row')} {'was' if refused == 1 else 'were'} refused.")
 
 
 async def _open(
@@ -112,19 +113,24 @@ def _require_writable(report: Path, file: Path) -> None:
         raise bad_input(f"--report: {report.name} ends neither in {' nor in '.join(ENDINGS)}. Nothing was opened.")
     if report.exists() and file != STDIN and file.exists() and report.samefile(file):
         raise bad_input("--report: that is the batch itself. Nothing was opened.")
-    try:
+    with _said_where_not(report):
         if report.is_dir():
             raise IsADirectoryError(21, os.strerror(21))
         unfinished_of(report).touch()
         unfinished_of(report).unlink()
-    except OSError as error:
-        raise bad_input(f"--report: {report} cannot be written: {error.strerror}. Nothing was opened.") from None
 
 
 def _forget_earlier(report: Path) -> None:
     """Where this batch is killed, nobody takes an earlier one's report for its own."""
-    try:
+    with _said_where_not(report):
         report.unlink(missing_ok=True)
+
+
+@contextmanager
+def _said_where_not(report: Path) -> Generator[None]:
+    """Refuse the batch where the report cannot be written."""
+    try:
+        yield
     except OSError as error:
         raise bad_input(f"--report: {report} cannot be written: {error.strerror}. Nothing was opened.") from None
 

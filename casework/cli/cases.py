@@ -28,6 +28,7 @@ from casework.diagram import case_of, mermaid
 from casework.money import format_yuan
 from casework.names import NAMESPACE
 from casework.reading import if_rounded, read_id, read_time
+from casework.sentences import counted
 from casework.server_running import read_running
 from casework.shop import orders
 from casework.shop.errors import UnknownOrder
@@ -128,7 +129,7 @@ def list_cases(
     lines = run_async(_cases(desk, wanted))
     if csv_file is not None:
         _write_csv(csv_file, lines, desk.zone)
-        say(f"{len(lines)} {'case' if len(lines) == 1 else 'cases'} written to {csv_file}.")
+        say(f"{counted(len(lines), 'case')} written to {csv_file}.")
     if as_json:
         print_json([_json_line(line) for line in lines])
     elif csv_file is None:

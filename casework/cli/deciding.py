@@ -127,13 +127,15 @@ def decide(
 
 def _named(cases: Sequence[str]) -> list[_Decision]:
     """The cases, `-` standing for those on standard input, one a line; each once."""
+    if STANDARD_INPUT in cases and sys.stdin is None:
+        raise bad_input("- stands for standard input, which is closed.")
     if list(cases).count(STANDARD_INPUT) > 1:
         raise bad_input("- stands for standard input, which can be read only once.")
-    named: list[_Decision] = []
+    decisions: list[_Decision] = []
     for one in cases:
-        named += _from_lines(sys.stdin.buffer.read()) if one == STANDARD_INPUT else [_Decision(one)]
+        decisions += _from_lines(sys.stdin.buffer.read()) if one == STANDARD_INPUT else [_Decision(one)]
     each_once: dict[str, _Decision] = {}
-    for one in named:
+    for one in decisions:
         each_once.setdefault(one.given, one)
     each_once.pop("", None)
     if not each_once:
@@ -143,14 +145,14 @@ def _named(cases: Sequence[str]) -> list[_Decision]:
 
 def _from_lines(content: bytes) -> list[_Decision]:
     """The case that each line names; a line that is no text is refused by itself."""
-    named: list[_Decision] = []
+    decisions: list[_Decision] = []
     for number, line in enumerate(content.splitlines(), start=1):
         try:
-            named.append(_Decision(line.decode("utf-8-sig").strip()))
+            decisions.append(_Decision(line.decode("utf-8-sig").strip()))
         except UnicodeDecodeError:
             shown = line.decode(errors="backslashreplace").strip()
-            named.append(_Decision(shown, stop=bad_input(f"Line {number} of standard input is not UTF-8.")))
-    return named
+            decisions.append(_Decision(shown, stop=bad_input(f"Line {number} of standard input is not UTF-8.")))
+    return decisions
 
 
 async def _decide(

@@ -19,6 +19,7 @@ from casework.cli.running import Desk, on_terminal, print_json, run_async, say, 
 from casework.execution import Execution, execution_of
 from casework.reading import read_id
 from casework.repair import Troubled, examine, knows_none, last_task_failure, mend
+from casework.sentences import counted
 from casework.shop.records import is_open
 from casework.show import expected_roles, state_name, table, time_with_distance, word
 from state_machines.roles import Label
@@ -163,7 +164,7 @@ def examine_cases(*, mend_them: bool, lost: bool, yes: bool, as_json: bool) -> N
             print(_table(desk, left) if left else word("no_trouble", desk.language))
     if left:
         count = len({one.case_id for one in left})
-        raise Stop(FAILED, f"{count} {'case is' if count == 1 else 'cases are'} in trouble.")
+        raise Stop(FAILED, f"{counted(count, 'case')} {'is' if count == 1 else 'are'} in trouble.")
 
 
 async def _examine(desk: Desk) -> list[Troubled]:

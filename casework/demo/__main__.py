@@ -22,7 +22,7 @@ from casework.demo.stories import FINANCE, LEFT, STORIES, Act, Left, Story
 from casework.demo.telling import Played, check, tables
 from casework.policy import load_policy
 from casework.sample_shop import write_sample_shop
-from casework.sentences import full_stop
+from casework.sentences import counted, full_stop
 from casework.server_running import read_running
 from casework.settings import Settings
 from casework.shop import orders
@@ -45,7 +45,8 @@ async def perform(home: Path, shop: Path | None, desk: asyncio.subprocess.Proces
         patrolled = await stage.casework("patrol")
         await all_of([stage.rest(case_id) for case_id in patrolled["cases"]])
         print(
-            f"✓ {patrolled['looked_at']} parcels under way, the patrol opened {_cases(patrolled['opened'])}", flush=True
+            f"✓ {patrolled['looked_at']} parcels under way, the patrol opened {counted(patrolled['opened'], 'case')}",
+            flush=True,
         )
         await _tell(stage, look_round(database, policy), own=shop is None, stays=stays)
 
@@ -97,7 +98,7 @@ def invitation(told: str, commands: Sequence[str], *, cases: int, stays: bool) -
     first = f". .venv/bin/activate; {told}"
     again = [] if stays else [first, "casework up     # stays until Ctrl-C; the rest in another terminal:"]
     lines = [*again, first, *(f"casework {one}" for one in commands)]
-    return "\n".join([f"Your turn: {_cases(cases)} wait. {where}:", *(f"  {line}" for line in lines)])
+    return "\n".join([f"Your turn: {counted(cases, 'case')} wait. {where}:", *(f"  {line}" for line in lines)])
 
 
 async def _play(story: Story, act: Act) -> list[Played]:
@@ -138,10 +139,6 @@ def require_all_flows(playing: Sequence[Story]) -> None:
     without = [flow.label.en for flow in FLOWS.values() if flow.name not in {one.flow for one in playing}]
     if without:
         raise DemoFailed(f"this shop has no fitting order for any story of: {', '.join(without)}")
-
-
-def _cases(number: int) -> str:
-    return f"{number} case{'' if number == 1 else 's'}"
 
 
 def files_of(shop: Path) -> list[Path]:

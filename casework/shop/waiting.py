@@ -153,10 +153,10 @@ def open_cases(session: Session) -> list[str]:
 
 
 def _payment_by_silence(waits: Waits) -> Step | None:
-    """The step by which money leaves if nobody acts within a day of the deadline."""
+    """The first payment within a day after the deadline, if nobody acts."""
     flow = FLOWS.get(waits.case.get("flow", ""))
     if flow is None or waits.case.get("state") not in flow.may_pay_by_itself:
-        return None  # most waits: to play out their silence would take longer than the whole step
+        return None  # most waits: playing out their silence would take longer than writing the row
     course = course_told(waits.case, now=waits.due, until=waits.due + SILENCE)
     return next((step for step in course.steps if step.pays_fen), None) if course is not None else None
 

@@ -133,14 +133,20 @@ STAFF: dict[str, Label] = {
         "Return parcel {waybill} of order {order_id} is with us: receive it in the return.",
     ),
     "parcel.way_back_lost_too_late": Label(
-        "订单 {order_id} 的退货包裹 {waybill} 查无下落,而退货工单 {return_case} 已结束:请决定如何答复买家。",
+        "订单 {order_id} 的退货包裹 {waybill} 查无下落,而退货工单 {return_case} 已结束:请决定如何答复和补偿买家。",
         "Return parcel {waybill} of order {order_id} cannot be found, and its return {return_case} has ended: decide "
         "what the buyer is told and given.",
     ),
     "parcel.way_back_here_too_late": Label(
-        "订单 {order_id} 的退货包裹 {waybill} 已在我方,而退货工单 {return_case} 已结束:请查找,未退款的请寄回买家。",
-        "Return parcel {waybill} of order {order_id} is with us, and its return {return_case} has ended: find it, "
-        "and send back to the buyer what is not refunded.",
+        "订单 {order_id} 的退货包裹 {waybill} 已在我方,而退货工单 {return_case} 已结束:未退款的请寄回买家。",
+        "Return parcel {waybill} of order {order_id} is with us, and its return {return_case} has ended: send back to "
+        "the buyer what is not refunded.",
+    ),
+    "parcel.way_back_arrived_too_late": Label(
+        "订单 {order_id} 的退货包裹 {waybill} 显示已在我方签收,而退货工单 {return_case} 已结束:"
+        "请查找,未退款的请寄回买家。",
+        "Return parcel {waybill} of order {order_id} is shown as signed for at our address, and its return "
+        "{return_case} has ended: find it, and send back to the buyer what is not refunded.",
     ),
 }
 

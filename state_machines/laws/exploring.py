@@ -16,7 +16,7 @@ from casework.case import Actor, Case, KeptFact
 from casework.messages import Message
 from state_machines.laws.world import Event, Happening, Known, Person, World
 from state_machines.roles import Automatic, Role
-from state_machines.table import Attempt, Flow, Move, Refusal, StateKind, TriggerKind
+from state_machines.table import Attempt, Flow, Move, Refusal, StateKind, TriggerKind, leading_to
 
 CaseT = TypeVar("CaseT", bound=Case[Any])
 
@@ -126,12 +126,9 @@ def that_can_end(situations: Sequence[Situation[CaseT]], flow: Flow[CaseT]) -> s
     return reached
 
 
-def _states_before(flow: Flow[Any], comes: Callable[[Move[Any]], bool]) -> set[str]:
+def _states_before(flow: Flow[Any], comes: Callable[[Move[Any]], bool]) -> Set[str]:
     """The states from which a row of this kind may still be tried."""
-    found = {row.source for row in flow.moves if comes(row)}
-    while more := {row.source for row in flow.moves if row.dest in found} - found:
-        found |= more
-    return found
+    return leading_to([row.source for row in flow.moves if comes(row)], flow.moves)
 
 
 def by_amount(world: World[CaseT]) -> Explorer[CaseT]:
@@ -189,8 +186,8 @@ class Explorer(Generic[CaseT]):
         self.situations: MutableMapping[Hashable, Situation[CaseT]] = {}
         self._one_role_each = one_role_each
         self._asked: dict[Hashable, Event[CaseT]] = {}
-        people_count = set[str]() if one_role_each else _states_before(self.flow, lambda row: row.trigger in FOUR_EYES)
-        self._people_count = people_count
+        four_eyes_wanted = _states_before(self.flow, lambda row: row.trigger in FOUR_EYES)
+        self._people_count: Set[str] = frozenset() if one_role_each else four_eyes_wanted
         where_known = self._where_known()
         self._known_in = {
             state: [known.read for known, states in where_known if state in states] for state in self.flow.states

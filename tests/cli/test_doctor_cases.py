@@ -8,6 +8,7 @@ import os
 import re
 import shlex
 import subprocess
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -18,7 +19,7 @@ from temporalio import workflow
 from temporalio.worker import UnsandboxedWorkflowRunner, Worker
 
 from casework.cli.errors import BAD_INPUT, DONE, FAILED, REFUSED
-from casework.execution import execution_of
+from casework.execution import execution_of, last_view
 from casework.policy import load_policy
 from casework.repair import JUST_NOW, OVERDUE_AFTER, UNDONE_AFTER, Trouble, Troubled, examine
 from casework.server_program import find_server_program
@@ -152,6 +153,16 @@ async def test_a_terminated_case_lets_go_and_is_closed_and_may_be_opened_again(
     assert (retried.code, "casework doctor --cases says what to do" in retried.err) == (REFUSED, True)
     late = await casework("submit", case.id, "buyer_insists", "--by", "aftersale.1")
     assert (late.code, late.err) == (REFUSED, f"The case has ended: {case.id} is terminated.\n")
+    for trigger in ("buyer_insists", "buyer_withdraws", "cancel_case", "comment"):
+        asked = await casework("why", case.id, trigger, "--by", "aftersale-lead.1")
+        assert (asked.code, "the case has ended: it is terminated" in asked.out) == (REFUSED, True)
+    execution = await execution_of(desk.client, case.id)
+    with desk.database.reading() as session:
+        (record,) = records.find_records(session, case_id=case.id)
+    unasked = await last_view(desk.client, record, execution, seconds=0.0001)
+    assert (unasked.state, unasked.amount_fen) == ("persuading", before["amount_fen"]), "as Temporal's lists have it"
+    assert execution is not None
+    assert (await last_view(desk.client, record, replace(execution, first_run="another"))).amount_fen == 0
 
     (mended,) = await troubles(casework, case.id, "--mend", "--yes")
     assert mended["mended"] is True

@@ -179,6 +179,7 @@ async def test_what_a_case_was_opened_with_and_what_was_said_with_each_decision_
     assert closed.row("瑕疵", "破洞")
     for said in ("第 1 行 1 件", "赠品已退回: 无", "发票已退回: 否"):
         assert said in closed.row("pass_inspection", "可由")
+    assert closed.row("系统: 判定 assess")
 
 
 async def test_a_refunds_reason_and_a_parcels_cause_are_shown(casework: Casework, desk: Desk, tmp_path: Path) -> None:
@@ -200,6 +201,9 @@ async def test_a_refunds_reason_and_a_parcels_cause_are_shown(casework: Casework
     assert page.row("事由", "买家查询")
     for case in (refund, opened, parcel):
         await case.terminate()
+    broken_off = await page_of(casework, opened.id, tmp_path / "evidence.html")
+    assert broken_off.row("outcome", "broken off: terminated")
+    assert not [row for row in broken_off.rows if "outcome: " in row], "when, its trail does not say"
 
 
 async def test_references_stay_in_the_record_and_need_no_server(

@@ -340,6 +340,10 @@ async def test_a_line_of_standard_input_that_is_no_text_stands_in_nobody_elses_w
     assert done.code == BAD_INPUT
     assert [one["exit_code"] for one in done.json] == [DONE, BAD_INPUT, DONE]
     assert done.json[1]["why"] == "Line 2 of standard input is not UTF-8."
+    with monkeypatch.context() as patched:
+        patched.setattr(sys, "stdin", None)
+        closed = await casework("approve", "-", "--by", "aftersale-lead.1")
+    assert (closed.code, closed.err) == (BAD_INPUT, "- stands for standard input, which is closed.\n")
     typed = await casework("approve", "\udcff330001", "--by", "aftersale-lead.1")
     assert (typed.code, typed.err) == (BAD_INPUT, "An id is wanted, and the text is not UTF-8.\n")
 

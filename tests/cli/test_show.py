@@ -14,6 +14,7 @@ from casework.show import (
     clock_time,
     distance,
     letters_of,
+    outcome_label,
     patrol_report,
     show_case,
     table,
@@ -187,6 +188,15 @@ def test_open_tasks_of_the_staff_and_messages_to_the_buyer_stand_below_the_trail
     assert "任务 (售后客服 aftersale_agent),15:00:请人工开立退货。" in show_case(
         view, language="zh", zone=SHANGHAI, now=NOW, posted=posted
     )
+
+
+def test_what_temporal_terminated_is_not_called_as_a_malicious_bulk_order_is() -> None:
+    ended = waiting_for_finance().model_copy(update={"flow": "bulk-order", "final": True, "outcome": "terminated"})
+    broken_off = ended.model_copy(update={"state": "legal_review"})
+    malicious = ended.model_copy(update={"state": "terminated"})
+    assert outcome_label(broken_off, "en").startswith("broken off: terminated")
+    assert outcome_label(broken_off, "zh").startswith("被强制终止")
+    assert outcome_label(malicious, "zh") == "已终止 terminated"
 
 
 def test_what_was_said_at_the_opening_is_shown() -> None:

@@ -283,7 +283,7 @@ async def test_a_return_on_its_way_to_us_is_told_and_nothing_is_opened(desk: Des
     ("finding", "template", "role"),
     [
         ("lost", "parcel.way_back_lost_too_late", "aftersale_supervisor"),
-        ("signed", "parcel.way_back_here_too_late", "returns_clerk"),
+        ("signed", "parcel.way_back_arrived_too_late", "returns_clerk"),
     ],
 )
 async def test_what_becomes_of_a_parcel_whose_return_was_called_off_is_no_matter_of_that_return(
