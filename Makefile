@@ -70,6 +70,7 @@ bench: $(DEV) ## what a case costs against a bare Temporal workflow; takes half 
 	@echo "✓ Python environment"
 	@$(RUN) -m casework.server_program --own
 	@$(RUN) -m bench $(ARGS)
+	@$(if $(ARGS),,$(RUN) -m bench.metrics && $(RUN) -m bench.engines && $(RUN) -m bench.cluster)
 
 check: $(DEV) ## layout, lint, types, nothing generated stale, no recorded history changed
 	@echo "✓ Python environment"

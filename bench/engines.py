@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import statistics
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -15,12 +14,18 @@ from tempfile import TemporaryDirectory
 
 from bench.measure import Batch, batch, new_shop, rig
 from bench.paths import CASEWORK, paths_of
+from bench.results import compared
 from casework.server_program import find_server_program
+from casework.show import table as columns
 from tests.postgresql import Missing, RunningPostgreSQL
 
 AT_MOST = 1.3
 """The wall time of a case on PostgreSQL, as a multiple of that on SQLite."""
-FIGURES = (("wall_ms", "wall time, ms a case"), ("alone_ms", "a case alone, ms"), ("cpu_ms", "worker CPU, ms a case"))
+FIGURES = (
+    ("wall_ms", "wall time, ms a case", AT_MOST),
+    ("alone_ms", "a case alone, ms", AT_MOST),
+    ("cpu_ms", "worker CPU, ms a case", None),
+)
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -64,11 +69,11 @@ async def _measure(url: str, given: argparse.Namespace) -> None:
                             await batch(here, path, CASEWORK, worker, cases=given.cases, alone=given.alone)
                         )
             database.close()
-    for figure, what in FIGURES:
-        sqlite, postgresql = ([getattr(one, figure) for one in taken[name]] for name in ("sqlite", "postgresql"))
-        ratio = statistics.median(ours / theirs for ours, theirs in zip(postgresql, sqlite, strict=True))
-        medians = f"SQLite {statistics.median(sqlite):.1f}, PostgreSQL {statistics.median(postgresql):.1f}"
-        print(f"{path.name}, {what}: {medians}, ratio {ratio:.2f} (at most {AT_MOST})")
+    rows = [["", "PostgreSQL", "SQLite", "ratio", "target", ""]]
+    for figure, what, at_most in FIGURES:
+        sqlite, other = ([getattr(one, figure) for one in taken[name]] for name in ("sqlite", "postgresql"))
+        rows.append([f"{path.name}: {what}", *compared(other, sqlite, at_most)])
+    print(columns(rows))
 
 
 if __name__ == "__main__":

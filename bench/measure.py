@@ -29,7 +29,7 @@ from casework.sandbox import workflow_runner
 from casework.server import EmbeddedServer
 from casework.shop.database import Database
 from state_machines.flows import FLOWS
-from state_machines.laws.exploring import AT, Step, by_amount
+from state_machines.laws.exploring import Step, by_amount, time_of
 from state_machines.laws.worlds import WORLDS
 from state_machines.table import Attempt, Move, Refusal
 from tests.orders import add_order, new_shop
@@ -335,7 +335,7 @@ def moves_us(flow: str, times: int = 50) -> dict[str, float]:
             case = step.start.case.model_copy(deep=True)
             if event.happening is not None:
                 event.happening.learn(case)
-            attempt = Attempt(case, event.trigger, AT, event.actor, event.automatic, event.message)
+            attempt = Attempt(case, event.trigger, time_of(event), event.actor, event.automatic, event.message)
             begun = time.perf_counter_ns()
             moved = machine.fire(attempt)
             if not isinstance(moved, Refusal):

@@ -125,7 +125,7 @@ def table(results: Results) -> str:
     for path in dict.fromkeys(one["path"] for one in results.batches):
         for key, what, target in _MEASURED:
             casework, bare = (_figures(results.batches, side, key, path=path) for side in SIDES)
-            rows.append([f"{path}: {what}", *_compared(casework, bare, target)])
+            rows.append([f"{path}: {what}", *compared(casework, bare, target)])
     for path, sides in results.events.items():
         casework, bare = (sum(sides.get(side, {}).values()) for side in SIDES)
         more = results.more_events.get(path)
@@ -143,7 +143,7 @@ def table(results: Results) -> str:
     if results.replays:
         events = "/".join(str(next(one["events"] for one in results.replays if one["side"] == side)) for side in SIDES)
         casework, bare = (_figures(results.replays, side, "ms") for side in SIDES)
-        rows.append([f"replay of {events} events, ms", *_compared(casework, bare, None)])
+        rows.append([f"replay of {events} events, ms", *compared(casework, bare, None)])
     if results.memory:
         cells = [f"{results.memory[side].kib_a_case:.0f}" if side in results.memory else "" for side in SIDES]
         cases = next(iter(results.memory.values())).cases
@@ -163,7 +163,7 @@ def _inbox(results: Results) -> list[list[str]]:
     if inbox is None:
         return []
     what = f"inbox of {inbox.page} of {inbox.cases} open cases, beside one visibility query for them, ms"
-    return [[what, *_compared(inbox.inbox_ms, inbox.query_ms, INBOX_AT_MOST)]]
+    return [[what, *compared(inbox.inbox_ms, inbox.query_ms, INBOX_AT_MOST)]]
 
 
 def _long_runs(results: Results) -> list[list[str]]:
@@ -190,7 +190,8 @@ def _figures(kept: Sequence[dict[str, Any]], side: str, key: str, **only: str) -
     return [one[key] for one in kept if one["side"] == side and only.items() <= one.items()]
 
 
-def _compared(casework: list[float], bare: list[float], target: float | None) -> list[str]:
+def compared(casework: Sequence[float], bare: Sequence[float], target: float | None) -> list[str]:
+    """Both sides, the ratio round by round, and whether its median is within the target; as cells of a table."""
     # the two sides of one round ran one after the other: what else the machine did is in both
     ratios = [ours / theirs for ours, theirs in zip(casework, bare, strict=False)]
     met = "" if target is None or not ratios else _met(statistics.median(ratios) <= target)

@@ -16,7 +16,7 @@ from temporalio.client import Client
 
 from bench.inbox import InboxTimes, inbox_times
 from bench.long_runs import LongRun, patrolled, tracked
-from bench.measure import Batch, Memory, Rig, WorkerProcess, events_by_type, memory
+from bench.measure import Batch, Memory, Rig, WorkerProcess, events_by_type, memory, moves_us
 from bench.paths import BARE, BARE_WORKFLOWS, CASEWORK, PATHS, SIDES, paths_of
 from bench.paths import Path as BenchPath
 from bench.results import BY_UPDATE, Results, about, table
@@ -109,6 +109,11 @@ def test_every_flow_is_measured() -> None:
 def only_file(folder: Path) -> dict[str, Any]:
     (file,) = folder.glob("*.json")
     return json.loads(file.read_text("utf-8"))
+
+
+@pytest.mark.parametrize("flow", FLOWS)
+def test_the_machine_is_measured_on_the_rows_of_every_flow(flow: str) -> None:
+    assert len(moves_us(flow, times=1)) > 50
 
 
 async def test_ctrl_c_leaves_what_was_measured_on_both_sides(tmp_path: Path) -> None:

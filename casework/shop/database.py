@@ -1,21 +1,22 @@
 """The shop's database: SQLite by default, PostgreSQL by URL. The only module that knows which one it is.
 
 On both, those who write take turns: a transaction that writes sees what all before it have written, none waits for
-another crosswise, and none has to be done over again. For a file SQLite's own lock sees to that, for a database of
-PostgreSQL's an advisory lock.
+another crosswise, and none has to be done over again. For a file SQLite's own lock sees to that (and one in front of it
+within a process), for a database of PostgreSQL's an advisory lock.
 """
 
 from __future__ import annotations
 
 import sqlite3
+import threading
 import time
 from collections.abc import Callable, Generator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
 from typing import Any, Literal
 
 from sqlalchemy import Connection, create_engine, event, inspect, make_url, text
-from sqlalchemy.exc import DisconnectionError
+from sqlalchemy.exc import DisconnectionError, OperationalError
 from sqlalchemy.orm import Session
 from sqlalchemy.pool import ConnectionPoolEntry
 
@@ -38,9 +39,10 @@ REVISIONS = (
     "0014",
 )
 """The migrations that there are, oldest first; a test holds that they are those of `migrations/versions`."""
-BUSY_TIMEOUT_MS = 10_000
-"""How long one transaction waits for another, in milliseconds: less than Temporal waits for a step on the shop, so that
-a step that was given up is not done after all."""
+BUSY_TIMEOUT_MS = 9_000
+"""How long one transaction waits for another, in milliseconds: on SQLite for those of its own process, and then for
+those of others. Twice that is less than Temporal waits for a step on the shop, so that a step that was given up is not
+done after all."""
 
 LOCKED_SECONDS = 0.02
 """After this a locked new file is tried again."""
@@ -64,6 +66,20 @@ def after_rollback(session: Session, step: Callable[[Session], None]) -> None:
     session.info.setdefault(_AFTER_ROLLBACK, []).append(step)
 
 
+class _Turn:
+    """The turn to write, among the threads of this process; given up like SQLite's own lock."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+
+    def __enter__(self) -> None:
+        if not self._lock.acquire(timeout=BUSY_TIMEOUT_MS / 1000):
+            raise OperationalError("BEGIN IMMEDIATE", None, sqlite3.OperationalError("database is locked"))
+
+    def __exit__(self, *_: object) -> None:
+        self._lock.release()
+
+
 class Database:
     """The shop's database, by SQLAlchemy's URL. Safe to share among threads; processes may share the database."""
 
@@ -78,6 +94,8 @@ class Database:
             event.listen(engine, "connect", _prepare_sqlite)
             event.listen(engine, "checkout", _require_same_file)
             event.listen(engine, "begin", _begin_sqlite)
+            # SQLite polls for its lock, ever more slowly: threads would sleep while it is free
+            self._turn: AbstractContextManager[object] = _Turn()
             self._reader, self._writer = engine, engine.execution_options(casework_writing=True)
         else:
             # where the server has been started anew, a connection from before is found to be dead and made anew
@@ -91,6 +109,7 @@ class Database:
                 },
                 **options,
             )
+            self._turn = nullcontext()
             event.listen(engine, "connect", _prepare_postgresql)
             event.listen(engine, "begin", _begin_postgresql)
             self._reader = engine.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
@@ -106,7 +125,7 @@ class Database:
             SchemaNotReady: the database has not the tables yet.
 
         """
-        with Session(self._writer) as session:
+        with self._turn, Session(self._writer) as session:
             try:
                 with session.begin():
                     yield session

@@ -12,7 +12,7 @@ from sqlalchemy.orm import InstrumentedAttribute, Session
 
 from casework.money import LineQuantity
 from casework.shop.errors import CaseOver
-from casework.shop.tables import CaseRow, FollowedParcelRow, ReturnRow, ShipmentRow, WaitRow
+from casework.shop.tables import WAITS, CaseRow, FollowedParcelRow, ReturnRow, ShipmentRow
 
 MIN_DIGITS = 4
 """An end of an id names a case if it has at least so many digits (contract.md)."""
@@ -22,10 +22,9 @@ DIED = (SUPERSEDED, "terminated", "timed_out", "failed", "canceled", "lost")
 """The outcomes of runs that never ended by themselves: nothing that they were about is dealt with."""
 SPEAKS_FOR_BUYER = ("buyer_", "supplier_", "choose_", "give_reason", "add_evidence")
 """Who fires these is involved in the case (flows.md, "Four eyes")."""
-# made once, as in `amounts`; nobody reads the row again in the transaction that drops it
-_WAITS_NO_MORE = (
-    delete(WaitRow).where(WaitRow.case_id == bindparam("of_case")).execution_options(synchronize_session=False)
-)
+# made once, as in `amounts`, and of the table: the ORM would take longer to look for objects of it than the step takes
+_WAITS_NO_MORE = delete(WAITS).where(WAITS.c.case_id == bindparam("of_case"))
+_RUN_WAITS_NO_MORE = _WAITS_NO_MORE.where(WAITS.c.run_id == bindparam("of_run"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,7 +141,7 @@ def close_record(
     row.closed_at, row.outcome, row.view = at, outcome, dict(view)
     row.closing_execution, row.closing_events = (moment.execution, moment.events) if moment else (None, None)
     row.amount_fen = int(view.get("amount_fen", row.amount_fen))
-    session.execute(delete(WaitRow).where(WaitRow.case_id == case_id, WaitRow.run_id == run_id))
+    session.connection().execute(_RUN_WAITS_NO_MORE, {"of_case": case_id, "of_run": run_id})
     session.flush()
 
 
@@ -247,7 +246,7 @@ def _is_newer(row: CaseRow, moment: Moment) -> bool:
 
 def waits_no_more(session: Session, case_id: str) -> None:
     """Forget where a case waits."""
-    session.execute(_WAITS_NO_MORE, {"of_case": case_id})
+    session.connection().execute(_WAITS_NO_MORE, {"of_case": case_id})
 
 
 def is_open_in_another_run(session: Session, case_id: str, run_id: str) -> bool:

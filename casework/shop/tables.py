@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, date, datetime
-from typing import Any
+from typing import Any, Final, cast
 
 from sqlalchemy import (
     JSON,
@@ -15,6 +15,7 @@ from sqlalchemy import (
     Integer,
     MetaData,
     String,
+    Table,
     Text,
     TypeDecorator,
     UniqueConstraint,
@@ -471,6 +472,10 @@ class WaitRow(Base):
         # what leaves by silence is summed up from the index alone
         Index("ix_waits_pays", "roles", "pays_at", "due", "pays_for_certain", "pays_fen"),
     )
+
+
+WAITS: Final = cast("Table", WaitRow.__table__)
+"""Of the same rows, for statements that need no objects."""
 
 
 class NoticeRow(Base):

@@ -12,12 +12,12 @@ from sqlalchemy.orm import Session
 
 from casework.forecast import SILENCE, Step, course_told
 from casework.shop.records import Moment, note_version, waits_no_more
-from casework.shop.tables import CaseRow, WaitRow
+from casework.shop.tables import WAITS, CaseRow, WaitRow
 from casework.waiting import Waits
 from state_machines.flows import FLOWS
 
-# made once, as in `amounts`: every wait begins with it
-_WAITS_HERE = insert(WaitRow)
+# made once, and of the table (see `records`): every wait begins with it
+_WAITS_HERE = insert(WAITS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,10 +66,14 @@ class Waiting:
 def tell(session: Session, case_id: str, run_id: str, moment: Moment, waits: Waits | None) -> None:
     """Take down where an open case waits, or that it is at work; what comes late, or after its end, is passed over."""
     row = session.get(CaseRow, (case_id, run_id), with_for_update=True)
-    if row is None or row.closed_at is not None or not note_version(session, row, moment) or waits is None:
+    if row is None or row.closed_at is not None:
         return
-    waits_no_more(session, case_id)
-    session.execute(_WAITS_HERE, _row(row, waits))
+    has_moved = row.at_version != moment.version
+    if not note_version(session, row, moment) or waits is None:
+        return
+    if not has_moved:  # else what was noted of the version has seen to it
+        waits_no_more(session, case_id)
+    session.connection().execute(_WAITS_HERE, _row(row, waits))
 
 
 def tell_of_untold(session: Session, case_id: str, version: int, waits: Waits | None) -> None:
@@ -83,7 +87,7 @@ def tell_of_untold(session: Session, case_id: str, version: int, waits: Waits | 
         return
     row.at_version = version
     if waits is not None:
-        session.execute(_WAITS_HERE, _row(row, waits))
+        session.connection().execute(_WAITS_HERE, _row(row, waits))
     session.flush()
 
 

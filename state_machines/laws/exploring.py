@@ -101,6 +101,11 @@ class Step(Generic[CaseT]):
         return self.moved is not None and self.event.automatic is Automatic.CLOCK and flow.states[self.moved.dest].pays
 
 
+def time_of(event: Event[Any]) -> datetime:
+    """When the event happens."""
+    return CLOCK_AT if event.automatic is Automatic.CLOCK else AT
+
+
 def way_to(situation: Situation[CaseT]) -> list[Step[CaseT]]:
     """The steps of a shortest way from an opening."""
     steps: list[Step[CaseT]] = []
@@ -326,8 +331,7 @@ class Explorer(Generic[CaseT]):
             case.kept = [one for one in case.kept if one.trigger != event.trigger]
         if happening is not None:
             happening.learn(case)
-        at = CLOCK_AT if event.automatic is Automatic.CLOCK else AT
-        attempt = Attempt(case, event.trigger, at, event.actor, event.automatic, event.message)
+        attempt = Attempt(case, event.trigger, time_of(event), event.actor, event.automatic, event.message)
         moved = self.flow.fire(attempt)
         keeps = event.actor is not None and self.flow.triggers[event.trigger].kind is TriggerKind.FACT
         if isinstance(moved, Refusal) and not (learns or keeps):

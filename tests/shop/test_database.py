@@ -79,13 +79,17 @@ def test_reading_then_writing_is_one_step_among_threads(shop: Database) -> None:
         assert session.get_one(SettingRow, "count").value == "80"
 
 
-def test_a_writer_that_waits_too_long_for_another_gives_up(empty: str, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("whose", ["of its own process", "of another"])
+def test_a_writer_that_waits_too_long_for_another_gives_up(
+    empty: str, monkeypatch: pytest.MonkeyPatch, whose: str
+) -> None:
     monkeypatch.setattr(module, "BUSY_TIMEOUT_MS", 200)
     shop = Database(empty)
     shop.migrate()
+    beside = shop if whose == "of its own process" else Database(empty)
 
     def write_beside() -> None:
-        with shop.writing() as session:
+        with beside.writing() as session:
             session.get(SettingRow, "a")
 
     with shop.writing() as session:
@@ -95,6 +99,9 @@ def test_a_writer_that_waits_too_long_for_another_gives_up(empty: str, monkeypat
             write_beside()
     with shop.reading() as session:
         assert session.get(SettingRow, "a") is not None
+    with beside.writing() as session:
+        session.add(SettingRow(name="b", value="1"))
+    beside.close()
     shop.close()
 
 
