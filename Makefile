@@ -66,7 +66,7 @@ cluster: $(DEV) ## the same, shorter, on a real cluster: temporal-server on Post
 	@echo "✓ Python environment"
 	@$(RUN) -m chaos --cluster --cases 60 --kills 12 $(ARGS)
 
-bench: $(DEV) ## what a case costs against a bare Temporal workflow; takes half an hour, Ctrl-C keeps what there is
+bench: $(DEV) ## what a case costs against bare Temporal, on PostgreSQL, watched, with two workers; an hour, Ctrl-C keeps what there is
 	@echo "✓ Python environment"
 	@$(RUN) -m casework.server_program --own
 	@$(RUN) -m bench $(ARGS)

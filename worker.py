@@ -189,9 +189,9 @@ def run() -> tuple[int, str]:
     """Run a worker to its end; the exit code, and why it ended, where that was not asked for."""
     try:
         asyncio.run(main())
-    except (SettingsError, PolicyError) as refused:
+    except (SettingsError, PolicyError, InvalidTemporalSettings) as refused:
         return REFUSED_SETTINGS, str(refused)
-    except (NoServer, InvalidTemporalSettings, CannotListen, SchemaNotReady) as away:
+    except (NoServer, CannotListen, SchemaNotReady) as away:
         return 1, str(away)
     except SQLAlchemyError as away:
         # only the database's own words: a statement and its parameters may hold personal data

@@ -11,7 +11,7 @@ from tempfile import TemporaryDirectory
 
 from bench.inbox import inbox_times
 from bench.long_runs import patrolled, tracked
-from bench.measure import batch, events_by_type, long_history, memory, moves_us, replay_ms, rig
+from bench.measure import at_once, batch, events_by_type, long_history, memory, moves_us, replay_ms, rig
 from bench.opening import opened_a_second
 from bench.paths import BARE, CASEWORK, PATHS, SIDES, paths_of
 from bench.results import BY_UPDATE, Results, about, table
@@ -99,6 +99,7 @@ async def measure(results: Results, program: ServerProgram, given: argparse.Name
                     for side in turn:
                         taken = await batch(here, path, side, workers[side], cases=given.cases, alone=given.alone)
                         results.batch(path.name, side, number, taken)
+                    results.at_once(path.name, number, await at_once(here, path, workers, cases=given.cases))
                 taken = await batch(
                     here, paths[0], CASEWORK, casework, cases=given.cases, alone=given.alone, by_update=True
                 )

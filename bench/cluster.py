@@ -27,7 +27,6 @@ from casework.server_program import ServerNotFound
 from chaos.cluster import ClusterVictim, free_ports
 from chaos.cluster_programs import find_cluster_programs
 from chaos.processes import DatabaseVictim
-from chaos.run import CLUSTER_SETTINGS
 from tests.postgresql import Missing, RunningPostgreSQL
 
 QUEUE = "cluster"
@@ -68,7 +67,10 @@ async def _measure(given: argparse.Namespace) -> None:
         database_server = DatabaseVictim(postgresql, shared, log)
         pids = {"PostgreSQL": await database_server.start()}
         stack.push_async_callback(database_server.stop)
-        cluster = ClusterVictim(programs, shared, home / "temporal", CLUSTER_SETTINGS, log)
+        # as Temporal is by default: a start knows what was registered before it
+        cluster = ClusterVictim(programs, shared, home / "temporal", {}, log)
+        await cluster.start()
+        await cluster.stop()
         pids["Temporal"] = await cluster.start()
         stack.push_async_callback(cluster.stop)
         url = shared.url("postgres")

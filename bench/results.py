@@ -7,7 +7,7 @@ import os
 import platform
 import statistics
 import subprocess
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from importlib.metadata import version
@@ -42,6 +42,8 @@ class Results:
 
     about: dict[str, Any]
     batches: list[dict[str, Any]] = field(default_factory=list[dict[str, Any]])
+    cpu_at_once: list[dict[str, Any]] = field(default_factory=list[dict[str, Any]])
+    """By path, side and round: the worker's CPU while both sides play."""
     events: dict[str, dict[str, dict[str, int]]] = field(default_factory=dict[str, dict[str, dict[str, int]]])
     """By path and side: how many events of which type a case has."""
     more_events: dict[str, int | None] = field(default_factory=dict[str, "int | None"])
@@ -61,6 +63,10 @@ class Results:
     def batch(self, path: str, side: str, number: int, taken: Batch) -> None:
         """Keep what a batch took."""
         self.batches.append({"path": path, "side": side, "round": number, **asdict(taken)})
+
+    def at_once(self, path: str, number: int, cpu_ms: Mapping[str, float]) -> None:
+        """Keep what the workers took of a processor while both sides played."""
+        self.cpu_at_once += [{"path": path, "side": side, "round": number, "ms": ms} for side, ms in cpu_ms.items()]
 
     def replay(self, side: str, number: int, events: int, ms: float) -> None:
         """Keep what a replay took."""
@@ -113,7 +119,7 @@ def _processor() -> str:
 
 
 _MEASURED = (
-    ("cpu_ms", "worker CPU, ms a case", AT_MOST),
+    ("cpu_ms", "worker CPU in turn, ms a case", None),
     ("wall_ms", "wall time, ms a case", AT_MOST),
     ("alone_ms", "a case alone, ms", None),
 )
@@ -123,6 +129,8 @@ def table(results: Results) -> str:
     """Medians with lowest and highest of the rounds, the ratio of the two sides round by round, and the target."""
     rows: list[list[str]] = [["", "casework", "bare", "ratio", "target", ""]]
     for path in dict.fromkeys(one["path"] for one in results.batches):
+        casework, bare = (_figures(results.cpu_at_once, side, "ms", path=path) for side in SIDES)
+        rows.append([f"{path}: worker CPU, ms a case", *compared(casework, bare, AT_MOST)])
         for key, what, target in _MEASURED:
             casework, bare = (_figures(results.batches, side, key, path=path) for side in SIDES)
             rows.append([f"{path}: {what}", *compared(casework, bare, target)])

@@ -20,7 +20,6 @@ from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session
 
 from casework.shop.database import Database
-from casework.shop.errors import SchemaNotReady
 from casework.shop.tables import CaseRow, NoticeRow, OutboxRow, WaitRow
 from state_machines.asides import ASIDES
 from state_machines.flows import FLOWS
@@ -75,7 +74,7 @@ class _Shop(Collector):
         try:
             with self._database.reading() as session:
                 found = _look(session, datetime.now(UTC))
-        except (SQLAlchemyError, SchemaNotReady) as error:
+        except SQLAlchemyError as error:
             LOGGER.warning("shop_not_read", extra={"error": type(error).__name__})
             up.add_metric([], 0)
             yield up

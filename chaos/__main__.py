@@ -32,10 +32,10 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--seed", type=int, help="of the plan (a new one); the same gives the same plan")
     parser.add_argument("--at-once", type=int, default=AT_ONCE, help="stories on their way (%(default)s)")
     parser.add_argument("--plan", action="store_true", help="print the plan and do nothing")
-    parser.add_argument("--keep", type=Path, metavar="FOLDER", help="new folder for databases and logs, kept")
+    parser.add_argument("--keep", type=Path, metavar="FOLDER", help="new folder for what is written, kept")
     parser.add_argument("--cluster", action="store_true", help="on a real cluster, whose database is the shop's too")
     shop = parser.add_mutually_exclusive_group()
-    shop.add_argument("--sqlite", action="store_true", help="the shop in a file (on a PostgreSQL that is killed too)")
+    shop.add_argument("--sqlite", action="store_true", help="the shop in a file, which cannot be killed")
     shop.add_argument("--database-url", metavar="URL", help="of an empty shop elsewhere, which is not killed")
     given = parser.parse_args(arguments)
     seed = random.SystemRandom().randrange(1_000_000) if given.seed is None else given.seed
@@ -50,11 +50,12 @@ def main(arguments: list[str] | None = None) -> int:
             print(kill)
         return 0
     try:
-        (port,) = free_ports(1) if given.cluster else (None,)
-        postgresql = RunningPostgreSQL(port=port) if on_postgresql else None
         program = find_cluster_programs(_report) if given.cluster else find_server_program(_report).path
+        (port,) = free_ports(1) if given.cluster else (None,)
+        kept = given.keep is not None
+        postgresql = RunningPostgreSQL(port=port, kept=kept) if on_postgresql else None
     except Missing as missing:
-        print(f"{missing}; or say --sqlite.", file=sys.stderr)
+        print(f"{missing}." if given.cluster else f"{missing}; or say --sqlite.", file=sys.stderr)
         return 2
     except ServerNotFound as missing:
         print(missing, file=sys.stderr)
@@ -84,6 +85,8 @@ def main(arguments: list[str] | None = None) -> int:
             postgresql.remove()
         if given.keep is None:
             shutil.rmtree(folder, ignore_errors=True)
+        elif postgresql is not None:
+            print(f"… PostgreSQL's data stay in {postgresql.folder}", flush=True)
     for finding in report.findings:
         print(f"✗ {finding}")
     print(f"{'✗' if report.findings else '✓'} {report}")

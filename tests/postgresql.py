@@ -141,11 +141,11 @@ class _How(TypedDict):
 class RunningPostgreSQL:
     """Runs a server in a temporary folder. Where we are root, as somebody else: PostgreSQL refuses to run as root."""
 
-    def __init__(self, *, lasting: bool = False, port: int | None = None) -> None:
+    def __init__(self, *, lasting: bool = False, port: int | None = None, kept: bool = False) -> None:
         """Nothing is started yet. `lasting`: what is committed is on the disk, as a shop's would be.
 
         `port`: of this machine's, for clients that know no other way; by default only who may enter its folder
-        reaches the server.
+        reaches the server. `kept`: its folder stays.
 
         Raises:
             Missing: there is no PostgreSQL.
@@ -156,10 +156,16 @@ class RunningPostgreSQL:
         reached = f"listen_addresses={'127.0.0.1' if port else ''}"
         self._flags = (*FLAGS, reached, f"port={self._port}", *(() if lasting else FLEETING))
         # not in pytest's own folder, which nobody else may enter; and a socket's path must be short
+        self._kept = kept
         self._folder = Path(tempfile.mkdtemp(prefix="casework-pg-"))
         self._somebody = _somebody() if os.geteuid() == 0 else None
         if self._somebody is not None:
             os.chown(self._folder, self._somebody.pw_uid, self._somebody.pw_gid)
+
+    @property
+    def folder(self) -> Path:
+        """Where it keeps everything."""
+        return self._folder
 
     @property
     def _data(self) -> Path:
@@ -208,7 +214,9 @@ class RunningPostgreSQL:
             self.remove()
 
     def remove(self) -> None:
-        """Remove what it kept: it does not run any more."""
+        """Remove what it kept, unless it is to stay: it does not run any more."""
+        if self._kept:
+            return
         shutil.rmtree(self._folder, ignore_errors=True)
 
     @property

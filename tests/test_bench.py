@@ -35,6 +35,7 @@ def measured(casework: float, bare: float, *, events: int = 4, move: float = 10.
     for number in range(2):
         for side, figure in ((CASEWORK, casework), (BARE, bare)):
             results.batch("usual", side, number, Batch(figure, figure, figure, 0))
+        results.at_once("usual", number, {CASEWORK: casework, BARE: bare})
     results.more_events["usual"] = 4
     results.events["usual"] = {CASEWORK: {"MARKER_RECORDED": 10 + events}, BARE: {"MARKER_RECORDED": 10}}
     results.moves.append({"a": move, "b": move})

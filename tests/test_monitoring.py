@@ -4,17 +4,23 @@ from __future__ import annotations
 
 import asyncio
 import socket
+import threading
+from collections.abc import Generator
+from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, cast
 from wsgiref.simple_server import demo_app
 
 import httpx
 import pytest
 from prometheus_client import CollectorRegistry
 from prometheus_client.parser import text_string_to_metric_families
+from sqlalchemy.orm import Session
 from temporalio.client import Client
 
+from casework import monitoring
 from casework.connection import CannotListen
 from casework.metrics import UNKNOWN, count_refusal, flow_roles, registry_of
 from casework.monitoring import app_of, monitored, runtime_of, served
@@ -95,6 +101,56 @@ async def test_what_does_not_answer_is_named(tmp_path: Path) -> None:
         figures = (await ask(port, "/metrics")).text
     assert "casework_shop_up 0.0" in figures
     assert "casework_waiting_cases{" not in figures
+
+
+class Hanging(Database):
+    """A shop whose database lets whoever reads wait until it is told to go on."""
+
+    def __init__(self) -> None:
+        super().__init__("sqlite://")
+        self.goes_on = threading.Event()
+        self.looks = 0
+
+    @contextmanager
+    def reading(self) -> Generator[Session]:
+        self.looks += 1
+        self.goes_on.wait()
+        with super().reading() as session:
+            yield session
+
+
+async def test_what_is_away_or_hangs_or_is_blocked_is_found_out_in_time(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(monitoring, "ANSWER_SECONDS", 0.2)
+    address, worker, hanging = free_address(), cast("Any", SimpleNamespace(is_running=True)), Hanging()
+    port = int(address.rpartition(":")[2])
+    silent = socket.create_server(("127.0.0.1", 0))
+    nobody = await Client.connect(f"127.0.0.1:{silent.getsockname()[1]}", lazy=True)
+    settings = Settings(home=tmp_path, metrics_address=address)
+    with monitored(settings, nobody, hanging, worker):
+        first = await ask(port, "/ready")
+        assert first.text == "temporal: no answer in 2 s\nshop: no answer in 2 s\n"
+        assert (await ask(port, "/ready")).text == first.text
+        assert hanging.looks == 1, "whoever asks again waits for the same look"
+        hanging.goes_on.set()
+        assert (await ask(port, "/ready")).text == "temporal: no answer in 2 s\n"
+
+        answered = threading.Event()
+
+        def ask_beside() -> httpx.Response:
+            try:
+                return httpx.get(f"http://{address}/live")
+            finally:
+                answered.set()
+
+        asked = asyncio.get_running_loop().run_in_executor(None, ask_beside)
+        answered.wait(20)  # the loop is blocked until then
+        live = await asked
+        assert (live.status_code, live.text) == (503, "event loop: no answer in 2 s\n")
+    away = Database(f"sqlite:///{tmp_path / 'nowhere' / 'shop.db'}")
+    with silent, monitored(settings, nobody, away, worker):
+        assert "shop: its database does not answer (OperationalError)" in (await ask(port, "/ready")).text
 
 
 async def test_several_may_ask_at_once_and_one_that_says_nothing_stops_nobody(database: Database) -> None:

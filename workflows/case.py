@@ -617,8 +617,8 @@ class CaseWorkflow(Generic[CaseT]):
     def goes_by(self, change: str) -> bool:
         """Whether the case goes by a change of its flow from here on; the change is named, and so is its patch.
 
-        A case that was opened since knows so by itself. One of before asks Temporal: where it came past here before
-        the change was made, it did not, and goes on as it began.
+        A case that was opened since knows so by itself. One of before asks Temporal, which answers once a run: where
+        the run came past here before the change was made, it did not, and goes on as it began.
         """
         if change not in self.case.changes and workflow.patched(change):
             self.case.changes.append(change)

@@ -500,7 +500,7 @@ class ProblemParcel(CaseWorkflow[ParcelCase]):
         except RefusedForGood:
             agreed = False
         if not agreed:
-            await self._post([self._call_courier(zh, en)])
+            await self._post(self.once_more([self._call_courier(zh, en)]))
 
     def _call_courier(self, zh: str, en: str) -> Post:
         """A person asks the courier, who does not take the request."""

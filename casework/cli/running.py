@@ -84,9 +84,9 @@ class Desk:
             load_sample_if_empty(session)
         return database
 
-    async def client(self) -> CaseworkClient:
-        """A client of the server that the settings name."""
-        return CaseworkClient(await connect(self.settings.home, data_converter=DATA_CONVERTER), self.shop)
+    async def client(self, shop: Database | None = None) -> CaseworkClient:
+        """A client of the server that the settings name; `shop`: where it is not this program's (`shop`)."""
+        return CaseworkClient(await connect(self.settings.home, data_converter=DATA_CONVERTER), shop or self.shop)
 
     def who(self, by: str | None) -> str:
         """Who acts: `--by`, else CASEWORK_STAFF."""
@@ -115,9 +115,9 @@ def sentences() -> Generator[None]:
         raise Stop(BAD_INPUT, str(error)) from error
     except CaseRefused as error:
         raise Stop(REFUSED, str(error)) from error
-    except (SettingsError, PolicyError) as error:
+    except (SettingsError, PolicyError, InvalidTemporalSettings) as error:
         raise Stop(BAD_INPUT, str(error)) from error
-    except (NoAnswer, NoServer, InvalidTemporalSettings, ServerFailed, ServerNotFound, CannotListen) as error:
+    except (NoAnswer, NoServer, ServerFailed, ServerNotFound, CannotListen) as error:
         raise Stop(FAILED, str(error)) from error
     except SchemaNotReady as error:
         raise Stop(FAILED, sentence(error)) from error

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 from typing import Any, Final
@@ -9,8 +10,10 @@ from typing import Any, Final
 from casework.cli.cases import resolve
 from casework.cli.errors import FAILED, Stop, bad_input
 from casework.cli.running import Desk, print_json, run_async, sentences
+from casework.client import CaseworkClient
 from casework.reading import read_id
 from casework.settings import Language
+from casework.shop.database import Database
 from casework.verifying import ALL_RUNS, OPEN_RUNS, Part, Verified, Verifier, verify_file
 from casework.verifying.replaying import NoHistory, Replays
 from state_machines.flows import FLOWS
@@ -22,6 +25,10 @@ _PARTS: Final = {
     Part.REPLAY: Label("重放", "replay"),
 }
 _NOT_LOOKED_AT: Final = Label("未查{parts}", "{parts} not looked at")
+_OLDER_TABLES: Final = Label(
+    "店铺的数据表比此版本旧:不查账目。",
+    "The shop's tables are older than this Casework: books are not looked at.",
+)
 _STANDING: Final = Label("{state}(已走 {moves} 步)", "{state} (moves: {moves})")
 
 
@@ -55,8 +62,18 @@ async def _verify(desk: Desk, targets: Sequence[str], query: str, *, as_json: bo
 
 async def _verified(desk: Desk, targets: Sequence[str], query: str) -> AsyncIterator[Verified]:
     replays = Replays()
+
+    async def verifier() -> tuple[CaseworkClient, Verifier]:
+        shop = Database(desk.settings.database_url)
+        books = shop.schema_state() != "behind"
+        if not books:
+            print(_OLDER_TABLES.in_language(desk.language), file=sys.stderr)
+        client = await desk.client(None if books else shop)
+        return client, Verifier(client, replays, books=books)
+
     if not targets:
-        async for one in Verifier(await desk.client(), replays).all(query):
+        _, found = await verifier()
+        async for one in found.all(query):
             yield one
         return
     for target in targets:
@@ -66,8 +83,8 @@ async def _verified(desk: Desk, targets: Sequence[str], query: str) -> AsyncIter
             except NoHistory as error:
                 raise bad_input(str(error)) from None
         else:
-            client = await desk.client()
-            yield await Verifier(client, replays).case(await resolve(client, read_id(target)))
+            client, found = await verifier()
+            yield await found.case(await resolve(client, read_id(target)))
 
 
 def _is_file(target: str) -> bool:

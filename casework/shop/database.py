@@ -51,6 +51,10 @@ WRITERS_LOCK = 4222418
 """The advisory lock of PostgreSQL's that whoever writes in the shop's database holds to the end of the transaction."""
 CONNECT_SECONDS = 5
 """For so long a server of PostgreSQL's may take to answer."""
+SILENT_SECONDS = 5
+"""For so long it may leave unanswered that it is there at all."""
+CONNECTIONS = 20
+"""Kept open, as they are needed: more than a worker has threads."""
 IDLE_SECONDS = 60
 """A transaction in which PostgreSQL hears nothing for so long is given up: its machine is gone, and others wait."""
 
@@ -102,8 +106,15 @@ class Database:
             engine = create_engine(
                 self._url.set(drivername="postgresql+psycopg"),
                 pool_pre_ping=True,
+                pool_size=CONNECTIONS,
+                pool_timeout=BUSY_TIMEOUT_MS / 1000,
                 connect_args={
                     "connect_timeout": CONNECT_SECONDS,
+                    # a server that has gone without a word is given up
+                    "keepalives_idle": SILENT_SECONDS,
+                    "keepalives_interval": 1,
+                    "keepalives_count": 3,
+                    "tcp_user_timeout": SILENT_SECONDS * 1000,
                     "application_name": "casework",
                     "client_encoding": "UTF8",
                 },
@@ -122,7 +133,7 @@ class Database:
         """One transaction that writes: all of it or nothing, and nobody writes between its reading and its writing.
 
         Raises:
-            SchemaNotReady: the database has not the tables yet.
+            OperationalError: others have written for longer than one waits for another.
 
         """
         with self._turn, Session(self._writer) as session:

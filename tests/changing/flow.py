@@ -70,7 +70,7 @@ class OpenCasesToo(RefundBeforeShipping):
 
     # --- docs: open cases too
     async def consult_finance_silent(self, _: Attempt[RefundCase]) -> None:
-        """Open cases take the row too: from now on, not for what the clock did before."""
+        """Open cases take the row too, unless their run has been here before."""
         self.goes_by(LARGE_WAITS)
 
     # --- docs: end

@@ -11,12 +11,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlalchemy import delete, update
+from sqlalchemy import delete, text, update
 from sqlalchemy.orm import Session
 from temporalio.client import WorkflowHistory
 
 from casework.cli.errors import BAD_INPUT, DONE, FAILED
 from casework.client import CaseworkClient
+from casework.shop.database import REVISIONS
 from casework.shop.tables import CaseRow, ClaimRow, HoldRow, LedgerRow, OutboxRow, PaymentRow
 from casework.verifying import Fault, Part, Verified, Verifier
 from casework.verifying.replaying import Replays
@@ -184,6 +185,22 @@ async def test_a_buyer_who_was_not_told_of_the_end_is_named(desk: Desk, replays:
         session.execute(delete(OutboxRow).where(OutboxRow.case_id == case.id, OutboxRow.to == "buyer"))
     found = (await verified(desk, replays, case)).faults
     assert [(fault.part, fault.found) for fault in found] == [(Part.BOOKS, "the buyer was told of the end 0 times")]
+
+
+async def test_before_the_shop_is_migrated_all_but_the_books_is_looked_at(casework: Casework, desk: Desk) -> None:
+    ended = await refunded(desk)
+
+    def stands_at(revision: str) -> None:
+        with desk.database.writing() as session:
+            session.execute(text("UPDATE alembic_version SET version_num = :revision"), {"revision": revision})
+
+    stands_at(REVISIONS[-2])
+    try:
+        done = await casework("verify", ended.id)
+    finally:
+        stands_at(REVISIONS[-1])
+    assert (done.code, done.err) == (DONE, "The shop's tables are older than this Casework: books are not looked at.\n")
+    assert f"✓ {ended.id} refunded (moves: 5): books not looked at" in done.out.splitlines()
 
 
 async def test_a_case_that_was_broken_off_is_named_with_what_doctor_says(desk: Desk, replays: Replays) -> None:
