@@ -14,6 +14,7 @@ from casework.rules.bulk import Sign
 from casework.shop import bulk, flags
 from casework.shop.database import Database
 from casework.shop.errors import BadRequest
+from casework.shop.records import went_further
 from casework.standing import BulkStanding
 
 
@@ -109,7 +110,10 @@ class BulkOrderActivities:
     def read_bulk(self, step: OrderStep) -> BulkStanding:
         """Read the order again."""
         with self._database.reading() as session:
-            return bulk.standing(session, step.case_id, step.order_id)
+            standing = bulk.standing(session, step.case_id, step.order_id)
+            if step.moment is not None:
+                standing.went_further = went_further(session, step.case_id, step.run_id, step.moment)
+            return standing
 
     @uninterrupted
     def gather_talk(self, step: GatherStep) -> Gathered:

@@ -82,7 +82,11 @@ def course_of(flow: Flow[Any], case: Case[Any], *, now: datetime, until: datetim
 
     It pays at most once: how a payment ends nobody knows, so nothing is told beyond it.
     """
-    case = case.model_copy(deep=True)
+    return _play(flow, case.model_copy(deep=True), now=now, until=until, lookups=lookups)
+
+
+def _play(flow: Flow[Any], case: Case[Any], *, now: datetime, until: datetime, lookups: Lookups) -> Course:
+    """As `course_of`, with a case that nobody else needs: it is moved."""
     course = Course(
         case_id=case.case_id,
         flow=case.flow,
@@ -141,7 +145,7 @@ def course_told(told: dict[str, Any], *, now: datetime, until: datetime) -> Cour
         flow, case = case_from(told)
     except (KeyError, ValidationError):
         return None
-    return course_of(flow, case, now=now, until=until, lookups=lookups_of(flow))
+    return _play(flow, case, now=now, until=until, lookups=lookups_of(flow))
 
 
 def _unknown_in(flow: Flow[Any], case: Case[Any], state: State, lookups: Lookups) -> list[Unknown]:

@@ -86,6 +86,8 @@ class BulkStanding(BaseModel):
         held: the case holds all that is left to ship, and something is.
         can_be_held: something is left to ship.
         differs: it is not what the case has reviewed; False where nothing was reviewed yet.
+        went_further: the shop has seen moves of the case that Temporal has taken back: what they noted as reviewed, or
+            forgot, the case does not know of.
 
     """
 
@@ -100,3 +102,4 @@ class BulkStanding(BaseModel):
     held: bool = False
     can_be_held: bool = False
     differs: bool = False
+    went_further: bool = False

@@ -41,6 +41,8 @@ ALWAYS_WITH_DATABASE: Final[Sequence[tuple[str, When, str]]] = (
     ("close_case", "commit", DATABASE),
 )
 """Besides, where the shop's database is a process that can be killed."""
+ONLY_READ: Final = frozenset({"consider", "free_lines", "gather_talk", "read_bulk", "read_standing"})
+"""Activities that commit nothing: they have no moment before that."""
 SERVER_SHARE: Final = 0.3
 """This share of the other kills is the server's."""
 PassingT = TypeVar("PassingT")
@@ -125,7 +127,8 @@ def _points(rng: random.Random, castings: Sequence[Casting], count: int, others:
     while len(points) < count and free:
         casting = free[0]
         name = rng.choice(stories[casting.story].passes)
-        moments: tuple[When, ...] = ("before", "after") if name == CONTINUE_AS_NEW else ("before", "commit", "after")
+        commits = name != CONTINUE_AS_NEW and name not in ONLY_READ
+        moments: tuple[When, ...] = ("before", "commit", "after") if commits else ("before", "after")
         take(casting, name, rng.choice(moments), _victim(rng, WORKER, others))
     return points
 

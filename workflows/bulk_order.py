@@ -224,6 +224,9 @@ class BulkOrder(PayingWorkflow[BulkCase]):
     async def consult_order_changed(self, attempt: Attempt[BulkCase]) -> None:
         """The shop's own news counts only if the shop, read again, agrees; a person's is kept until it does."""
         standing = await self._read()
+        if standing.went_further:
+            # it may have gone on to the review of what the order is now, and not know of it: it is to be reviewed
+            self.case.standing = standing = standing.model_copy(update={"differs": True})
         if attempt.automatic is None:
             return
         if not standing.differs:

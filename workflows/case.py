@@ -1108,7 +1108,9 @@ class CaseWorkflow(Generic[CaseT]):
     def moment(self) -> Moment:
         """Where this execution is, for steps that must not be done once the case is over."""
         info = workflow.info()
-        return Moment(info.run_id, info.get_current_history_length(), self.case.version, workflow.now())
+        return Moment(
+            info.run_id, info.get_current_history_length(), self.case.version, workflow.now(), info.continued_run_id
+        )
 
     async def _post(self, posts: list[Post]) -> None:
         waits = waits_of(self.flow, self.case, workflow.now())

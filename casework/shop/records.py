@@ -52,7 +52,8 @@ class Moment:
 
     Temporal may take back a workflow task that has closed the case in the shop already, because a message arrived in
     that moment, and play it again with the message. What is new then is asked for at the moment of the closing or a
-    later one; what was asked for earlier was done before the closing.
+    later one; what was asked for earlier was done before the closing. Or it goes on in an execution that continues it
+    as new: that one would not be there if the closing had counted.
     """
 
     execution: str
@@ -61,6 +62,8 @@ class Moment:
     """How many accepted moves the case has made."""
     at: datetime | None = None
     """What time it is by the case's own clock; None: a Casework before this one asked."""
+    continues: str | None = None
+    """The execution that this one continues as new; None: it is the case's first."""
 
 
 def open_record(
@@ -209,13 +212,39 @@ def require_open(session: Session, case_id: str, run_id: str, moment: Moment | N
         if moment is not None:
             note_version(session, row, moment)
         return True
-    if moment is None or row.closing_execution != moment.execution:
+    if moment is None or not _may_have_closed(row, moment):
         raise CaseOver(case_id)
-    if moment.events < (row.closing_events or 0):
+    if row.closing_execution == moment.execution and moment.events < (row.closing_events or 0):
         return False
+    _open_again(session, row)
+    return True
+
+
+def goes_on(session: Session, row: CaseRow, moment: Moment) -> bool:
+    """Whether a case that is about to say where it waits is open; where its closing did not count, it is open again."""
+    if row.closed_at is None:
+        return True
+    later = row.closing_execution != moment.execution or moment.events > (row.closing_events or 0)
+    if not later or not _may_have_closed(row, moment):
+        return False
+    _open_again(session, row)
+    return True
+
+
+def _may_have_closed(row: CaseRow, moment: Moment) -> bool:
+    """Whether it was this execution that has closed the case, or the one that it continues."""
+    return row.closing_execution is not None and row.closing_execution in (moment.execution, moment.continues)
+
+
+def _open_again(session: Session, row: CaseRow) -> None:
     row.closed_at = row.outcome = row.view = row.closing_execution = row.closing_events = None
     session.flush()
-    return True
+
+
+def went_further(session: Session, case_id: str, run_id: str, moment: Moment) -> bool:
+    """Whether the case has made more moves in the shop than it knows of: Temporal has taken them back."""
+    row = session.get(CaseRow, (case_id, run_id))
+    return row is not None and row.at_version is not None and row.at_version > moment.version
 
 
 def note_version(session: Session, row: CaseRow, moment: Moment) -> bool:

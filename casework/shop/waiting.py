@@ -11,7 +11,7 @@ from sqlalchemy import ColumnElement, case, delete, func, insert, or_, select, u
 from sqlalchemy.orm import Session
 
 from casework.forecast import SILENCE, Step, course_told
-from casework.shop.records import Moment, note_version, waits_no_more
+from casework.shop.records import Moment, goes_on, note_version, waits_no_more
 from casework.shop.tables import WAITS, CaseRow, WaitRow
 from casework.waiting import Waits
 from state_machines.flows import FLOWS
@@ -66,7 +66,7 @@ class Waiting:
 def tell(session: Session, case_id: str, run_id: str, moment: Moment, waits: Waits | None) -> None:
     """Take down where an open case waits, or that it is at work; what comes late, or after its end, is passed over."""
     row = session.get(CaseRow, (case_id, run_id), with_for_update=True)
-    if row is None or row.closed_at is not None:
+    if row is None or not goes_on(session, row, moment):
         return
     has_moved = row.at_version != moment.version
     if not note_version(session, row, moment) or waits is None:

@@ -10,8 +10,8 @@ import pytest
 
 from casework.policy import load_policy
 from casework.server_program import find_server_program
-from chaos.plan import ALWAYS, ALWAYS_WITH_DATABASE, Plan, casting_of, plan_of
-from chaos.points import DATABASE, SERVER, WORKER, Point
+from chaos.plan import ALWAYS, ALWAYS_WITH_DATABASE, ONLY_READ, Plan, casting_of, plan_of
+from chaos.points import CONTINUE_AS_NEW, DATABASE, SERVER, WORKER, Point
 from chaos.run import Report, run
 from chaos.stories import REFUND, SMALL, STORIES
 from tests.postgresql import REQUIRED, Missing, RunningPostgreSQL
@@ -81,6 +81,12 @@ async def test_the_audit_names_what_is_broken_on_purpose(tmp_path: Path) -> None
 def test_a_seed_is_a_plan() -> None:
     assert plan_of(11, cases=40, kills=9) == plan_of(11, cases=40, kills=9)
     assert plan_of(11, cases=40, kills=9) != plan_of(12, cases=40, kills=9)
+
+
+def test_nobody_is_killed_before_a_commit_that_never_comes() -> None:
+    points = [one for seed in range(40) for one in plan_of(seed, cases=60, kills=60).points]
+    assert {one.when for one in points} == {"before", "commit", "after"}
+    assert not [one for one in points if one.when == "commit" and one.name in {CONTINUE_AS_NEW, *ONLY_READ}]
 
 
 def test_a_long_run_has_every_chosen_moment_and_all_processes_die_at_random_too() -> None:

@@ -99,6 +99,29 @@ def test_only_the_execution_that_closed_a_case_opens_it_again_and_keeps_nothing_
             ask(moment)
 
 
+def test_an_execution_that_continues_the_one_that_closed_a_case_has_it_open_again(shop: Database) -> None:
+    closing, next_one = records.Moment("execution", 30), records.Moment("the next", 4, continues="execution")
+    with shop.writing() as session:
+        open_case(session)
+        close(session, moment=closing)
+        assert records.require_open(session, CASE, "run", next_one)
+        assert records.open_cases_of_order(session, ORDER) == [CASE]
+        close(session, moment=next_one)
+        for other in (closing, records.Moment("a reset", 99), records.Moment("a reset", 99, continues="another")):
+            with pytest.raises(CaseOver):
+                records.require_open(session, CASE, "run", other)
+
+
+def test_moves_that_the_shop_has_seen_and_the_case_has_not_made_are_told(shop: Database) -> None:
+    with shop.writing() as session:
+        open_case(session)
+        records.require_open(session, CASE, "run", records.Moment("execution", 30, version=4))
+        found = [
+            records.went_further(session, CASE, "run", records.Moment("execution", 33, version)) for version in (3, 4)
+        ]
+    assert found == [True, False]
+
+
 def test_a_late_opening_does_not_take_a_newer_runs_place(shop: Database) -> None:
     later = NOW + timedelta(minutes=1)
     with shop.writing() as session:

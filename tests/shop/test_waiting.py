@@ -65,6 +65,24 @@ def step(session: Session, events: int, version: int, *, execution: str = "run")
     assert records.require_open(session, CASE, "run", Moment(execution, events, version))
 
 
+def test_a_case_whose_closing_did_not_count_says_where_it_waits(shop: Database) -> None:
+    closing, later = Moment("run", 10, 4, NOW), NOW + timedelta(minutes=1)
+    for moment, is_open in (
+        (closing, False),
+        (Moment("run", 12, 4, later), True),
+        (Moment("the next", 3, 4, later, continues="run"), True),
+        (Moment("a reset", 12, 4, later), False),
+    ):
+        with shop.writing() as session:
+            if records.find_records(session, case_id=CASE) == []:
+                open_case(session)
+            records.close_record(
+                session, case_id=CASE, run_id="run", view={}, outcome="refunded", at=NOW, moment=closing
+            )
+            waiting.tell(session, CASE, "run", moment, waits())
+            assert (roles_now(session), records.is_open(session, CASE)) == ([SUPERVISOR] * is_open, is_open), moment
+
+
 def test_a_step_after_the_next_move_takes_the_row_away_and_one_before_it_does_not(shop: Database) -> None:
     with shop.writing() as session:
         open_case(session)

@@ -15,9 +15,10 @@ from temporalio.exceptions import ApplicationError
 from casework.case import CaseView
 from casework.money import LineQuantity
 from casework.shop import flags, notices, orders, outside, payments
+from casework.shop.bulk import note_reviewed
 from casework.shop.errors import Held
 from casework.shop.holds import cases_holding
-from casework.shop.records import find_records
+from casework.shop.records import Moment, find_records, require_open
 from casework.shop.tables import ChatRow, FlagWishRow, OutboxRow, ReviewRow, StaffRow
 from tests.desk import Desk, Handle
 from tests.orders import ADDRESS, RECEIVER
@@ -333,6 +334,26 @@ async def test_a_change_while_it_is_followed_holds_it_again_and_one_after_it_has
     refused = [line.why for line in view.trail if not line.accepted and line.trigger == "order_changed"]
     assert refused == ["it has left and cannot be held: it stays out"]
     assert (await desk.submit(case, "buyer_confirms", SPECIALIST)).outcome == "completed"
+
+
+async def test_a_change_that_was_noted_as_reviewed_by_moves_that_temporal_took_back_is_reviewed(desk: Desk) -> None:
+    order = desk.order()
+    case = await reviewed(desk, order)
+    seen = await desk.until(case, "following")
+    change_address(desk, order)
+    described = await case.describe()
+    with desk.database.writing() as session:  # as a worker does that is killed before Temporal hears of it
+        (record,) = find_records(session, case_id=case.id)
+        ahead = Moment(described.run_id, described.history_length, seen.version + 1, datetime.now(UTC))
+        require_open(session, case.id, record.run_id, ahead)
+        note_reviewed(session, case.id, order, at=datetime.now(UTC))
+    await desk.signal(case, "order_changed", "system")
+    await desk.until(case, "legal_review")
+    assert holders(desk, order) == [case.id]
+    await desk.signal(case, "order_changed", "system")
+    await desk.at_rest(case)
+    assert (await desk.view(case)).state == "legal_review", "once is enough"
+    await desk.submit(case, "cancel_case", MANAGER, note="enough seen")
 
 
 async def test_news_of_a_change_that_the_shop_does_not_show_moves_nothing(desk: Desk) -> None:

@@ -83,16 +83,17 @@ async def test_a_courier_that_refuses_a_request_or_a_claim_for_good_is_called_by
     fields = {"order_id": order, "by": "aftersale.1", "waybill": waybill, "courier": "yuantong", "cause": "asked"}
     case = await desk.open_case("problem-parcel", f"problem-parcel-{waybill}", fields)
     await desk.until(case, "investigating")
-    await desk.submit(case, "courier_answers", "parcel.1", finding="station_withdrawn")
-    await desk.submit(case, "buyer_chooses", "aftersale.1", choice="forward")
-    await desk.skip_to_deadline(case)
+    for _ in range(2):
+        await desk.submit(case, "courier_answers", "parcel.1", finding="station_withdrawn")
+        await desk.submit(case, "buyer_chooses", "aftersale.1", choice="forward")
+        await desk.skip_to_deadline(case)
     await desk.submit(case, "courier_answers", "parcel.1", finding="lost")
     await desk.submit(case, "choose_refund", "aftersale.1")
     view = await desk.end(case)
     assert view.outcome == "refund_opened"
-    assert refuses.asked == ["forward", "claim"]
+    assert refuses.asked == ["forward", "forward", "claim"]
     assert tasks(desk, case.id, "parcel.not_redelivered") == [
-        f"The courier does not take the request to forward parcel {waybill}: call them.",
+        *[f"The courier does not take the request to forward parcel {waybill}: call them."] * 2,
         f"The courier does not take the request to pay for parcel {waybill}: call them.",
     ]
     goes_on = desk.client.get_workflow_handle(view.links[0])
