@@ -41,7 +41,7 @@ ALWAYS_WITH_DATABASE: Final[Sequence[tuple[str, When, str]]] = (
     ("close_case", "commit", DATABASE),
 )
 """Besides, where the shop's database is a process that can be killed."""
-ONLY_READ: Final = frozenset({"consider", "free_lines", "gather_talk", "read_bulk", "read_standing"})
+ONLY_READ: Final = frozenset({"check_gift", "consider", "free_lines", "gather_talk", "read_bulk", "read_standing"})
 """Activities that commit nothing: they have no moment before that."""
 SERVER_SHARE: Final = 0.3
 """This share of the other kills is the server's."""
