@@ -53,6 +53,8 @@ CONNECT_SECONDS = 5
 """For so long a server of PostgreSQL's may take to answer."""
 SILENT_SECONDS = 5
 """For so long it may leave unanswered that it is there at all."""
+ASKED_AFTER_SECONDS = 1.0
+"""A connection of PostgreSQL's that was idle for so long is asked whether it is alive before it is used."""
 CONNECTIONS = 20
 """Kept open, as they are needed: more than a worker has threads."""
 IDLE_SECONDS = 60
@@ -60,6 +62,7 @@ IDLE_SECONDS = 60
 
 _AFTER_ROLLBACK = "casework_after_rollback"
 _FILE = "casework_file"
+_USED = "casework_used"
 
 SchemaState = Literal["current", "behind", "missing", "ahead"]
 """`missing`: no shop there yet; `behind`: to be migrated; `ahead`: made by a newer Casework."""
@@ -102,10 +105,8 @@ class Database:
             self._turn: AbstractContextManager[object] = _Turn()
             self._reader, self._writer = engine, engine.execution_options(casework_writing=True)
         else:
-            # where the server has been started anew, a connection from before is found to be dead and made anew
             engine = create_engine(
                 self._url.set(drivername="postgresql+psycopg"),
-                pool_pre_ping=True,
                 pool_size=CONNECTIONS,
                 pool_timeout=BUSY_TIMEOUT_MS / 1000,
                 connect_args={
@@ -122,6 +123,8 @@ class Database:
             )
             self._turn = nullcontext()
             event.listen(engine, "connect", _prepare_postgresql)
+            event.listen(engine, "checkin", _note_use)
+            event.listen(engine, "checkout", _require_alive)
             event.listen(engine, "begin", _begin_postgresql)
             self._reader = engine.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
             # what others have committed while this one waited for its turn must be seen
@@ -287,6 +290,26 @@ def _prepare_postgresql(connection: Any, _record: ConnectionPoolEntry) -> None:
     for name, value in settings.items():
         connection.execute("SELECT set_config(%s, %s, false)", (name, value))
     connection.autocommit = False
+
+
+def _note_use(_connection: object, record: ConnectionPoolEntry) -> None:
+    record.info[_USED] = time.monotonic()
+
+
+def _require_alive(connection: Any, record: ConnectionPoolEntry, _proxy: object) -> None:
+    """A connection that has been idle may be one to a server that has been started anew since: then it is made anew.
+
+    Raises:
+        DisconnectionError: the pool then connects again.
+
+    """
+    if time.monotonic() - record.info.get(_USED, time.monotonic()) < ASKED_AFTER_SECONDS:
+        return
+    try:
+        connection.execute("SELECT 1")
+        connection.rollback()
+    except Exception as error:
+        raise DisconnectionError("the server does not answer on it any more") from error
 
 
 def _begin_postgresql(connection: Connection) -> None:

@@ -164,8 +164,9 @@ def names(database: Database) -> list[str]:
 
 
 def test_connections_that_the_server_has_closed_are_made_anew(
-    postgresql: SharedPostgreSQL, postgresql_database: Callable[[], str]
+    postgresql: SharedPostgreSQL, postgresql_database: Callable[[], str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(module, "ASKED_AFTER_SECONDS", 0)  # for so long nobody has used them
     url = postgresql_database()
     shop = Database(url)
     shop.migrate()
