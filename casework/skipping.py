@@ -7,8 +7,10 @@ from datetime import datetime, timedelta
 from typing import Any, Final
 
 from temporalio.client import WorkflowExecutionStatus, WorkflowHandle
-from temporalio.service import RPCError, RPCStatusCode
+from temporalio.service import RPCError
 from temporalio.testing import TimeSkipper
+
+from casework.connection import is_not_there
 
 PATIENCE_SECONDS: Final = 15
 """Temporal skips in less than a second; where a workflow task comes in between, it may never come to it."""
@@ -24,7 +26,7 @@ async def skip(skipper: TimeSkipper, handle: WorkflowHandle[Any, Any], duration:
     except TimeoutError:
         return False
     except RPCError as error:
-        if error.status is not RPCStatusCode.NOT_FOUND:  # so it is, where the case has ended a moment ago
+        if not is_not_there(error):  # so it is, where the case has ended a moment ago
             raise
         return False
     except RuntimeError as error:  # the SDK has no kind of its own for it

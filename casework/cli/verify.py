@@ -62,20 +62,12 @@ async def _verify(desk: Desk, targets: Sequence[str], query: str, *, as_json: bo
 
 async def _verified(desk: Desk, targets: Sequence[str], query: str) -> AsyncIterator[Verified]:
     replays = Replays()
-
-    async def verifier() -> tuple[CaseworkClient, Verifier]:
-        shop = Database(desk.settings.database_url)
-        books = shop.schema_state() != "behind"
-        if not books:
-            print(_OLDER_TABLES.in_language(desk.language), file=sys.stderr)
-        client = await desk.client(None if books else shop)
-        return client, Verifier(client, replays, books=books)
-
     if not targets:
-        _, found = await verifier()
-        async for one in found.all(query):
+        _, verifier = await _connected(desk, replays)
+        async for one in verifier.all(query):
             yield one
         return
+    connected: tuple[CaseworkClient, Verifier] | None = None  # files need neither server nor shop
     for target in targets:
         if _is_file(target):
             try:
@@ -83,8 +75,18 @@ async def _verified(desk: Desk, targets: Sequence[str], query: str) -> AsyncIter
             except NoHistory as error:
                 raise bad_input(str(error)) from None
         else:
-            client, found = await verifier()
-            yield await found.case(await resolve(client, read_id(target)))
+            client, verifier = connected = connected or await _connected(desk, replays)
+            yield await verifier.case(await resolve(client, read_id(target)))
+
+
+async def _connected(desk: Desk, replays: Replays) -> tuple[CaseworkClient, Verifier]:
+    """A client, and what verifies by it; where the shop is to be migrated first, that is said, and not its books."""
+    shop = Database(desk.settings.database_url)
+    books = shop.schema_state() != "behind"
+    if not books:
+        print(_OLDER_TABLES.in_language(desk.language), file=sys.stderr)
+    client = await desk.client(None if books else shop)
+    return client, Verifier(client, replays, books=books)
 
 
 def _is_file(target: str) -> bool:

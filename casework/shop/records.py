@@ -221,7 +221,11 @@ def require_open(session: Session, case_id: str, run_id: str, moment: Moment | N
 
 
 def goes_on(session: Session, row: CaseRow, moment: Moment) -> bool:
-    """Whether a case that is about to say where it waits is open; where its closing did not count, it is open again."""
+    """Whether a case that is about to say where it waits is open; where its closing did not count, it is open again.
+
+    Of what was asked for by as many events as the closing nobody knows which came first: a word that arrives late opens
+    nothing again, unlike a step that the case needs the answer of (`require_open`).
+    """
     if row.closed_at is None:
         return True
     later = row.closing_execution != moment.execution or moment.events > (row.closing_events or 0)

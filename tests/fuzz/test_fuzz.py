@@ -509,6 +509,17 @@ def can_be_sent(message: tuple[str, tuple[Any, ...]]) -> bool:
     return bool(name) and len(name) < 500
 
 
+async def answered(desk: Desk, case: Handle, arguments: list[Any]) -> str:
+    """What becomes of an update: it is taken, or refused in a sentence, soon."""
+    try:
+        async with asyncio.timeout(PATIENCE):
+            await desk.update(case, *arguments)
+    except WorkflowUpdateFailedError as refused:
+        require_sentence(message_in(refused))
+        return "refused"
+    return "taken"
+
+
 async def waiting(desk: Desk, flow: str) -> Handle:
     """A case of the flow in the first wait that it comes to."""
     if flow == "refund-before-shipping":
@@ -540,13 +551,7 @@ async def test_a_real_case_takes_whatever_comes_and_goes_on(staffed: Desk, flow:
             said["signals"] += 1
         except RPCError as error:
             require_sentence(error.message)
-        try:
-            async with asyncio.timeout(PATIENCE):
-                await desk.update(case, *submitted(name, told))
-            said["updates taken"] += 1
-        except WorkflowUpdateFailedError as refused:
-            require_sentence(message_in(refused))
-            said["updates refused"] += 1
+        said[f"updates {await answered(desk, case, submitted(name, told))}"] += 1
     await desk.at_rest(case)
     await require_no_stuck_task(case)
     after = await desk.view(case)
@@ -565,12 +570,7 @@ async def test_a_real_case_takes_whatever_people_who_may_act_say(staffed: Desk, 
         who = STAFF[next(iter(FLOWS[flow].roles_of(name)), Role.AFTERSALE_AGENT)]
         told = [{**fields, "by": who} if (fields := as_object(one)) else one for one in arguments]
         try:
-            async with asyncio.timeout(PATIENCE):
-                await desk.update(case, *submitted(name, tuple(told)))
-            said["taken"] += 1
-        except WorkflowUpdateFailedError as refused:
-            require_sentence(message_in(refused))
-            said["refused"] += 1
+            said[await answered(desk, case, submitted(name, tuple(told)))] += 1
         except RPCError as error:
             if not is_not_there(error):  # else it has just ended
                 raise
