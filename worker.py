@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import logging
-import os
 import signal
 import sys
 from collections.abc import Sequence
@@ -28,6 +26,7 @@ from activities.returns import ReturnActivities
 from activities.staff import StaffActivities
 from casework.connection import CannotListen, InvalidTemporalSettings, NoServer, connect
 from casework.converter import DATA_CONVERTER
+from casework.leaving import leave
 from casework.logs import configure_logs
 from casework.monitoring import monitored, runtime_of
 from casework.names import TASK_QUEUE
@@ -201,7 +200,5 @@ def run() -> tuple[int, str]:
 
 if __name__ == "__main__":
     code, why = run()
-    print(why, end="\n" if why else "", file=sys.stderr, flush=True)
-    logging.shutdown()
-    # a thread of Temporal's core that wakes up while Python is being taken down would abort the process
-    os._exit(code)
+    print(why, end="\n" if why else "", file=sys.stderr)
+    leave(code)

@@ -9,8 +9,9 @@ from typing import Any, Final
 from pydantic import BaseModel
 from sqlalchemy.orm import Session
 from temporalio import activity
-from temporalio.exceptions import ApplicationError
+from temporalio.exceptions import ApplicationError, CancelledError
 
+from activities.defining import uninterrupted
 from casework.courier import Courier
 from casework.opening import BadStart, examine_start
 from casework.policy import Policy
@@ -64,7 +65,7 @@ class PatrolActivities:
         self._courier = courier
         self._policy = policy
 
-    @activity.defn
+    @uninterrupted
     def look_further(self, request: LookFurther) -> Looked:
         """Look at the next open shipments, ask their couriers, and answer which of them need a case."""
         policy, at = self._policy(), request.at
@@ -91,6 +92,7 @@ class PatrolActivities:
         """What the couriers say of these waybills, a few at a time, with a sign of life between.
 
         Raises:
+            CancelledError: the patrol was called off.
             ApplicationError: the worker is being stopped. Another one looks again, and asks only for what is left.
 
         """
@@ -99,6 +101,8 @@ class PatrolActivities:
         for start in range(0, len(waybills), ASKED_AT_ONCE):
             if activity.in_activity():
                 activity.heartbeat()
+                if activity.is_cancelled():
+                    raise CancelledError
                 if activity.is_worker_shutdown():
                     raise ApplicationError("the worker is being stopped: another one goes on", type=HANDED_BACK)
             words |= tracking.ask_each(

@@ -15,6 +15,7 @@ from bench.measure import at_once, batch, events_by_type, long_history, memory, 
 from bench.opening import opened_a_second
 from bench.paths import BARE, CASEWORK, PATHS, SIDES, paths_of
 from bench.results import BY_UPDATE, Results, about, table
+from casework.leaving import leave
 from casework.server_program import ServerProgram, find_server_program
 from state_machines.problem_parcel import PROBLEM_PARCEL
 
@@ -123,4 +124,4 @@ async def measure(results: Results, program: ServerProgram, given: argparse.Name
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    leave(main())

@@ -23,6 +23,7 @@ from temporalio.client import Client
 from bench.measure import Rig, WorkerProcess, new_shop
 from bench.paths import CASEWORK, Path, paths_of
 from casework.converter import DATA_CONVERTER
+from casework.leaving import leave
 from casework.server_program import ServerNotFound
 from chaos.cluster import ClusterVictim, free_ports
 from chaos.cluster_programs import find_cluster_programs
@@ -130,4 +131,4 @@ def _cpu(workers: list[WorkerProcess], pids: Mapping[str, int]) -> dict[str, flo
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    leave(main())

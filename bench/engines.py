@@ -15,6 +15,7 @@ from tempfile import TemporaryDirectory
 from bench.measure import Batch, batch, new_shop, rig
 from bench.paths import CASEWORK, paths_of
 from bench.results import compared
+from casework.leaving import leave
 from casework.server_program import find_server_program
 from casework.show import table as columns
 from tests.postgresql import Missing, RunningPostgreSQL
@@ -77,4 +78,4 @@ async def _measure(url: str, given: argparse.Namespace) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    leave(main())

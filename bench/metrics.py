@@ -8,7 +8,6 @@ from __future__ import annotations
 import argparse
 import asyncio
 import socket
-import sys
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -17,6 +16,7 @@ import httpx
 from bench.measure import Batch, at_once, batch, rig
 from bench.paths import CASEWORK, paths_of
 from bench.results import compared
+from casework.leaving import leave
 from casework.monitoring import METRICS
 from casework.server_program import find_server_program
 from casework.show import table as columns
@@ -83,4 +83,4 @@ def _free_address() -> str:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    leave(main())

@@ -15,6 +15,7 @@ from pathlib import Path
 
 from temporalio.runtime import LoggingConfig, Runtime, TelemetryConfig, TelemetryFilter
 
+from casework.leaving import leave
 from casework.server_program import ServerNotFound, find_server_program
 from chaos.cluster import free_ports
 from chaos.cluster_programs import find_cluster_programs
@@ -98,4 +99,4 @@ def _report(line: str) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    leave(main())

@@ -7,7 +7,6 @@ import io
 import os
 import sys
 from collections.abc import Sequence
-from contextlib import suppress
 from typing import NoReturn
 
 import typer
@@ -16,6 +15,7 @@ from typer.main import get_command
 from casework.cli.app import app
 from casework.cli.errors import BAD_INPUT, DONE, FAILED, Stop
 from casework.errors import BadInput
+from casework.leaving import leave
 from casework.sentences import full_stop
 
 
@@ -26,10 +26,7 @@ def main() -> NoReturn:
     would be a third of that. What it did is committed and flushed by then.
     """
     gc.disable()
-    code = run(sys.argv[1:])
-    with suppress(OSError):
-        sys.stderr.flush()
-    os._exit(code)
+    leave(run(sys.argv[1:]))
 
 
 def run(arguments: Sequence[str]) -> int:

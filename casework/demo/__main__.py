@@ -20,6 +20,7 @@ from casework.demo.many import ROWS, FromFile, from_a_file
 from casework.demo.stage import Stage
 from casework.demo.stories import FINANCE, LEFT, STORIES, Act, Left, Story
 from casework.demo.telling import Played, check, tables
+from casework.leaving import leave
 from casework.policy import load_policy
 from casework.sample_shop import write_sample_shop
 from casework.sentences import counted, full_stop
@@ -207,4 +208,4 @@ def run() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(run())
+    leave(run())

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections import Counter
+from collections.abc import Iterator
 from dataclasses import replace
 from datetime import timedelta
 from typing import Any, Final
@@ -42,16 +43,17 @@ class Misbehaving(Interceptor):
         """Nothing has misbehaved yet."""
         self.done: Counter[tuple[str, str]] = Counter()
         """By activity and way, how often."""
-        self._first: dict[tuple[str | None, str], tuple[str | None, str]] = {}
-        """By flow and activity, the one that misbehaves: its run, and its id there."""
+        self._left: dict[tuple[str | None, str], tuple[str | None, Iterator[str]]] = {}
+        """By flow and activity, the run in which it misbehaves, and the ways that are left."""
 
     def way(self, info: activity.Info) -> str | None:
         """What this attempt does; None: it behaves."""
-        one = (info.workflow_run_id, info.activity_id)
-        if self._first.setdefault((info.workflow_type, info.activity_type), one) != one:
-            return None
-        way = WAYS[min(info.attempt, len(WAYS)) - 1]
-        self.done[info.activity_type, way] += 1
+        # by the run, not by the step in it: a workflow task that took too long is done anew, and its steps, which are
+        # not in the history yet, may come in another order
+        run, ways = self._left.setdefault((info.workflow_type, info.activity_type), (info.workflow_run_id, iter(WAYS)))
+        way = next(ways, None) if info.workflow_run_id == run else None
+        if way is not None:
+            self.done[info.activity_type, way] += 1
         return way
 
     def intercept_activity(self, next: ActivityInboundInterceptor) -> ActivityInboundInterceptor:  # noqa: A002 - the SDK's name

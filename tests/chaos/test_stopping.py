@@ -15,7 +15,7 @@ import pytest
 from sqlalchemy.orm import Session
 from temporalio.api.enums.v1 import EventType, PendingActivityState
 from temporalio.client import Client
-from temporalio.exceptions import ApplicationError
+from temporalio.exceptions import ApplicationError, CancelledError
 from temporalio.testing import ActivityEnvironment
 from temporalio.worker import Worker
 
@@ -167,7 +167,7 @@ def locked(session: Session) -> None:
     session.connection()
 
 
-def test_a_look_of_the_patrol_gives_signs_of_life_and_is_handed_back(tmp_path: Path) -> None:
+def test_a_look_of_the_patrol_gives_signs_of_life_and_is_handed_back_or_called_off(tmp_path: Path) -> None:
     database = Database(f"sqlite:///{tmp_path / 'shop.db'}")
     database.migrate()
     with database.writing() as session:
@@ -195,4 +195,8 @@ def test_a_look_of_the_patrol_gives_signs_of_life_and_is_handed_back(tmp_path: P
     environment.on_heartbeat = lambda *details: signs.append(details)
     assert environment.run(patrol.look_further, request).needing
     assert len(signs) == 3
+    environment = ActivityEnvironment()
+    environment.on_heartbeat = lambda *_: environment.cancel()
+    with pytest.raises(CancelledError):
+        environment.run(patrol.look_further, request)
     database.close()
