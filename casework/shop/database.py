@@ -109,6 +109,8 @@ class Database:
                 self._url.set(drivername="postgresql+psycopg"),
                 pool_size=CONNECTIONS,
                 pool_timeout=BUSY_TIMEOUT_MS / 1000,
+                # the one used last has its statements prepared
+                pool_use_lifo=True,
                 connect_args={
                     "connect_timeout": CONNECT_SECONDS,
                     # a server that has gone without a word is given up
@@ -126,9 +128,7 @@ class Database:
             event.listen(engine, "checkin", _note_use)
             event.listen(engine, "checkout", _require_alive)
             event.listen(engine, "begin", _begin_postgresql)
-            self._reader = engine.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
-            # what others have committed while this one waited for its turn must be seen
-            self._writer = engine.execution_options(isolation_level="READ COMMITTED", casework_writing=True)
+            self._reader, self._writer = engine, engine.execution_options(casework_writing=True)
         self._engine = engine
 
     @contextmanager
@@ -285,11 +285,10 @@ def _prepare_postgresql(connection: Any, _record: ConnectionPoolEntry) -> None:
         "idle_in_transaction_session_timeout": f"{IDLE_SECONDS}s",
         "timezone": "UTC",
     }
-    # outside a transaction: what is set in one that is rolled back is not set
+    # the driver begins no transactions of its own: `_begin_postgresql` does
     connection.autocommit = True
     for name, value in settings.items():
         connection.execute("SELECT set_config(%s, %s, false)", (name, value))
-    connection.autocommit = False
 
 
 def _note_use(_connection: object, record: ConnectionPoolEntry) -> None:
@@ -307,14 +306,15 @@ def _require_alive(connection: Any, record: ConnectionPoolEntry, _proxy: object)
         return
     try:
         connection.execute("SELECT 1")
-        connection.rollback()
     except Exception as error:
         raise DisconnectionError("the server does not answer on it any more") from error
 
 
 def _begin_postgresql(connection: Connection) -> None:
-    if connection.get_execution_options().get("casework_writing", False):
-        connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({WRITERS_LOCK})")
+    writing = connection.get_execution_options().get("casework_writing", False)
+    # what others have committed while this one waited for its turn must be seen; in one go to the server and back
+    taking_turns = f"BEGIN ISOLATION LEVEL READ COMMITTED; SELECT pg_advisory_xact_lock({WRITERS_LOCK})"
+    connection.exec_driver_sql(taking_turns if writing else "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
 
 
 def _require_utf8(connection: Connection) -> None:

@@ -51,9 +51,19 @@ def explored(world: World[Any], explore: Any) -> Explorer[Any]:
     return explorer
 
 
+@pytest.mark.timeout(900)
 @pytest.mark.parametrize("world", WORLDS.values(), ids=WORLDS)
-def test_no_way_through_the_table_breaks_a_law_whatever_the_amount(world: World[Any]) -> None:
-    explored(world, by_amount)
+def test_no_way_through_the_table_breaks_a_law_whatever_the_amount(
+    world: World[Any], subtests: pytest.Subtests
+) -> None:
+    explorer = explored(world, by_amount)  # once for all that is asked of it
+    with subtests.test("every row is taken, and every condition found true and false"):
+        every_row_is_taken(explorer)
+    with subtests.test("whatever somebody can do in a wait is offered to them"):
+        all_is_offered(explorer)
+    if world.flow.name in MUTATED:
+        with subtests.test("breaking a row breaks a law or is explained"):
+            broken_rows_are_noticed(explorer)
 
 
 @pytest.mark.parametrize("world", WORLDS.values(), ids=WORLDS)
@@ -72,31 +82,28 @@ def _what(step: Any) -> str:
     return step.moved.dest if step.moved else step.refused
 
 
-@pytest.mark.parametrize("world", WORLDS.values(), ids=WORLDS)
-def test_the_exploration_takes_every_row_and_finds_every_condition_true_and_false(world: World[Any]) -> None:
-    steps = list(by_amount(world).steps())
+def every_row_is_taken(explorer: Explorer[Any]) -> None:
+    flow, steps = explorer.world.flow, [step for one in explorer.situations.values() for step in one.steps]
     taken = {step.moved for step in steps if step.moved is not None}
-    assert taken == set(world.flow.moves)
+    assert taken == set(flow.moves)
     tried: dict[tuple[str, str], set[Any]] = {}
     for step in steps:
         tried.setdefault((step.start.case.state, step.event.trigger), set()).add(step.moved)
-    always_true = _always_true(world.flow)
-    for row in world.flow.moves:
+    always_true = _always_true(flow)
+    for row in flow.moves:
         # a row with conditions is also seen not taken; where no case can come to that, survivors.toml says why
         if row.only_if and (row.trigger, row.source) not in always_true:
             others = tried[row.source, row.trigger] - {row}
             assert others, f"{row.trigger} in {row.source}: its condition is never false"
 
 
-@pytest.mark.parametrize("world", WORLDS.values(), ids=WORLDS)
-def test_whatever_somebody_can_do_in_a_wait_is_offered_to_them(world: World[Any]) -> None:
-    explorer = by_amount(world)
-    explorer.explore()
+def all_is_offered(explorer: Explorer[Any]) -> None:
+    flow = explorer.world.flow
     hidden = set[tuple[str, str, Role]]()
     for one in explorer.situations.values():
-        if world.flow.states[one.case.state].kind is not StateKind.WAIT:
+        if flow.states[one.case.state].kind is not StateKind.WAIT:
             continue
-        offered = {(what.trigger, role) for what in waiting_for(world.flow, one.case) for role in what.roles}
+        offered = {(what.trigger, role) for what in waiting_for(flow, one.case) for role in what.roles}
         acts = [(step.moved, step.event.actor) for step in one.steps if step.moved is not None]
         done = {(moved.trigger, role) for moved, actor in acts if actor is not None for role in actor.grants}
         hidden |= {(one.case.state, *what) for what in done - offered}
@@ -131,15 +138,12 @@ MUTATED = list(SURVIVORS["verdicts"])
 """The flows whose rows are broken one by one, each survivor explained; the laws themselves hold for every flow."""
 
 
-@pytest.mark.timeout(900)
-@pytest.mark.parametrize("world", [WORLDS[name] for name in MUTATED], ids=MUTATED)
-def test_breaking_a_row_of_the_table_breaks_a_law_or_is_explained(world: World[Any]) -> None:
-    explorer = by_amount(world)
-    explorer.explore()
+def broken_rows_are_noticed(explorer: Explorer[Any]) -> None:
+    flow = explorer.world.flow
     sound = SoundTable(explorer)
     verdicts = Counter[str]()
     survivors = list[str]()
-    for mutation in mutations(world.flow, all_of_them=ALL):
+    for mutation in mutations(flow, all_of_them=ALL):
         verdict = sound.verdict(mutation)
         verdicts[f"{mutation.kind}, {verdict}"] += 1
         if verdict == "survives":
@@ -148,11 +152,11 @@ def test_breaking_a_row_of_the_table_breaks_a_law_or_is_explained(world: World[A
     refused = sum(number for kind, number in verdicts.items() if kind.endswith(", refused"))
     which = "all" if ALL else "of roles and targets one of each kind"
     tell(
-        f"{world.flow.name}: killed {killed}/{total} mutations ({which}): "
+        f"{flow.name}: killed {killed}/{total} mutations ({which}): "
         f"{killed - refused} break a law, {refused} are refused at import"
     )
     if not ALL:  # a law that grows blind loses some, whatever survivors.toml explains
-        assert dict(sorted(verdicts.items())) == SURVIVORS["verdicts"][world.flow.name]
+        assert dict(sorted(verdicts.items())) == SURVIVORS["verdicts"][flow.name]
     unexplained = [one for one in survivors if _explained(one) is None]
     assert not unexplained, "survivors without an explanation in survivors.toml:\n" + "\n".join(unexplained)
 
