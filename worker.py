@@ -11,6 +11,7 @@ from datetime import timedelta
 
 from sqlalchemy.exc import SQLAlchemyError
 from temporalio.client import Client
+from temporalio.service import RPCError
 from temporalio.worker import Interceptor, Worker
 
 from activities.bulk_orders import BulkOrderActivities
@@ -24,14 +25,14 @@ from activities.patrol import PatrolActivities
 from activities.payments import PaymentActivities
 from activities.returns import ReturnActivities
 from activities.staff import StaffActivities
-from casework.connection import CannotListen, InvalidTemporalSettings, NoServer, connect
+from casework.connection import CannotListen, InvalidTemporalSettings, NoServer, connect, require_namespace
 from casework.converter import DATA_CONVERTER
-from casework.leaving import leave
+from casework.leaving import leave, leave_within
 from casework.logs import configure_logs
 from casework.monitoring import monitored, runtime_of
 from casework.names import TASK_QUEUE
 from casework.policy import Policy, PolicyError, load_policy
-from casework.sandbox import workflow_runner
+from casework.sandbox import pin_workflows, workflow_runner
 from casework.settings import Settings, SettingsError
 from casework.shop.courier import EmbeddedCourier
 from casework.shop.database import Database
@@ -52,6 +53,8 @@ OUTSIDE_AT_ONCE = 8
 REFUSED_SETTINGS = 2
 """The exit code of `python worker.py` where starting it again is of no use."""
 GRACEFUL_SHUTDOWN = timedelta(seconds=20)
+LONGEST_STOP = timedelta(seconds=25)
+"""So long after it was asked to stop a worker has ended, also where an attempt outside hangs."""
 STICKY_TIMEOUT = timedelta(seconds=10)
 """So long a case waits for the worker that has it in its memory, which may have died, before any other may take it."""
 
@@ -84,10 +87,12 @@ def build_worker(
     parcels = ParcelActivities(database)
     patrol = PatrolActivities(database, couriers, current_policy)
     messages = MessageActivities(database)
+    workflows = [*WORKFLOWS, *more_workflows]
+    pin_workflows(workflows)
     return Worker(
         client,
         task_queue=task_queue,
-        workflows=[*WORKFLOWS, *more_workflows],
+        workflows=workflows,
         activities=[
             cases.open_case,
             cases.hand_over,
@@ -169,7 +174,8 @@ def build_worker(
 async def main() -> None:
     """Run a worker against the server that the settings name, until it is asked to stop.
 
-    Then it takes nothing new, finishes what it has begun, for at most `GRACEFUL_SHUTDOWN`, and hands back the rest.
+    Then it takes nothing new, finishes what it has begun, for at most `GRACEFUL_SHUTDOWN`, and hands back the rest. An
+    attempt that hangs even then is left behind (`LONGEST_STOP`).
     """
     settings = Settings()
     configure_logs()
@@ -179,9 +185,11 @@ async def main() -> None:
     database = Database(settings.database_url)
     database.migrate()
     client = await connect(settings.home, data_converter=DATA_CONVERTER, runtime=runtime_of(settings))
+    await require_namespace(client)
     async with build_worker(client, database, load_policy(settings.policy)) as worker:
         with monitored(settings, client, database, worker):
             await stop.wait()
+            leave_within(LONGEST_STOP)
 
 
 def run() -> tuple[int, str]:
@@ -192,6 +200,8 @@ def run() -> tuple[int, str]:
         return REFUSED_SETTINGS, str(refused)
     except (NoServer, CannotListen, SchemaNotReady) as away:
         return 1, str(away)
+    except RPCError as away:
+        return 1, f"The Temporal server refused or was lost: {away.message}"
     except SQLAlchemyError as away:
         # only the database's own words: a statement and its parameters may hold personal data
         return 1, f"The shop's database cannot be used: {getattr(away, 'orig', None) or type(away).__name__}"

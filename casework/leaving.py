@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import os
 import sys
 from contextlib import suppress
+from datetime import timedelta
 from typing import NoReturn
 
 
@@ -20,3 +22,11 @@ def leave(code: int) -> NoReturn:
         with suppress(OSError):  # nobody reads it any more
             stream.flush()
     os._exit(code)
+
+
+def leave_within(longest: timedelta) -> None:
+    """End the process after so long, unless it has ended by then: nobody waits for a thread that hangs outside.
+
+    What it was at is done again elsewhere.
+    """
+    asyncio.get_running_loop().call_later(longest.total_seconds(), leave, 0)

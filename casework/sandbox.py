@@ -2,6 +2,12 @@
 
 from __future__ import annotations
 
+import importlib.util
+import sys
+from collections.abc import Iterable
+from importlib.abc import InspectLoader, MetaPathFinder
+from importlib.machinery import ModuleSpec
+from types import CodeType
 from typing import Any
 
 from temporalio.converter import SerializationContext, StorageDriverStoreContext
@@ -53,6 +59,51 @@ class _ContextFree(WorkflowInstance):
 
     def get_thread_id(self) -> int | None:
         return self._sandboxed.get_thread_id()
+
+
+class _AsItBegan(MetaPathFinder, InspectLoader):
+    """Loads the modules of workflows as they were when a worker of this process began.
+
+    The sandbox loads a workflow's module anew for every case. From the disk, a case that is opened after a `git pull`
+    would have new code beside the old table and activities that this process still has.
+    """
+
+    def __init__(self) -> None:
+        self._code: dict[str, CodeType] = {}
+
+    def pin(self, module: str) -> None:
+        """Keep the module's code as it is on the disk now; one that is kept already stays."""
+        loader = getattr(importlib.util.find_spec(module), "loader", None)
+        if module not in self._code and isinstance(loader, InspectLoader):
+            code = loader.get_code(module)
+            if code is not None:
+                self._code[module] = code
+
+    def find_spec(self, fullname: str, path: object = None, target: object = None) -> ModuleSpec | None:  # noqa: ARG002 - Python's
+        """Where the module comes from: here, if it was kept."""
+        code = self._code.get(fullname)
+        return None if code is None else importlib.util.spec_from_file_location(fullname, code.co_filename, loader=self)
+
+    def get_code(self, fullname: str) -> CodeType:
+        """What was kept."""
+        return self._code[fullname]
+
+    def get_source(self, fullname: str) -> None:
+        """Not kept."""
+
+
+_AS_IT_BEGAN = _AsItBegan()
+
+
+def pin_workflows(workflows: Iterable[type]) -> None:
+    """Have every case of this process run the code that these classes had when it began, whatever becomes of the files.
+
+    Only what the sandbox loads anew needs it: everything else is in memory already.
+    """
+    if _AS_IT_BEGAN not in sys.meta_path:
+        sys.meta_path.insert(0, _AS_IT_BEGAN)
+    for module in {one.__module__ for one in workflows} - {"__main__"}:
+        _AS_IT_BEGAN.pin(module)
 
 
 def workflow_runner() -> SandboxedWorkflowRunner:

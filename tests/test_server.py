@@ -32,6 +32,7 @@ from casework.server_program import (
 )
 from casework.server_running import RunningServer, read_running
 from chaos.cluster_programs import GO_MODULE as CLUSTER_MODULE
+from tests.server import SharedServer
 
 
 class Machine:
@@ -431,6 +432,44 @@ async def test_the_users_own_temporal_settings_win_over_the_embedded_server(
     monkeypatch.setenv("TEMPORAL_ADDRESS", "127.0.0.1:1")
     with pytest.raises(NoServer, match=r"at 127\.0\.0\.1:1, which your TEMPORAL_\* settings name"):
         await connect(home)
+
+
+@pytest.mark.parametrize(
+    ("settings", "code", "told"),
+    [
+        ({"TEMPORAL_TLS_CLIENT_CERT_PATH": "nowhere.pem", "TEMPORAL_TLS_CLIENT_KEY_PATH": "k"}, 2, "nowhere.pem"),
+        ({"TEMPORAL_TLS_CLIENT_CERT_DATA": "c"}, 2, "certificate and key go together, and a key is missing"),
+        ({"TEMPORAL_TLS_CLIENT_KEY_DATA": "k"}, 2, "certificate and key go together, and a certificate is missing"),
+        ({"TEMPORAL_TLS": "true"}, 1, "it does not speak TLS"),
+        ({"TEMPORAL_API_KEY": "secret"}, 1, "it does not speak TLS"),
+        (
+            {"TEMPORAL_TLS": "true", "TEMPORAL_TLS_CLIENT_CERT_DATA": "c", "TEMPORAL_TLS_CLIENT_KEY_DATA": "k"},
+            1,
+            "private key cannot be read",
+        ),
+        ({"TEMPORAL_NAMESPACE": "nope"}, 1, "has no namespace nope"),
+        ({"TEMPORAL_ADDRESS": "127.0.0.1:1"}, 1, "No Temporal server answers at 127.0.0.1:1"),
+        ({"TEMPORAL_ADDRESS": "nowhere.invalid:7233"}, 1, "its name is not known"),
+    ],
+)
+def test_a_worker_whose_temporal_settings_are_wrong_says_so_in_a_sentence(
+    server: SharedServer, tmp_path: Path, settings: dict[str, str], code: int, told: str
+) -> None:
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(("CASEWORK_", "TEMPORAL_"))}
+    environment = {**kept, "CASEWORK_HOME": str(tmp_path), "TEMPORAL_ADDRESS": server.address, **settings}
+    done = subprocess.run(
+        [sys.executable, Path(__file__).parents[1] / "worker.py"],
+        env={**environment, "CASEWORK_DATABASE_URL": f"sqlite:///{tmp_path / 'shop.db'}"},
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert done.returncode == code
+    (sentence,) = done.stderr.splitlines()
+    assert told in sentence
+    assert "secret" not in sentence
 
 
 def test_a_cluster_is_read_from_a_profile_of_temporals_own_file(

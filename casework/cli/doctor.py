@@ -13,8 +13,7 @@ from typing import Final
 from urllib.parse import urlsplit
 
 from sqlalchemy.exc import SQLAlchemyError
-from temporalio.api.enums.v1 import IndexedValueType, TaskQueueType
-from temporalio.api.operatorservice.v1 import ListSearchAttributesRequest
+from temporalio.api.enums.v1 import TaskQueueType
 from temporalio.api.taskqueue.v1 import TaskQueue
 from temporalio.api.workflowservice.v1 import DescribeTaskQueueRequest, GetSystemInfoRequest
 from temporalio.client import Client
@@ -23,7 +22,7 @@ from temporalio.service import RPCError
 from casework import names
 from casework.cli.errors import FAILED, Stop
 from casework.cli.running import Desk, print_json, run_async
-from casework.connection import InvalidTemporalSettings, NoServer, configured_cluster, connect
+from casework.connection import InvalidTemporalSettings, NoServer, configured_cluster, connect, known_search_attributes
 from casework.policy import PolicyError
 from casework.schedule import KnownSchedule, known_schedule
 from casework.sending import port_of
@@ -32,13 +31,6 @@ from casework.settings import SettingsError
 from casework.shop.database import Database
 from casework.shop.sending import backlog
 from casework.show import length, table
-
-_KINDS: Mapping[int, str] = {
-    IndexedValueType.INDEXED_VALUE_TYPE_KEYWORD: "Keyword",
-    IndexedValueType.INDEXED_VALUE_TYPE_KEYWORD_LIST: "KeywordList",
-    IndexedValueType.INDEXED_VALUE_TYPE_DATETIME: "Datetime",
-    IndexedValueType.INDEXED_VALUE_TYPE_INT: "Int",
-}
 
 ASKING: Final = timedelta(seconds=75)
 OLDEST_SERVER: Final = (1, 25)
@@ -192,14 +184,6 @@ def _patrol(desk: Desk, known: KnownSchedule | None) -> Finding:
         unpause = f"temporal schedule toggle --schedule-id {names.PATROL_ID} --unpause --reason …"
         return Finding(what, False, f"{found}, but paused; {unpause}")
     return Finding(what, True, f"{found}, by the Schedule {names.PATROL_ID}")
-
-
-async def known_search_attributes(client: Client) -> dict[str, str]:
-    """The namespace's own search attributes: name → type."""
-    listed = await client.operator_service.list_search_attributes(
-        ListSearchAttributesRequest(namespace=client.namespace)
-    )
-    return {name: _KINDS.get(kind, "of another type") for name, kind in listed.custom_attributes.items()}
 
 
 async def pollers(client: Client) -> list[str]:

@@ -18,11 +18,11 @@ from temporalio.service import RPCError
 from casework.cli.errors import FAILED, Stop, bad_input
 from casework.cli.running import Desk, sentences
 from casework.client import CaseworkClient
-from casework.connection import Cluster, NoServer, configured_cluster, connect
+from casework.connection import Cluster, configured_cluster, connect, require_namespace
 from casework.converter import DATA_CONVERTER
+from casework.leaving import leave_within
 from casework.logs import configure_logs
 from casework.monitoring import monitored, runtime_of
-from casework.names import SEARCH_ATTRIBUTES
 from casework.port import Port
 from casework.schedule import keep_schedule
 from casework.sending import keep_sending, port_of
@@ -66,7 +66,7 @@ def _report(line: str) -> None:
 
 
 async def _run(desk: Desk, program: Path | None, cluster: Cluster | None, port: int, ui_port: int) -> None:
-    from worker import build_worker
+    from worker import LONGEST_STOP, build_worker
 
     configure_logs()
     stop = asyncio.Event()
@@ -81,13 +81,14 @@ async def _run(desk: Desk, program: Path | None, cluster: Cluster | None, port: 
         database = desk.new_shop
         client = await connect(desk.settings.home, data_converter=DATA_CONVERTER, runtime=runtime_of(desk.settings))
         if cluster is not None:
-            await _check_search_attributes(client)
+            await require_namespace(client)
         await keep_schedule(client, desk.policy.patrol.interval)
         worker = await stack.enter_async_context(build_worker(client, database, desk.policy))
         await _until_it_listens(client)
         stack.enter_context(monitored(desk.settings, client, database, worker))
         _welcome(server.ui if server else None)
         await _until_stopped(stop, server, client, database, port_of(desk.settings))
+        leave_within(LONGEST_STOP)  # the embedded server ends with this process
         print("Stopping …", flush=True)
 
 
@@ -138,19 +139,6 @@ async def _until_it_listens(client: Client) -> None:
         async with asyncio.timeout(LISTENS_WITHIN_SECONDS):
             while not await pollers(client):  # noqa: ASYNC110 - Temporal tells nobody of it
                 await asyncio.sleep(LISTENS_SECONDS)
-
-
-async def _check_search_attributes(client: Client) -> None:
-    """A cluster is not ours to change: say what it lacks, and how to add it."""
-    from casework.cli.doctor import known_search_attributes
-
-    known = await known_search_attributes(client)
-    missing = [f"--name {name} --type {kind}" for name, kind in SEARCH_ATTRIBUTES.items() if name not in known]
-    if missing:
-        raise NoServer(
-            "The cluster lacks search attributes; add them with: temporal operator search-attribute create "
-            + " ".join(missing)
-        )
 
 
 def _welcome(ui: str | None) -> None:

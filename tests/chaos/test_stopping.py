@@ -6,7 +6,7 @@ import asyncio
 import os
 import signal
 import sys
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Sequence
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -50,10 +50,10 @@ class Shop:
         self.client, self.database, self._environment, self._log = client, database, environment, log
 
     @asynccontextmanager
-    async def worker(self) -> AsyncGenerator[asyncio.subprocess.Process]:
+    async def worker(self, program: Sequence[str] = ("worker.py",)) -> AsyncGenerator[asyncio.subprocess.Process]:
         with self._log.open("ab") as log:
             process = await asyncio.create_subprocess_exec(
-                sys.executable, "worker.py", cwd=ROOT, env=self._environment, stdout=log, stderr=log
+                sys.executable, *program, cwd=ROOT, env=self._environment, stdout=log, stderr=log
             )
         try:
             yield process
@@ -140,6 +140,16 @@ async def test_a_worker_that_is_stopped_while_it_pays_finishes_the_payment(shop:
         assert (await shop.case.result())["outcome"] == "refunded"
     with shop.database.reading() as session:
         assert [row.amount_fen for row in session.query(PaymentRow)] == [PRICE_FEN]
+
+
+async def test_a_worker_that_is_stopped_while_a_payment_hangs_does_not_wait_for_it(shop: Shop) -> None:
+    async with shop.worker(("-m", "tests.chaos.hanging_worker")) as worker:
+        await open_refund(shop)
+        await shop.until_it_waits()
+        await shop.case.signal("buyer_insists", {"by": STAFF[Role.AFTERSALE_AGENT]})
+        await shop.until_paying()
+        await asyncio.wait_for(shop.stop(worker), 20)
+    await shop.case.terminate()
 
 
 async def test_a_worker_that_is_stopped_in_a_step_on_the_shop_leaves_it_to_the_next_one(shop: Shop) -> None:
