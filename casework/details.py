@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import date, datetime
+from datetime import UTC, date, datetime
 from typing import Any
 from urllib.parse import quote
 from zoneinfo import ZoneInfo
@@ -117,7 +117,7 @@ def search_attributes(flow: Flow[Any], case: Case[Any]) -> list[SearchAttributeP
         SearchAttributePair(CASE_OPENED_BY, case.opened_by),
         SearchAttributePair(ORDER_ID, case.order_id),
         SearchAttributePair(CASE_OUTCOME, case.outcome),  # pyright: ignore[reportArgumentType] - None unsets
-        SearchAttributePair(CASE_DUE, None if final else case.due),  # pyright: ignore[reportArgumentType] - None unsets
+        SearchAttributePair(CASE_DUE, None if final or case.due is None else case.due.astimezone(UTC)),  # pyright: ignore[reportArgumentType] - None unsets
         SearchAttributePair(CASE_AMOUNT, case.amount_fen),
     ]
 

@@ -7,7 +7,7 @@ refuse the same things with the same sentence.
 from __future__ import annotations
 
 import re
-from datetime import date, datetime
+from datetime import UTC, date, datetime, timedelta
 from typing import Annotated, Any, cast
 
 from pydantic import (
@@ -50,6 +50,8 @@ def _with_zone(value: Any) -> Any:
         raise ValueError("must name its zone, as in 2026-11-20T18:00:00+08:00")
     if not 2000 <= parsed.year < 2100:
         raise ValueError("must be a time of this century")
+    if (parsed.utcoffset() or timedelta()) % timedelta(minutes=1):
+        return parsed.astimezone(UTC)  # the zones of JSON have whole minutes
     return parsed
 
 

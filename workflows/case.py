@@ -25,7 +25,7 @@ from activities.orders import CASE_OVER, OrderStep
 from activities.staff import Consider, Considered, StaffActivities
 from casework import names
 from casework.authority import NOBODY
-from casework.case import FULL, MOST_KEPT, Actor, Answer, Case, CaseView, KeptFact, Loan, TrailLine
+from casework.case import FULL, LEAVE_OUT, MOST_KEPT, Actor, Answer, Case, CaseView, KeptFact, Loan, TrailLine
 from casework.details import (
     current_details,
     if_silent,
@@ -86,7 +86,7 @@ MOST_WAITS = 60
 REMINDER, WATCH, OWN_ALARM = "reminder", "watch", "alarm"
 """What a timer rings for, besides the deadline's trigger."""
 COUNTS_BYTES, TELLS_CHANGES, TELLS_OF_RESET = "counts-bytes", "tells-changes", "tells-of-reset"
-CONTINUES_AFTER_UPDATES = "continues-after-updates"
+CONTINUES_AFTER_UPDATES, COUNTS_BYTES_OF_MOVES = "continues-after-updates", "counts-bytes-of-moves"
 """What cases of before do not do: see `CaseWorkflow.changes`. A case to which only updates came used to continue as new
 at its next timer: the one that was just answered was not at its end yet."""
 TEMPORAL = "temporal"
@@ -161,7 +161,13 @@ class CaseWorkflow(Generic[CaseT]):
     where a wait is entered. `watch` looks at the world, where a state watches.
     """
 
-    changes: ClassVar[Sequence[str]] = (COUNTS_BYTES, TELLS_CHANGES, TELLS_OF_RESET, CONTINUES_AFTER_UPDATES)
+    changes: ClassVar[Sequence[str]] = (
+        COUNTS_BYTES,
+        TELLS_CHANGES,
+        TELLS_OF_RESET,
+        CONTINUES_AFTER_UPDATES,
+        COUNTS_BYTES_OF_MOVES,
+    )
     """The changes, each by its name, that a case goes by which is opened by this code: see `goes_by`."""
     flow: Flow[CaseT]
     case: CaseT
@@ -644,6 +650,7 @@ class CaseWorkflow(Generic[CaseT]):
             self._refuse_untimely(received)
             if received.trigger in ASIDES:
                 return await self._take_aside(received)
+            self._refuse_too_much(received)
             attempt = await self._who_is_asking(received)
             if self.flow.triggers[received.trigger].kind is TriggerKind.FACT:
                 return await self._take_fact(received, attempt)
@@ -707,6 +714,12 @@ class CaseWorkflow(Generic[CaseT]):
             raise Refused(f"the case has moved on since: version {version} was seen, it is at {received.seen}")
         if not self.flow.rows(self.case.state, received.trigger):
             raise Refused(f"{received.trigger} is not possible in {self.case.state}")
+
+    def _refuse_too_much(self, received: _Received) -> None:
+        """Refuse the words of a move for which the case has no room; without them it may come again."""
+        too_much = self.case.too_much_of(received.message) if received.message is not None else []
+        if too_much and self.goes_by(COUNTS_BYTES_OF_MOVES):
+            raise Refused(LEAVE_OUT.format(fields=", ".join(too_much)))
 
     async def _take_aside(self, received: _Received) -> None:
         """What is said beside the table goes on the record and to whom it concerns; the case stays where it is."""

@@ -336,9 +336,9 @@ def _plain(name: str, value: Any) -> Any:
 def _in_utc(text: str) -> str:
     try:
         when = datetime.fromisoformat(text)
-    except ValueError:
+        return when.astimezone(UTC).isoformat() if when.tzinfo else text
+    except (ValueError, OverflowError):  # the field itself refuses it
         return text
-    return when.astimezone(UTC).isoformat() if when.tzinfo else text
 
 
 def lines_with_quantities(row: GoodRow, left: Mapping[int, int]) -> list[dict[str, int]]:

@@ -210,6 +210,10 @@ def test_a_cell_that_nothing_can_be_made_of_is_refused(heading: str, cell: str, 
     assert said in why(f"flow,order,{heading}\nrefund,{ORDER},{cell}\n")
 
 
+def test_a_time_of_another_age_is_left_to_the_field_which_refuses_it() -> None:
+    assert why(f"flow,order,platform_deadline\nrefund,{ORDER},0001-01-01 00:00\n") == ""
+
+
 # --- JSON lines ---
 
 

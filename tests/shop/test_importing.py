@@ -347,6 +347,8 @@ def test_wrong_rows_are_named_and_the_rest_goes_in(shop: Database, tmp_path: Pat
         (Order(A, paid="-1.00"), "negative"),
         (Order(A, postage=""), "买家应付邮费"),
         (Order(A, created="yesterday"), "订单创建时间"),
+        (Order(A, created="0001-01-01 00:00:00"), "订单创建时间: 0001-01-01 00:00:00 is not a time of this century"),
+        (Order(A, created="9999-12-31 23:59:59"), "not a time of this century"),
         (Order(A, refund="100.01"), "more than was paid"),
         (Order(B), "twice"),
     ]

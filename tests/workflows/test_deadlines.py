@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime, timedelta, timezone
 
 import pytest
 
@@ -47,6 +47,16 @@ async def test_the_platforms_deadline_less_the_margin_binds_every_wait(desk: Des
     view = await desk.view(case)
     assert view.due is not None
     assert view.due <= soon - POLICY.shop.platform_margin
+    await case.cancel()
+
+
+async def test_a_deadline_in_a_zone_that_no_list_takes_is_shown_in_utc(desk: Desk) -> None:
+    soon = (datetime.now(UTC) + timedelta(hours=3)).replace(microsecond=0)
+    odd = soon.astimezone(timezone(timedelta(hours=8, seconds=30))).isoformat()
+    case = await desk.open_in("persuading", desk.order(), reason="bought twice", platform_deadline=odd)
+    view = await desk.view(case)
+    assert view.due == soon - POLICY.shop.platform_margin
+    assert view.given["platform_deadline"] == soon.isoformat().replace("+00:00", "Z")
     await case.cancel()
 
 

@@ -250,6 +250,8 @@ def read_chat(cells: Mapping[str, Any]) -> ChatIn:
         registered_on = date.fromisoformat(str(registered)) if registered else None
     except ValueError:
         raise BadRow("buyer_registered_on: is not a date") from None
+    if registered_on is not None and not 1990 <= registered_on.year < 2100:
+        raise BadRow(f"buyer_registered_on: {registered_on} is not a day from 1990 on")
     return ChatIn(read_order_id(cells, "order_id"), registered_on, tuple(messages))
 
 
@@ -308,9 +310,12 @@ def _time(cells: Mapping[str, Any], column: str) -> datetime:
     text = str(cells.get(column, "")).strip()
     for form in _TIMES:
         try:
-            return datetime.strptime(text, form).replace(tzinfo=SHOP_ZONE).astimezone(UTC)
+            found = datetime.strptime(text, form).replace(tzinfo=SHOP_ZONE)
         except ValueError:
             continue
+        if not 2000 <= found.year < 2100:
+            raise BadRow(f"{column}: {text} is not a time of this century")
+        return found.astimezone(UTC)
     raise BadRow(f"{column}: {text[:40]!r} is not a time")
 
 
