@@ -31,6 +31,8 @@ UNDONE_AFTER: Final = timedelta(minutes=2)
 """A step on the shop takes milliseconds; one that is tried for so long does not pass by itself."""
 OVERDUE_AFTER: Final = timedelta(minutes=10)
 """A deadline that passed so long ago should have moved its case."""
+UNANSWERED_AFTER: Final = 9
+"""So many attempts of a step outside the shop have failed after some eight minutes: it is no hiccup."""
 
 
 class Trouble(StrEnum):
@@ -38,8 +40,10 @@ class Trouble(StrEnum):
 
     FAILING = "failing"
     UNDONE = "undone"
+    UNANSWERED = "unanswered"
     OVERDUE = "overdue"
     UNRECORDED = "unrecorded"
+    REOPENED = "reopened"
     DIED = "died"
     LOST = "lost"
     KEPT = "kept"
@@ -61,6 +65,13 @@ WHAT: Final[dict[Trouble, tuple[Label, Label]]] = {
             "see that casework up runs, and what its log says of the shop's database; then it goes on by itself",
         ),
     ),
+    Trouble.UNANSWERED: (
+        Label("店铺之外的步骤反复失败", "a step outside the shop fails again and again"),
+        Label(
+            "查看支付或快递接口;恢复后自动继续,casework retry {case_id} 可见下次重试时间",
+            "see to what it calls (payments, couriers); then it goes on by itself, casework retry {case_id} says when",
+        ),
+    ),
     Trouble.OVERDUE: (
         Label("期限已过而未动作", "its deadline has passed and it has not moved"),
         Label(
@@ -73,6 +84,15 @@ WHAT: Final[dict[Trouble, tuple[Label, Label]]] = {
         Label(
             "确认 casework up 正在运行且数据库正确,再看 casework retry {case_id}",
             "see that casework up runs, on this database; then casework retry {case_id}",
+        ),
+    ),
+    Trouble.REOPENED: (
+        Label(
+            "店铺记录已结,却又在 Temporal 中运行(被重置)", "its record is closed, and it runs in Temporal: it was reset"
+        ),
+        Label(
+            "不会再付款;如无他用,用 temporal workflow terminate --workflow-id {case_id} 终止",
+            "it pays nothing more; end it: temporal workflow terminate --workflow-id {case_id}",
         ),
     ),
     Trouble.DIED: (
@@ -177,6 +197,7 @@ async def examine(client: Client, database: Database, *, now: datetime, only: st
     found += await _of_running(client, executions, {(one.case_id, one.run_id) for one in recorded}, now)
     found += _of_kept(kept, executions)
     with database.reading() as session:
+        found = [_as_recorded(session, one, now) for one in found]
         found = [one for one in found if _still(session, one)]
         dead = [(one.case_id, str(one.run_id)) for one in found if one.trouble in (Trouble.DIED, Trouble.LOST)]
         unsettled = mending.paid_without_end(session, dead)
@@ -216,6 +237,10 @@ async def _of_running(
     for case_id, one in running.items():
         if one.task_attempt == 1 and one.task_since is not None and one.task_since < now - UNDONE_AFTER:
             found.append(Troubled(case_id, Trouble.UNDONE, f"since {one.task_since.isoformat()}", one.run_id))
+        for step in one.activities:
+            if step.attempt > UNANSWERED_AFTER:
+                tried = f"{step.activity}, attempt {step.attempt}: {step.failure or 'no more is known'}"
+                found.append(Troubled(case_id, Trouble.UNANSWERED, tried, one.run_id))
         if one.due is not None and one.due < now - OVERDUE_AFTER:
             found.append(Troubled(case_id, Trouble.OVERDUE, f"{one.state} until {one.due.isoformat()}"))
         if (case_id, one.first_run) not in recorded and one.started < now - JUST_NOW:
@@ -238,6 +263,17 @@ def _of_kept(kept: Sequence[Kept], executions: dict[str, Execution | None]) -> l
         )
         for case_id, things in lost.items()
     ]
+
+
+def _as_recorded(session: Session, one: Troubled, now: datetime) -> Troubled:
+    """A case that runs and has no open record has a closed one, where it was reset after its end."""
+    if one.trouble is not Trouble.UNRECORDED:
+        return one
+    records_of_it = records.find_records(session, case_id=one.case_id, closed=True)
+    closed = next((run.closed_at for run in records_of_it if run.run_id == one.run_id), None)
+    if closed is None or closed > now - JUST_NOW:  # else it is about to end
+        return one
+    return Troubled(one.case_id, Trouble.REOPENED, f"closed {closed.isoformat()}", one.run_id)
 
 
 def _still(session: Session, one: Troubled) -> bool:

@@ -9,10 +9,13 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
+from uuid import uuid4
 
 from sqlalchemy.orm import Session
 from temporalio import activity, workflow
-from temporalio.api.enums.v1 import EventType
+from temporalio.api.common.v1 import WorkflowExecution
+from temporalio.api.enums.v1 import EventType, ResetReapplyType
+from temporalio.api.workflowservice.v1 import ResetWorkflowExecutionRequest
 from temporalio.client import Client, WorkflowHandle, WorkflowQueryFailedError
 from temporalio.service import RPCError
 from temporalio.testing import TimeSkipper
@@ -232,6 +235,27 @@ class Desk:
             task_timeout=task_timeout,
             start_signal=start_signal[0] if start_signal else None,
             start_signal_args=[start_signal[1]] if start_signal else [],
+        )
+
+    async def last_task(self, handle: Handle) -> int:
+        """The workflow task that the case has done last."""
+        completed = EventType.EVENT_TYPE_WORKFLOW_TASK_COMPLETED
+        return [event.event_id async for event in handle.fetch_history_events() if event.event_type == completed][-1]
+
+    async def take_back(self, handle: Handle, task: int) -> None:
+        """Take a case back to before what it did in a workflow task, as `casework retry` says, and forget what it was
+        sent since.
+        """
+        described = await handle.describe()
+        await self.client.workflow_service.reset_workflow_execution(
+            ResetWorkflowExecutionRequest(
+                namespace=self.client.namespace,
+                workflow_execution=WorkflowExecution(workflow_id=handle.id, run_id=described.run_id),
+                reason="casework retry",
+                workflow_task_finish_event_id=task,
+                request_id=uuid4().hex,
+                reset_reapply_type=ResetReapplyType.RESET_REAPPLY_TYPE_NONE,
+            )
         )
 
     async def open_in(self, state: str, order_id: str, **fields: Any) -> Handle:

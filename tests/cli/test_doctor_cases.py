@@ -18,6 +18,7 @@ from sqlalchemy import select
 from temporalio import workflow
 from temporalio.worker import UnsandboxedWorkflowRunner, Worker
 
+from casework import repair
 from casework.cli.errors import BAD_INPUT, DONE, FAILED, REFUSED
 from casework.execution import execution_of, last_view
 from casework.policy import load_policy
@@ -111,6 +112,35 @@ async def test_a_deadline_that_has_long_passed_without_a_move_is_found(desk: Des
             pass
     assert [(one.trouble, one.found.startswith("persuading until ")) for one in overdue] == [(Trouble.OVERDUE, True)]
     assert await found(desk, case.id, now=due + OVERDUE_AFTER - timedelta(seconds=1)) == []
+
+
+async def test_a_payment_that_fails_again_and_again_is_found(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    order = desk.order()
+    async with desk.before("pay", order):
+        case = await desk.open_in("persuading", order, reason="x")
+        await desk.signal(case, "buyer_insists", "aftersale.1")
+        await desk.reached("pay", order)
+        assert await found(desk, case.id) == []
+        monkeypatch.setattr(repair, "UNANSWERED_AFTER", 0)
+        (trouble,) = await found(desk, case.id)
+        assert (trouble.trouble, trouble.found) == (Trouble.UNANSWERED, "pay, attempt 1: no more is known")
+    await desk.end(case)
+
+
+async def test_a_case_that_was_reset_after_its_end_is_found(casework: Casework, desk: Desk) -> None:
+    case = await desk.open_in("persuading", desk.order(), reason="x")
+    await desk.submit(case, "comment", "aftersale.1", text="x")
+    task = await desk.last_task(case)
+    await desk.submit(case, "buyer_keeps_order", "aftersale.1")
+    await desk.end(case)
+    await desk.take_back(case, task)
+    again = desk.client.get_workflow_handle(case.id)
+    await desk.until(again, "persuading")
+    assert await found(desk, case.id) == []
+    reopened = await found(desk, case.id, now=datetime.now(UTC) + JUST_NOW)
+    assert [one.trouble for one in reopened] == [Trouble.REOPENED]
+    await again.terminate()
+    assert await troubles(casework, case.id) == []
 
 
 async def test_a_case_that_no_worker_has_recorded_is_found_after_a_moment(desk: Desk) -> None:

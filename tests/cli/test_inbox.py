@@ -14,19 +14,15 @@ from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
-from uuid import uuid4
 
 import pytest
-from temporalio.api.common.v1 import WorkflowExecution
-from temporalio.api.enums.v1 import EventType, ResetReapplyType
-from temporalio.api.workflowservice.v1 import ResetWorkflowExecutionRequest
 
 from casework.cli.errors import BAD_INPUT, DONE, REFUSED
 from casework.client import CaseworkClient
 from casework.details import CASE_AMOUNT
 from casework.shop.tables import CaseRow, WaitRow
 from tests.cli.commands import Casework, address, shop_url
-from tests.desk import FLOW, Desk, Handle
+from tests.desk import FLOW, Desk
 
 ROOT = Path(__file__).parents[2]
 ALL = ("--limit", "100000")
@@ -192,27 +188,11 @@ async def test_the_money_is_that_which_the_case_is_about_now(casework: Casework,
     assert (await handle.describe()).typed_search_attributes[CASE_AMOUNT] == 80_000
 
 
-async def last_task(handle: Handle) -> int:
-    """The workflow task that the case has done last."""
-    completed = EventType.EVENT_TYPE_WORKFLOW_TASK_COMPLETED
-    return [event.event_id async for event in handle.fetch_history_events() if event.event_type == completed][-1]
-
-
 async def reset(desk: Desk, case: str, task: int) -> None:
     """Take a case back to before what it did in a workflow task, as `casework retry` says, and forget what it was sent
     since; until Temporal's list has the run that this ends.
     """
-    described = await desk.client.get_workflow_handle(case).describe()
-    await desk.client.workflow_service.reset_workflow_execution(
-        ResetWorkflowExecutionRequest(
-            namespace=desk.client.namespace,
-            workflow_execution=WorkflowExecution(workflow_id=case, run_id=described.run_id),
-            reason="casework retry",
-            workflow_task_finish_event_id=task,
-            request_id=uuid4().hex,
-            reset_reapply_type=ResetReapplyType.RESET_REAPPLY_TYPE_NONE,
-        )
-    )
+    await desk.take_back(desk.client.get_workflow_handle(case), task)
     query = f"WorkflowId = '{case}' AND ExecutionStatus = 'Terminated'"
     async with asyncio.timeout(20):
         while not [one async for one in desk.client.list_workflows(query)]:
@@ -224,7 +204,7 @@ async def test_a_case_that_was_reset_is_offered_as_before(casework: Casework, de
     handle = desk.client.get_workflow_handle(case)
     # only noted: the reset forgets it, and the case waits where it did
     await desk.submit(handle, "comment", "aftersale-lead.1", text="x")
-    await reset(desk, case, await last_task(handle))
+    await reset(desk, case, await desk.last_task(handle))
     await desk.until(handle, "awaiting_supervisor")
     assert case in await listed(casework, "--role", "aftersale_supervisor")
     forecast = (await casework("forecast", "--json")).json
@@ -234,7 +214,7 @@ async def test_a_case_that_was_reset_is_offered_as_before(casework: Casework, de
 async def test_a_case_that_was_reset_to_before_a_move_waits_where_it_is_now(casework: Casework, desk: Desk) -> None:
     case = await to_supervisor(desk)
     handle = desk.client.get_workflow_handle(case)
-    task = await last_task(handle)
+    task = await desk.last_task(handle)
     await desk.submit(handle, "approve", "aftersale-lead.1")
     before = await desk.until(handle, "awaiting_finance")
     await reset(desk, case, task)
