@@ -80,9 +80,7 @@ class OpenCasesToo(RefundBeforeShipping):
 class NewCasesOnly(RefundBeforeShipping):
     """The new row is for cases that are opened from now on."""
 
-    # --- docs: new cases only
     changes = (*RefundBeforeShipping.changes, LARGE_WAITS)
-    # --- docs: end
 
     @workflow.init
     def __init__(self, *start: Any) -> None:

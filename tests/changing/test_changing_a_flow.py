@@ -26,6 +26,7 @@ from tests.cli.commands import Casework
 from tests.desk import Desk, Handle
 from tests.server import CACHED_WORKFLOWS
 from worker import build_worker
+from workflows import refund_before_shipping
 from workflows.refund_before_shipping import RefundBeforeShipping
 
 DOCUMENT = Path(__file__).parents[2] / "docs" / "changing-a-flow.md"
@@ -187,8 +188,13 @@ def test_the_page_shows_the_code_that_is_tested_here() -> None:
         block.strip("\n") for block in re.findall(r"# --- docs: (?!end).*?\n(.*?) *# --- docs: end", code, re.DOTALL)
     ]
     page = DOCUMENT.read_text("utf-8")
-    assert len(shown) == 3
+    assert len(shown) == 2
     for block in shown:
         indent = len(block) - len(block.lstrip())
         plain = "\n".join(line[indent:] for line in block.splitlines()).strip()
         assert plain in page, f"{DOCUMENT.name} does not show:\n{plain}"
+    real = re.search(
+        r"^    changes = \((.*)\)$", Path(refund_before_shipping.__file__).read_text("utf-8"), re.MULTILINE
+    )
+    assert real is not None
+    assert f"changes = ({real[1]}, LARGE_WAITS)" in page
