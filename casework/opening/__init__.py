@@ -10,7 +10,7 @@ from typing import Any
 from pydantic import ValidationError
 from sqlalchemy.orm import Session
 
-from casework.authority import actor_named
+from casework.authority import NOBODY, actor_named
 from casework.case import Start
 from casework.messages import explain, texts_of
 from casework.money import LineQuantity
@@ -148,7 +148,7 @@ def _who_opens(session: Session, flow: Flow[Any], start: Start, from_case: str |
         return inherited
     actor, why = actor_named(all_staff(session), start.by, at)
     if actor is None:
-        raise BadStart(f"by: {why}")
+        raise BadStart(NOBODY if why == NOBODY else f"by: {why}")
     if not set(flow.opened_by) & set(actor.grants):
         wanted = " or ".join(flow.opened_by)
         raise BadStart(f"by: a {flow.label.en} is opened by {wanted}, which {start.by} is not")

@@ -215,6 +215,8 @@ def _plain(cell: str) -> str:
 def _name(text: str) -> str:
     if not 0 < len(text) <= _LONGEST_NAME:
         raise BadCell(f"name: text of 1 to {_LONGEST_NAME} characters is wanted")
+    if any(unicodedata.category(sign) in ("Cc", "Cf") for sign in text):
+        raise BadCell("name: holds a sign that nobody sees")  # terminals obey some of them
     return text
 
 

@@ -513,7 +513,7 @@ async def test_bad_rows_are_listed_by_their_lines_and_the_rest_is_opened(
         f"line 8: asks for the same case as line 2: {FLOW}-{good}-1.",
         "line 9: repeats line 2.",
         "line 10: cause is missing.",
-        "line 11: by: by names nobody on the staff list.",
+        "line 11: by names nobody on the staff list.",
         (
             "line 12: by: a return after shipping is opened by aftersale_agent or aftersale_supervisor, which "
             "finance.3 is not."

@@ -104,6 +104,7 @@ def test_the_sample_staff_is_a_file_that_is_taken_in_as_it_is(shop: Database) ->
         ("a,A,warehouse,,maybe,,", "line 3: present: yes or no is wanted"),
         ("a,A,warehouse,,,,", "line 3: present: yes or no is wanted"),
         ("a,,warehouse,,yes,,", "line 3: name: "),
+        ("a,A\x1b[2J,warehouse,,yes,,", "line 3: name: holds a sign that nobody sees"),
         (",A,warehouse,,yes,,", "line 3: id: "),
         ("system,A,warehouse,,yes,,", "line 3: id: "),
         ("13900001111,A,warehouse,,yes,,", "line 3: id: "),

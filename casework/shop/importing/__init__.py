@@ -154,11 +154,13 @@ def read_bytes(path: Path) -> bytes:
 
     """
     try:
-        if path.stat().st_size > MAX_BYTES:
-            raise BadFile(path.name, "is far larger than any export")
-        return path.read_bytes()
+        with path.open("rb") as file:
+            content = file.read(MAX_BYTES + 1)  # what a device holds has no size
     except OSError as error:
         raise BadFile(path.name, f"cannot be read: {(error.strerror or 'unknown error').lower()}") from None
+    if len(content) > MAX_BYTES:
+        raise BadFile(path.name, "is far larger than any export")
+    return content
 
 
 def _parse(export: Export) -> tuple[list[tuple[int, RowIn]], list[RejectedRow]]:
