@@ -393,6 +393,7 @@ async def test_a_hold_that_is_handed_over_is_still_there_and_one_that_is_let_go_
     with desk.database.writing() as session:
         session.execute(back)
     followed, _ = await bulk(desk, "following")
+    await desk.at_rest(followed)
     with desk.database.reading() as session:
         assert session.scalar(select(HoldRow.line).where(HoldRow.case_id == followed.id)) is None
     assert await found(desk, replays, followed) == []
