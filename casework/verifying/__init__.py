@@ -194,6 +194,14 @@ class _Chain:
         return faults_of_payments(session, case_id, self.last.first_run, asked, all_known=all_known)
 
 
+async def stands_still(client: Client, recorded: Recorded) -> bool:
+    """Whether nothing has happened to an open case since its history was read, and nothing is under way in it."""
+    described = await client.get_workflow_handle(recorded.history.workflow_id).describe()
+    same_run = described.raw_description.workflow_execution_info.first_run_id in ("", recorded.first_run)
+    idle = not described.raw_description.HasField("pending_workflow_task")
+    return same_run and idle and recorded.is_at_rest and described.history_length == len(recorded.history.events)
+
+
 class Verifier:
     """Verifies the cases of a desk."""
 
@@ -282,7 +290,7 @@ class Verifier:
                 return list(dict.fromkeys(books))
             more = chain.faults_at_rest(session)
         look = 1
-        while more and not await self._stands_still(recorded):
+        while more and not await stands_still(self._temporal, recorded):
             if look == LOOKS_AT_REST:
                 return books  # it is never at rest: what it is about to do cannot be told from what is wrong
             look += 1
@@ -295,13 +303,6 @@ class Verifier:
             with self._shop.reading() as session:
                 books, more = chain.payment_faults(session), chain.faults_at_rest(session)
         return list(dict.fromkeys([*books, *more]))
-
-    async def _stands_still(self, recorded: Recorded) -> bool:
-        """Whether nothing has happened to an open case since its history was read, and nothing is under way."""
-        described = await self._temporal.get_workflow_handle(recorded.history.workflow_id).describe()
-        same_run = described.raw_description.workflow_execution_info.first_run_id in ("", recorded.first_run)
-        idle = not described.raw_description.HasField("pending_workflow_task")
-        return same_run and idle and recorded.is_at_rest and described.history_length == len(recorded.history.events)
 
     async def _replayed(self, case_id: str, run_id: str | None) -> tuple[Recorded, Replayed] | None:
         """One run's history, and its replay; an open one is looked at again before its failure counts."""

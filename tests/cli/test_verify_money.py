@@ -7,6 +7,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -29,9 +30,9 @@ from casework.shop.tables import (
     PaymentReferenceRow,
     PaymentRow,
 )
-from casework.verifying import Part, Verified, Verifier
+from casework.verifying import Part, Verified, Verifier, stands_still
 from casework.verifying.books import faults_of_end
-from casework.verifying.replaying import Replays
+from casework.verifying.replaying import Recorded, Replays
 from tests.desk import Desk, Handle
 from tests.server import EVENTS_BEFORE_CONTINUING
 
@@ -434,3 +435,22 @@ async def test_a_case_in_the_midst_of_letting_go_is_no_fault(
     await doing
     assert (await desk.end(case)).outcome == "kept"
     assert await found(desk, replays, case) == []
+
+
+async def test_a_case_that_went_on_since_it_was_looked_at_does_not_stand_still(desk: Desk) -> None:
+    order = desk.order()
+    case = await refund(desk, order)
+    await desk.at_rest(case)
+    recorded = Recorded(await case.fetch_history())
+    assert await stands_still(desk.client, recorded)
+    # what was read before the last event is old
+    before = Recorded(replace(recorded.history, events=recorded.history.events[:-1]))
+    assert before.is_at_rest
+    assert not await stands_still(desk.client, before)
+    async with desk.before("close_case", order):
+        # an update leaves nothing in the history until its workflow task is prolonged or done
+        doing = asyncio.ensure_future(desk.submit(case, "buyer_keeps_order", "aftersale.1"))
+        await desk.reached("close_case", order)
+        assert not await stands_still(desk.client, recorded)
+    await doing
+    await desk.end(case)
