@@ -3,18 +3,24 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from functools import cache
 from pathlib import Path as FilePath
 from typing import Any
 
 import pytest
+from temporalio.api.enums.v1 import EventType
+from temporalio.client import WorkflowHistory
 
 from casework.case import TrailLine
 from casework.verifying import Part, in_order, verify_file
+from casework.verifying.comparing import differences
 from casework.verifying.path import Path, path_faults
+from casework.verifying.paying import PaymentAsked
 from casework.verifying.replaying import NoHistory, Recorded, Replays, read_history
 from state_machines.flows import FLOWS
 from tests.history_register import HISTORIES
@@ -125,6 +131,253 @@ async def test_a_case_that_says_it_came_elsewhere_is_named(replays: Replays) -> 
     assert replayed.case is not None
     assert replayed.failure is None, "Temporal compares commands, and no answers"
     assert "now comes to refunded" in (Path.of(path).differs_from(Path.of(replayed.case)) or "")
+
+
+# --- what was said, and what was paid ---
+
+
+def decoded(payload: Any) -> Any:
+    return json.loads(base64.b64decode(payload["data"]))
+
+
+def forge(payload: Any, happens: Callable[[Any], None]) -> None:
+    said = decoded(payload)
+    happens(said)
+    payload["data"] = base64.b64encode(json.dumps(said).encode()).decode()
+
+
+def attributes(event: dict[str, Any]) -> Any:
+    return next(value for name, value in event.items() if name.endswith("Attributes"))
+
+
+def with_result(whole: dict[str, Any], happens: Callable[[Any], None]) -> None:
+    """Let the case have said something else at its end."""
+    forge(attributes(whole["events"][-1])["result"]["payloads"][0], happens)
+
+
+def approval(said: Any) -> dict[str, Any]:
+    return next(line for line in said["trail"] if line["trigger"] == "approve" and line["accepted"])
+
+
+def another(name: str, value: Any) -> Callable[[Any], None]:
+    return lambda said: said.__setitem__(name, value)
+
+
+def another_of_approval(**changed: Any) -> Callable[[Any], None]:
+    return lambda said: approval(said).update(changed)
+
+
+def one_line_less(said: Any) -> None:
+    said["trail"].append({**said["trail"][-1], "accepted": False, "dest": None, "why": "never said"})
+
+
+@pytest.mark.parametrize(
+    ("happens", "found"),
+    [
+        (another_of_approval(note="never said"), ".note was never said, and is now"),
+        (another_of_approval(at="2020-01-01T00:00:00Z"), ".at was 2020-01-01T00:00:00Z, and is now"),
+        (another("opened_by", "finance.1"), "opened_by was finance.1, and is now aftersale.1"),
+        (another("opened_at", "2020-01-01T00:00:00Z"), "opened_at was 2020-01-01T00:00:00Z"),
+        (another("order_id", "33000"), "order_id was 33000, and is now"),
+        (another("links", ["return-after-shipping-33000"]), "links had 1 entries, and now has 0"),
+        (another("note", "never said"), "note was never said, and is now nothing"),
+        (another("assignee", "finance.1"), "assignee was finance.1, and is now nothing"),
+        (another("policy", "another"), "policy was another, and is now"),
+        (another("amount_fen", 1), "now comes to refunded after"),
+        (another("case_id", "refund-before-shipping-33000"), "case_id was refund-before-shipping-33000"),
+        (another("given", {"cause": "quality"}), "given.cause was quality, and is not said now"),
+        (another("never_a_field", 1), "never_a_field was 1, and is not said now"),
+        (one_line_less, "trail had"),
+    ],
+)
+async def test_a_case_that_says_otherwise_than_its_replay_is_named(
+    replays: Replays, tmp_path: FilePath, happens: Callable[[Any], None], found: str
+) -> None:
+    whole = json.loads(REFUNDED.read_text("utf-8"))
+    with_result(whole, happens)
+    verified = await verify_file(replays, written(tmp_path, json.dumps(whole).encode()))
+    assert any(fault.part is Part.REPLAY and found in fault.found for fault in verified.faults), verified.faults
+
+
+async def test_reasons_may_be_worded_otherwise_and_an_older_version_may_have_said_less(
+    replays: Replays, tmp_path: FilePath
+) -> None:
+    whole = json.loads(REFUNDED.read_text("utf-8"))
+
+    def happens(said: Any) -> None:
+        for line in said["trail"]:
+            line["why"] = "in other words"
+            for name in ("references", "given"):
+                line.pop(name, None)
+        for name in ("references", "given"):
+            said.pop(name, None)
+
+    with_result(whole, happens)
+    verified = await verify_file(replays, written(tmp_path, json.dumps(whole).encode()))
+    assert verified.faults == ()
+
+
+def of_payment(whole: dict[str, Any], event_type: str) -> Any:
+    """What is recorded of the one payment: what was sent, or what was answered."""
+    scheduled = next(
+        event
+        for event in whole["events"]
+        if event["eventType"] == "EVENT_TYPE_ACTIVITY_TASK_SCHEDULED"
+        and attributes(event)["activityType"]["name"] == "pay"
+    )
+    if event_type == "SCHEDULED":
+        return attributes(scheduled)["input"]["payloads"][0]
+    answered = next(
+        event
+        for event in whole["events"]
+        if event["eventType"] == "EVENT_TYPE_ACTIVITY_TASK_COMPLETED"
+        and attributes(event)["scheduledEventId"] == scheduled["eventId"]
+    )
+    return attributes(answered)["result"]["payloads"][0]
+
+
+@pytest.mark.parametrize(
+    ("event_type", "name", "value", "found"),
+    [
+        ("COMPLETED", "paid_fen", 1, "payment 1 was asked for with 1,000.01, and answered as 0.01"),
+        ("SCHEDULED", "amount_fen", 1, "payment 1 was sent with amount_fen 1, and is now sent with 100001"),
+        ("SCHEDULED", "purpose", "gift", "payment 1 was sent with purpose gift, and is now sent with refund"),
+        ("SCHEDULED", "order_id", "33000", "payment 1 was sent with order_id 33000, and is now sent with"),
+        ("SCHEDULED", "run_id", "another", "payment 1 was sent with run_id another, and is now sent with"),
+    ],
+)
+async def test_a_payment_that_was_not_asked_for_so_is_named(
+    replays: Replays, tmp_path: FilePath, event_type: str, name: str, value: Any, found: str
+) -> None:
+    whole = json.loads(REFUNDED.read_text("utf-8"))
+    forge(of_payment(whole, event_type), another(name, value))
+    verified = await verify_file(replays, written(tmp_path, json.dumps(whole).encode()))
+    assert [fault.part for fault in verified.faults] == [Part.REPLAY], verified.faults
+    assert found in verified.faults[0].found
+
+
+async def test_the_payments_that_a_case_asks_for_are_known_with_their_answers(
+    replays: Replays, tmp_path: FilePath
+) -> None:
+    """Refused for good, then paid by hand; and where the history ends before the answer, there is none."""
+    file = next(HISTORIES.glob("*/refunded.payment_refused_for_good_and_paid_by_hand_a_day_later.json"))
+    replayed = await replays.replay(read_once(file))
+    told = [(one.activity, one.amount_fen, one.answered, one.written_fen) for one in replayed.payments]
+    assert told == [("pay", 20_000, True, None), ("record_paid_by_hand", 20_000, True, 20_000)]
+    whole = json.loads(REFUNDED.read_text("utf-8"))
+    sent = next(
+        number
+        for number, event in enumerate(whole["events"])
+        if event["eventType"] == "EVENT_TYPE_ACTIVITY_TASK_SCHEDULED"
+    )
+    cut = written(tmp_path, json.dumps({"events": whole["events"][: sent + 1]}).encode())
+    (under_way,) = (await replays.replay(read_history(cut))).payments
+    assert (under_way.answered, under_way.written_fen, under_way.amount_fen) == (False, None, 100_001)
+
+
+@pytest.mark.parametrize(
+    ("activity", "answer", "written_fen"),
+    [
+        ("pay", {"status": "paid", "paid_fen": 7, "reference": "CW1"}, 7),
+        ("pay", {"status": "already_paid", "paid_fen": 7, "reference": "CW1"}, 7),
+        ("pay", {"status": "already_paid", "paid_fen": 7, "reference": None}, None),
+        ("pay", {"status": "changed", "paid_fen": 0, "reference": None}, None),
+        ("pay", None, None),
+        ("record_paid_by_hand", {"refused": None, "due_fen": 0}, 9),
+        ("record_paid_by_hand", {"refused": "was used before", "due_fen": 9}, None),
+    ],
+)
+def test_what_the_books_must_have_by_an_answer(
+    activity: str, answer: dict[str, Any] | None, written_fen: int | None
+) -> None:
+    assert PaymentAsked(activity, "case/run/refund", {"amount_fen": 9}, answer, True).written_fen == written_fen
+
+
+COMPARED: list[tuple[dict[str, Any], dict[str, Any], int, list[str]]] = [
+    ({"at": "2026-01-01T00:00:01Z"}, {"at": "2026-01-01T00:00:00.5Z"}, 1, []),
+    ({"at": "2026-01-01T00:00:02Z"}, {"at": "2026-01-01T00:00:00.5Z"}, 1, ["at was"]),
+    ({"at": "2026-01-01T08:00:00+08:00"}, {"at": "2026-01-01T00:00:00Z"}, 0, []),
+    ({"note": "2026-01-01"}, {"note": "tomorrow"}, 9, ["note was 2026-01-01, and is now tomorrow"]),
+    ({"a": 1, "b": 2, "c": 3, "d": 4, "e": 5}, {"e": 5}, 0, ["a was", "b was", "c was", "1 more of what it said"]),
+    ({"given": {}}, {"given": {"cause": "quality"}}, 0, ["given.cause was not said, and is now"]),
+    ({"trail": [{"given": {}}]}, {"trail": [{"given": {"a": 1}}]}, 0, ["trail 1.given.a was not said"]),
+    ({"trail": [{"why": "a"}]}, {"trail": [{"why": "b", "given": {}}]}, 0, []),
+    ({"note": "x" * 500}, {"note": None}, 0, [f"note was {'x' * 80}…, and is now nothing"]),
+]
+
+
+@pytest.mark.parametrize(("said", "now", "slack", "found"), COMPARED)
+def test_what_was_said_is_held_against_what_is_said_now(
+    said: dict[str, Any], now: dict[str, Any], slack: int, found: list[str]
+) -> None:
+    told = differences(said, now, slack=timedelta(seconds=slack))
+    assert len(told) == len(found), told
+    assert all(one in sentence for one, sentence in zip(found, told, strict=True)), told
+
+
+def history_of(*events: tuple[str, float]) -> Recorded:
+    """A history of nothing but such events, each so many seconds after the beginning."""
+    begun = datetime(2026, 11, 20, tzinfo=UTC)
+    made = [
+        {
+            "eventId": str(number),
+            "eventTime": (begun + timedelta(seconds=after)).isoformat().replace("+00:00", "Z"),
+            "eventType": f"EVENT_TYPE_{name}",
+        }
+        for number, (name, after) in enumerate(events, start=1)
+    ]
+    return Recorded(WorkflowHistory.from_json("case", {"events": made}))
+
+
+SCHEDULED, STARTED, COMPLETED = (f"WORKFLOW_TASK_{one}" for one in ("SCHEDULED", "STARTED", "COMPLETED"))
+SIGNALED, MARKER = "WORKFLOW_EXECUTION_SIGNALED", "MARKER_RECORDED"
+
+
+@pytest.mark.parametrize(
+    ("events", "seconds"),
+    [
+        ([(SCHEDULED, 0), (STARTED, 1), (COMPLETED, 3)], 2),
+        # prolonged twice, with a signal in between
+        ([(STARTED, 0), (COMPLETED, 4), (SCHEDULED, 4), (STARTED, 4), (COMPLETED, 8), (SIGNALED, 8), (STARTED, 8),
+          (COMPLETED, 9), (MARKER, 9)], 9),
+        # what the case asked for lies between, or nothing was under way
+        ([(STARTED, 0), (COMPLETED, 1), (MARKER, 1), (SCHEDULED, 1), (STARTED, 1), (COMPLETED, 2)], 1),
+        ([(STARTED, 0), (COMPLETED, 1), (SIGNALED, 60), (SCHEDULED, 60), (STARTED, 60), (COMPLETED, 61)], 1),
+        ([], 0),
+    ],
+)  # fmt: skip
+def test_times_may_differ_by_no_more_than_the_longest_workflow_task(
+    events: list[tuple[str, float]], seconds: int
+) -> None:
+    assert history_of(*events).slowest_task == timedelta(seconds=seconds)
+
+
+@pytest.mark.parametrize(
+    ("events", "at_rest"),
+    [
+        ([SCHEDULED], False),
+        ([SCHEDULED, STARTED, COMPLETED], True),
+        ([SCHEDULED, STARTED, COMPLETED, SIGNALED, SCHEDULED], False),
+        ([SCHEDULED, STARTED, "WORKFLOW_TASK_FAILED"], False),
+        ([SCHEDULED, STARTED, COMPLETED, "START_CHILD_WORKFLOW_EXECUTION_INITIATED"], False),
+        ([], False),
+    ],
+)
+def test_a_case_is_at_rest_where_nothing_is_under_way(events: list[str], at_rest: bool) -> None:
+    assert history_of(*((name, 0) for name in events)).is_at_rest is at_rest
+
+
+async def test_a_case_that_opened_another_one_is_at_rest_once_that_has_begun() -> None:
+    file = next(HISTORIES.glob("*/refund_opened.buyer_declines_list_price*.json"))
+    whole = read_once(file)
+    names = [event.event_type for event in whole.history.events]
+    begun = names.index(EventType.EVENT_TYPE_CHILD_WORKFLOW_EXECUTION_STARTED)
+    upto = [Recorded(replace(whole.history, events=whole.history.events[:number])) for number in (begun, begun + 1)]
+    asked = names.index(EventType.EVENT_TYPE_START_CHILD_WORKFLOW_EXECUTION_INITIATED)
+    assert asked < begun
+    assert not upto[0].is_at_rest
+    assert upto[1].is_at_rest or EventType.EVENT_TYPE_WORKFLOW_TASK_SCHEDULED in names[asked:begun]
+    assert whole.is_at_rest
 
 
 # --- files ---

@@ -11,13 +11,14 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from enum import StrEnum
 from pathlib import Path as FilePath
-from typing import Final, TypeVar
+from typing import Any, Final, TypeVar
 
+from sqlalchemy.orm import Session
 from temporalio.client import Client, WorkflowFailureError, WorkflowQueryFailedError
 from temporalio.service import RPCError
 
 from casework import names
-from casework.case import CaseView
+from casework.case import Case, CaseView
 from casework.client import (
     OPEN,
     OPEN_CASES,
@@ -29,11 +30,14 @@ from casework.client import (
     closed_view,
 )
 from casework.connection import is_not_there
+from casework.details import view_of
 from casework.repair import WHAT, Trouble, examine
 from casework.shop import payments, records
 from casework.shop.database import Database
-from casework.verifying.books import faults_of_end
+from casework.verifying.books import faults_of_end, faults_of_needs, faults_of_no_run, faults_of_payments
+from casework.verifying.comparing import differences
 from casework.verifying.path import Path, path_faults
+from casework.verifying.paying import payment_faults
 from casework.verifying.replaying import Recorded, Replayed, Replays, Status, read_history
 from state_machines.flows import FLOWS
 
@@ -42,6 +46,10 @@ AT_ONCE: Final = 4
 LOOKS: Final = 3
 """How often an open case is looked at before it counts that its history does not replay: it may have been in the moment
 of a change, in which a step on the shop has ended and is not recorded yet."""
+LOOKS_AT_REST: Final = 20
+BETWEEN_LOOKS: Final = 0.25
+"""So often, after so many seconds each, an open case is looked at that the books seem to contradict, until nothing is
+under way in it: what is under way may be in the books already, or not yet."""
 _TYPES: Final = ", ".join(f"'{name}'" for name in names.WORKFLOW_TYPES.values())
 _PATROLS: Final = f"(WorkflowType = '{names.PARCEL_PATROL}' AND {OPEN})"
 OPEN_RUNS: Final = f"({OPEN_CASES}) OR {_PATROLS}"
@@ -115,9 +123,10 @@ def _verified(recorded: Recorded, replayed: Replayed, asked: CaseView | None = N
         faults += _found(Part.PATH, path_faults(flow, path, ended=recorded.status == "completed"))
     if recorded.status in ("completed", "continued") and flow is not None and told is None:
         faults.append(Fault(Part.PATH, "what it said at its end is not what a case says"))
-    if told is not None and replayed.case is not None and replayed.failure is None:
-        another = Path.of(told).differs_from(Path.of(replayed.case))
-        faults += _found(Part.REPLAY, [f"today's code takes another path: {another}"] if another else [])
+    if replayed.failure is None and replayed.case is not None:
+        faults += _found(Part.REPLAY, _other_words(recorded, replayed.case))
+        sent = recorded.payments_sent()
+        faults += _found(Part.REPLAY, payment_faults(sent, replayed.payments, was_reset=recorded.was_reset))
     looked_at = (Part.REPLAY,) if flow is None or path is None else (Part.PATH, Part.REPLAY)
     return Verified(
         case_id=recorded.history.workflow_id,
@@ -128,6 +137,69 @@ def _verified(recorded: Recorded, replayed: Replayed, asked: CaseView | None = N
         looked_at=looked_at,
         faults=tuple(faults),
     )
+
+
+def _other_words(recorded: Recorded, case: Case[Any]) -> list[str]:
+    """What a run said at its end otherwise than the replayed case says it; nothing, unless it has ended by itself."""
+    told = recorded.told()
+    if told is None or recorded.flow is None:
+        return []
+    another = Path.of(told).differs_from(Path.of(case))
+    if another is not None:
+        return [f"today's code takes another path: {another}"]
+    said = recorded.told_as_written()
+    if isinstance(told, Case):
+        # between two runs of ours: what today's case has no field for, it carries no further either
+        said = {name: value for name, value in said.items() if name in type(told).model_fields}
+        now = case.model_dump(mode="json")
+    else:
+        now = view_of(recorded.flow, case).model_dump(mode="json")
+    slack = recorded.slowest_task
+    return [f"today's code says something else: {one}" for one in differences(said, now, slack=slack)]
+
+
+@dataclass(frozen=True, slots=True)
+class _Chain:
+    """A case's last run, with its replay, and the replays of the runs that it continues (None: one that is gone)."""
+
+    last: Recorded
+    replayed: Replayed
+    before: Sequence[Replayed | None]
+
+    def payment_faults(self, session: Session) -> list[str]:
+        """What of the case's payments the books have otherwise, whatever it is doing at this moment."""
+        return self._payments(session, all_known=self._all_known and self.last.status not in ("open", "continued"))
+
+    def faults_at_rest(self, session: Session) -> list[str]:
+        """What else is wrong in the books if nothing is under way: payments that it never made, things it should have.
+
+        What a case did before it was reset is in the books, and not in the history with which it goes on.
+        """
+        if self.last.was_reset:
+            return []
+        sure = self._payments(session, all_known=False)
+        more = [one for one in self._payments(session, all_known=self._all_known) if one not in sure]
+        if self.replayed.failure is None and self.replayed.case is not None:
+            more += faults_of_needs(session, self.replayed.case)
+        return more
+
+    @property
+    def _all_known(self) -> bool:
+        return all(one is not None and one.failure is None for one in (self.replayed, *self.before))
+
+    def _payments(self, session: Session, *, all_known: bool) -> list[str]:
+        runs = [one for one in (*reversed(self.before), self.replayed) if one is not None]
+        asked = [payment for run in runs for payment in run.payments]
+        case_id = self.last.history.workflow_id
+        return faults_of_payments(session, case_id, self.last.first_run, asked, all_known=all_known)
+
+
+async def stands_still(client: Client, recorded: Recorded) -> bool:
+    """Whether nothing has happened to an open case since its history was read, and nothing is under way in it."""
+    described = await client.get_workflow_handle(recorded.history.workflow_id).describe()
+    same_run = described.raw_description.workflow_execution_info.first_run_id in ("", recorded.first_run)
+    idle = not described.raw_description.HasField("pending_workflow_task")
+    return same_run and idle and recorded.is_at_rest and described.history_length == len(recorded.history.events)
 
 
 class Verifier:
@@ -162,6 +234,7 @@ class Verifier:
         with self._shop.reading() as session:
             orders = {one.order_id for one in records.find_records(session, case_id=case_id)}
             audited = [fault for order in sorted(orders) for fault in payments.audit(session, order)]
+            audited += faults_of_no_run(session, case_id)
         return _with(verified, _found(Part.BOOKS, [*(_in_words(one.trouble, one.found) for one in troubled), *audited]))
 
     async def all(self, query: str = ALL_RUNS) -> AsyncIterator[Verified]:
@@ -185,7 +258,7 @@ class Verifier:
         for case_id, faults in sorted(troubled.items()):
             yield Verified(case_id, None, None, None, None, (Part.BOOKS,), tuple(faults))
         with self._shop.reading() as session:
-            audited = payments.audit(session)
+            audited = [*payments.audit(session), *faults_of_no_run(session)]
         yield Verified("the shop", None, None, None, None, (Part.BOOKS,), _found(Part.BOOKS, audited))
 
     async def _run(self, case_id: str, run_id: str | None) -> Verified | None:
@@ -196,15 +269,40 @@ class Verifier:
         recorded, replayed = found
         asked = await self._asked(case_id) if replayed.failure is not None and recorded.status == "open" else None
         verified = _verified(recorded, replayed, asked)
-        earlier = await self._earlier(recorded)
-        told = recorded.told()
+        before, faults = await self._earlier(recorded)
         if recorded.flow is None or not self._books:
-            return _with(verified, earlier, books=False)
-        books: list[str] = []
-        if isinstance(told, CaseView):
+            return _with(verified, faults, books=False)
+        books = await self._in_books(_Chain(recorded, replayed, before))
+        return _with(verified, [*faults, *_found(Part.BOOKS, books)])
+
+    async def _in_books(self, chain: _Chain) -> list[str]:
+        """What the books contradict; of an open case only what they do in a moment in which nothing is under way.
+
+        The history is read first, and the books then: what it says was paid must be there, and stays there. For the
+        rest an open case must not have gone on meanwhile, or be in the midst of a step: it is looked at again.
+        """
+        recorded = chain.last
+        with self._shop.reading() as session:
+            told, first_run = recorded.told(), recorded.first_run
+            books = faults_of_end(session, told, first_run) if isinstance(told, CaseView) else []
+            books += chain.payment_faults(session)
+            if recorded.status != "open":
+                return list(dict.fromkeys(books))
+            more = chain.faults_at_rest(session)
+        look = 1
+        while more and not await stands_still(self._temporal, recorded):
+            if look == LOOKS_AT_REST:
+                return books  # it is never at rest: what it is about to do cannot be told from what is wrong
+            look += 1
+            await asyncio.sleep(BETWEEN_LOOKS)
+            found = await self._replayed(recorded.history.workflow_id, recorded.run_id)
+            if found is None or found[0].status != "open":
+                return books  # it has ended, or goes on in another run: that one is not open
+            recorded, replayed = found
+            chain = _Chain(recorded, replayed, chain.before)
             with self._shop.reading() as session:
-                books = faults_of_end(session, told, recorded.first_run)
-        return _with(verified, [*earlier, *_found(Part.BOOKS, books)])
+                books, more = chain.payment_faults(session), chain.faults_at_rest(session)
+        return list(dict.fromkeys([*books, *more]))
 
     async def _replayed(self, case_id: str, run_id: str | None) -> tuple[Recorded, Replayed] | None:
         """One run's history, and its replay; an open one is looked at again before its failure counts."""
@@ -219,18 +317,24 @@ class Verifier:
                 return recorded, replayed
             await asyncio.sleep(POLL_SECONDS)
 
-    async def _earlier(self, recorded: Recorded) -> list[Fault]:
-        """What is wrong with the runs that this one continues, as far as Temporal still has them."""
+    async def _earlier(self, recorded: Recorded) -> tuple[list[Replayed | None], list[Fault]]:
+        """The runs that this one continues, the last one first, and what is wrong with them.
+
+        None in the place of one that Temporal no longer has: of those before it, nothing is known either.
+        """
+        runs: list[Replayed | None] = []
         faults: list[Fault] = []
         before = recorded.started.continued_execution_run_id
         while before:
             run = await self._fetch(recorded.history.workflow_id, before)
             if run is None:
-                break
-            found = _verified(run, await self._replays.replay(run))
+                return [*runs, None], faults
+            replayed = await self._replays.replay(run)
+            found = _verified(run, replayed)
+            runs.append(replayed)
             faults += [Fault(one.part, f"{one.found} (its run {before})") for one in found.faults]
             before = run.started.continued_execution_run_id
-        return faults
+        return runs, faults
 
     async def _fetch(self, case_id: str, run_id: str | None) -> Recorded | None:
         try:
@@ -258,7 +362,7 @@ class Verifier:
                 raise UnknownCase(f"There is no case {case_id}.")
             last = max(runs, key=lambda run: run.opened_at)
             ended = view is not None and last.outcome not in records.DIED
-            faults = _found(Part.BOOKS, payments.audit(session, last.order_id))
+            faults = _found(Part.BOOKS, [*payments.audit(session, last.order_id), *faults_of_no_run(session, case_id)])
             if view is not None and ended:
                 faults += _found(Part.BOOKS, faults_of_end(session, view, last.run_id))
                 faults += _found(Part.PATH, path_faults(FLOWS[view.flow], Path.of(view), ended=True))

@@ -8,15 +8,16 @@ import logging
 from collections.abc import Callable, Sequence
 from contextvars import ContextVar
 from dataclasses import dataclass
+from datetime import timedelta
 from functools import cache
 from pathlib import Path
-from typing import Any, Final, Literal, TypeVar
+from typing import Any, Final, Literal, TypeVar, cast
 
 from google.protobuf.json_format import ParseError
 from pydantic import ValidationError
 from temporalio import workflow
 from temporalio.api.common.v1 import Payload
-from temporalio.api.enums.v1 import EventType
+from temporalio.api.enums.v1 import EventType, WorkflowTaskFailedCause
 from temporalio.api.history.v1 import HistoryEvent, WorkflowExecutionStartedEventAttributes
 from temporalio.client import WorkflowHistory
 from temporalio.runtime import Runtime, TelemetryConfig
@@ -24,8 +25,11 @@ from temporalio.worker import (
     ExecuteWorkflowInput,
     Interceptor,
     Replayer,
+    StartActivityInput,
+    StartLocalActivityInput,
     WorkflowInboundInterceptor,
     WorkflowInterceptorClassInput,
+    WorkflowOutboundInterceptor,
     WorkflowReplayResult,
 )
 
@@ -33,6 +37,7 @@ from casework import names
 from casework.case import Case, CaseView
 from casework.converter import DATA_CONVERTER
 from casework.sandbox import workflow_runner
+from casework.verifying.paying import PAYING, PAYS, PaymentAsked
 from state_machines.flows import FLOWS
 from state_machines.table import Flow
 
@@ -52,6 +57,20 @@ _ENDS: Final[dict[int, Status]] = {
     EventType.EVENT_TYPE_WORKFLOW_EXECUTION_TIMED_OUT: "timed_out",
     EventType.EVENT_TYPE_WORKFLOW_EXECUTION_CANCELED: "canceled",
 }
+
+
+_PROLONGING: Final = frozenset(
+    {
+        EventType.EVENT_TYPE_WORKFLOW_TASK_SCHEDULED,
+        EventType.EVENT_TYPE_WORKFLOW_TASK_STARTED,
+        EventType.EVENT_TYPE_WORKFLOW_TASK_COMPLETED,
+        EventType.EVENT_TYPE_WORKFLOW_EXECUTION_SIGNALED,
+    }
+)
+"""What a workflow task consists of that is prolonged, because a step on the shop takes long: signals may come between
+its parts, and nothing that the case asked for."""
+_PROLONGED_AT_ONCE: Final = timedelta(seconds=1)
+"""The next part of a prolonged workflow task begins no later."""
 
 
 class NoHistory(Exception):
@@ -96,16 +115,81 @@ class Recorded:
         """
         if self.flow is None:
             return None
+        if self.status == "continued":
+            return _carried(self.flow, self._said())
+        return _read(self._said(), CaseView.model_validate)
+
+    def told_as_written(self) -> dict[str, Any]:
+        """As `told`, with the fields that are recorded and no others: an older Casework has not written all of them."""
+        as_written: Any = _read(self._said(), lambda said: said["carried"] if self.status == "continued" else said)
+        return cast("dict[str, Any]", as_written) if isinstance(as_written, dict) else {}
+
+    def _said(self) -> Sequence[Payload]:
         last = self.history.events[-1]
         if self.status == "continued":
-            return _carried(self.flow, last.workflow_execution_continued_as_new_event_attributes.input.payloads)
-        return _read(last.workflow_execution_completed_event_attributes.result.payloads, CaseView.model_validate)
+            return last.workflow_execution_continued_as_new_event_attributes.input.payloads
+        return last.workflow_execution_completed_event_attributes.result.payloads
 
     def given(self) -> Case[Any] | None:
         """The case that the run goes on with; None: it continues none."""
         if self.flow is None or not self.started.continued_execution_run_id:
             return None
         return _carried(self.flow, self.started.input.payloads)
+
+    def payments_sent(self) -> list[dict[str, Any]]:
+        """What was recorded of each payment that was asked for outside the shop's own steps, in their order."""
+        asked = [event.activity_task_scheduled_event_attributes for event in self.history.events]
+        read = [_read(one.input.payloads, lambda sent: sent) for one in asked if one.activity_type.name == PAYS]
+        return [one if isinstance(one, dict) else {} for one in read]
+
+    @property
+    def was_reset(self) -> bool:
+        """Whether it goes on from a point before what it did in another history, which this one does not tell."""
+        reset = WorkflowTaskFailedCause.WORKFLOW_TASK_FAILED_CAUSE_RESET_WORKFLOW
+        return any(event.workflow_task_failed_event_attributes.cause == reset for event in self.history.events)
+
+    @property
+    def is_at_rest(self) -> bool:
+        """Whether, at the end of what is recorded, no workflow task and no start of another case is under way."""
+        task_under_way, starts = True, set[int]()
+        for event in self.history.events:
+            match event.event_type:
+                case (
+                    EventType.EVENT_TYPE_WORKFLOW_TASK_SCHEDULED
+                    | EventType.EVENT_TYPE_WORKFLOW_TASK_FAILED
+                    | EventType.EVENT_TYPE_WORKFLOW_TASK_TIMED_OUT
+                ):
+                    task_under_way = True
+                case EventType.EVENT_TYPE_WORKFLOW_TASK_COMPLETED:
+                    task_under_way = False
+                case EventType.EVENT_TYPE_START_CHILD_WORKFLOW_EXECUTION_INITIATED:
+                    starts.add(event.event_id)
+                case EventType.EVENT_TYPE_CHILD_WORKFLOW_EXECUTION_STARTED:
+                    starts.discard(event.child_workflow_execution_started_event_attributes.initiated_event_id)
+                case EventType.EVENT_TYPE_START_CHILD_WORKFLOW_EXECUTION_FAILED:
+                    starts.discard(event.start_child_workflow_execution_failed_event_attributes.initiated_event_id)
+                case _:
+                    pass
+        return not task_under_way and not starts
+
+    @property
+    def slowest_task(self) -> timedelta:
+        """How long the longest workflow task took, with those that prolonged it for a slow step on the shop.
+
+        Temporal tells a case the time at which its workflow task began, and a replay of a prolonged one may be told
+        that of another part of it: so much may the times differ that a replay comes to.
+        """
+        began, ended, longest = None, None, timedelta()
+        for event in self.history.events:
+            at = event.event_time.ToDatetime()
+            if event.event_type not in _PROLONGING:
+                ended = None
+            elif event.event_type == EventType.EVENT_TYPE_WORKFLOW_TASK_STARTED:
+                prolongs = ended is not None and at - ended <= _PROLONGED_AT_ONCE
+                began = began if prolongs else at
+            elif event.event_type == EventType.EVENT_TYPE_WORKFLOW_TASK_COMPLETED and began is not None:
+                ended, longest = at, max(longest, at - began)
+        return longest
 
 
 def _carried(flow: Flow[Any], payloads: Sequence[Payload]) -> Case[Any] | None:
@@ -128,6 +212,8 @@ class Replayed:
 
     case: Case[Any] | None
     failure: str | None
+    payments: tuple[PaymentAsked, ...] = ()
+    """Every payment that it asked for, in this order."""
 
 
 def read_history(file: Path) -> Recorded:
@@ -202,12 +288,13 @@ class Replays:
         finally:
             replaying.cancel()  # not waited for: the SDK goes on waiting for the workflow task that it has not got
         case: Case[Any] | None = getattr(self._looking.instances.pop(key, None), "case", None)
+        payments = tuple(self._looking.payments.pop(key, ()))
         if not done:
-            return Replayed(case, f"run {recorded.run_id} was not done after {self._longest:.0f} s")
+            return Replayed(case, f"run {recorded.run_id} was not done after {self._longest:.0f} s", payments)
         result, failure = replaying.result(), None
         if result.replay_failure is not None:
             failure = " ".join(str(result.replay_failure).split())[:LONGEST_FAILURE] or "no more is known"
-        return Replayed(case, failure)
+        return Replayed(case, failure, payments)
 
     async def _replay(self, history: WorkflowHistory) -> WorkflowReplayResult:
         _replaying.set(True)
@@ -215,24 +302,51 @@ class Replays:
 
 
 class _Looking(Interceptor):
-    """Keeps hold of the workflow objects, so that one can see what they know once their history is at its end."""
+    """Keeps hold of the workflow objects, and of the payments that they ask for, so that one can see what they know
+    once their history is at its end.
+    """
 
     def __init__(self) -> None:
         self.instances: dict[tuple[str, str], Any] = {}
+        self.payments: dict[tuple[str, str], list[PaymentAsked]] = {}
 
     def workflow_interceptor_class(
         self,
         input: WorkflowInterceptorClassInput,  # noqa: A002, ARG002 - the SDK's name
     ) -> type[WorkflowInboundInterceptor]:
-        instances = self.instances
+        instances, payments = self.instances, self.payments
+
+        class Outbound(WorkflowOutboundInterceptor):
+            def start_activity(self, input: StartActivityInput) -> workflow.ActivityHandle[Any]:  # noqa: A002 - the SDK's name
+                return _noted(payments, input, super().start_activity(input))
+
+            def start_local_activity(self, input: StartLocalActivityInput) -> workflow.ActivityHandle[Any]:  # noqa: A002 - the SDK's name
+                return _noted(payments, input, super().start_local_activity(input))
 
         class Inbound(WorkflowInboundInterceptor):
+            def init(self, outbound: WorkflowOutboundInterceptor) -> None:
+                super().init(Outbound(outbound))
+
             async def execute_workflow(self, input: ExecuteWorkflowInput) -> Any:  # noqa: A002 - the SDK's name
                 info = workflow.info()
                 instances[info.workflow_id, info.run_id] = workflow.instance()
                 return await super().execute_workflow(input)
 
         return Inbound
+
+
+def _noted(
+    payments: dict[tuple[str, str], list[PaymentAsked]],
+    asked: StartActivityInput | StartLocalActivityInput,
+    handle: workflow.ActivityHandle[Any],
+) -> workflow.ActivityHandle[Any]:
+    """Note a step that pays, and its answer as soon as the case has it."""
+    if asked.activity in PAYING:
+        payment = PaymentAsked.of(asked.activity, asked.args[0])
+        info = workflow.info()
+        payments.setdefault((info.workflow_id, info.run_id), []).append(payment)
+        handle.add_done_callback(payment.take_answer)
+    return handle
 
 
 @cache
