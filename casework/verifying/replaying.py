@@ -7,7 +7,7 @@ import json
 import logging
 from collections.abc import Callable, Sequence
 from contextvars import ContextVar
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import timedelta
 from functools import cache
 from pathlib import Path
@@ -265,12 +265,11 @@ class Replays:
             workflows = WORKFLOWS
         self._longest = longest
         logging.getLogger("temporalio.worker._workflow").addFilter(_said_by_others)
-        self._looking = _Looking()
         self._replayer = Replayer(
             workflows=workflows,
             data_converter=DATA_CONVERTER,
             workflow_runner=workflow_runner(),
-            interceptors=[self._looking],
+            interceptors=[_Looking()],
             runtime=_silent_runtime(),
         )
 
@@ -280,15 +279,15 @@ class Replays:
             # a run that is to begin, as in the moment after another continued as new: Temporal's SDK waits for ever for
             # its first workflow task
             return Replayed(recorded.given(), None)
-        key = (recorded.history.workflow_id, recorded.run_id)
         # a task of its own, whose context all tasks of the replay have
-        replaying = asyncio.create_task(self._replay(recorded.history))
+        seen = _Seen()
+        replaying = asyncio.create_task(self._replay(recorded.history, seen))
         try:
             done, _ = await asyncio.wait([replaying], timeout=self._longest)
         finally:
             replaying.cancel()  # not waited for: the SDK goes on waiting for the workflow task that it has not got
-        case: Case[Any] | None = getattr(self._looking.instances.pop(key, None), "case", None)
-        payments = tuple(self._looking.payments.pop(key, ()))
+        case: Case[Any] | None = getattr(seen.instance, "case", None)
+        payments = tuple(seen.payments)
         if not done:
             return Replayed(case, f"run {recorded.run_id} was not done after {self._longest:.0f} s", payments)
         result, failure = replaying.result(), None
@@ -296,55 +295,60 @@ class Replays:
             failure = " ".join(str(result.replay_failure).split())[:LONGEST_FAILURE] or "no more is known"
         return Replayed(case, failure, payments)
 
-    async def _replay(self, history: WorkflowHistory) -> WorkflowReplayResult:
-        _replaying.set(True)
+    async def _replay(self, history: WorkflowHistory, seen: _Seen) -> WorkflowReplayResult:
+        _replaying.set(seen)
         return await self._replayer.replay_workflow(history, raise_on_replay_failure=False)
 
 
-class _Looking(Interceptor):
-    """Keeps hold of the workflow objects, and of the payments that they ask for, so that one can see what they know
-    once their history is at its end.
+@dataclass(slots=True)
+class _Seen:
+    """What one replay has shown: the workflow object, and the payments that it asks for.
+
+    Of the replay, not by the run's id: a run that was reset and the one before it have the same in their histories.
     """
 
-    def __init__(self) -> None:
-        self.instances: dict[tuple[str, str], Any] = {}
-        self.payments: dict[tuple[str, str], list[PaymentAsked]] = {}
+    instance: Any = None
+    payments: list[PaymentAsked] = field(default_factory=list[PaymentAsked])
+
+
+class _Looking(Interceptor):
+    """Keeps hold of the workflow object, so that one can see what it knows once its history is at its end."""
 
     def workflow_interceptor_class(
         self,
         input: WorkflowInterceptorClassInput,  # noqa: A002, ARG002 - the SDK's name
     ) -> type[WorkflowInboundInterceptor]:
-        instances, payments = self.instances, self.payments
+        seen = _replaying.get()  # the replayer makes a worker, and so asks here, for each replay
+        if seen is None:
+            raise RuntimeError("only `Replays` replays with it")
 
         class Outbound(WorkflowOutboundInterceptor):
             def start_activity(self, input: StartActivityInput) -> workflow.ActivityHandle[Any]:  # noqa: A002 - the SDK's name
-                return _noted(payments, input, super().start_activity(input))
+                return _noted(seen, input, super().start_activity(input))
 
             def start_local_activity(self, input: StartLocalActivityInput) -> workflow.ActivityHandle[Any]:  # noqa: A002 - the SDK's name
-                return _noted(payments, input, super().start_local_activity(input))
+                return _noted(seen, input, super().start_local_activity(input))
 
         class Inbound(WorkflowInboundInterceptor):
             def init(self, outbound: WorkflowOutboundInterceptor) -> None:
                 super().init(Outbound(outbound))
 
             async def execute_workflow(self, input: ExecuteWorkflowInput) -> Any:  # noqa: A002 - the SDK's name
-                info = workflow.info()
-                instances[info.workflow_id, info.run_id] = workflow.instance()
+                seen.instance = workflow.instance()
                 return await super().execute_workflow(input)
 
         return Inbound
 
 
 def _noted(
-    payments: dict[tuple[str, str], list[PaymentAsked]],
+    seen: _Seen,
     asked: StartActivityInput | StartLocalActivityInput,
     handle: workflow.ActivityHandle[Any],
 ) -> workflow.ActivityHandle[Any]:
     """Note a step that pays, and its answer as soon as the case has it."""
     if asked.activity in PAYING:
         payment = PaymentAsked.of(asked.activity, asked.args[0])
-        info = workflow.info()
-        payments.setdefault((info.workflow_id, info.run_id), []).append(payment)
+        seen.payments.append(payment)
         handle.add_done_callback(payment.take_answer)
     return handle
 
@@ -355,9 +359,9 @@ def _silent_runtime() -> Runtime:
     return Runtime(telemetry=TelemetryConfig(logging=None))
 
 
-_replaying: ContextVar[bool] = ContextVar("replaying", default=False)
+_replaying: ContextVar[_Seen | None] = ContextVar("replaying", default=None)
 
 
 def _said_by_others(_: logging.LogRecord) -> bool:
     """Temporal's SDK logs a traceback for each failure of our code: of replays, none is wanted."""
-    return not _replaying.get()
+    return _replaying.get() is None

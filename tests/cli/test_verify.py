@@ -20,7 +20,7 @@ from casework.client import CaseworkClient
 from casework.shop.database import REVISIONS
 from casework.shop.tables import CaseRow, ClaimRow, HoldRow, LedgerRow, OutboxRow, PaymentRow
 from casework.verifying import Fault, Part, Verified, Verifier
-from casework.verifying.replaying import Replays
+from casework.verifying.replaying import Recorded, Replays
 from tests.cli.commands import Casework, Done
 from tests.desk import Desk, Handle
 from tests.server import EVENTS_BEFORE_CONTINUING
@@ -242,6 +242,26 @@ async def test_every_run_of_a_case_that_continued_as_new_is_replayed(desk: Desk,
     await desk.submit(case, "buyer_keeps_order", "aftersale.1")
     assert (await desk.end(case)).outcome == "kept"
     assert (await verified(desk, replays, case)).faults == ()
+
+
+async def test_the_runs_before_and_after_a_reset_are_told_apart_where_they_are_replayed_at_once(
+    desk: Desk, replays: Replays
+) -> None:
+    """In the history of a run that was reset stands the id of the run before."""
+    case = await desk.open_in("persuading", desk.order(), reason="x")
+    await desk.submit(case, "comment", "aftersale.1", text="x")
+    task = await desk.last_task(case)
+    before = Recorded(await case.fetch_history())
+    await desk.take_back(case, task)
+    again = desk.client.get_workflow_handle(case.id)
+    await desk.until(again, "persuading")
+    await desk.submit(again, "buyer_keeps_order", "aftersale.1")
+    await desk.end(again)
+    after = Recorded(await again.fetch_history())
+    assert before.run_id == after.run_id
+    for _ in range(3):
+        both = await asyncio.gather(*(replays.replay(one) for one in (after, before, after, before)))
+        assert [one.case.state for one in both if one.case] == ["kept", "persuading"] * 2
 
 
 async def test_a_run_that_has_not_begun_is_where_the_one_before_it_ended(
