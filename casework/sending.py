@@ -65,23 +65,26 @@ def _now() -> datetime:
     return datetime.now(UTC)
 
 
-async def send_due(database: Database, port: Port, *, clock: Callable[[], datetime] = _now) -> Sent:
+async def send_due(
+    database: Database, port: Port, *, clock: Callable[[], datetime] = _now, lease: timedelta = LEASE
+) -> Sent:
     """Send what is due now; what fails is left for later. `clock` tells the time on the wall, aware.
 
-    Several may do so at the same time: none of them sends what another one has claimed.
+    Several may do so at the same time: none of them sends what another one has claimed, for as long as a `lease`, which
+    is longer than `MOST_SECONDS`.
 
     Raises:
-        SQLAlchemyError: the shop's database cannot be used; what was claimed is sent after `LEASE`.
+        SQLAlchemyError: the shop's database cannot be used; what was claimed is sent after the lease.
 
     """
     done, failed = 0, 0
     while not failed:  # a receiver that is away is not asked for every message that waits
         now = clock()
-        claimed = await asyncio.to_thread(_claim, database, now)
+        claimed = await asyncio.to_thread(_claim, database, now, lease)
         if not claimed:
             break
         for dispatch in claimed:
-            if clock() > now + LEASE - timedelta(seconds=MOST_SECONDS):
+            if clock() > now + lease - timedelta(seconds=MOST_SECONDS):
                 break  # noting took long: somebody else may have claimed it before it is sent
             problem = await _hand_over(port, dispatch)
             if problem is None:
@@ -115,22 +118,22 @@ async def _noted(note: Callable[[datetime], ResultT], clock: Callable[[], dateti
     return await asyncio.to_thread(note, clock())
 
 
-async def keep_sending(database: Database, port: Port) -> None:
-    """Send whatever comes into the outbox, until this is cancelled."""
+async def keep_sending(database: Database, port: Port, *, lease: timedelta = LEASE) -> None:
+    """Send whatever comes into the outbox, until this is cancelled. `lease`: as for `send_due`."""
     while True:
         try:
-            await send_due(database, port)
+            await send_due(database, port, lease=lease)
         except SQLAlchemyError as error:
             LOGGER.warning("outbox_waits", extra={"kind": type(error).__name__})
         await asyncio.sleep(EVERY_SECONDS)
 
 
-def _claim(database: Database, now: datetime) -> list[Dispatch]:
+def _claim(database: Database, now: datetime, lease: timedelta) -> list[Dispatch]:
     with database.reading() as session:
         if not sending.anything_due(session, now=now):
             return []
     with database.writing() as session:
-        return sending.claim(session, now=now, lease=LEASE, at_most=AT_ONCE)
+        return sending.claim(session, now=now, lease=lease, at_most=AT_ONCE)
 
 
 def _note_failed(database: Database, dispatch: Dispatch, error: NotSent, now: datetime) -> bool:

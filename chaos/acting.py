@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from functools import partial
@@ -23,7 +24,13 @@ from temporalio.testing import TimeSkipper
 from casework.case import CaseView
 from casework.client import CaseEnded, CaseOpen, CaseRefused, CaseworkClient, NoAnswer, UnknownCase, prepare_start
 from casework.connection import is_not_there
+from casework.money import LineQuantity
+from casework.shop import outside
+from casework.shop.amounts import line_rows
+from casework.shop.claims import claim_lines
 from casework.shop.database import Database
+from casework.shop.errors import Held
+from casework.shop.tables import CaseRow
 from casework.skipping import skip, skip_past
 from chaos.points import Point
 from state_machines.flows import FLOWS
@@ -32,6 +39,8 @@ from state_machines.table import StateKind
 
 AGAIN_SECONDS: Final = 0.2
 """After this what was cut off is done again."""
+TRIED_SECONDS: Final = 0.02
+"""After this somebody tries again to get what a case has: a case hands over and its child holds within some tenths."""
 CUT_OFF: Final = (NoAnswer, TimeoutError, WorkflowQueryFailedError, OperationalError, InterfaceError, ConnectionError)
 """What whoever acts is told in the moment of a kill, beside Temporal's own errors."""
 STAFF: Final = {role: f"chaos.{role.value.replace('_', '-')}" for role in Role}
@@ -59,6 +68,11 @@ class Ending:
     paid_fen: int = 0
     stocked: int = 0
 
+    @property
+    def flow(self) -> str:
+        """The flow of the case, with which its id begins."""
+        return next(name for name in FLOWS if self.case_id.startswith(f"{name}-"))
+
 
 @dataclass(frozen=True, slots=True)
 class Casting:
@@ -70,6 +84,14 @@ class Casting:
     price_fen: int
     postage_fen: int
     seed: int
+
+
+@dataclass(frozen=True, slots=True)
+class Played:
+    """A story that was played to its end, and how each of its cases must have ended."""
+
+    casting: Casting
+    endings: Sequence[Ending]
 
 
 @dataclass
@@ -94,9 +116,9 @@ def _rests(view: CaseView) -> bool:
 class Act:
     """The hands of one story."""
 
-    def __init__(self, world: World, casting: Casting) -> None:
-        """Do nothing yet."""
-        self.world, self.casting = world, casting
+    def __init__(self, world: World, casting: Casting, *, moved: Callable[[], object] = lambda: None) -> None:
+        """Do nothing yet. `moved` is called whenever something has come of what was done, or a case has gone on."""
+        self.world, self.casting, self._moved = world, casting, moved
         self.order_id, self.price_fen, self.postage_fen = casting.order_id, casting.price_fen, casting.postage_fen
         self.total_fen = casting.price_fen + casting.postage_fen
         self._random = random.Random(casting.seed)
@@ -127,6 +149,7 @@ class Act:
                     happens(session)
 
         await self._persist(once)
+        self._moved()
 
     @property
     def now(self) -> datetime:
@@ -222,6 +245,7 @@ class Act:
                 raise StoryBroke(f"{case_id} is not {state} after {at_most}")
             if await self._persist(lambda: skip(self.world.skipper, handle, stride)):
                 passed += stride
+                self._moved()
 
     async def time_of(self, case_id: str) -> datetime:
         """What the case's own clock says."""
@@ -262,10 +286,13 @@ class Act:
             while True:
                 view = await self.world.client.view(case_id)
                 if seen(view):
+                    self._moved()
                     return view
                 if view.final:
                     raise StoryBroke(f"{case_id} ended as {view.outcome}, and never {what}")
                 await history.fetch_next_page()
+                if history.current_page:
+                    self._moved()
                 if history.next_page_token is None:  # the case goes on in its next run
                     history = self._handle(case_id).fetch_history_events(wait_new_event=True)
 
@@ -274,6 +301,51 @@ class Act:
     async def close(self, case_id: str) -> None:
         """Wait until the case, which has come to its end, has done what it does there."""
         await self._persist(self._handle(case_id).result)
+
+    async def until_at_rest(self, case_id: str) -> CaseView:
+        """Wait until the case waits for somebody, or has ended."""
+        return await self.until(case_id, _rests, "comes to rest")
+
+    @asynccontextmanager
+    async def others_trying(self, parent: str, *, held: bool) -> AsyncGenerator[None]:
+        """Meanwhile the order is to be shipped, if it is `held`, and another case to have its lines, again and again.
+
+        Nobody may get through: the order is held all the time, and the lines are claimed as soon as the parent, the
+        case that hands them over, has done so. What gets through is not done, so that it is seen once.
+
+        Raises:
+            StoryBroke: somebody has got through.
+
+        """
+        trying = asyncio.create_task(self._keep_trying(parent, held=held))
+        try:
+            yield
+        finally:
+            trying.cancel()
+            (found,) = await asyncio.gather(trying, return_exceptions=True)
+        if isinstance(found, Exception):
+            raise found
+
+    async def _keep_trying(self, parent: str, *, held: bool) -> None:
+        while True:
+            with suppress(*CUT_OFF):
+                await asyncio.to_thread(self._try_to_get_it, parent, held=held)
+            await asyncio.sleep(TRIED_SECONDS)
+
+    def _try_to_get_it(self, parent: str, *, held: bool) -> None:
+        with self.world.database.writing() as session:
+            if held:
+                with suppress(Held):
+                    outside.ship(session, self.order_id, at=self.now)
+                    raise StoryBroke(f"{self.order_id} could leave while {parent} hands over what it holds")
+            record = session.scalar(select(CaseRow).where(CaseRow.case_id == parent))
+            if record is not None and record.involved is not None:  # it has handed over
+                lines = [
+                    LineQuantity(line=one.number, quantity=one.quantity) for one in line_rows(session, self.order_id)
+                ]
+                if claim_lines(session, "another-case", self.order_id, lines) is None:
+                    raise StoryBroke(f"{self.order_id} could be claimed after {parent} has handed its lines over")
+            session.rollback()
 
     # --- shared by the above ---
 

@@ -37,18 +37,24 @@ from casework.shop.tables import (
 )
 from casework.verifying.books import faults_of_end
 from casework.verifying.path import Path, path_faults
-from chaos.acting import Ending
+from chaos.acting import Ending, Played
+from chaos.remains import missing_or_too_much
 from state_machines.flows import FLOWS
 from worker import WORKFLOWS
 
-OURS: Final = frozenset(
+NOT_OURS: Final = frozenset(
     {
-        WorkflowTaskFailedCause.WORKFLOW_TASK_FAILED_CAUSE_NON_DETERMINISTIC_ERROR,
-        WorkflowTaskFailedCause.WORKFLOW_TASK_FAILED_CAUSE_WORKFLOW_WORKER_UNHANDLED_FAILURE,
-        WorkflowTaskFailedCause.WORKFLOW_TASK_FAILED_CAUSE_PAYLOADS_TOO_LARGE,
+        # something came in while the task was worked on, which is then given out again with it
+        WorkflowTaskFailedCause.WORKFLOW_TASK_FAILED_CAUSE_UNHANDLED_COMMAND,
+        WorkflowTaskFailedCause.WORKFLOW_TASK_FAILED_CAUSE_UNHANDLED_UPDATE,
+        # the worker that had the case in its memory is gone
+        WorkflowTaskFailedCause.WORKFLOW_TASK_FAILED_CAUSE_RESET_STICKY_TASK_QUEUE,
+        # the server has ended the task itself: too much came in meanwhile, or it has moved the case elsewhere
+        WorkflowTaskFailedCause.WORKFLOW_TASK_FAILED_CAUSE_FORCE_CLOSE_COMMAND,
+        WorkflowTaskFailedCause.WORKFLOW_TASK_FAILED_CAUSE_FAILOVER_CLOSE_COMMAND,
     }
 )
-"""Why a workflow task fails through a fault of ours; what else fails, the server gives out again by itself."""
+"""Why a workflow task fails without a fault of ours: the server gives it out again. Every other cause is ours."""
 AGAIN_ON_PURPOSE: Final = frozenset({"reminder", "alarm"})
 """Staff are told these in the same words while nobody acts."""
 
@@ -56,14 +62,17 @@ AGAIN_ON_PURPOSE: Final = frozenset({"reminder", "alarm"})
 async def audit(
     client: Client,
     database: Database,
-    endings: Sequence[Ending],
+    played: Sequence[Played],
     platform_fen: Mapping[str, int],
     *,
     replay: bool = True,
 ) -> list[str]:
     """Everything that is wrong. `platform_fen`: by order, what the platform paid."""
+    endings = [ending for one in played for ending in one.endings]
     with database.reading() as session:
         found = _shop(session, endings, platform_fen)
+        for one in played:
+            found += missing_or_too_much(session, one)
         views = {one.case_id: one.view for one in records.find_records(session) if one.view is not None}
     for troubled in await repair.examine(client, database, now=datetime.now(UTC)):
         found.append(f"{troubled.case_id}: {troubled.label('en')} ({troubled.found})")
@@ -71,7 +80,7 @@ async def audit(
     for ending in endings:
         runs = [one async for one in _runs(client, ending.case_id)]
         histories += runs
-        found += _failures(ending.case_id, runs)
+        found += failed_tasks(ending.case_id, runs)
         told: dict[str, Any] = await client.get_workflow_handle(ending.case_id).result() if runs else {}
         kept: dict[str, Any] = views.get(ending.case_id) or {}
         if not told or told != kept:
@@ -199,7 +208,8 @@ async def _runs(client: Client, case_id: str) -> AsyncIterator[WorkflowHistory]:
         run = history.events[-1].workflow_execution_continued_as_new_event_attributes.new_execution_run_id
 
 
-def _failures(case_id: str, runs: Sequence[WorkflowHistory]) -> list[str]:
+def failed_tasks(case_id: str, runs: Sequence[WorkflowHistory]) -> list[str]:
+    """The workflow tasks that have failed through a fault of ours."""
     failed = [
         event.workflow_task_failed_event_attributes
         for run in runs
@@ -209,7 +219,7 @@ def _failures(case_id: str, runs: Sequence[WorkflowHistory]) -> list[str]:
     return [
         f"{case_id}: a workflow task failed: {' '.join(one.failure.message.split())[:200]}"
         for one in failed
-        if one.cause in OURS
+        if one.cause not in NOT_OURS
     ]
 
 

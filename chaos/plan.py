@@ -9,7 +9,7 @@ from itertools import zip_longest
 from typing import Final, TypeVar
 
 from chaos.acting import Casting
-from chaos.points import CONTINUE_AS_NEW, DATABASE, SERVER, WORKER, Point, When
+from chaos.points import CONTINUE_AS_NEW, DATABASE, DELIVER, SERVER, WORKER, Point, When
 from chaos.stories import PARCEL, STORIES, Story
 
 WORKERS: Final = ("worker-1", "worker-2")
@@ -21,6 +21,8 @@ ALWAYS: Final[Sequence[tuple[str, When, str]]] = (
     # between hold and memo
     ("hold", "after", WORKER),
     (CONTINUE_AS_NEW, "before", WORKER),
+    # a message is out, and nobody has noted that
+    (DELIVER, "after", WORKER),
     ("promise_gift", "commit", WORKER),
     ("hand_over", "after", WORKER),
     ("pay", "after", SERVER),
@@ -41,8 +43,12 @@ ALWAYS_WITH_DATABASE: Final[Sequence[tuple[str, When, str]]] = (
     ("close_case", "commit", DATABASE),
 )
 """Besides, where the shop's database is a process that can be killed."""
-ONLY_READ: Final = frozenset({"check_gift", "consider", "free_lines", "gather_talk", "read_bulk", "read_standing"})
-"""Activities that commit nothing: they have no moment before that."""
+ONLY_READ: Final = frozenset(
+    {"check_gift", "consider", "free_lines", "gather_talk", "give_up_parcel", "read_bulk", "read_standing"}
+)
+"""Activities that commit nothing in these stories: they have no moment before that."""
+WITHOUT_COMMIT: Final = frozenset({CONTINUE_AS_NEW, DELIVER, *ONLY_READ})
+"""All that a story passes and that has no such moment."""
 SERVER_SHARE: Final = 0.3
 """This share of the other kills is the server's."""
 PassingT = TypeVar("PassingT")
@@ -117,7 +123,7 @@ def _points(rng: random.Random, castings: Sequence[Casting], count: int, others:
 
     def take(casting: Casting, name: str, when: When, victim: str) -> None:
         free.remove(casting)
-        points.append(Point(len(points), _about(stories[casting.story], casting, name), name, when, victim))
+        points.append(Point(len(points), about_of(stories[casting.story], casting, name), name, when, victim))
 
     always = [*_taking_turns(ALWAYS, ALWAYS_WITH_DATABASE)] if DATABASE in others else ALWAYS
     for name, when, victim in always:
@@ -127,8 +133,7 @@ def _points(rng: random.Random, castings: Sequence[Casting], count: int, others:
     while len(points) < count and free:
         casting = free[0]
         name = rng.choice(stories[casting.story].passes)
-        commits = name != CONTINUE_AS_NEW and name not in ONLY_READ
-        moments: tuple[When, ...] = ("before", "commit", "after") if commits else ("before", "after")
+        moments: tuple[When, ...] = ("before", "after") if name in WITHOUT_COMMIT else ("before", "commit", "after")
         take(casting, name, rng.choice(moments), _victim(rng, WORKER, others))
     return points
 
@@ -145,7 +150,8 @@ def _victim(rng: random.Random, worker: str, others: Sequence[str]) -> str:
     return rng.choice((SERVER, *others))
 
 
-def _about(story: Story, casting: Casting, name: str) -> str:
+def about_of(story: Story, casting: Casting, name: str) -> str:
+    """Whom a point of the story is about: its order, or the case that goes on in another run."""
     if name != CONTINUE_AS_NEW:
         return casting.order_id
     return f"{story.flow}-YT{casting.order_id[-11:]}" if story.flow == PARCEL else f"{story.flow}-{casting.order_id}"

@@ -6,7 +6,7 @@ import asyncio
 import json
 import time
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -22,10 +22,11 @@ from casework.converter import DATA_CONVERTER
 from casework.names import NAMESPACE
 from casework.shop.database import Database
 from casework.shop.tables import StaffRow
-from chaos.acting import STAFF, Act, Casting, Ending, StoryBroke, World
+from chaos.acting import STAFF, Act, Casting, Played, StoryBroke, World
 from chaos.audit import audit
 from chaos.cluster import ClusterVictim
 from chaos.cluster_programs import ClusterPrograms
+from chaos.delivering import DELIVERED, delivered_again, deliveries, undelivered, until_all_is_sent
 from chaos.plan import WORKERS, Plan
 from chaos.points import PointsFolder
 from chaos.processes import DatabaseVictim, Keeper, ServerVictim, StaysDown, TemporalVictim, Victim, WorkerVictim
@@ -55,8 +56,10 @@ AT_ONCE: Final = 30
 """Stories on their way at the same time."""
 OUTSIDE_SECONDS: Final = 4.0
 """How long one attempt at a payment or a courier may take here, in production half a minute."""
-PATIENCE_SECONDS: Final = 480.0
-"""A story that takes longer is stuck: several kills may hit it, on a busy machine."""
+PATIENCE_SECONDS: Final = 240.0
+"""A story in which nothing has moved for so long is stuck: several kills may hit it, on a busy machine."""
+MOST_PATIENCES: Final = 8
+"""One that takes longer than so many times that is stuck too: it moves, and never comes to its end."""
 NEWS_SECONDS: Final = 0.5
 
 
@@ -71,6 +74,10 @@ class Report:
     """By process, how often it was killed."""
     at_points: int = 0
     """How many of them at chosen moments."""
+    delivered: int = 0
+    """How many messages left the outbox."""
+    delivered_again: int = 0
+    """How many of them left it twice, as whoever had handed one over was killed before that was noted."""
     findings: list[str] = field(default_factory=list[str])
     seconds: float = 0.0
     audit_seconds: float = 0.0
@@ -79,7 +86,8 @@ class Report:
         killed = ", ".join(f"{name} {count}" for name, count in sorted(self.kills.items()))
         return (
             f"chaos, seed {self.seed}: {self.cases} cases of {self.stories} stories, {self.kills.total()} kills "
-            f"({self.at_points} at chosen moments; {killed}), {len(self.findings)} findings, "
+            f"({self.at_points} at chosen moments; {killed}), {self.delivered} messages delivered "
+            f"({self.delivered_again} twice), {len(self.findings)} findings, "
             f"{self.seconds:.0f} s (the audit {self.audit_seconds:.0f} s)"
         )
 
@@ -138,7 +146,7 @@ async def run(
         news = asyncio.create_task(keep_telling(world.client))
         playing = asyncio.create_task(_play(plan, world, keepers, report, at_once=at_once, patience=patience))
         try:
-            endings = await _while_kept(playing, news, list(keepers.values()), report)
+            played = await _while_kept(playing, news, list(keepers.values()), report)
         finally:
             playing.cancel()
             news.cancel()
@@ -147,10 +155,14 @@ async def run(
         if not report.findings:
             # what a broken story has left behind would drown what broke it
             platform_fen = paid_by_platform(plan.castings)
-            report.findings += await audit(skipper.client, database, endings, platform_fen, replay=replay)
-        report.cases = len(endings)
+            report.findings += await audit(skipper.client, database, played, platform_fen, replay=replay)
+            given = deliveries(folder / DELIVERED)
+            with database.reading() as session:
+                report.findings += undelivered(session, given)
+            report.delivered, report.delivered_again = len({one.id for one in given}), delivered_again(given)
+        report.cases = sum(len(one.endings) for one in played)
         report.audit_seconds = time.monotonic() - began_audit
-        report.at_points = len(points.reached())
+        report.at_points = points.kills()
         for name, keeper in keepers.items():
             report.kills[name] = keeper.kills
             report.findings += keeper.died
@@ -175,8 +187,8 @@ def _server(
 
 
 async def _while_kept(
-    playing: asyncio.Task[list[Ending]], news: asyncio.Task[None], keepers: Sequence[Keeper], report: Report
-) -> list[Ending]:
+    playing: asyncio.Task[list[Played]], news: asyncio.Task[None], keepers: Sequence[Keeper], report: Report
+) -> list[Played]:
     """What comes of the stories; nothing but a finding, where a process cannot be kept running any more.
 
     Raises:
@@ -199,9 +211,9 @@ async def _while_kept(
 
 async def _play(
     plan: Plan, world: World, keepers: dict[str, Keeper], report: Report, *, at_once: int, patience: float
-) -> list[Ending]:
-    """All stories, a bounded number at once; kills at random as they begin."""
-    endings: list[Ending] = []
+) -> list[Played]:
+    """All stories, a bounded number at once, and what they have to say delivered; kills at random as they begin."""
+    played: list[Played] = []
     free = asyncio.Semaphore(at_once)
     killing: list[asyncio.Task[None]] = []
 
@@ -215,10 +227,11 @@ async def _play(
             killing.extend(asyncio.create_task(kill_later(one.victim, one.delay)) for one in now)
             what = f"{casting.order_id} ({casting.story})"
             try:
-                async with asyncio.timeout(patience):
-                    endings.extend(await play(world, casting))
+                played.append(await play_patiently(world, casting, patience))
             except TimeoutError:
-                report.findings.append(f"{what} is stuck after {patience:.0f} s")
+                report.findings.append(
+                    f"{what} is stuck: nothing moves for {patience:.0f} s, or it takes {MOST_PATIENCES} times as long"
+                )
             except StoryBroke as broke:
                 report.findings.append(f"{what}: {broke}")
             except Exception as error:  # noqa: BLE001 - one story's fault is told beside the others
@@ -228,23 +241,43 @@ async def _play(
         for casting in plan.castings:
             group.create_task(play_one(casting))
     await asyncio.gather(*killing)
-    return endings
+    await until_all_is_sent(world.database, patience=patience)
+    return played
 
 
-async def play(world: World, casting: Casting) -> list[Ending]:
-    """One story from its order to the end of all its cases; how each must have ended.
+async def play_patiently(world: World, casting: Casting, patience: float) -> Played:
+    """Play one story, for as long as something moves in it; `patience` is in seconds.
+
+    Raises:
+        StoryBroke: a case went another way.
+        TimeoutError: nothing has moved for too long, or it takes far too long.
+
+    """
+    loop = asyncio.get_running_loop()
+    at_last = loop.time() + MOST_PATIENCES * patience
+    async with asyncio.timeout(patience) as limit:
+
+        def wait_longer() -> None:
+            if not limit.expired():
+                limit.reschedule(min(loop.time() + patience, at_last))
+
+        return await play(world, casting, moved=wait_longer)
+
+
+async def play(world: World, casting: Casting, *, moved: Callable[[], object] = lambda: None) -> Played:
+    """One story from its order to the end of all its cases; `moved` is called whenever something has moved in it.
 
     Raises:
         StoryBroke: a case went another way.
 
     """
-    act, story = Act(world, casting), _story(casting)
+    act, story = Act(world, casting, moved=moved), _story(casting)
     await prepare(act, story)
     endings = await story.plays(act)
     for ending in endings:
         await act.until(ending.case_id, lambda view: view.final, "ends")
         await act.close(ending.case_id)
-    return endings
+    return Played(casting, endings)
 
 
 def paid_by_platform(castings: Sequence[Casting]) -> dict[str, int]:

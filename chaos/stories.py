@@ -15,7 +15,7 @@ from casework.shop.errors import Held
 from casework.shop.faults import set_fault
 from casework.shop.tables import ChatRow, GiftRow
 from chaos.acting import Act, Ending, StoryBroke
-from chaos.points import CONTINUE_AS_NEW
+from chaos.points import CONTINUE_AS_NEW, DELIVER
 from state_machines.roles import Role
 from tests.orders import add_order, add_scan
 
@@ -131,7 +131,9 @@ async def _fails_for_good(act: Act) -> list[Ending]:
 async def _left_first(act: Act) -> list[Ending]:
     await act.shop(lambda session: set_fault(session, "intercept", act.order_id, "once"))
     case = await act.open(REFUND, Role.AFTERSALE_AGENT, reason="不想要了")
-    goes_on = await act.child(case, RETURN)
+    async with act.others_trying(case, held=False):
+        goes_on = await act.child(case, RETURN)
+        await act.until_at_rest(goes_on)
     await _comes_back(act, goes_on)
     await act.submit(goes_on, "buyer_confirms", Role.AFTERSALE_AGENT)
     return [Ending(case, "converted"), Ending(goes_on, "refunded", act.price_fen, stocked=1)]
@@ -288,8 +290,10 @@ async def _goes_through(act: Act) -> list[Ending]:
 async def _malicious(act: Act) -> list[Ending]:
     case = await act.open(BULK, Role.BULK_SPECIALIST, discount_percent="0")
     await _dossier(act, case)
-    await act.submit(case, "find_malicious", Role.STORE_MANAGER, signs=["young_account", "no_purchases"])
-    refund = await act.child(case, REFUND)
+    async with act.others_trying(case, held=True):
+        await act.submit(case, "find_malicious", Role.STORE_MANAGER, signs=["young_account", "no_purchases"])
+        refund = await act.child(case, REFUND)
+        await act.until_at_rest(refund)
     await act.submit(refund, "approve", Role.FINANCE_MANAGER)
     return [Ending(case, "terminated"), Ending(refund, "refunded", act.total_fen)]
 
@@ -297,8 +301,10 @@ async def _malicious(act: Act) -> list[Ending]:
 async def _list_price_declined(act: Act) -> list[Ending]:
     case = await _reviewed(act, DISCOUNT)
     await act.submit(case, "reject", Role.PRESALE_SUPERVISOR, note="不给折扣")
-    await act.submit(case, "buyer_declines_list_price", Role.BULK_SPECIALIST)
-    refund = await act.child(case, REFUND)
+    async with act.others_trying(case, held=True):
+        await act.submit(case, "buyer_declines_list_price", Role.BULK_SPECIALIST)
+        refund = await act.child(case, REFUND)
+        await act.until_at_rest(refund)
     await act.submit(refund, "buyer_insists", Role.AFTERSALE_AGENT)
     await act.submit(refund, "approve", Role.AFTERSALE_SUPERVISOR)
     await act.submit(refund, "approve", Role.FINANCE_MANAGER)
@@ -376,8 +382,10 @@ async def _never_confirmed(act: Act) -> list[Ending]:
 async def _declared_lost(act: Act) -> list[Ending]:
     case = await _in_trouble(act)
     await act.submit(case, "courier_answers", Role.PARCEL_SPECIALIST, finding="lost")
-    await act.submit(case, "choose_refund", Role.AFTERSALE_AGENT)
-    refund = await act.child(case, RETURN)
+    async with act.others_trying(case, held=False):
+        await act.submit(case, "choose_refund", Role.AFTERSALE_AGENT)
+        refund = await act.child(case, RETURN)
+        await act.until_at_rest(refund)
     await act.submit(refund, "buyer_confirms", Role.AFTERSALE_AGENT)
     # damage on the way is the seller's: the postage goes back with it
     return [Ending(case, "refund_opened"), Ending(refund, "refunded", act.total_fen)]
@@ -426,8 +434,17 @@ async def _ask_for_parcel(act: Act) -> str:
     return await act.open(PARCEL, Role.AFTERSALE_AGENT, **parcel)
 
 
-_REFUND = ("open_case", "check_and_claim", "hold", "pay", "settle", "close_case", "post_messages")
-_RETURN = ("open_case", "assess_return", "note_way_back", "receive_return", "restock_return", "pay", "settle_return")
+_REFUND = ("open_case", "check_and_claim", "hold", "pay", "settle", "close_case", "post_messages", DELIVER)
+_RETURN = (
+    "open_case",
+    "assess_return",
+    "note_way_back",
+    "receive_return",
+    "restock_return",
+    "pay",
+    "settle_return",
+    DELIVER,
+)
 STORIES: Sequence[Story] = [
     Story(f"{REFUND}: silence pays", SMALL, _REFUND, _silence_pays, postage=True),
     Story(f"{REFUND}: two levels", LARGE, (*_REFUND, "consider"), _two_levels),
@@ -448,7 +465,7 @@ STORIES: Sequence[Story] = [
     Story(
         f"{GIFT}: postage credited",
         (20_000, 50_000),
-        ("promise_gift", "put_gift_on_order", "pay", "grant_credited_postage"),
+        ("promise_gift", "pay", "grant_credited_postage"),
         _postage_credited,
         postage=True,
     ),

@@ -1,4 +1,6 @@
-"""A worker of the harness, in a process of its own: the real one, with `Killer` in front, until it is killed."""
+"""A worker of the harness, in a process of its own: the real one, with `Killer` in front and the delivery loop beside
+it, until it is killed.
+"""
 
 from __future__ import annotations
 
@@ -13,8 +15,10 @@ from temporalio.client import Client
 from casework.converter import DATA_CONVERTER
 from casework.logs import configure_logs
 from casework.names import NAMESPACE
-from casework.policy import load_policy
+from casework.policy import Policy, load_policy
+from casework.sending import keep_sending
 from casework.shop.database import Database
+from chaos.delivering import DELIVERED, LEASE, Receiver
 from chaos.points import Killer, PointsFolder
 from worker import build_worker
 
@@ -38,8 +42,15 @@ async def main() -> None:
         module, _, function = given.sabotage.partition(":")
         getattr(importlib.import_module(module), function)()
     database, policy = Database(given.database_url), load_policy(None)
+    receiver = Receiver(given.folder / DELIVERED, killer.reach)
+    async with asyncio.TaskGroup() as both:
+        both.create_task(keep_sending(database, receiver, lease=LEASE))
+        both.create_task(_work(given.address, database, policy, killer))
+
+
+async def _work(address: str, database: Database, policy: Policy, killer: Killer) -> None:
     while True:
-        client = await _connected(given.address)
+        client = await _connected(address)
         worker = build_worker(client, database, policy, interceptors=[killer], sticky_timeout=STICKY_TIMEOUT)
         try:
             return await worker.run()

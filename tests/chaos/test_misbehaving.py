@@ -93,8 +93,7 @@ async def test_steps_that_fail_hang_or_answer_late_lose_nothing_and_do_nothing_t
             finally:
                 news.cancel()
                 await asyncio.gather(news, return_exceptions=True)
-            endings = [ending for story in played for ending in story]
-            assert await audit(skipper.client, database, endings, paid_by_platform(castings), replay=False) == []
+            assert await audit(skipper.client, database, played, paid_by_platform(castings), replay=False) == []
     database.close()
     came_by = {name for name, _ in misbehaving.done}
     assert activities_there_are() - came_by == NOT_COME_BY
