@@ -260,7 +260,7 @@ def note_version(session: Session, row: CaseRow, moment: Moment) -> bool:
     """
     if row.at_version is not None and not _is_newer(row, moment):
         return False
-    if row.at_version != moment.version:
+    if row.at_version not in (None, moment.version):
         waits_no_more(session, row.case_id)
     if (row.at_version, row.at_execution) != (moment.version, moment.execution):
         row.at_version, row.at_execution = moment.version, moment.execution
