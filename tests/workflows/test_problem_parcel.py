@@ -347,7 +347,7 @@ async def test_a_bad_start_is_refused_with_the_field_named_by_the_client_and_by_
         ({"courier": ""}, "courier: "),
         ({"cause": "bored"}, "cause: "),
         ({"by": "warehouse.1"}, "by: a problem parcel is opened by"),
-        ({"by": "nobody.1"}, "by: "),
+        ({"by": "nobody.1"}, "by names nobody on the staff list"),
         ({"order_id": "3300019999999999998"}, "order_id: the shop has no order"),
         ({"from_case": "return-after-shipping-1"}, "from_case"),
         ({"note": "13800000001"}, "note"),
