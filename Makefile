@@ -8,7 +8,7 @@ RUN := $(VENV)/bin/python
 RUNTIME := $(VENV)/.runtime-ready
 DEV := $(VENV)/.dev-ready
 
-# the sandbox loads a flow's module for every case: without its bytecode, it is compiled every time
+# each of many processes would compile everything anew
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help

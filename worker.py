@@ -32,7 +32,7 @@ from casework.logs import configure_logs
 from casework.monitoring import monitored, runtime_of
 from casework.names import TASK_QUEUE
 from casework.policy import Policy, PolicyError, load_policy
-from casework.sandbox import pin_workflows, workflow_runner
+from casework.sandbox import pin_modules, workflow_runner
 from casework.settings import Settings, SettingsError
 from casework.shop.courier import EmbeddedCourier
 from casework.shop.database import Database
@@ -88,7 +88,7 @@ def build_worker(
     patrol = PatrolActivities(database, couriers, current_policy)
     messages = MessageActivities(database)
     workflows = [*WORKFLOWS, *more_workflows]
-    pin_workflows(workflows)
+    pin_modules(one.__module__ for one in workflows)
     return Worker(
         client,
         task_queue=task_queue,

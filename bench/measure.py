@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-import os
 import statistics
 import subprocess
 import sys
@@ -96,9 +95,6 @@ class Rig:
     @asynccontextmanager
     async def worker(self, task_queue: str, *options: str) -> AsyncGenerator[WorkerProcess]:
         """A worker process, until the block is left; the options are those of `bench.worker_process`."""
-        # Bytecode is kept, as it is by default: the sandbox imports a flow's class anew for every case.
-        environment = {**os.environ, "PYTHONPYCACHEPREFIX": str(File(sys.prefix) / "bench-bytecode")}
-        environment.pop("PYTHONDONTWRITEBYTECODE", None)
         with self.log.open("ab") as log:
             process = await asyncio.create_subprocess_exec(
                 *(sys.executable, "-m", "bench.worker_process"),
@@ -107,7 +103,6 @@ class Rig:
                 stdin=asyncio.subprocess.PIPE,
                 stdout=asyncio.subprocess.PIPE,
                 stderr=log,
-                env=environment,
                 start_new_session=True,  # Ctrl-C is for us: what was measured is written first
             )
         try:

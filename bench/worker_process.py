@@ -14,11 +14,13 @@ import time
 
 from temporalio.client import Client
 
+from bench.bare import plain
 from bench.paths import BARE_WORKFLOWS
 from casework.converter import DATA_CONVERTER
 from casework.logs import configure_logs
 from casework.monitoring import monitored, runtime_of
 from casework.policy import load_policy
+from casework.sandbox import pin_modules
 from casework.settings import Settings
 from casework.shop.database import Database
 from worker import WORKFLOWS, build_worker
@@ -46,6 +48,7 @@ async def main() -> None:
         given.address, namespace=given.namespace, data_converter=DATA_CONVERTER, runtime=runtime_of(settings)
     )
     database = Database(given.database_url)
+    pin_modules([plain.__name__])  # as the worker does with the flows' own
     async with build_worker(
         client,
         database,

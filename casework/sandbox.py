@@ -95,14 +95,14 @@ class _AsItBegan(MetaPathFinder, InspectLoader):
 _AS_IT_BEGAN = _AsItBegan()
 
 
-def pin_workflows(workflows: Iterable[type]) -> None:
-    """Have every case of this process run the code that these classes had when it began, whatever becomes of the files.
+def pin_modules(modules: Iterable[str]) -> None:
+    """Have every case of this process run the code that these modules have now, whatever becomes of their files.
 
-    Only what the sandbox loads anew needs it: everything else is in memory already.
+    Only what the sandbox loads anew needs it, the modules of workflows: everything else is in memory already.
     """
     if _AS_IT_BEGAN not in sys.meta_path:
         sys.meta_path.insert(0, _AS_IT_BEGAN)
-    for module in {one.__module__ for one in workflows} - {"__main__"}:
+    for module in {*modules} - {"__main__"}:
         _AS_IT_BEGAN.pin(module)
 
 
