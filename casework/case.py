@@ -241,12 +241,12 @@ class Case(BaseModel, Generic[FiguresT]):
 
     def too_much_of(self, message: Message) -> list[str]:
         """The fields of a move for which the case has no room: texts and lists that may be left out, later all."""
-        size = self._bytes()
-        if size <= MOST_BYTES:
-            return []
         fields = type(message).model_fields
         given = {name: getattr(message, name) for name in fields if name not in ("by", "id")}
         words = [name for name, value in given.items() if value and isinstance(value, str | list)]
+        size = self._bytes() if words else 0
+        if size <= MOST_BYTES:
+            return []
         return sorted(name for name in words if size > MOST_BYTES_AT_ALL or not fields[name].is_required())
 
     def _bytes(self) -> int:

@@ -1,7 +1,7 @@
 """Connects to Temporal: the cluster that Temporal's own settings name, else the running `casework up`."""
 
 import asyncio
-from collections.abc import Coroutine, Mapping
+from collections.abc import Callable, Coroutine, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -11,7 +11,7 @@ from temporalio.api.errordetails.v1 import NamespaceNotFoundFailure
 from temporalio.api.operatorservice.v1 import ListSearchAttributesRequest
 from temporalio.client import Client
 from temporalio.converter import DataConverter
-from temporalio.envconfig import ClientConfigProfile
+from temporalio.envconfig import ClientConfigProfile, ClientConnectConfig
 from temporalio.runtime import Runtime
 from temporalio.service import RPCError, RPCStatusCode
 
@@ -60,7 +60,7 @@ class CannotListen(Exception):
 class Cluster:
     """A Temporal cluster or Cloud namespace that Temporal's own settings name."""
 
-    profile: ClientConfigProfile
+    config: ClientConnectConfig
     address: str
     namespace: str
 
@@ -76,8 +76,7 @@ def configured_cluster() -> Cluster | None:
     """
     try:
         profile = ClientConfigProfile.load()
-        # what a path names is read here, not when the first command asks for the server
-        profile.to_client_connect_config()
+        config = profile.to_client_connect_config()  # reads what the paths name
     except (RuntimeError, OSError, ValueError) as error:
         raise InvalidTemporalSettings(f"Temporal's own settings cannot be read: {error}") from error
     if not profile.address:
@@ -89,7 +88,8 @@ def configured_cluster() -> Cluster | None:
             f"Temporal's own settings cannot be used: the client's TLS certificate and key go together, and {missing} "
             "is missing (TEMPORAL_TLS_CLIENT_CERT_… and TEMPORAL_TLS_CLIENT_KEY_…)."
         )
-    return Cluster(profile, profile.address, profile.namespace or NAMESPACE)
+    config["namespace"] = profile.namespace or NAMESPACE
+    return Cluster(config, profile.address, config["namespace"])
 
 
 def is_not_there(error: RPCError) -> bool:
@@ -111,36 +111,32 @@ async def connect(
     Raises `NoServer` within 3 seconds where none answers, and `InvalidTemporalSettings`.
     """
     if cluster := configured_cluster():
-        config = cluster.profile.to_client_connect_config()
-        config["namespace"] = cluster.namespace
+        where = f"{cluster.address}, which your TEMPORAL_* settings name"
         return await _connected(
-            Client.connect(**config, data_converter=data_converter, runtime=runtime),
-            f"{cluster.address}, which your TEMPORAL_* settings name",
+            Client.connect(**cluster.config, data_converter=data_converter, runtime=runtime),
+            lambda why: (
+                f"The Temporal server at {where}, cannot be used: {why}."
+                if why
+                else f"No Temporal server answers at {where}."
+            ),
         )
     how = "start one with `casework up`, or set TEMPORAL_ADDRESS."
     running = read_running(home)
     if running is None:
         raise NoServer(f"No Temporal server is running for {home}: {how}")
-    try:
-        return await _connected(
-            Client.connect(running.address, namespace=NAMESPACE, data_converter=data_converter, runtime=runtime), ""
-        )
-    except NoServer as error:
-        raise NoServer(f"The Temporal server of {home} does not answer at {running.address}: {how}") from error
+    return await _connected(
+        Client.connect(running.address, namespace=NAMESPACE, data_converter=data_converter, runtime=runtime),
+        lambda _: f"The Temporal server of {home} does not answer at {running.address}: {how}",
+    )
 
 
-async def _connected(connecting: Coroutine[Any, Any, Client], where: str) -> Client:
+async def _connected(connecting: Coroutine[Any, Any, Client], told: Callable[[str], str]) -> Client:
+    """The client; what is in the way, if that is known, becomes the sentence that is `told`."""
     try:
         async with asyncio.timeout(CONNECT_SECONDS):
             return await connecting
     except (RuntimeError, ValueError, OSError, TimeoutError) as error:
-        why = _why(str(error))
-        told = (
-            f"The Temporal server at {where}, cannot be used: {why}"
-            if why
-            else f"No Temporal server answers at {where}"
-        )
-        raise NoServer(f"{told}.") from error
+        raise NoServer(told(_why(str(error)))) from error
 
 
 def _why(said: str) -> str:

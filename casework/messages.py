@@ -25,6 +25,9 @@ from pydantic import (
 from casework.money import LineQuantity
 from casework.privacy import find_mobile_number
 
+YEARS, YEARS_OF_DAYS = range(2000, 2100), range(1990, 2100)
+"""The years in which a time, and a day (an account's registration, say), can lie."""
+
 
 def _without_mobile_number(text: str) -> str:
     if "\0" in text:
@@ -48,7 +51,7 @@ def _with_zone(value: Any) -> Any:
         raise ValueError("must be an ISO 8601 time with a zone") from None
     if parsed.tzinfo is None:
         raise ValueError("must name its zone, as in 2026-11-20T18:00:00+08:00")
-    if not 2000 <= parsed.year < 2100:
+    if parsed.year not in YEARS:
         raise ValueError("must be a time of this century")
     if (parsed.utcoffset() or timedelta()) % timedelta(minutes=1):
         return parsed.astimezone(UTC)  # the zones of JSON have whole minutes
@@ -64,7 +67,7 @@ def _day(value: Any) -> Any:
         parsed = date.fromisoformat(value)
     except ValueError:
         raise ValueError("is a day that no calendar has") from None
-    if not 1990 <= parsed.year < 2100:
+    if parsed.year not in YEARS_OF_DAYS:
         raise ValueError("must be a day from 1990 on")
     return parsed
 

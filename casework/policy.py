@@ -37,6 +37,7 @@ from pydantic import (
 )
 from pydantic_core import ErrorDetails
 
+from casework.files import read_at_most
 from casework.sentences import shortened
 
 SHIPPED = Path(__file__).with_name("policy.toml")
@@ -513,11 +514,11 @@ def load_policy(path: Path | None) -> Policy:
 
 def _read(path: Path) -> _Document:
     try:
-        if path.stat().st_size > MOST_BYTES:
-            raise PolicyError(f"{path}: is far larger than any policy.")
-        content = path.read_bytes()
+        content = read_at_most(path, MOST_BYTES)
     except OSError as error:
         raise PolicyError(f"{path}: cannot be read: {error.strerror or error}.") from None
+    if content is None:
+        raise PolicyError(f"{path}: is far larger than any policy.")
     try:
         text = content.decode("utf-8-sig")
     except UnicodeDecodeError as error:

@@ -22,7 +22,16 @@ from temporalio.service import RPCError
 from temporalio.testing import TimeSkipper
 
 from casework.case import CaseView
-from casework.client import CaseEnded, CaseOpen, CaseRefused, CaseworkClient, NoAnswer, UnknownCase, prepare_start
+from casework.client import (
+    CaseEnded,
+    CaseOpen,
+    CaseRefused,
+    CaseworkClient,
+    NoAnswer,
+    UnknownCase,
+    flow_of_case,
+    prepare_start,
+)
 from casework.connection import is_not_there
 from casework.money import LineQuantity
 from casework.shop import outside
@@ -71,7 +80,7 @@ class Ending:
     @property
     def flow(self) -> str:
         """The flow of the case, with which its id begins."""
-        return next(name for name in FLOWS if self.case_id.startswith(f"{name}-"))
+        return flow_of_case(self.case_id).name
 
 
 @dataclass(frozen=True, slots=True)

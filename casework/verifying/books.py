@@ -58,10 +58,7 @@ def faults_of_end(session: Session, view: CaseView, run_id: str) -> list[str]:
 
 def paid_by(session: Session, case_id: str, run_id: str) -> int:
     """What one run of a case, with those that continue it, has paid, in fen."""
-    paid = select(func.coalesce(func.sum(PaymentRow.amount_fen), 0)).where(
-        PaymentRow.case_id == case_id, PaymentRow.key.startswith(f"{case_id}/{run_id}/", autoescape=True)
-    )
-    return int(session.scalar(paid) or 0)
+    return sum(payments_of(session, case_id, run_id).values())
 
 
 def payments_of(session: Session, case_id: str, run_id: str) -> dict[str, int]:

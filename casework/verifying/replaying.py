@@ -36,6 +36,7 @@ from temporalio.worker import (
 from casework import names
 from casework.case import Case, CaseView
 from casework.converter import DATA_CONVERTER
+from casework.files import read_at_most
 from casework.sandbox import workflow_runner
 from casework.verifying.paying import PAYING, PAYS, PaymentAsked
 from state_machines.flows import FLOWS
@@ -224,11 +225,13 @@ def read_history(file: Path) -> Recorded:
 
     """
     try:
-        if file.stat().st_size > MOST_BYTES:
-            raise NoHistory(f"{file} is larger than any history: {MOST_BYTES // 1024 // 1024} MB are read at most.")
-        text = file.read_text(encoding="utf-8-sig")
+        content = read_at_most(file, MOST_BYTES)
     except OSError as error:
         raise NoHistory(f"{file} cannot be read: {error.strerror or error}.") from None
+    if content is None:
+        raise NoHistory(f"{file} is larger than any history: {MOST_BYTES // 1024 // 1024} MB are read at most.")
+    try:
+        text = content.decode("utf-8-sig")
     except UnicodeDecodeError:
         raise NoHistory(f"{file} is not UTF-8 text.") from None
     try:

@@ -15,6 +15,7 @@ from typing import Any, cast
 from pydantic import BaseModel
 from sqlalchemy.orm import Session
 
+from casework.files import read_at_most
 from casework.shop.database import Database
 from casework.shop.errors import BadFile
 from casework.shop.importing.reading import HALF, BadRow, Export, Kind, read_export
@@ -154,11 +155,10 @@ def read_bytes(path: Path) -> bytes:
 
     """
     try:
-        with path.open("rb") as file:
-            content = file.read(MAX_BYTES + 1)  # what a device holds has no size
+        content = read_at_most(path, MAX_BYTES)
     except OSError as error:
         raise BadFile(path.name, f"cannot be read: {(error.strerror or 'unknown error').lower()}") from None
-    if len(content) > MAX_BYTES:
+    if content is None:
         raise BadFile(path.name, "is far larger than any export")
     return content
 

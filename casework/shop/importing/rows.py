@@ -10,7 +10,7 @@ from datetime import UTC, date, datetime
 from typing import Any, cast
 from zoneinfo import ZoneInfo
 
-from casework.messages import ORDER_PATTERN, WAYBILL_PATTERN
+from casework.messages import ORDER_PATTERN, WAYBILL_PATTERN, YEARS, YEARS_OF_DAYS
 from casework.money import parse_yuan
 from casework.shop.importing.reading import BadRow
 from casework.shop.states import ORDER_STATES, OrderState
@@ -250,7 +250,7 @@ def read_chat(cells: Mapping[str, Any]) -> ChatIn:
         registered_on = date.fromisoformat(str(registered)) if registered else None
     except ValueError:
         raise BadRow("buyer_registered_on: is not a date") from None
-    if registered_on is not None and not 1990 <= registered_on.year < 2100:
+    if registered_on is not None and registered_on.year not in YEARS_OF_DAYS:
         raise BadRow(f"buyer_registered_on: {registered_on} is not a day from 1990 on")
     return ChatIn(read_order_id(cells, "order_id"), registered_on, tuple(messages))
 
@@ -313,7 +313,7 @@ def _time(cells: Mapping[str, Any], column: str) -> datetime:
             found = datetime.strptime(text, form).replace(tzinfo=SHOP_ZONE)
         except ValueError:
             continue
-        if not 2000 <= found.year < 2100:
+        if found.year not in YEARS:
             raise BadRow(f"{column}: {text} is not a time of this century")
         return found.astimezone(UTC)
     raise BadRow(f"{column}: {text[:40]!r} is not a time")
