@@ -45,6 +45,7 @@ from workflows.refund_before_shipping import RefundBeforeShipping
 from workflows.return_after_shipping import ReturnAfterShipping
 
 WORKFLOWS = [RefundBeforeShipping, ReturnAfterShipping, GiftApproval, BulkOrder, ProblemParcel, ParcelPatrol]
+pin_modules(one.__module__ for one in WORKFLOWS)  # as soon as they are loaded: the files may be replaced
 
 SHOP_STEPS_AT_ONCE = 8
 """Steps on the shop are short and wait for one database."""
@@ -87,12 +88,11 @@ def build_worker(
     parcels = ParcelActivities(database)
     patrol = PatrolActivities(database, couriers, current_policy)
     messages = MessageActivities(database)
-    workflows = [*WORKFLOWS, *more_workflows]
-    pin_modules(one.__module__ for one in workflows)
+    pin_modules(one.__module__ for one in more_workflows)
     return Worker(
         client,
         task_queue=task_queue,
-        workflows=workflows,
+        workflows=[*WORKFLOWS, *more_workflows],
         activities=[
             cases.open_case,
             cases.hand_over,

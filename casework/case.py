@@ -10,7 +10,7 @@ from typing import Annotated, Any, ClassVar, Generic, Self, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from casework.messages import Message, OrderId, StaffId, Text, given_in, references_of
+from casework.messages import OrderId, StaffId, Text, given_in, references_of
 from casework.money import LineQuantity
 from casework.policy import ShopPolicy
 from state_machines.roles import Role
@@ -20,15 +20,13 @@ MOST_ANSWERS = 1_000
 MOST_KEPT = 50
 """How many refused lines, answers and kept facts a case carries: it is carried whole in one Temporal payload."""
 MOST_BYTES = 1_000_000
-"""So large a case takes no more words beside the table, no facts that it cannot use yet, and with a move only what the
-move must have: Temporal carries at most two million bytes in one payload, and moves, answers and refusals still come to
+"""So large a case takes no more words beside the table, and no facts that it cannot use yet; moves stand in its trail
+without theirs. Temporal carries at most two million bytes in one payload, and moves, answers and refusals still come to
 it."""
-MOST_BYTES_AT_ALL = 1_500_000
-"""So large a case takes no move with words: without an end a case could be sent round and round."""
 FEW = 25
 """With so few of them a case is far below that, and is not measured."""
 FULL = "the case holds as much as Temporal carries; it takes no more words, and no facts that it cannot use yet"
-LEAVE_OUT = "{fields}: to be left out, as the case holds as much as Temporal carries"
+WORDS_ELSEWHERE = "the case is full: what was said and named with this move stands in Temporal's history alone"
 LONGEST_WHY = 300
 FORGOTTEN = "no_longer_listed"
 
@@ -211,6 +209,16 @@ class Case(BaseModel, Generic[FiguresT]):
     """How many refused lines are no longer listed."""
     money_sent: bool = False
 
+    def note_move(self, line: TrailLine) -> None:
+        """Put a move in the trail: where the case is full, without what was said and named with it.
+
+        A case may be sent round and round, and must still move.
+        """
+        if (line.note or line.references or line.given) and self.is_full():
+            line.note, line.references, line.given = None, {}, {}
+            line.why = WORDS_ELSEWHERE if line.why is None else f"{line.why}; {WORDS_ELSEWHERE}"
+        self.trail.append(line)
+
     def note_refused(self, line: TrailLine) -> None:
         """Put a refused line in the trail; the newest stand whole, older ones are only counted.
 
@@ -236,23 +244,9 @@ class Case(BaseModel, Generic[FiguresT]):
             del self.answers[next(iter(self.answers))]
 
     def is_full(self) -> bool:
-        """Whether it has grown so large that what people may leave out must stay out."""
-        return self._bytes() > MOST_BYTES
-
-    def too_much_of(self, message: Message) -> list[str]:
-        """The fields of a move for which the case has no room: texts and lists that may be left out, later all."""
-        fields = type(message).model_fields
-        given = {name: getattr(message, name) for name in fields if name not in ("by", "id")}
-        words = [name for name, value in given.items() if value and isinstance(value, str | list)]
-        size = self._bytes() if words else 0
-        if size <= MOST_BYTES:
-            return []
-        return sorted(name for name in words if size > MOST_BYTES_AT_ALL or not fields[name].is_required())
-
-    def _bytes(self) -> int:
-        """How large it is in a payload; 0: far below any limit, and not measured."""
+        """Whether it has grown so large that words must stay out."""
         few = sum(line.accepted for line in self.trail) + len(self.kept) <= FEW
-        return 0 if few else len(self.model_dump_json().encode())
+        return not few and len(self.model_dump_json().encode()) > MOST_BYTES
 
     @property
     def figures(self) -> FiguresT:

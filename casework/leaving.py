@@ -24,9 +24,10 @@ def leave(code: int) -> NoReturn:
     os._exit(code)
 
 
-def leave_within(longest: timedelta) -> None:
-    """End the process after so long, unless it has ended by then: nobody waits for a thread that hangs outside.
+def leave_within(longest: timedelta, code: int = 0) -> None:
+    """End the process with this exit code after so long, unless it has ended by then: nobody waits for a thread that
+    hangs outside.
 
     What it was at is done again elsewhere.
     """
-    asyncio.get_running_loop().call_later(longest.total_seconds(), leave, 0)
+    asyncio.get_running_loop().call_later(longest.total_seconds(), leave, code)

@@ -32,7 +32,8 @@ UNDONE_AFTER: Final = timedelta(minutes=2)
 OVERDUE_AFTER: Final = timedelta(minutes=10)
 """A deadline that passed so long ago should have moved its case."""
 UNANSWERED_AFTER: Final = 9
-"""So many attempts of a step outside the shop have failed after some eight minutes: it is no hiccup."""
+"""So many attempts of a step outside the shop have failed after four to nine minutes, as each takes to fail: it is no
+hiccup."""
 
 
 class Trouble(StrEnum):
@@ -48,6 +49,10 @@ class Trouble(StrEnum):
     LOST = "lost"
     KEPT = "kept"
     PAID = "paid_without_end"
+
+
+PASSING: Final = frozenset({Trouble.UNANSWERED})
+"""What passes by itself as soon as somebody else answers: nothing in it contradicts the table or the books."""
 
 
 WHAT: Final[dict[Trouble, tuple[Label, Label]]] = {

@@ -59,8 +59,11 @@ async def play_undisturbed(
 def main() -> int:
     """Write the table anew, for somebody to read what has changed."""
     with tempfile.TemporaryDirectory(prefix="casework-recording-") as folder:
-        remains, _ = asyncio.run(play_undisturbed(castings_of(STORIES, seed=1), Path(folder)))
+        remains, found = asyncio.run(play_undisturbed(castings_of(STORIES, seed=1), Path(folder)))
     PATH.write_text(as_toml(remains))
+    # what is left behind otherwise than the table said is why it is written anew: look at each
+    for finding in found:
+        print(f"✗ {finding}")
     print(f"{PATH} says what {len(remains)} stories leave behind")
     return 0
 

@@ -25,7 +25,7 @@ from activities.orders import CASE_OVER, OrderStep
 from activities.staff import Consider, Considered, StaffActivities
 from casework import names
 from casework.authority import NOBODY
-from casework.case import FULL, LEAVE_OUT, MOST_KEPT, Actor, Answer, Case, CaseView, KeptFact, Loan, TrailLine
+from casework.case import FULL, MOST_KEPT, Actor, Answer, Case, CaseView, KeptFact, Loan, TrailLine
 from casework.details import (
     current_details,
     if_silent,
@@ -86,7 +86,7 @@ MOST_WAITS = 60
 REMINDER, WATCH, OWN_ALARM = "reminder", "watch", "alarm"
 """What a timer rings for, besides the deadline's trigger."""
 COUNTS_BYTES, TELLS_CHANGES, TELLS_OF_RESET = "counts-bytes", "tells-changes", "tells-of-reset"
-CONTINUES_AFTER_UPDATES, COUNTS_BYTES_OF_MOVES = "continues-after-updates", "counts-bytes-of-moves"
+CONTINUES_AFTER_UPDATES = "continues-after-updates"
 """What cases of before do not do: see `CaseWorkflow.changes`. A case to which only updates came used to continue as new
 at its next timer: the one that was just answered was not at its end yet."""
 TEMPORAL = "temporal"
@@ -166,7 +166,6 @@ class CaseWorkflow(Generic[CaseT]):
         TELLS_CHANGES,
         TELLS_OF_RESET,
         CONTINUES_AFTER_UPDATES,
-        COUNTS_BYTES_OF_MOVES,
     )
     """The changes, each by its name, that a case goes by which is opened by this code: see `goes_by`."""
     flow: Flow[CaseT]
@@ -191,6 +190,8 @@ class CaseWorkflow(Generic[CaseT]):
         """What the shop was last told of the money that a wait is about, and of what leaves by silence."""
         self._was_reset = False
         """Since the shop was last told: what it was told then may not be so any more."""
+        self._workflow_task: tuple[int, datetime] | None = None
+        """As `_note_task`."""
         self._event_loop = asyncio.get_running_loop()
         workflow.register_random_seed_callback(self._note_reset)
         try:
@@ -650,7 +651,6 @@ class CaseWorkflow(Generic[CaseT]):
             self._refuse_untimely(received)
             if received.trigger in ASIDES:
                 return await self._take_aside(received)
-            self._refuse_too_much(received)
             attempt = await self._who_is_asking(received)
             if self.flow.triggers[received.trigger].kind is TriggerKind.FACT:
                 return await self._take_fact(received, attempt)
@@ -714,12 +714,6 @@ class CaseWorkflow(Generic[CaseT]):
             raise Refused(f"the case has moved on since: version {version} was seen, it is at {received.seen}")
         if not self.flow.rows(self.case.state, received.trigger):
             raise Refused(f"{received.trigger} is not possible in {self.case.state}")
-
-    def _refuse_too_much(self, received: _Received) -> None:
-        """Refuse the words of a move for which the case has no room; without them it may come again."""
-        too_much = self.case.too_much_of(received.message) if received.message is not None else []
-        if too_much and self.goes_by(COUNTS_BYTES_OF_MOVES):
-            raise Refused(LEAVE_OUT.format(fields=", ".join(too_much)))
 
     async def _take_aside(self, received: _Received) -> None:
         """What is said beside the table goes on the record and to whom it concerns; the case stays where it is."""
@@ -911,7 +905,7 @@ class CaseWorkflow(Generic[CaseT]):
     async def _make_move(self, moved: Move[CaseT], attempt: Attempt[CaseT], *, by: str, why: str | None = None) -> None:
         case = self.case
         self.flow.take(moved, attempt)
-        case.trail.append(
+        case.note_move(
             TrailLine(
                 at=workflow.now(),
                 by=by,
@@ -1083,6 +1077,7 @@ class CaseWorkflow(Generic[CaseT]):
         self, step: Callable[[ActivitiesT, RequestT], AnswerT], request: RequestT, summary: str
     ) -> AnswerT:
         """One step on the shop's own database: short, idempotent, one transaction, tried until it is done."""
+        self._note_task()
         return await workflow.execute_local_activity_method(
             step, request, start_to_close_timeout=SHOP_TIMEOUT, retry_policy=SHOP_RETRIES, summary=summary
         )
@@ -1121,9 +1116,18 @@ class CaseWorkflow(Generic[CaseT]):
     def moment(self) -> Moment:
         """Where this execution is, for steps that must not be done once the case is over."""
         info = workflow.info()
-        return Moment(
-            info.run_id, info.get_current_history_length(), self.case.version, workflow.now(), info.continued_run_id
-        )
+        events, began = self._note_task()
+        return Moment(info.run_id, events, self.case.version, began, info.continued_run_id)
+
+    def _note_task(self) -> tuple[int, datetime]:
+        """How many events the workflow task has that is under way, and when it began.
+
+        Noted before its first step on the shop: each takes the case's clock further.
+        """
+        events = workflow.info().get_current_history_length()
+        if self._workflow_task is None or self._workflow_task[0] != events:
+            self._workflow_task = events, workflow.now()
+        return self._workflow_task
 
     async def _post(self, posts: list[Post]) -> None:
         waits = waits_of(self.flow, self.case, workflow.now())

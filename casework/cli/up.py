@@ -70,9 +70,14 @@ async def _run(desk: Desk, program: Path | None, cluster: Cluster | None, port: 
 
     configure_logs()
     stop = asyncio.Event()
+
+    def asked_to_stop() -> None:
+        stop.set()
+        leave_within(LONGEST_STOP)  # the embedded server ends with this process
+
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):
-        loop.add_signal_handler(number, stop.set)
+        loop.add_signal_handler(number, asked_to_stop)
     async with AsyncExitStack() as stack:
         server: EmbeddedServer | None = None
         if program is not None:
@@ -87,8 +92,11 @@ async def _run(desk: Desk, program: Path | None, cluster: Cluster | None, port: 
         await _until_it_listens(client)
         stack.enter_context(monitored(desk.settings, client, database, worker))
         _welcome(server.ui if server else None)
-        await _until_stopped(stop, server, client, database, port_of(desk.settings))
-        leave_within(LONGEST_STOP)  # the embedded server ends with this process
+        try:
+            await _until_stopped(stop, server, client, database, port_of(desk.settings))
+        except BaseException:
+            leave_within(LONGEST_STOP, FAILED)
+            raise
         print("Stopping …", flush=True)
 
 

@@ -31,7 +31,7 @@ from casework.client import (
 )
 from casework.connection import is_not_there
 from casework.details import view_of
-from casework.repair import WHAT, Trouble, examine
+from casework.repair import PASSING, Troubled, examine
 from casework.shop import payments, records
 from casework.shop.database import Database
 from casework.verifying.books import faults_of_end, faults_of_needs, faults_of_no_run, faults_of_payments
@@ -175,7 +175,7 @@ class _Chain:
 
         What a case did before it was reset is in the books, and not in the history with which it goes on.
         """
-        if self.last.was_reset:
+        if any(one is not None and one.was_reset for one in (self.replayed, *self.before)):
             return []
         sure = self._payments(session, all_known=False)
         more = [one for one in self._payments(session, all_known=self._all_known) if one not in sure]
@@ -195,7 +195,10 @@ class _Chain:
 
 
 async def stands_still(client: Client, recorded: Recorded) -> bool:
-    """Whether nothing has happened to an open case since its history was read, and nothing is under way in it."""
+    """Whether nothing has happened to an open case since its history was read, and nothing is under way in it.
+
+    But a step outside the shop may be: its history says that it was asked for.
+    """
     described = await client.get_workflow_handle(recorded.history.workflow_id).describe()
     same_run = described.raw_description.workflow_execution_info.first_run_id in ("", recorded.first_run)
     idle = not described.raw_description.HasField("pending_workflow_task")
@@ -230,12 +233,12 @@ class Verifier:
             return verified
         if verified is None:
             return self._by_record(case_id)
-        troubled = await examine(self._temporal, self._shop, now=datetime.now(UTC), only=case_id)
+        troubled = await self._troubled(case_id)
         with self._shop.reading() as session:
             orders = {one.order_id for one in records.find_records(session, case_id=case_id)}
             audited = [fault for order in sorted(orders) for fault in payments.audit(session, order)]
             audited += faults_of_no_run(session, case_id)
-        return _with(verified, _found(Part.BOOKS, [*(_in_words(one.trouble, one.found) for one in troubled), *audited]))
+        return _with(verified, _found(Part.BOOKS, [*(_in_words(one) for one in troubled), *audited]))
 
     async def all(self, query: str = ALL_RUNS) -> AsyncIterator[Verified]:
         """Every case that the query finds, each as soon as it is verified; then what is wrong besides them.
@@ -243,8 +246,8 @@ class Verifier:
         The last one is the shop itself, with what is wrong in the ledger as a whole.
         """
         troubled: dict[str, list[Fault]] = {}
-        for one in await examine(self._temporal, self._shop, now=datetime.now(UTC)) if self._books else ():
-            troubled.setdefault(one.case_id, []).append(Fault(Part.BOOKS, _in_words(one.trouble, one.found)))
+        for one in await self._troubled() if self._books else ():
+            troubled.setdefault(one.case_id, []).append(Fault(Part.BOOKS, _in_words(one)))
         listed = ((one.id, one.run_id) async for one in self._temporal.list_workflows(query))
         latest: set[str] = set()
         async for verified in in_order(listed, lambda run: self._run(*run)):
@@ -260,6 +263,11 @@ class Verifier:
         with self._shop.reading() as session:
             audited = [*payments.audit(session), *faults_of_no_run(session)]
         yield Verified("the shop", None, None, None, None, (Part.BOOKS,), _found(Part.BOOKS, audited))
+
+    async def _troubled(self, case_id: str | None = None) -> list[Troubled]:
+        """What `casework doctor --cases` finds, but for what passes by itself: no new code would mend it."""
+        found = await examine(self._temporal, self._shop, now=datetime.now(UTC), only=case_id)
+        return [one for one in found if one.trouble not in PASSING]
 
     async def _run(self, case_id: str, run_id: str | None) -> Verified | None:
         """One run with those that it continues; None: Temporal does not have it."""
@@ -388,8 +396,8 @@ def _with(verified: Verified, faults: Sequence[Fault], *, books: bool = True) ->
     return replace(verified, looked_at=looked_at, faults=(*verified.faults, *faults))
 
 
-def _in_words(trouble: Trouble, found: str) -> str:
-    return f"{WHAT[trouble][0].en}: {found}"
+def _in_words(troubled: Troubled) -> str:
+    return f"{troubled.label('en')}: {troubled.found}"
 
 
 async def in_order(

@@ -107,9 +107,9 @@ def faults_of_no_run(session: Session, case_id: str | None = None) -> list[str]:
         runs.where(PaymentRow.key.startswith(CaseRow.case_id + "/" + CaseRow.run_id + "/", autoescape=False))
     )
     payments = select(PaymentRow).where(not_(written_by_one)).order_by(PaymentRow.key)
-    entries = (
-        select(LedgerRow).where(LedgerRow.source != PLATFORM, LedgerRow.payment_key.is_(None)).order_by(LedgerRow.id)
-    )
+    # pieces whose share a missing gift has eaten up stand with 0 fen, and of no payment
+    of_no_payment = (LedgerRow.source != PLATFORM, LedgerRow.payment_key.is_(None), LedgerRow.amount_fen != 0)
+    entries = select(LedgerRow).where(*of_no_payment).order_by(LedgerRow.id)
     if case_id is not None:
         payments, entries = (
             payments.where(PaymentRow.case_id == case_id),

@@ -215,6 +215,8 @@ class Replayed:
     failure: str | None
     payments: tuple[PaymentAsked, ...] = ()
     """Every payment that it asked for, in this order."""
+    was_reset: bool = False
+    """As `Recorded.was_reset`."""
 
 
 def read_history(file: Path) -> Recorded:
@@ -282,6 +284,7 @@ class Replays:
             # a run that is to begin, as in the moment after another continued as new: Temporal's SDK waits for ever for
             # its first workflow task
             return Replayed(recorded.given(), None)
+        was_reset = recorded.was_reset
         # a task of its own, whose context all tasks of the replay have
         seen = _Seen()
         replaying = asyncio.create_task(self._replay(recorded.history, seen))
@@ -292,11 +295,13 @@ class Replays:
         case: Case[Any] | None = getattr(seen.instance, "case", None)
         payments = tuple(seen.payments)
         if not done:
-            return Replayed(case, f"run {recorded.run_id} was not done after {self._longest:.0f} s", payments)
+            return Replayed(
+                case, f"run {recorded.run_id} was not done after {self._longest:.0f} s", payments, was_reset
+            )
         result, failure = replaying.result(), None
         if result.replay_failure is not None:
             failure = " ".join(str(result.replay_failure).split())[:LONGEST_FAILURE] or "no more is known"
-        return Replayed(case, failure, payments)
+        return Replayed(case, failure, payments, was_reset)
 
     async def _replay(self, history: WorkflowHistory, seen: _Seen) -> WorkflowReplayResult:
         _replaying.set(seen)

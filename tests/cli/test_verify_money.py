@@ -244,14 +244,16 @@ async def test_a_payment_that_an_open_case_never_made_is_named(desk: Desk, repla
 async def test_a_ledger_entry_of_no_payment_is_named(desk: Desk, replays: Replays) -> None:
     case = await refund(desk, order := desk.order())
 
-    def entered(session: Session) -> None:
+    def entered(session: Session, fen: int = 500) -> None:
         lock_order(session, order)
         session.add(
-            LedgerRow(order_id=order, line=1, quantity=0, amount_fen=500, source="case", case_id=case.id, at=NOW)
+            LedgerRow(order_id=order, line=1, quantity=0, amount_fen=fen, source="case", case_id=case.id, at=NOW)
         )
 
     with otherwise(desk, case, entered):
         assert any("5.00, belongs to no payment" in one for one in await found(desk, replays, case))
+    with otherwise(desk, case, lambda session: entered(session, 0)):
+        assert not any("belongs to no payment" in one for one in await found(desk, replays, case))
     await case.cancel()
 
 

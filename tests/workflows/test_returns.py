@@ -28,6 +28,7 @@ from casework.shop.tables import (
     ShipmentRow,
     StockMovementRow,
 )
+from casework.verifying.books import faults_of_no_run
 from tests.desk import Desk, Handle
 from tests.orders import RECEIVER
 
@@ -167,6 +168,19 @@ async def test_a_missing_gift_is_deducted_and_a_gift_that_went_out_must_be_spoke
     assert "less 12.00 for a gift" in (said(desk, case, "return.refunded") or "")
     await desk.submit(case, "buyer_confirms", AGENT)
     desk.require_whole(await desk.end(case))
+
+
+async def test_pieces_that_a_missing_gift_has_eaten_up_stand_in_the_ledger_and_belong_to_no_payment(desk: Desk) -> None:
+    order = desk.order(prices=[(1_000, 1)], shipped=True)
+    with_gift(desk, order)
+    case = await opened(desk, order, "awaiting_parcel")
+    await desk.submit(case, "receive_goods", CLERK)
+    await inspected(desk, case, (1, 1), gift_back=False)
+    await desk.submit(case, "buyer_confirms", AGENT)
+    desk.require_whole(await desk.end(case))
+    with desk.database.reading() as session:
+        assert [(one.quantity, one.amount_fen) for one in payments.ledger(session, order)] == [(1, 0)]
+        assert faults_of_no_run(session, case.id) == []
 
 
 async def test_a_missing_gift_is_deducted_once_also_where_the_second_return_has_the_firsts_id(desk: Desk) -> None:
