@@ -21,6 +21,7 @@ from casework import names
 from casework.case import CaseView
 from casework.connection import is_not_there
 from casework.details import CASE_AMOUNT, CASE_DUE, CASE_STATE
+from casework.sandbox import MOMENTARY
 from casework.shop.records import CaseRecord
 from state_machines.flows import FLOWS
 
@@ -28,9 +29,6 @@ ASKING_SECONDS: Final = 10.0
 POLL_SECONDS: Final = 0.05
 LONGEST_FAILURE: Final = 400
 """Characters of a failure's text that are repeated."""
-MOMENTARY: Final = "Fatal error in workflow machines"
-"""What Temporal's SDK says of a query in the moment of a change: a step on the shop may end, as it looks at the
-history, before an event that is in the history already. A moment later it answers (see docs/how-it-works.md)."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,13 +8,21 @@ from collections.abc import Iterable
 from importlib.abc import InspectLoader, MetaPathFinder
 from importlib.machinery import ModuleSpec
 from types import CodeType
-from typing import Any
+from typing import Final
 
+from temporalio.bridge.proto.workflow_activation import WorkflowActivation
+from temporalio.bridge.proto.workflow_completion import WorkflowActivationCompletion
 from temporalio.converter import SerializationContext, StorageDriverStoreContext
 from temporalio.worker import WorkflowInstance, WorkflowInstanceDetails
 from temporalio.worker.workflow_sandbox import SandboxedWorkflowRunner, SandboxRestrictions
 from temporalio.workflow import Info
 
+MOMENTARY: Final = "Fatal error in workflow machines"
+"""What Temporal's SDK says of a query in the moment of a change: a step on the shop may end, as it looks at the
+history, before an event that is in the history already. A moment later it answers (see docs/how-it-works.md)."""
+DIRECT_QUERY: Final = "legacy_query"
+"""Temporal's SDK calls a query so that comes by itself, without a workflow task."""
+_CHANGE_NOTHING: Final = ("query_workflow", "remove_from_cache")
 PASSED_THROUGH = (
     # one copy of what is pure, or only referred to: the workflow classes alone are loaded in the sandbox
     "activities",
@@ -29,24 +37,50 @@ PASSED_THROUGH = (
 )
 
 
-class ContextFreeRunner(SandboxedWorkflowRunner):
-    """The sandbox, without asking for each payload in it to which activity, timer or child the payload belongs.
-
-    Temporal's SDK asks so three times a payload, for converters and codecs that depend on it: a quarter of a worker's
-    CPU. Ours does not (a test holds that).
-    """
+class CaseRunner(SandboxedWorkflowRunner):
+    """The sandbox, with two things otherwise than in Temporal's SDK: see `_Instance`."""
 
     def create_instance(self, det: WorkflowInstanceDetails) -> WorkflowInstance:
         """As the SDK's, wrapped."""
-        return _ContextFree(super().create_instance(det))
+        return _Instance(super().create_instance(det))
 
 
-class _ContextFree(WorkflowInstance):
+class _Instance(WorkflowInstance):
+    """One workflow in a worker's memory.
+
+    Nobody asks for each payload in it to which activity, timer or child the payload belongs. Temporal's SDK asks so
+    three times a payload, for converters and codecs that depend on it: a quarter of a worker's CPU. Ours does not (a
+    test holds that).
+
+    And nobody goes on with what a query has taken too far. A worker that does not have the workflow is given its
+    history with a query, and that may end with a timer, a signal or an answer whose workflow task has not begun: the
+    SDK plays them all the same. If the task then came to this worker, together with what has come meanwhile, it would
+    be recorded in an order that no replay can repeat (`tests/chaos/test_queries.py`, with temporalio 1.35). So such a
+    query fails, with which the SDK forgets the workflow; whoever asks again, as `casework.client` does, gets an answer.
+    """
+
     def __init__(self, sandboxed: WorkflowInstance) -> None:
         self._sandboxed = sandboxed
+        self._events = 0
+        self._time: tuple[int, int] | None = None
+        self._too_far = False
 
-    def activate(self, act: Any) -> Any:
+    def activate(self, act: WorkflowActivation) -> WorkflowActivationCompletion:
+        if self._too_far and any(job.query_workflow.query_id == DIRECT_QUERY for job in act.jobs):
+            failed = WorkflowActivationCompletion()
+            failed.failed.failure.message = f"{MOMENTARY}: asked in the moment of a change; ask again"
+            return failed
+        self._look_how_far(act)
         return self._sandboxed.activate(act)
+
+    def _look_how_far(self, act: WorkflowActivation) -> None:
+        """Events without a workflow task of theirs: the workflow's clock stands still."""
+        if all(job.WhichOneof("variant") in _CHANGE_NOTHING for job in act.jobs):
+            return
+        time = (act.timestamp.seconds, act.timestamp.nanos)
+        more = self._time is not None and act.history_length > self._events
+        self._too_far = self._too_far or (more and time == self._time and not act.is_replaying)
+        self._events, self._time = act.history_length, time
 
     def get_serialization_context(self, command_info: object) -> SerializationContext | None:  # noqa: ARG002 - see above
         return None
@@ -108,4 +142,4 @@ def pin_modules(modules: Iterable[str]) -> None:
 
 def workflow_runner() -> SandboxedWorkflowRunner:
     """The sandbox in which workflows run here, in tests and in replays."""
-    return ContextFreeRunner(restrictions=SandboxRestrictions.default.with_passthrough_modules(*PASSED_THROUGH))
+    return CaseRunner(restrictions=SandboxRestrictions.default.with_passthrough_modules(*PASSED_THROUGH))

@@ -29,7 +29,7 @@ class Says:
 
 
 def test_nothing_that_is_converted_depends_on_what_it_belongs_to() -> None:
-    """So nobody need ask (see `ContextFreeRunner`): where this fails, the SDK's own runner is wanted again."""
+    """So nobody need ask (see `CaseRunner`): where this fails, the SDK's own runner is wanted again."""
     assert DATA_CONVERTER.payload_codec is None
     assert DATA_CONVERTER.external_storage is None
     parts = [*LenientPayloadConverter().converters.values(), DATA_CONVERTER.failure_converter]

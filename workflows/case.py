@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from hashlib import sha256
@@ -86,7 +87,7 @@ MOST_WAITS = 60
 REMINDER, WATCH, OWN_ALARM = "reminder", "watch", "alarm"
 """What a timer rings for, besides the deadline's trigger."""
 COUNTS_BYTES, TELLS_CHANGES, TELLS_OF_RESET = "counts-bytes", "tells-changes", "tells-of-reset"
-CONTINUES_AFTER_UPDATES = "continues-after-updates"
+CONTINUES_AFTER_UPDATES, ONE_STEP_AT_A_TIME = "continues-after-updates", "one-step-at-a-time"
 """What cases of before do not do: see `CaseWorkflow.changes`. A case to which only updates came used to continue as new
 at its next timer: the one that was just answered was not at its end yet."""
 TEMPORAL = "temporal"
@@ -166,6 +167,7 @@ class CaseWorkflow(Generic[CaseT]):
         TELLS_CHANGES,
         TELLS_OF_RESET,
         CONTINUES_AFTER_UPDATES,
+        ONE_STEP_AT_A_TIME,
     )
     """The changes, each by its name, that a case goes by which is opened by this code: see `goes_by`."""
     flow: Flow[CaseT]
@@ -190,8 +192,8 @@ class CaseWorkflow(Generic[CaseT]):
         """What the shop was last told of the money that a wait is about, and of what leaves by silence."""
         self._was_reset = False
         """Since the shop was last told: what it was told then may not be so any more."""
-        self._workflow_task: tuple[int, datetime] | None = None
-        """As `_note_task`."""
+        self._turn = asyncio.Lock()
+        """Of the one step on the shop that may be under way: see `in_shop`."""
         self._event_loop = asyncio.get_running_loop()
         workflow.register_random_seed_callback(self._note_reset)
         try:
@@ -385,6 +387,8 @@ class CaseWorkflow(Generic[CaseT]):
     async def _loop(self) -> None:
         if self.case.policy is None:
             await self._open_in_shop()
+        else:
+            self.goes_by(ONE_STEP_AT_A_TIME)
         while not self.flow.is_final(self.case.state):
             state = self.flow.states[self.case.state]
             if state.kind is StateKind.WORK:
@@ -1076,11 +1080,17 @@ class CaseWorkflow(Generic[CaseT]):
     async def in_shop(
         self, step: Callable[[ActivitiesT, RequestT], AnswerT], request: RequestT, summary: str
     ) -> AnswerT:
-        """One step on the shop's own database: short, idempotent, one transaction, tried until it is done."""
-        self._note_task()
-        return await workflow.execute_local_activity_method(
-            step, request, start_to_close_timeout=SHOP_TIMEOUT, retry_policy=SHOP_RETRIES, summary=summary
-        )
+        """One step on the shop's own database: short, idempotent, one transaction, tried until it is done.
+
+        One at a time, whatever runs beside what. Where two are under way while their workflow task is prolonged, as the
+        shop is away for some seconds, Temporal gives a replay both answers at once, and what follows comes in another
+        order (temporalio/sdk-python#1881).
+        """
+        turn = self._turn if ONE_STEP_AT_A_TIME in self.case.changes else nullcontext()
+        async with turn:
+            return await workflow.execute_local_activity_method(
+                step, request, start_to_close_timeout=SHOP_TIMEOUT, retry_policy=SHOP_RETRIES, summary=summary
+            )
 
     async def outside(
         self,
@@ -1116,18 +1126,9 @@ class CaseWorkflow(Generic[CaseT]):
     def moment(self) -> Moment:
         """Where this execution is, for steps that must not be done once the case is over."""
         info = workflow.info()
-        events, began = self._note_task()
-        return Moment(info.run_id, events, self.case.version, began, info.continued_run_id)
-
-    def _note_task(self) -> tuple[int, datetime]:
-        """How many events the workflow task has that is under way, and when it began.
-
-        Noted before its first step on the shop: each takes the case's clock further.
-        """
-        events = workflow.info().get_current_history_length()
-        if self._workflow_task is None or self._workflow_task[0] != events:
-            self._workflow_task = events, workflow.now()
-        return self._workflow_task
+        return Moment(
+            info.run_id, info.get_current_history_length(), self.case.version, workflow.now(), info.continued_run_id
+        )
 
     async def _post(self, posts: list[Post]) -> None:
         waits = waits_of(self.flow, self.case, workflow.now())

@@ -31,3 +31,23 @@ async def test_a_slow_shop_does_not_make_a_replay_see_another_deadline(desk: Des
     assert (await desk.end(case)).outcome == "refunded"
     replayer = Replayer(workflows=WORKFLOWS, data_converter=DATA_CONVERTER, workflow_runner=workflow_runner())
     await replayer.replay_workflow(await case.fetch_history())
+
+
+async def test_of_two_steps_on_a_slow_shop_one_waits_for_the_other(desk: Desk) -> None:
+    """Else a replay would be given both answers at once, and what follows them would come in another order."""
+    order = desk.order()
+    async with desk.before("consider", order):
+        async with desk.before("check_and_claim", order):
+            case = await desk.start(order, reason="bought twice", task_timeout=timedelta(seconds=1))
+            await desk.reached("check_and_claim", order)
+            await desk.signal(case, "comment", "aftersale.1", text="the buyer called again")
+            await desk.heard(case, "comment")
+            await desk.prolonged(case, 3)
+            reached, _ = desk.gates.stopped["consider", order]
+            assert not reached.is_set()
+        await desk.reached("consider", order)
+    await desk.until(case, "persuading")
+    await desk.submit(case, "buyer_withdraws", "aftersale.1")
+    assert [line.trigger for line in (await desk.end(case)).trail][:2] == ["comment", "check"]
+    replayer = Replayer(workflows=WORKFLOWS, data_converter=DATA_CONVERTER, workflow_runner=workflow_runner())
+    await replayer.replay_workflow(await case.fetch_history())
