@@ -68,6 +68,7 @@ def main(arguments: list[str] | None = None) -> int:
     Runtime.set_default(Runtime(telemetry=TelemetryConfig(logging=only_errors)))
     folder = given.keep or Path(tempfile.mkdtemp(prefix="casework-chaos-"))
     folder.mkdir(parents=True, exist_ok=True)
+    stays = given.keep is not None
     try:
         report = asyncio.run(
             run(
@@ -79,17 +80,20 @@ def main(arguments: list[str] | None = None) -> int:
                 at_once=given.at_once,
             )
         )
+        stays = stays or bool(report.findings)
     except KeyboardInterrupt:
         return 130
     finally:
         if postgresql is not None:
             postgresql.remove()
-        if given.keep is None:
+        if not stays:
             shutil.rmtree(folder, ignore_errors=True)
-        elif postgresql is not None:
+        elif given.keep is not None and postgresql is not None:
             print(f"… PostgreSQL's data stay in {postgresql.folder}", flush=True)
     for finding in report.findings:
         print(f"✗ {finding}")
+    if report.findings:
+        print(f"… logs, and the histories of what was found: {folder}")
     print(f"{'✗' if report.findings else '✓'} {report}")
     return 1 if report.findings else 0
 

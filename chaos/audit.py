@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import AsyncIterator, Mapping, Sequence
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
 from sqlalchemy import ColumnElement, func, select
@@ -35,7 +35,8 @@ from casework.shop.tables import (
     StockMovementRow,
     WaitRow,
 )
-from casework.verifying.books import faults_of_end
+from casework.verifying.books import faults_of_end, same_view
+from casework.verifying.comparing import differences
 from casework.verifying.path import Path, path_faults
 from chaos.acting import Ending, Played
 from chaos.remains import missing_or_too_much
@@ -78,18 +79,21 @@ async def audit(
         found.append(f"{troubled.case_id}: {troubled.label('en')} ({troubled.found})")
     histories: list[WorkflowHistory] = []
     for ending in endings:
-        runs = [one async for one in _runs(client, ending.case_id)]
+        runs = [one async for one in runs_of(client, ending.case_id)]
         histories += runs
         found += failed_tasks(ending.case_id, runs)
         told: dict[str, Any] = await client.get_workflow_handle(ending.case_id).result() if runs else {}
         kept: dict[str, Any] = views.get(ending.case_id) or {}
-        if not told or told != kept:
-            other = ", ".join(sorted(name for name in {*told, *kept} if told.get(name) != kept.get(name)))
-            found.append(f"{ending.case_id}: the shop's record is not what the case said at its end ({other})")
-        else:
-            view = CaseView.model_validate(told)
-            faults = path_faults(FLOWS[view.flow], Path.of(view), ended=True)
-            found += [f"{ending.case_id}: {fault}" for fault in faults]
+        if not told or not kept:
+            found.append(f"{ending.case_id}: it has not told its end to {'Temporal' if kept else 'the shop'}")
+            continue
+        view = CaseView.model_validate(told)
+        if not same_view(CaseView.model_validate(kept), view):
+            fields = ", ".join(sorted(name for name in {*told, *kept} if told.get(name) != kept.get(name)))
+            other = "; ".join(differences(told, kept, slack=timedelta())) or fields
+            found.append(f"{ending.case_id}: the shop's record is not what the case said at its end: {other}")
+        faults = path_faults(FLOWS[view.flow], Path.of(view), ended=True)
+        found += [f"{ending.case_id}: {fault}" for fault in faults]
     return found + (await _replayed(histories) if replay else [])
 
 
@@ -198,7 +202,7 @@ def _twice(session: Session) -> list[str]:
 # --- the histories ---
 
 
-async def _runs(client: Client, case_id: str) -> AsyncIterator[WorkflowHistory]:
+async def runs_of(client: Client, case_id: str) -> AsyncIterator[WorkflowHistory]:
     """The history of each run of the case, from the first on."""
     description = await client.get_workflow_handle(case_id).describe()
     run = description.raw_description.workflow_execution_info.first_run_id or description.run_id

@@ -27,6 +27,7 @@ from chaos.audit import audit
 from chaos.cluster import ClusterVictim
 from chaos.cluster_programs import ClusterPrograms
 from chaos.delivering import DELIVERED, delivered_again, deliveries, undelivered, until_all_is_sent
+from chaos.keeping import keep_histories
 from chaos.plan import WORKERS, Plan
 from chaos.points import PointsFolder
 from chaos.processes import DatabaseVictim, Keeper, ServerVictim, StaysDown, TemporalVictim, Victim, WorkerVictim
@@ -160,6 +161,8 @@ async def run(
             with database.reading() as session:
                 report.findings += undelivered(session, given)
             report.delivered, report.delivered_again = len({one.id for one in given}), delivered_again(given)
+        if report.findings:
+            await keep_histories(skipper.client, database, report.findings, folder)
         report.cases = sum(len(one.endings) for one in played)
         report.audit_seconds = time.monotonic() - began_audit
         report.at_points = points.kills()

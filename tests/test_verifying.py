@@ -16,8 +16,9 @@ import pytest
 from temporalio.api.enums.v1 import EventType
 from temporalio.client import WorkflowHistory
 
-from casework.case import TrailLine
+from casework.case import CaseView, TrailLine
 from casework.verifying import Part, in_order, verify_file
+from casework.verifying.books import ATTEMPTS_APART, same_view
 from casework.verifying.comparing import differences
 from casework.verifying.path import Path, path_faults
 from casework.verifying.paying import PaymentAsked
@@ -48,6 +49,29 @@ def with_line(path: Path, number: int, **changed: Any) -> Path:
     moves = [line.model_copy() for line in path.moves]
     moves[number] = moves[number].model_copy(update=changed)
     return replace(path, trail=moves)
+
+
+@pytest.mark.parametrize(
+    ("changed", "same"),
+    [
+        ({"at": ATTEMPTS_APART}, True),
+        ({"at": -ATTEMPTS_APART}, True),
+        ({"at": ATTEMPTS_APART + timedelta(seconds=1)}, False),
+        ({"by": "another.1"}, False),
+        ({"why": "another reason"}, False),
+        (None, False),
+    ],
+)
+def test_a_record_may_have_the_times_of_another_attempt_and_no_other_words(
+    changed: dict[str, Any] | None, *, same: bool
+) -> None:
+    told = read_once(REFUNDED).told()
+    assert isinstance(told, CaseView)
+    *lines, last = told.trail
+    if changed is not None:
+        other = {name: last.at + value if name == "at" else value for name, value in changed.items()}
+        lines.append(last.model_copy(update=other))
+    assert same_view(told.model_copy(update={"trail": lines}), told) is same
 
 
 def test_a_path_that_a_case_has_really_gone_has_no_fault() -> None:

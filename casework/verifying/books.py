@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
+from datetime import timedelta
 from typing import Any, Final
 
 from sqlalchemy import exists, func, not_, or_, select
@@ -40,6 +41,9 @@ HELD: Final = {"hold": HoldRow, "claim": ClaimRow, "flag wish": FlagWishRow, "in
 """What an ended case has let go of, by what it is called."""
 HELD_FOR_REVIEW: Final = frozenset({"compiling", *REVIEWING, *JUDGED, "repairing_payment"})
 """The waits of a bulk order in which its shipment is held."""
+ATTEMPTS_APART: Final = timedelta(minutes=1)
+"""Where Temporal was killed in a case's last workflow task, two attempts of it may be under way at once: one writes the
+record last, and the other may be the one that is recorded. So far apart their times may be."""
 MOVES_THAT_PAY: Final = frozenset({"pay", "confirm_paid_by_hand"})
 """By these moves money leaves the shop, or the platform was found to have paid; each at most once."""
 
@@ -192,9 +196,21 @@ def _of_record(session: Session, view: CaseView, run_id: str) -> list[str]:
         return ["it has ended, and its record is open"]
     if record.outcome != view.outcome:
         return [f"it has ended as {view.outcome}, and its record says {record.outcome}"]
-    if record.view is None or CaseView.model_validate(record.view) != view:
+    if record.view is None or not same_view(CaseView.model_validate(record.view), view):
         return ["its record shows another last view"]
     return []
+
+
+def same_view(kept: CaseView, told: CaseView) -> bool:
+    """Whether the shop's record of a case is what it told Temporal at its end; see `ATTEMPTS_APART`."""
+    kept_at, told_at = ([line.at for line in view.trail] for view in (kept, told))
+    apart = [abs(one - other) for one, other in zip(kept_at, told_at, strict=False)]
+    return max(apart, default=timedelta()) <= ATTEMPTS_APART and _without_times(kept) == _without_times(told)
+
+
+def _without_times(view: CaseView) -> CaseView:
+    lines = [line.model_copy(update={"at": view.opened_at}) for line in view.trail]
+    return view.model_copy(update={"trail": lines})
 
 
 def _of_money(session: Session, view: CaseView, run_id: str) -> list[str]:
