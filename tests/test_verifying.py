@@ -326,7 +326,7 @@ COMPARED: list[tuple[dict[str, Any], dict[str, Any], int, list[str]]] = [
     ({"given": {}}, {"given": {"cause": "quality"}}, 0, ["given.cause was not said, and is now"]),
     ({"trail": [{"given": {}}]}, {"trail": [{"given": {"a": 1}}]}, 0, ["trail 1.given.a was not said"]),
     ({"trail": [{"why": "a"}]}, {"trail": [{"why": "b", "given": {}}]}, 0, []),
-    ({"note": "x" * 500}, {"note": None}, 0, [f"note was {'x' * 80}…, and is now nothing"]),
+    ({"note": "x" * 500}, {"note": None}, 0, [f"note was {'x' * 60}…, and is now nothing"]),
 ]
 
 

@@ -34,10 +34,16 @@ from casework.details import view_of
 from casework.repair import PASSING, Troubled, examine
 from casework.shop import payments, records
 from casework.shop.database import Database
-from casework.verifying.books import faults_of_end, faults_of_needs, faults_of_no_run, faults_of_payments
+from casework.verifying.books import (
+    faults_of_end,
+    faults_of_more_payments,
+    faults_of_needs,
+    faults_of_no_run,
+    faults_of_payments,
+)
 from casework.verifying.comparing import differences
 from casework.verifying.path import Path, path_faults
-from casework.verifying.paying import payment_faults
+from casework.verifying.paying import PaymentAsked, payment_faults
 from casework.verifying.replaying import Recorded, Replayed, Replays, Status, read_history
 from state_machines.flows import FLOWS
 
@@ -168,7 +174,8 @@ class _Chain:
 
     def payment_faults(self, session: Session) -> list[str]:
         """What of the case's payments the books have otherwise, whatever it is doing at this moment."""
-        return self._payments(session, all_known=self._all_known and self.last.status not in ("open", "continued"))
+        faults = faults_of_payments(session, self._case_id, self.last.first_run, self._asked)
+        return faults if self.last.status in ("open", "continued") else [*faults, *self._more_payments(session)]
 
     def faults_at_rest(self, session: Session) -> list[str]:
         """What else is wrong in the books if nothing is under way: payments that it never made, things it should have.
@@ -177,21 +184,25 @@ class _Chain:
         """
         if any(one is not None and one.was_reset for one in (self.replayed, *self.before)):
             return []
-        sure = self._payments(session, all_known=False)
-        more = [one for one in self._payments(session, all_known=self._all_known) if one not in sure]
+        more = self._more_payments(session)
         if self.replayed.failure is None and self.replayed.case is not None:
             more += faults_of_needs(session, self.replayed.case)
         return more
 
     @property
-    def _all_known(self) -> bool:
-        return all(one is not None and one.failure is None for one in (self.replayed, *self.before))
+    def _case_id(self) -> str:
+        return self.last.history.workflow_id
 
-    def _payments(self, session: Session, *, all_known: bool) -> list[str]:
+    @property
+    def _asked(self) -> list[PaymentAsked]:
         runs = [one for one in (*reversed(self.before), self.replayed) if one is not None]
-        asked = [payment for run in runs for payment in run.payments]
-        case_id = self.last.history.workflow_id
-        return faults_of_payments(session, case_id, self.last.first_run, asked, all_known=all_known)
+        return [payment for run in runs for payment in run.payments]
+
+    def _more_payments(self, session: Session) -> list[str]:
+        """Payments that it never made, where all that it asked for is known."""
+        if any(one is None or one.failure is not None for one in (self.replayed, *self.before)):
+            return []
+        return faults_of_more_payments(session, self._case_id, self.last.first_run, self._asked)
 
 
 async def stands_still(client: Client, recorded: Recorded) -> bool:

@@ -75,33 +75,41 @@ def payments_of(session: Session, case_id: str, run_id: str) -> dict[str, int]:
     return {row.key: row.amount_fen for row in rows}
 
 
-def faults_of_payments(
-    session: Session, case_id: str, run_id: str, asked: Sequence[PaymentAsked], *, all_known: bool
-) -> list[str]:
-    """Where the books have paid otherwise than a run's history says, a sentence each. `run_id`: of the first run.
+def faults_of_payments(session: Session, case_id: str, run_id: str, asked: Sequence[PaymentAsked]) -> list[str]:
+    """Where the books lack what a run's history says was paid, a sentence each. `run_id`: of the first run.
 
-    What was answered is in the books as it was answered. What is asked for and not answered may be there, or not: the
-    step is under way. `all_known`: nothing else can be there; without it, what others than `asked` have paid is passed
-    over.
+    What was answered is in the books as it was answered, whatever the case is doing at this moment.
     """
     books = payments_of(session, case_id, run_id)
-    must = {one.key: one.written_fen for one in asked if one.answered and one.written_fen is not None}
+    faults: list[str] = []
+    for key, fen in _answered(asked).items():
+        paid = f"it has paid {format_yuan(fen)} ({_purpose(key)})"
+        if key not in books:
+            faults.append(f"{paid}, and the books have no such payment")
+        elif books[key] != fen:
+            faults.append(f"{paid}, and the books say {format_yuan(books[key])}")
+    return faults
+
+
+def faults_of_more_payments(session: Session, case_id: str, run_id: str, asked: Sequence[PaymentAsked]) -> list[str]:
+    """What the books have paid that a run's history does not say, a sentence each; `asked` is all that it asked for.
+
+    What is asked for and not answered may be there, or not: the step is under way.
+    """
+    must = _answered(asked)
     may = {one.key: one.amount_fen for one in asked if not one.answered}
     faults: list[str] = []
-    for key, fen in must.items():
-        if key not in books:
-            faults.append(f"it has paid {format_yuan(fen)} ({_purpose(key)}), and the books have no such payment")
-        elif books[key] != fen:
-            faults.append(
-                f"it has paid {format_yuan(fen)} ({_purpose(key)}), and the books say {format_yuan(books[key])}"
-            )
-    for key, fen in books.items() if all_known else ():
+    for key, fen in payments_of(session, case_id, run_id).items():
         if key in may and may[key] != fen:
             asks = format_yuan(may[key])
             faults.append(f"it is about to pay {asks} ({_purpose(key)}), and the books say {format_yuan(fen)}")
         elif key not in must and key not in may:
             faults.append(f"the books have a payment of {format_yuan(fen)} ({_purpose(key)}) that it never made")
     return faults
+
+
+def _answered(asked: Sequence[PaymentAsked]) -> dict[str, int]:
+    return {one.key: one.written_fen for one in asked if one.answered and one.written_fen is not None}
 
 
 def faults_of_no_run(session: Session, case_id: str | None = None) -> list[str]:

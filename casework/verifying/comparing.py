@@ -6,6 +6,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any, Final, cast
 
+from casework.sentences import shortened
+
 REWORDED: Final = "why"
 """Reasons are sentences for people, whose wording may be another one in another version: they are passed over. What a
 refused line says of who tried what, and when, is not."""
@@ -13,8 +15,6 @@ NAMED_BY_PEOPLE: Final = frozenset({"references", "given", "answers"})
 """What is listed by names that are no fields of ours: there a name that is missing is a difference too."""
 MOST_NAMED: Final = 3
 """So many differences are named; of more, their number."""
-LONGEST_VALUE: Final = 80
-"""Characters of a value that are repeated."""
 
 
 def differences(said: Mapping[str, Any], now: Mapping[str, Any], *, slack: timedelta) -> list[str]:
@@ -68,5 +68,4 @@ def _same_time(said: Any, now: Any, slack: timedelta) -> bool:
 
 
 def _in_words(value: Any) -> str:
-    text = "nothing" if value is None else str(value)
-    return text if len(text) <= LONGEST_VALUE else f"{text[:LONGEST_VALUE]}…"
+    return "nothing" if value is None else shortened(str(value))
