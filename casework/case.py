@@ -20,13 +20,15 @@ MOST_ANSWERS = 1_000
 MOST_KEPT = 50
 """How many refused lines, answers and kept facts a case carries: it is carried whole in one Temporal payload."""
 MOST_BYTES = 1_000_000
-"""So large a case takes no more words beside the table, and no facts that it cannot use yet; moves stand in its trail
-without theirs. Temporal carries at most two million bytes in one payload, and moves, answers and refusals still come to
-it."""
+"""So large a case takes no more words beside the table, and no facts that it cannot use yet; a move stands in its trail
+without what it named and gave. Temporal carries at most two million bytes in one payload, and moves, answers and
+refusals still come to it."""
+MOST_BYTES_OF_WORDS = 1_500_000
+"""So large a case has moves in its trail without their notes too: it may be sent round and round."""
 FEW = 25
 """With so few of them a case is far below that, and is not measured."""
 FULL = "the case holds as much as Temporal carries; it takes no more words, and no facts that it cannot use yet"
-WORDS_ELSEWHERE = "the case is full: what was said and named with this move stands in Temporal's history alone"
+ELSEWHERE = "the case is full: {what} this move stands in Temporal's history alone, as long as that is kept"
 LONGEST_WHY = 300
 FORGOTTEN = "no_longer_listed"
 
@@ -209,15 +211,16 @@ class Case(BaseModel, Generic[FiguresT]):
     """How many refused lines are no longer listed."""
     money_sent: bool = False
 
-    def note_move(self, line: TrailLine) -> None:
-        """Put a move in the trail: where the case is full, without what was said and named with it.
-
-        A case may be sent round and round, and must still move.
-        """
-        if (line.note or line.references or line.given) and self.is_full():
-            line.note, line.references, line.given = None, {}, {}
-            line.why = WORDS_ELSEWHERE if line.why is None else f"{line.why}; {WORDS_ELSEWHERE}"
-        self.trail.append(line)
+    def shorten(self, line: TrailLine) -> None:
+        """Take out of a move's line what the case has no room for: it may be sent round and round, and must move."""
+        size = self._bytes() if line.note or line.references or line.given else 0
+        if size <= MOST_BYTES:
+            return
+        line.references, line.given, what = {}, {}, "what was named with"
+        if size > MOST_BYTES_OF_WORDS:
+            line.note, what = None, "what was said and named with"
+        elsewhere = ELSEWHERE.format(what=what)
+        line.why = elsewhere if line.why is None else f"{line.why}; {elsewhere}"
 
     def note_refused(self, line: TrailLine) -> None:
         """Put a refused line in the trail; the newest stand whole, older ones are only counted.
@@ -245,8 +248,12 @@ class Case(BaseModel, Generic[FiguresT]):
 
     def is_full(self) -> bool:
         """Whether it has grown so large that words must stay out."""
+        return self._bytes() > MOST_BYTES
+
+    def _bytes(self) -> int:
+        """How large it is in a payload; 0: far below any limit, and not measured."""
         few = sum(line.accepted for line in self.trail) + len(self.kept) <= FEW
-        return not few and len(self.model_dump_json().encode()) > MOST_BYTES
+        return 0 if few else len(self.model_dump_json().encode())
 
     @property
     def figures(self) -> FiguresT:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import sys
+from collections import deque
 from collections.abc import Iterable
 from importlib.abc import InspectLoader, MetaPathFinder
 from importlib.machinery import ModuleSpec
@@ -18,11 +19,13 @@ from temporalio.worker.workflow_sandbox import SandboxedWorkflowRunner, SandboxR
 from temporalio.workflow import Info
 
 MOMENTARY: Final = "Fatal error in workflow machines"
-"""What Temporal's SDK says of a query in the moment of a change: a step on the shop may end, as it looks at the
-history, before an event that is in the history already. A moment later it answers (see docs/how-it-works.md)."""
+"""What a query in the moment of a change is told, by Temporal's SDK (a step on the shop may end, as it looks at the
+history, before an event that is in the history already) or by `_Instance`. A moment later it is answered."""
 DIRECT_QUERY: Final = "legacy_query"
 """Temporal's SDK calls a query so that comes by itself, without a workflow task."""
-_CHANGE_NOTHING: Final = ("query_workflow", "remove_from_cache")
+MOST_REMEMBERED: Final = 1_000
+"""So many refused queries are remembered."""
+_CHANGES_NOTHING: Final = ("query_workflow", "remove_from_cache")
 PASSED_THROUGH = (
     # one copy of what is pure, or only referred to: the workflow classes alone are loaded in the sandbox
     "activities",
@@ -40,9 +43,13 @@ PASSED_THROUGH = (
 class CaseRunner(SandboxedWorkflowRunner):
     """The sandbox, with two things otherwise than in Temporal's SDK: see `_Instance`."""
 
+    def __init__(self, restrictions: SandboxRestrictions) -> None:
+        super().__init__(restrictions=restrictions)
+        self._refused: deque[tuple[str, int]] = deque(maxlen=MOST_REMEMBERED)
+
     def create_instance(self, det: WorkflowInstanceDetails) -> WorkflowInstance:
         """As the SDK's, wrapped."""
-        return _Instance(super().create_instance(det))
+        return _Instance(super().create_instance(det), self._refused)
 
 
 class _Instance(WorkflowInstance):
@@ -52,35 +59,43 @@ class _Instance(WorkflowInstance):
     three times a payload, for converters and codecs that depend on it: a quarter of a worker's CPU. Ours does not (a
     test holds that).
 
-    And nobody goes on with what a query has taken too far. A worker that does not have the workflow is given its
-    history with a query, and that may end with a timer, a signal or an answer whose workflow task has not begun: the
-    SDK plays them all the same. If the task then came to this worker, together with what has come meanwhile, it would
-    be recorded in an order that no replay can repeat (`tests/chaos/test_queries.py`, with temporalio 1.35). So such a
-    query fails, with which the SDK forgets the workflow; whoever asks again, as `casework.client` does, gets an answer.
+    And no workflow goes on with a lead that a query gave it. A worker that does not have the workflow is given its
+    history with a query, and that may end with a timer, a signal or an answer whose workflow task has not begun, or is
+    another worker's: the SDK plays them all the same. If the task then came to this worker, together with what has
+    come meanwhile, it would be recorded in an order that no replay can repeat (`tests/chaos/test_queries.py`, with
+    temporalio 1.35).
+
+    So a query fails where an instance that was made by a replay has gone beyond it once: with that, the SDK forgets
+    the workflow, and whoever asks again (`casework.execution.queried`) is answered from a new replay. One that leads
+    as far again is answered, as a closed workflow may end so; then the next workflow task fails instead, once, and is
+    given out again with the whole history.
     """
 
-    def __init__(self, sandboxed: WorkflowInstance) -> None:
+    def __init__(self, sandboxed: WorkflowInstance, refused: deque[tuple[str, int]]) -> None:
         self._sandboxed = sandboxed
-        self._events = 0
-        self._time: tuple[int, int] | None = None
-        self._too_far = False
+        self._refused = refused
+        self._replayed = False
+        """Whether it was made by a replay, not by a workflow's first task."""
+        self._beyond: set[int] = set()
+        """How many events there were each time that it went beyond the replay."""
+        self._leads = False
 
     def activate(self, act: WorkflowActivation) -> WorkflowActivationCompletion:
-        if self._too_far and any(job.query_workflow.query_id == DIRECT_QUERY for job in act.jobs):
-            failed = WorkflowActivationCompletion()
-            failed.failed.failure.message = f"{MOMENTARY}: asked in the moment of a change; ask again"
-            return failed
-        self._look_how_far(act)
+        if any(job.query_workflow.query_id == DIRECT_QUERY for job in act.jobs):
+            if self._replayed and len(self._beyond) == 1:
+                lead = (act.run_id, max(self._beyond))
+                if lead not in self._refused:
+                    self._refused.append(lead)
+                    return _failed("asked in the moment of a change; ask again")
+                self._leads = True
+        elif any(job.WhichOneof("variant") not in _CHANGES_NOTHING for job in act.jobs):
+            if self._leads:
+                return _failed("it went on with a query's lead; the task is given out again")
+            if act.is_replaying:
+                self._replayed = True
+            else:
+                self._beyond.add(act.history_length)
         return self._sandboxed.activate(act)
-
-    def _look_how_far(self, act: WorkflowActivation) -> None:
-        """Events without a workflow task of theirs: the workflow's clock stands still."""
-        if all(job.WhichOneof("variant") in _CHANGE_NOTHING for job in act.jobs):
-            return
-        time = (act.timestamp.seconds, act.timestamp.nanos)
-        more = self._time is not None and act.history_length > self._events
-        self._too_far = self._too_far or (more and time == self._time and not act.is_replaying)
-        self._events, self._time = act.history_length, time
 
     def get_serialization_context(self, command_info: object) -> SerializationContext | None:  # noqa: ARG002 - see above
         return None
@@ -93,6 +108,12 @@ class _Instance(WorkflowInstance):
 
     def get_thread_id(self) -> int | None:
         return self._sandboxed.get_thread_id()
+
+
+def _failed(why: str) -> WorkflowActivationCompletion:
+    failed = WorkflowActivationCompletion()
+    failed.failed.failure.message = f"{MOMENTARY}: {why}"
+    return failed
 
 
 class _AsItBegan(MetaPathFinder, InspectLoader):
@@ -142,4 +163,4 @@ def pin_modules(modules: Iterable[str]) -> None:
 
 def workflow_runner() -> SandboxedWorkflowRunner:
     """The sandbox in which workflows run here, in tests and in replays."""
-    return CaseRunner(restrictions=SandboxRestrictions.default.with_passthrough_modules(*PASSED_THROUGH))
+    return CaseRunner(SandboxRestrictions.default.with_passthrough_modules(*PASSED_THROUGH))

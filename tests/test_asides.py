@@ -8,7 +8,7 @@ from typing import Any, cast
 
 import pytest
 
-from casework.case import FEW, FULL, MOST_BYTES, Actor, Case, Loan, TrailLine
+from casework.case import FEW, FULL, MOST_BYTES, MOST_BYTES_OF_WORDS, Actor, Case, Loan, TrailLine
 from casework.messages import Message
 from state_machines.asides import (
     ANSWER,
@@ -158,6 +158,21 @@ def test_a_case_takes_so_many_bytes_and_says_so(aside: str) -> None:
         note_aside(case, line(COMMENT))
     assert room_for(case, aside) == FULL
     assert room_for(case, REMIND) is None
+
+
+def test_a_move_of_a_full_case_stands_without_what_it_named_and_in_the_end_without_its_note() -> None:
+    case = case_in("persuading")
+    many = line("check").model_copy(update={"note": "x" * 400, "references": {"documents": ["x" * 9_000]}})
+    for size, shortened, note in (
+        (0, False, many.note),
+        (MOST_BYTES, True, many.note),
+        (MOST_BYTES_OF_WORDS, True, None),
+    ):
+        while len(case.model_dump_json().encode()) <= size:
+            case.trail.append(many)
+        told = many.model_copy()
+        case.shorten(told)
+        assert (told.note, told.references == {}, bool(told.why)) == (note, shortened, shortened)
 
 
 def test_of_reminders_and_reassignments_the_newest_are_listed() -> None:

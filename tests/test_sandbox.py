@@ -4,15 +4,21 @@ from __future__ import annotations
 
 import importlib
 import sys
+from collections import deque
+from collections.abc import Sequence
 from pathlib import Path
 from uuid import uuid4
 
 import pytest
-from temporalio.converter import WithSerializationContext, WorkflowSerializationContext
+from temporalio.bridge.proto.workflow_activation import WorkflowActivation
+from temporalio.bridge.proto.workflow_completion import WorkflowActivationCompletion
+from temporalio.converter import StorageDriverStoreContext, WithSerializationContext, WorkflowSerializationContext
+from temporalio.worker import WorkflowInstance
+from temporalio.workflow import Info
 
 from casework.converter import DATA_CONVERTER, LenientPayloadConverter
 from casework.policy import load_policy
-from casework.sandbox import PASSED_THROUGH, workflow_runner
+from casework.sandbox import DIRECT_QUERY, MOMENTARY, PASSED_THROUGH, _Instance, workflow_runner  # pyright: ignore[reportPrivateUsage] - a test may look inside
 from tests.desk import Desk
 from worker import build_worker
 
@@ -41,6 +47,67 @@ def test_nothing_that_is_converted_depends_on_what_it_belongs_to() -> None:
 def test_the_flows_classes_are_not_passed_through() -> None:
     assert not [name for name in PASSED_THROUGH if name.startswith("workflows") and name.endswith(("order", "parcel"))]
     assert workflow_runner().restrictions.passthrough_modules >= set(PASSED_THROUGH)
+
+
+class Plays(WorkflowInstance):
+    """Stands for a workflow: notes what it is given, and answers with nothing."""
+
+    def __init__(self) -> None:
+        self.played: list[WorkflowActivation] = []
+
+    def activate(self, act: WorkflowActivation) -> WorkflowActivationCompletion:
+        self.played.append(act)
+        return WorkflowActivationCompletion()
+
+    def get_serialization_context(self, command_info: object) -> None: ...
+
+    def get_external_store_context(self, command_info: object) -> StorageDriverStoreContext:  # noqa: ARG002 - the SDK's name
+        return StorageDriverStoreContext(target=None)
+
+    def get_info(self) -> Info:
+        raise NotImplementedError
+
+    def get_thread_id(self) -> int | None: ...
+
+
+REPLAYED, LIVE, QUERY = "replayed", "live", "query"
+
+
+def played(told: Sequence[tuple[str, int]], refused: deque[tuple[str, int]]) -> list[str]:
+    """What an instance answers to activations of a kind, each with so many events: an error, or an empty text."""
+    instance = _Instance(Plays(), refused)
+    answers: list[str] = []
+    for kind, events in told:
+        act = WorkflowActivation(run_id="run", history_length=events, is_replaying=kind != LIVE)
+        if kind == QUERY:
+            act.jobs.add().query_workflow.query_id = DIRECT_QUERY
+        else:
+            act.jobs.add().fire_timer.seq = events
+        answers.append(instance.activate(act).failed.failure.message)
+    return answers
+
+
+def test_a_query_that_leads_beyond_the_replay_fails_once_and_then_the_task_that_would_go_on_with_it() -> None:
+    """The lead may end with a workflow task that is another worker's, or with none: both look alike from here."""
+    refused: deque[tuple[str, int]] = deque()
+    leads = [(REPLAYED, 3), (REPLAYED, 7), (LIVE, 9)]
+    assert [MOMENTARY in one for one in played([*leads, (QUERY, 9)], refused)] == [False, False, False, True]
+    again = played([*leads, (QUERY, 9), (QUERY, 9), (LIVE, 14)], refused)
+    assert [MOMENTARY in one for one in again] == [False, False, False, False, False, True]
+    elsewhere = played([*leads[:2], (LIVE, 10), (QUERY, 10)], refused)
+    assert MOMENTARY in elsewhere[-1], "it leads to another place"
+
+
+@pytest.mark.parametrize(
+    "told",
+    [
+        [(LIVE, 3), (QUERY, 3), (LIVE, 8), (QUERY, 8)],
+        [(REPLAYED, 3), (REPLAYED, 7), (QUERY, 7), (LIVE, 12), (LIVE, 12), (LIVE, 15), (QUERY, 15), (LIVE, 20)],
+    ],
+    ids=["from its first task on", "rebuilt, and at its second task"],
+)
+def test_no_other_query_fails(told: list[tuple[str, int]]) -> None:
+    assert not any(played(told, deque()))
 
 
 async def test_a_worker_goes_on_with_the_code_that_it_began_with(

@@ -88,8 +88,10 @@ REMINDER, WATCH, OWN_ALARM = "reminder", "watch", "alarm"
 """What a timer rings for, besides the deadline's trigger."""
 COUNTS_BYTES, TELLS_CHANGES, TELLS_OF_RESET = "counts-bytes", "tells-changes", "tells-of-reset"
 CONTINUES_AFTER_UPDATES, ONE_STEP_AT_A_TIME = "continues-after-updates", "one-step-at-a-time"
+SHORTENS_MOVES = "shortens-moves"
 """What cases of before do not do: see `CaseWorkflow.changes`. A case to which only updates came used to continue as new
-at its next timer: the one that was just answered was not at its end yet."""
+at its next timer: the one that was just answered was not at its end yet. (`counts-bytes-of-moves` was for some hours,
+before any release, the name of what SHORTENS_MOVES does otherwise.)"""
 TEMPORAL = "temporal"
 """Who acts when the case is cancelled through Temporal itself."""
 
@@ -168,6 +170,7 @@ class CaseWorkflow(Generic[CaseT]):
         TELLS_OF_RESET,
         CONTINUES_AFTER_UPDATES,
         ONE_STEP_AT_A_TIME,
+        SHORTENS_MOVES,
     )
     """The changes, each by its name, that a case goes by which is opened by this code: see `goes_by`."""
     flow: Flow[CaseT]
@@ -909,21 +912,22 @@ class CaseWorkflow(Generic[CaseT]):
     async def _make_move(self, moved: Move[CaseT], attempt: Attempt[CaseT], *, by: str, why: str | None = None) -> None:
         case = self.case
         self.flow.take(moved, attempt)
-        case.note_move(
-            TrailLine(
-                at=workflow.now(),
-                by=by,
-                role=attempt.role,
-                trigger=moved.trigger,
-                source=moved.source,
-                dest=moved.dest,
-                note=_said(attempt.message),
-                accepted=True,
-                why=why,
-                references=references_of(attempt.message),
-                given=given_in(attempt.message),
-            )
+        line = TrailLine(
+            at=workflow.now(),
+            by=by,
+            role=attempt.role,
+            trigger=moved.trigger,
+            source=moved.source,
+            dest=moved.dest,
+            note=_said(attempt.message),
+            accepted=True,
+            why=why,
+            references=references_of(attempt.message),
+            given=given_in(attempt.message),
         )
+        if SHORTENS_MOVES in case.changes:
+            case.shorten(line)
+        case.trail.append(line)
         if not workflow.unsafe.is_replaying():
             move_logged(
                 case=case.case_id,

@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 
 from sqlalchemy.orm import Session
 
-from casework.case import MOST_BYTES, WORDS_ELSEWHERE
+from casework.case import ELSEWHERE, MOST_BYTES
 from casework.shop.tables import OrderRow
 from tests.desk import Desk
 from tests.workflows.test_bulk_order import (
@@ -77,12 +77,13 @@ async def test_a_case_that_is_sent_round_and_round_stays_within_what_temporal_ca
     sign = "\U0001f600"  # as many bytes as a sign has
     documents = [sign * 195 + f"{number:04d}" for number in range(50)]
     view = await desk.view(case)
-    for _ in range(35):
+    for _ in range(38):
         await desk.submit(case, "submit_dossier", SPECIALIST, **DOSSIER, documents=documents, note=sign * 499)
         view = await desk.submit(case, "ask_for_more", MANAGER, note=sign * 499)
     assert 0.9 * MOST_BYTES < len(view.model_dump_json().encode()) < 1.1 * MOST_BYTES
-    told_whole, told_short = view.trail[2], view.trail[-1]
-    assert (told_whole.note, told_whole.why) == (sign * 499, None)
-    assert (told_short.note, told_short.references, told_short.why) == (None, {}, WORDS_ELSEWHERE)
+    whole, short = view.trail[1], view.trail[-2]
+    assert (whole.note, len(whole.references["documents"]), whole.why) == (sign * 499, 50, None)
+    assert (short.note, short.references, short.given) == (sign * 499, {}, {})
+    assert short.why == ELSEWHERE.format(what="what was named with")
     assert view.state == "compiling"
     await desk.submit(case, "cancel_case", MANAGER, note="enough seen")

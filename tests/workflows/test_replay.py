@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import asyncio
 from datetime import UTC, datetime, timedelta
 
+import pytest
 from temporalio.worker import Replayer
 
 from casework.converter import DATA_CONVERTER
+from casework.names import STATE_QUERY
 from casework.sandbox import workflow_runner
 from tests.desk import Desk
+from tests.server import EVENTS_BEFORE_CONTINUING
 from worker import WORKFLOWS
+from workflows.case import ONE_STEP_AT_A_TIME, CaseWorkflow
 
 
 async def test_a_slow_shop_does_not_make_a_replay_see_another_deadline(desk: Desk) -> None:
@@ -51,3 +56,28 @@ async def test_of_two_steps_on_a_slow_shop_one_waits_for_the_other(desk: Desk) -
     assert [line.trigger for line in (await desk.end(case)).trail][:2] == ["comment", "check"]
     replayer = Replayer(workflows=WORKFLOWS, data_converter=DATA_CONVERTER, workflow_runner=workflow_runner())
     await replayer.replay_workflow(await case.fetch_history())
+
+
+async def test_a_case_of_before_takes_one_step_at_a_time_from_its_next_run_on(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def changes() -> list[str]:
+        return (await case.query(STATE_QUERY))["changes"]
+
+    before = [name for name in CaseWorkflow.changes if name != ONE_STEP_AT_A_TIME]
+    with monkeypatch.context() as older:
+        older.setattr(CaseWorkflow, "changes", before)
+        case = await desk.open_in("persuading", desk.order(), reason="bought twice")
+        assert ONE_STEP_AT_A_TIME not in await changes()
+    first = (await case.describe()).run_id
+    while (await case.describe()).run_id == first:
+        await asyncio.gather(*[case.signal("nobody_knows_it") for _ in range(EVENTS_BEFORE_CONTINUING)])
+        await desk.at_rest(case)
+    assert ONE_STEP_AT_A_TIME in await changes()
+    await desk.submit(case, "buyer_withdraws", "aftersale.1")
+    await desk.end(case)
+    replayer = Replayer(workflows=WORKFLOWS, data_converter=DATA_CONVERTER, workflow_runner=workflow_runner())
+    for run in (first, None):
+        await replayer.replay_workflow(
+            await desk.client.get_workflow_handle(case.id, run_id=run or (await case.describe()).run_id).fetch_history()
+        )
