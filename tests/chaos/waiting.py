@@ -9,7 +9,7 @@ from datetime import timedelta
 
 from temporalio import activity, workflow
 from temporalio.client import Client
-from temporalio.worker import Worker, WorkflowRunner
+from temporalio.worker import Worker
 
 from casework.sandbox import workflow_runner
 
@@ -64,15 +64,15 @@ class Waiting:
         await self._looking
 
 
-def worker_of(client: Client, queue: str, runner: WorkflowRunner | None = None) -> Worker:
-    """A worker for it, with our own runner or another."""
+def worker_of(client: Client, queue: str) -> Worker:
+    """A worker for it."""
     return Worker(
         client,
         task_queue=queue,
         workflows=[Waiting],
         activities=[consider, look],
         activity_executor=ThreadPoolExecutor(2),
-        workflow_runner=runner or workflow_runner(),
+        workflow_runner=workflow_runner(),
         sticky_queue_schedule_to_start_timeout=STICKY,
     )
 
