@@ -163,6 +163,8 @@ class Driver:
 
     async def give_up(self) -> None:
         """End the case wherever it is."""
+        if self._leading is not None:
+            self._leading.close()
         for task in self._under_way:
             task.cancel()
         with suppress(AttributeError, RPCError):  # never opened, or over
