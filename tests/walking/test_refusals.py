@@ -50,6 +50,7 @@ class Wrong(NamedTuple):
     """A message that a case in this state does not take from this role."""
 
     trigger: str
+    is_fact: bool
     by: str
     fields: dict[str, Any]
     why: str | None
@@ -107,7 +108,9 @@ def wrongs(plan: Plan, hands: Hands, case: Handle) -> Iterator[Wrong]:
                 fields = fields_of(case, hands.world.message(known_case, trigger, by))
             why, on_record = _refusal(flow, state, trigger, role)
             as_signal = next(ways)
-            yield Wrong(trigger, by, fields, why, on_record, as_signal or EVERYTHING, not as_signal or EVERYTHING)
+            yield Wrong(
+                trigger, is_fact, by, fields, why, on_record, as_signal or EVERYTHING, not as_signal or EVERYTHING
+            )
 
 
 def _refusal(flow: Flow[Any], state: str, trigger: str, role: Role) -> tuple[str | None, bool]:
@@ -250,11 +253,6 @@ def as_update(wrong: Wrong) -> dict[str, Any]:
     return {"trigger": wrong.trigger, **wrong.fields}
 
 
-def flow_facts(flow: Flow[Any]) -> list[str]:
-    """The triggers by which people tell what is so, whatever the case is doing."""
-    return [trigger.name for trigger in flow.triggers.values() if trigger.kind is TriggerKind.FACT]
-
-
 async def refused_in(desk: Desk, flow: str, state: str) -> tuple[int, int]:
     """How many messages were refused in the state as they must be, and how many must be."""
     planner = planner_of(flow)
@@ -271,14 +269,11 @@ async def refused_in(desk: Desk, flow: str, state: str) -> tuple[int, int]:
                 await desk.end(driver.case)
                 await prober.probe_ended(sent)
                 return prober.refused, sum(one.times for one in sent)
-            if works and hands.stopped_in[state] not in OUTSIDE:
-                # one step on the shop at a time: a fact waits with its look at the staff; what is kept of it is shown
-                # where the work is outside
-                facts = [one for one in sent if one.trigger in flow_facts(planner.flow)]
-                sent = [one for one in sent if one not in facts or one.why is not None]
-            else:
-                facts = []
-            held = [one for one in sent if (works and one.trigger == CANCEL) or one in facts]
+            # one step on the shop at a time: a fact waits with its look at the staff; what is kept of it is shown where
+            # the work is outside
+            on_shop = works and hands.stopped_in[state] not in OUTSIDE
+            sent = [one for one in sent if not (on_shop and one.is_fact and one.why is None)]
+            held = [one for one in sent if (works and one.trigger == CANCEL) or (on_shop and one.is_fact)]
             await prober.probe([one for one in sent if one not in held])
             if held:
                 await prober.probe_and_let_go(held)
