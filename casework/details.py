@@ -15,7 +15,7 @@ from casework.messages import fields_of
 from casework.money import format_yuan
 from state_machines.common import CANCEL
 from state_machines.roles import Automatic, Role
-from state_machines.table import Attempt, Flow, Refusal, StateKind
+from state_machines.table import Attempt, Flow, Move, Refusal, StateKind
 
 CASE_STATE = SearchAttributeKey.for_keyword(names.CASE_STATE)
 CASE_WAITING_FOR = SearchAttributeKey.for_keyword_list(names.CASE_WAITING_FOR)
@@ -71,13 +71,9 @@ def offered(flow: Flow[Any], case: Case[Any]) -> dict[str, list[Role]]:
     roles: dict[str, list[Role]] = {}
     if flow.states[case.state].kind is not StateKind.WAIT:
         return roles
-    rows = flow.rows(case.state)
-    for trigger in dict.fromkeys(row.trigger for row in rows):
-        here = [row for row in rows if row.trigger == trigger]
-        for role in flow.roles_of(trigger):
-            mine = [row for row in here if role in row.roles]
-            if mine and (not all(row.only_if for row in mine) or _is_taken(flow, case, trigger, role)):
-                roles.setdefault(trigger, []).append(role)
+    for offer in flow.offers(case.state):
+        if not offer.guarded or _is_taken(flow, case, offer.trigger, offer.role):
+            roles.setdefault(offer.trigger, []).append(offer.role)
     return roles
 
 
@@ -100,8 +96,12 @@ def if_silent(flow: Flow[Any], case: Case[Any]) -> IfSilent | None:
     moved = flow.fire(Attempt(case, deadline.trigger, case.due, automatic=Automatic.CLOCK))
     if isinstance(moved, Refusal):
         return None
-    pays = case.amount_fen if flow.states[moved.dest].pays else 0
-    return IfSilent(trigger=deadline.trigger, dest=moved.dest, at=case.due, pays_fen=pays)
+    return IfSilent(trigger=deadline.trigger, dest=moved.dest, at=case.due, pays_fen=paid_by_silence(flow, case, moved))
+
+
+def paid_by_silence(flow: Flow[Any], case: Case[Any], moved: Move[Any]) -> int:
+    """What leaves by a row that the clock takes, in fen."""
+    return case.amount_fen if flow.states[moved.dest].pays else 0
 
 
 def search_attributes(flow: Flow[Any], case: Case[Any]) -> list[SearchAttributePair[Any]]:

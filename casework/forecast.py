@@ -13,7 +13,7 @@ from typing import Any, Final
 from pydantic import BaseModel, Field, ValidationError
 
 from casework.case import Case
-from casework.details import expected, if_silent
+from casework.details import expected, paid_by_silence
 from casework.lookups import Lookups, lookups_of
 from casework.waiting import case_from
 from casework.waits import due_at
@@ -102,6 +102,7 @@ def _play(flow: Flow[Any], case: Case[Any], *, now: datetime, until: datetime, l
         state = flow.states[case.state]
         if state.kind is StateKind.END:
             break
+        pays_fen = 0
         if state.kind is StateKind.WORK:
             moved = _only_way(flow, state)
             if moved is None:
@@ -123,15 +124,14 @@ def _play(flow: Flow[Any], case: Case[Any], *, now: datetime, until: datetime, l
             if isinstance(fired, Refusal):
                 course.then_unknown = [*unknown, Unknown.READS]
                 break
-            moved = fired
-        silent = if_silent(flow, case)
+            moved, pays_fen = fired, paid_by_silence(flow, case, fired)
         course.steps.append(
             Step(
                 trigger=moved.trigger,
                 source=moved.source,
                 dest=moved.dest,
                 at=at,
-                pays_fen=silent.pays_fen if silent else 0,
+                pays_fen=pays_fen,
                 unknown=unknown,
             )
         )

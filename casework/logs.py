@@ -12,6 +12,7 @@ import re
 import sys
 import traceback
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import Any, TextIO, cast
 
 import structlog
@@ -113,7 +114,10 @@ def drop_personal_data(_logger: WrappedLogger, _method: str, event: EventDict) -
 
 
 def _without_personal(value: Any) -> Any:
-    if isinstance(value, str):
+    if value is None:
+        return None
+    # each `isinstance` is four calls of Python's own in Temporal's sandbox, from where moves are logged
+    if type(value) is str or isinstance(value, str):
         return _MOBILE_NUMBER.sub(DROPPED, value)
     if isinstance(value, Mapping):
         items = cast("Mapping[Any, Any]", value).items()
@@ -123,6 +127,7 @@ def _without_personal(value: Any) -> Any:
     return value
 
 
+@lru_cache(maxsize=1_000)
 def _is_personal(key: Any) -> bool:
     return isinstance(key, str) and (key.lower() in PERSONAL_KEYS or key.lower().endswith(_PERSONAL_ENDINGS))
 

@@ -14,9 +14,11 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 from functools import cached_property
+from operator import attrgetter
 from typing import Any, Generic, TypeVar, cast
 
-from transitions import EventData, Machine, MachineError
+from transitions import EventData, Machine, MachineError, Transition
+from transitions import State as MachineState
 
 from casework.case import Actor, Approval, Case, CaseFigures, Start
 from casework.messages import Message
@@ -269,6 +271,15 @@ class Move(Generic[CaseT]):
         return self.source == self.dest
 
 
+@dataclass(frozen=True, slots=True)
+class Offer:
+    """What a role may fire in a state; `guarded`: every row of theirs for it has a guard."""
+
+    trigger: str
+    role: Role
+    guarded: bool
+
+
 def move(
     trigger: str,
     source: str | Sequence[str],
@@ -298,6 +309,28 @@ class _Cursor:
 
     def __init__(self, state: str) -> None:
         self.state = state
+
+
+class _MachineState(MachineState):
+    """Named by plain text: `transitions` asks each time whether a name is an enum's."""
+
+    name = property(attrgetter("_name"))  # pyright: ignore[reportIncompatibleMethodOverride] - theirs may be an enum's
+
+
+class _Row(Transition):
+    """Only asked for: its conditions hold, or not. The move is made by `Flow.take`, on the case."""
+
+    def execute(self, event_data: EventData) -> bool:
+        return self._eval_conditions(event_data)
+
+
+class _Table(Machine):
+    """Tells which row is taken, and moves nothing: there is no callback to be called, nor a cursor to be set.
+
+    A case asks it in Temporal's sandbox, some ten times a wait, and every `isinstance` is four calls of Python's there.
+    """
+
+    state_cls, transition_cls = _MachineState, _Row
 
 
 _NAME = re.compile(r"^[a-z][a-z_]*[a-z]$")
@@ -386,7 +419,7 @@ class Flow(Generic[CaseT]):
         )
 
     def _build_machine(self) -> Machine:
-        return Machine(
+        return _Table(
             model=None,
             states=list(self.states),
             initial=self.initial,
@@ -472,6 +505,22 @@ class Flow(Generic[CaseT]):
     def signals(self) -> list[Trigger]:
         """Every trigger that a person, or the shop, may fire: each is a signal of its own name."""
         return [t for t in self.triggers.values() if t.kind in (TriggerKind.DECISION, TriggerKind.FACT)]
+
+    def offers(self, state: str) -> Sequence[Offer]:
+        """What people may fire in a state, and in which roles."""
+        return self._offers_by_state.get(state, ())
+
+    @cached_property
+    def _offers_by_state(self) -> dict[str, list[Offer]]:
+        return {
+            state: [
+                Offer(trigger, role, all(row.only_if for row in theirs))
+                for trigger in dict.fromkeys(row.trigger for row in rows)
+                for role in self.roles_of(trigger)
+                if (theirs := [row for row in rows if row.trigger == trigger and role in row.roles])
+            ]
+            for state, rows in self._rows_by_state.items()
+        }
 
     def roles_of(self, trigger: str) -> tuple[Role, ...]:
         """Every role that may fire the trigger somewhere in the flow."""

@@ -1170,9 +1170,9 @@ class CaseWorkflow(Generic[CaseT]):
         """Show where the case is: search attributes (only what changed), and the details of the Temporal UI."""
         changed: list[SearchAttributeUpdate[Any]] = []
         for pair in search_attributes(self.flow, self.case):
-            key, value = pair.key, pair.value
-            if self._published.get(key.name) != value:
-                self._published[key.name] = value
+            key, value, name = pair.key, pair.value, pair.key.name
+            if self._published.get(name) != value:
+                self._published[name] = value
                 changed.append(key.value_set(value) if value is not None else key.value_unset())
         if changed:
             workflow.upsert_search_attributes(changed)  # pyright: ignore[reportUnknownMemberType] - the SDK's own

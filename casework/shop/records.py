@@ -7,12 +7,13 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, cast
 
-from sqlalchemy import ColumnElement, bindparam, delete, or_, select
+from sqlalchemy import ColumnElement, bindparam, delete, or_, select, update
 from sqlalchemy.orm import InstrumentedAttribute, Session
+from sqlalchemy.orm.attributes import set_committed_value
 
 from casework.money import LineQuantity
 from casework.shop.errors import CaseOver
-from casework.shop.tables import WAITS, CaseRow, FollowedParcelRow, ReturnRow, ShipmentRow
+from casework.shop.tables import CASES, WAITS, CaseRow, FollowedParcelRow, ReturnRow, ShipmentRow
 
 MIN_DIGITS = 4
 """An end of an id names a case if it has at least so many digits (contract.md)."""
@@ -24,6 +25,7 @@ SPEAKS_FOR_BUYER = ("buyer_", "supplier_", "choose_", "give_reason", "add_eviden
 """Who fires these is involved in the case (flows.md, "Four eyes")."""
 # made once, as in `amounts`, and of the table: the ORM would take longer to look for objects of it than the step takes
 _WAITS_NO_MORE = delete(WAITS).where(WAITS.c.case_id == bindparam("of_case"))
+_SO_FAR = update(CASES).where(CASES.c.case_id == bindparam("of_case"), CASES.c.run_id == bindparam("of_run"))
 _RUN_WAITS_NO_MORE = _WAITS_NO_MORE.where(WAITS.c.run_id == bindparam("of_run"))
 
 
@@ -251,8 +253,10 @@ def went_further(session: Session, case_id: str, run_id: str, moment: Moment) ->
     return row is not None and row.at_version is not None and row.at_version > moment.version
 
 
-def note_version(session: Session, row: CaseRow, moment: Moment) -> bool:
+def note_version(session: Session, row: CaseRow, moment: Moment, *, waits_again: bool = False) -> bool:
     """Note how far an open case has come, and that it waits no more where it waited before; False if that is old news.
+
+    `waits_again`: the caller says at once where it waits now.
 
     An attempt that Temporal gave up may arrive late; and a workflow task that Temporal took back may have gone further
     than the case then goes. So within one execution what is later in its history counts. Of two executions the later
@@ -260,11 +264,18 @@ def note_version(session: Session, row: CaseRow, moment: Moment) -> bool:
     """
     if row.at_version is not None and not _is_newer(row, moment):
         return False
-    if row.at_version not in (None, moment.version):
+    if row.at_version not in (None, moment.version) and not waits_again:
         waits_no_more(session, row.case_id)
     if (row.at_version, row.at_execution) != (moment.version, moment.execution):
-        row.at_version, row.at_execution = moment.version, moment.execution
-        row.at_events, row.at_time = moment.events, moment.at
+        so_far = {
+            "at_version": moment.version,
+            "at_execution": moment.execution,
+            "at_events": moment.events,
+            "at_time": moment.at,
+        }
+        session.connection().execute(_SO_FAR, {"of_case": row.case_id, "of_run": row.run_id, **so_far})
+        for name, value in so_far.items():
+            set_committed_value(row, name, value)
     return True
 
 

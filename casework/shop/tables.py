@@ -440,6 +440,10 @@ class CaseRow(Base):
     )
 
 
+CASES: Final = cast("Table", CaseRow.__table__)
+"""Of the same rows, for statements that need no objects."""
+
+
 class WaitRow(Base):
     """Where an open case waits now, as it said itself when it began to; no row while it is at work."""
 

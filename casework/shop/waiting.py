@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, case, delete, func, insert, or_, select, update
+from sqlalchemy import ColumnElement, bindparam, case, delete, func, insert, or_, select, update
 from sqlalchemy.orm import Session
 
 from casework.forecast import SILENCE, Step, course_told
@@ -16,8 +16,9 @@ from casework.shop.tables import WAITS, CaseRow, WaitRow
 from casework.waiting import Waits
 from state_machines.flows import FLOWS
 
-# made once, and of the table (see `records`): every wait begins with it
+# made once, and of the table (see `records`): every wait begins with one of them
 _WAITS_HERE = insert(WAITS)
+_WAITS_HERE_NOW = update(WAITS).where(WAITS.c.case_id == bindparam("of_case"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,12 +69,12 @@ def tell(session: Session, case_id: str, run_id: str, moment: Moment, waits: Wai
     row = session.get(CaseRow, (case_id, run_id), with_for_update=True)
     if row is None or not goes_on(session, row, moment):
         return
-    has_moved = row.at_version != moment.version
-    if not note_version(session, row, moment) or waits is None:
-        return
-    if not has_moved:  # else what was noted of the version has seen to it
-        waits_no_more(session, case_id)
-    session.connection().execute(_WAITS_HERE, _row(row, waits))
+    if waits is None:
+        note_version(session, row, moment)
+    elif note_version(session, row, moment, waits_again=True):
+        here = _row(row, waits)
+        if not session.connection().execute(_WAITS_HERE_NOW, {"of_case": case_id, **here}).rowcount:
+            session.connection().execute(_WAITS_HERE, here)
 
 
 def tell_of_untold(session: Session, case_id: str, version: int, waits: Waits | None) -> None:

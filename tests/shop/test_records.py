@@ -13,7 +13,7 @@ from casework.shop.claims import claimed_lines
 from casework.shop.database import Database
 from casework.shop.errors import BadRequest, CaseOver
 from casework.shop.staff import all_staff, load_sample_if_empty, set_present
-from casework.shop.tables import FollowedParcelRow
+from casework.shop.tables import CaseRow, FollowedParcelRow
 from state_machines.roles import Role
 from tests.shop.steps import CASE, NOW, ORDER, OTHER, an_order, claim, hold, open_case, parcels, pieces
 
@@ -119,7 +119,13 @@ def test_moves_that_the_shop_has_seen_and_the_case_has_not_made_are_told(shop: D
         found = [
             records.went_further(session, CASE, "run", records.Moment("execution", 33, version)) for version in (3, 4)
         ]
-    assert found == [True, False]
+        # who has the record in hand in the same transaction knows it too
+        record = session.get(CaseRow, (CASE, "run"))
+        records.require_open(session, CASE, "run", records.Moment("execution", 36, version=3))
+        assert record is not None
+        assert record.at_version == 3
+        found.append(records.went_further(session, CASE, "run", records.Moment("execution", 39, version=3)))
+    assert found == [True, False, False]
 
 
 def test_a_late_opening_does_not_take_a_newer_runs_place(shop: Database) -> None:
