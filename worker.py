@@ -72,12 +72,8 @@ def build_worker(
     more_workflows: Sequence[type] = (),
 ) -> Worker:
     """A worker for all flows over one shop. Run it with `async with` or `run()`."""
-
-    def current_policy() -> Policy:
-        return policy
-
     couriers = EmbeddedCourier(database)
-    cases = CaseActivities(database, current_policy)
+    cases = CaseActivities(database, policy)
     staff = StaffActivities(database)
     orders = OrderActivities(database)
     payments = PaymentActivities(database)
@@ -86,7 +82,7 @@ def build_worker(
     bulk_orders = BulkOrderActivities(database)
     courier = CourierActivities(database, couriers)
     parcels = ParcelActivities(database)
-    patrol = PatrolActivities(database, couriers, current_policy)
+    patrol = PatrolActivities(database, couriers, policy)
     messages = MessageActivities(database)
     pin_modules(one.__module__ for one in more_workflows)
     return Worker(

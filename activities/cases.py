@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from datetime import datetime
 from typing import Any
 
@@ -92,8 +91,8 @@ class HandedOver(BaseModel):
 class CaseActivities:
     """Opens and closes the shop's record of a case."""
 
-    def __init__(self, database: Database, policy: Callable[[], Policy]) -> None:
-        """`policy` gives the policy in force now; a case goes by what was in force when it opened."""
+    def __init__(self, database: Database, policy: Policy) -> None:
+        """`policy` is the one in force now; a case goes by what was in force when it opened."""
         self._database = database
         self._policy = policy
 
@@ -109,7 +108,7 @@ class CaseActivities:
             with self._database.writing() as session:
                 opened = open_in_shop(
                     session,
-                    self._policy(),
+                    self._policy,
                     flow_name=request.flow,
                     case_id=request.case_id,
                     run_id=request.run_id,

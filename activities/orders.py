@@ -131,7 +131,7 @@ class OrderActivities:
         with writing_for(self._database, step) as session:
             # what is read stays true until the claim is written
             orders.lock_order(session, step.order_id)
-            standing = orders.standing(session, step.order_id, step.lines, at=step.at, case_id=step.case_id)
+            standing = orders.standing(session, step.order_id, step.lines, case_id=step.case_id)
             if standing.claimed_by is None and standing.paid and not (standing.closed or standing.refunded):
                 claims.claim_lines(session, step.case_id, step.order_id, step.lines)
             post_all(session, step.case_id, step.run_id, step.posts, step.at)
@@ -141,7 +141,7 @@ class OrderActivities:
     def read_standing(self, step: OrderStep) -> RefundStanding:
         """Read the order again."""
         with self._database.reading() as session:
-            return orders.standing(session, step.order_id, step.lines, at=step.at, case_id=step.case_id)
+            return orders.standing(session, step.order_id, step.lines, case_id=step.case_id)
 
     @uninterrupted
     def was_ended(self, step: OrderStep) -> bool:
@@ -231,6 +231,5 @@ class OrderActivities:
                 lines=step.lines,
                 at=step.at,
             )
-            if step.memo:
-                flags.append_memo(session, step.order_id, step.memo, at=step.at, key=step.key("memo"))
+            flags.append_memo(session, step.order_id, step.memo, at=step.at, key=step.key("memo"))
             post_all(session, step.case_id, step.run_id, step.posts, step.at)

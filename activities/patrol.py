@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from datetime import datetime
 from typing import Any, Final
 
@@ -59,8 +59,8 @@ class Looked(BaseModel):
 class PatrolActivities:
     """Looks at open shipments, a bounded number at a time."""
 
-    def __init__(self, database: Database, courier: Courier, policy: Callable[[], Policy]) -> None:
-        """`policy` gives the policy in force now."""
+    def __init__(self, database: Database, courier: Courier, policy: Policy) -> None:
+        """`policy` is the one in force now."""
         self._database = database
         self._courier = courier
         self._policy = policy
@@ -68,7 +68,7 @@ class PatrolActivities:
     @uninterrupted
     def look_further(self, request: LookFurther) -> Looked:
         """Look at the next open shipments, ask their couriers, and answer which of them need a case."""
-        policy, at = self._policy(), request.at
+        policy, at = self._policy, request.at
         with self._database.reading() as session:
             batch = patrol.next_open(session, policy, after=request.after)
         words = self._ask({parcel.waybill: parcel.courier for parcel in batch.parcels}, request, policy)

@@ -117,28 +117,18 @@ Reference = Annotated[
 ]
 """A reference (to a photo, a document, a conversation) of 1 to 200 characters."""
 
-PaymentReference = Annotated[
+_Number = Annotated[
     str,
     StringConstraints(strict=True, strip_whitespace=True, min_length=1, max_length=64),
     AfterValidator(_without_mobile_number),
 ]
-Sku = Annotated[
-    str,
-    StringConstraints(strict=True, strip_whitespace=True, min_length=1, max_length=64),
-    AfterValidator(_without_mobile_number),
-]
+"""Somebody's own number of a thing, of 1 to 64 characters."""
+PaymentReference = _Number
+Sku = _Number
 """A gift of the catalogue, by its own number."""
-PlatformCase = Annotated[
-    str,
-    StringConstraints(strict=True, strip_whitespace=True, min_length=1, max_length=64),
-    AfterValidator(_without_mobile_number),
-]
+PlatformCase = _Number
 """The platform's own number of a dispute."""
-Ticket = Annotated[
-    str,
-    StringConstraints(strict=True, strip_whitespace=True, min_length=1, max_length=64),
-    AfterValidator(_without_mobile_number),
-]
+Ticket = _Number
 """A courier's own number of an inquiry."""
 ORDER_PATTERN, WAYBILL_PATTERN = r"[0-9]{6,32}", r"[A-Za-z0-9-]{6,32}"
 """What an order's id and a waybill are made of, wherever one is read."""

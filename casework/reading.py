@@ -168,7 +168,7 @@ def read_field(name: str, text: str, message: type[BaseModel], zone: ZoneInfo, w
 def _by_itself(message: type[BaseModel], name: str) -> TypeAdapter[Any]:
     """A field with all that is asked of it; its type is known only when this runs."""
     field = message.model_fields[name]
-    return TypeAdapter[Any](Annotated[field.annotation, field])  # pyright: ignore[reportInvalidTypeForm, reportArgumentType, reportUnknownMemberType]
+    return TypeAdapter[Any](Annotated[field.annotation, field])  # pyright: ignore[reportInvalidTypeForm, reportArgumentType, reportUnknownMemberType] - a type made as it runs
 
 
 def _readings(text: str, zone: ZoneInfo, *, as_list: bool) -> Iterator[Any]:

@@ -148,7 +148,7 @@ class Killer(Interceptor):
 
     def workflow_interceptor_class(self, input: WorkflowInterceptorClassInput) -> type[WorkflowInboundInterceptor]:  # noqa: A002 - the SDK's name
         """Stand in front of every workflow, with a way out of its sandbox."""
-        ways_out = cast("MutableMapping[str, Any]", input.unsafe_extern_functions)  # pyright: ignore[reportUnknownMemberType]
+        ways_out = cast("MutableMapping[str, Any]", input.unsafe_extern_functions)  # pyright: ignore[reportUnknownMemberType] - the SDK's
         ways_out[_REACH], ways_out[_SHORTEN] = self.reach, self._shorten
         return _Workflow
 
@@ -221,7 +221,7 @@ def _reach(when: When) -> None:
 
 def _way_out(name: str) -> Callable[..., Any]:
     """A function of the worker's that a workflow may call from its sandbox."""
-    functions = cast("Mapping[str, Any]", workflow.extern_functions())  # pyright: ignore[reportUnknownMemberType]
+    functions = cast("Mapping[str, Any]", workflow.extern_functions())  # pyright: ignore[reportUnknownMemberType] - the SDK's
     return functions[name]
 
 

@@ -135,9 +135,9 @@ def order_terminated(attempt: Attempt[RefundCase]) -> bool:
     return attempt.case.order_terminated
 
 
-@guard("非大宗终止订单", "not opened by a terminated bulk order")
-def not_order_terminated(attempt: Attempt[RefundCase]) -> bool:
-    """Neither opened by the bulk order that was ended, nor about one."""
+@guard("订单未因恶意终止", "the order goes on: it was not ended as malicious")
+def order_goes_on(attempt: Attempt[RefundCase]) -> bool:
+    """The refund was not opened by a bulk order that was ended as malicious, and is not about one."""
     return not (attempt.case.order_terminated or attempt.case.order_ended)
 
 
@@ -339,7 +339,7 @@ REFUND_BEFORE_SHIPPING: Flow[RefundCase] = Flow(
             [*ASKED, "awaiting_parcel_back", "repairing_payment"],
             "releasing",
             AGENT,
-            (nothing_paid, not_order_terminated),
+            (nothing_paid, order_goes_on),
         ),
         move(
             "order_gone",
@@ -363,7 +363,7 @@ REFUND_BEFORE_SHIPPING: Flow[RefundCase] = Flow(
             "awaiting_supervisor",
             "persuading",
             SUPERVISOR,
-            (not_order_terminated, may_send_back),
+            (order_goes_on, may_send_back),
         ),
         move("supervisor_silent", "awaiting_supervisor", "awaiting_finance", CLOCK),
         move("approve", "awaiting_finance", "refunding", Role.FINANCE_MANAGER),
@@ -372,7 +372,7 @@ REFUND_BEFORE_SHIPPING: Flow[RefundCase] = Flow(
             "awaiting_finance",
             "persuading",
             Role.FINANCE_MANAGER,
-            (not_order_terminated, may_send_back),
+            (order_goes_on, may_send_back),
         ),
         move("finance_silent", "awaiting_finance", "refunding", CLOCK, buyer_asked),
         move("finance_silent", "awaiting_finance", "awaiting_finance", CLOCK),

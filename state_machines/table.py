@@ -302,8 +302,8 @@ def leading_to(states: Iterable[str], rows: Sequence[Move[Any]]) -> frozenset[st
     return frozenset(found)
 
 
-class _Cursor:
-    """The model that the shared machine moves: only a place in the table, so that nothing is kept alive."""
+class _Place:
+    """Where a case is, as `transitions` asks its model: made for one question, so that nothing is kept alive."""
 
     __slots__ = ("state",)
 
@@ -325,9 +325,11 @@ class _Row(Transition):
 
 
 class _Table(Machine):
-    """Tells which row is taken, and moves nothing: there is no callback to be called, nor a cursor to be set.
+    """Tells which row is taken, and moves nothing: there is no callback to be called, nor a model to be set.
 
     A case asks it in Temporal's sandbox, some ten times a wait, and every `isinstance` is four calls of Python's there.
+    What it uses of `transitions` beyond the documented is pinned with its version: `State._name`,
+    `Transition._eval_conditions`.
     """
 
     state_cls, transition_cls = _MachineState, _Row
@@ -443,7 +445,7 @@ class Flow(Generic[CaseT]):
         if event is not None:
             # transitions raises where the state has no row for the trigger at all
             with suppress(MachineError):
-                event.trigger(_Cursor(attempt.case.state), attempt=attempt)
+                event.trigger(_Place(attempt.case.state), attempt=attempt)
             if attempt.move is not None:
                 return attempt.move
         return attempt.refusal or Refusal("not_possible", f"{attempt.trigger} is not possible in {attempt.case.state}")

@@ -86,12 +86,19 @@ MOST_WAITS = 60
 """So often a case waits for the end of another one that cannot have its lines."""
 REMINDER, WATCH, OWN_ALARM = "reminder", "watch", "alarm"
 """What a timer rings for, besides the deadline's trigger."""
-COUNTS_BYTES, TELLS_CHANGES, TELLS_OF_RESET = "counts-bytes", "tells-changes", "tells-of-reset"
-CONTINUES_AFTER_UPDATES, ONE_STEP_AT_A_TIME = "continues-after-updates", "one-step-at-a-time"
+COUNTS_BYTES = "counts-bytes"
+"""The change since which what is said beside the table, and a fact, is refused once the case has 1 MB."""
+TELLS_CHANGES = "tells-changes"
+"""The change since which a case tells the shop again if its wait has come to be about other money."""
+TELLS_OF_RESET = "tells-of-reset"
+"""The change since which a case that was reset tells the shop where it waits now."""
+CONTINUES_AFTER_UPDATES = "continues-after-updates"
+"""The change since which a case to which only updates come continues as new as soon as its history is long. Before, it
+did at its next timer: the update that was just answered was not at its end yet."""
+ONE_STEP_AT_A_TIME = "one-step-at-a-time"
+"""The change since which a case has one step on the shop under way at a time: see `CaseWorkflow.in_shop`."""
 SHORTENS_MOVES = "shortens-moves"
-"""What cases of before do not do: see `CaseWorkflow.changes`. A case to which only updates came used to continue as new
-at its next timer: the one that was just answered was not at its end yet. (`counts-bytes-of-moves` was for some hours,
-before any release, the name of what SHORTENS_MOVES does otherwise.)"""
+"""The change since which a move is written down shorter from 1 MB on: see `Case.shorten`."""
 TEMPORAL = "temporal"
 """Who acts when the case is cancelled through Temporal itself."""
 
@@ -172,7 +179,7 @@ class CaseWorkflow(Generic[CaseT]):
         ONE_STEP_AT_A_TIME,
         SHORTENS_MOVES,
     )
-    """The changes, each by its name, that a case goes by which is opened by this code: see `goes_by`."""
+    """The names of the changes that a newly opened case goes by; one of before asks: see `goes_by`."""
     flow: Flow[CaseT]
     case: CaseT
 
@@ -1239,7 +1246,7 @@ def case_workflow(flow: Flow[Any]) -> Callable[[WorkflowT], WorkflowT]:
     """Make a flow's class its Temporal workflow: one signal a trigger, and one method a state or a refusal to import.
 
     Raises:
-        UnsoundFlow: where a state has no method of its name.
+        UnsoundFlow: where a state has no method of its name, or a hook is of no trigger or wait.
 
     """
 
@@ -1255,6 +1262,9 @@ def case_workflow(flow: Flow[Any]) -> Callable[[WorkflowT], WorkflowT]:
         ]
         if missing:
             raise UnsoundFlow(f"{flow.name}: nothing is done in {', '.join(missing)}")
+        strays = [name for name in dir(cls) if _is_stray_hook(flow, name)]
+        if strays:
+            raise UnsoundFlow(f"{flow.name}: {', '.join(strays)} belongs to no trigger, or to no wait, of the table")
         ends = {name for name in flow.states if flow.is_final(name)}
         if set(ENDINGS.get(flow.name, ())) != ends:
             raise UnsoundFlow(f"{flow.name}: casework/templates must name for each ending what the buyer is told")
@@ -1270,6 +1280,15 @@ def case_workflow(flow: Flow[Any]) -> Callable[[WorkflowT], WorkflowT]:
     return decorate
 
 
+def _is_stray_hook(flow: Flow[Any], method: str) -> bool:
+    """Whether a method is named as a hook, of something that the table does not have: nobody would ever call it."""
+    hook, _, of = method.partition("_")
+    if hook in _HOOKS_OF_TRIGGERS:
+        return of not in flow.triggers
+    return hook == "begin" and (of not in flow.states or flow.states[of].kind is not StateKind.WAIT)
+
+
+_HOOKS_OF_TRIGGERS = frozenset({"consult", "effect", "after"})
 _DEFINITION = "__temporal_workflow_definition"
 """Where the SDK keeps what `workflow.defn` has made."""
 _DEFINITIONS: dict[tuple[str, str], Any] = {}

@@ -51,7 +51,6 @@ class GiftApproval(PayingWorkflow[GiftCase]):
         amount = yuan(self.case.paid_fen)
         credited = self.case.paid_fen > 0
         return {
-            **super().told(),
             **self._what(),
             "how_zh": f",邮费 {amount} 元已退回原支付账户" if credited else "",
             "how_en": f"; {amount} yuan of postage have been returned to your payment account" if credited else "",

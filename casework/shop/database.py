@@ -103,7 +103,6 @@ class Database:
             event.listen(engine, "begin", _begin_sqlite)
             # SQLite polls for its lock, ever more slowly: threads would sleep while it is free
             self._turn: AbstractContextManager[object] = _Turn()
-            self._reader, self._writer = engine, engine.execution_options(casework_writing=True)
         else:
             engine = create_engine(
                 self._url.set(drivername="postgresql+psycopg"),
@@ -128,8 +127,8 @@ class Database:
             event.listen(engine, "checkin", _note_use)
             event.listen(engine, "checkout", _require_alive)
             event.listen(engine, "begin", _begin_postgresql)
-            self._reader, self._writer = engine, engine.execution_options(casework_writing=True)
         self._engine = engine
+        self._reader, self._writer = engine, engine.execution_options(casework_writing=True)
 
     @contextmanager
     def writing(self) -> Generator[Session]:

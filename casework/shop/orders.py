@@ -334,10 +334,9 @@ def standing(
     order_id: str,
     lines: Sequence[LineQuantity],
     *,
-    at: datetime,  # noqa: ARG001 - windows of days come with the return flow
     case_id: str | None = None,
 ) -> RefundStanding:
-    """How the lines stand, for a case (whose own claim does not count against it). `at` is aware.
+    """How the lines stand, for a case (whose own claim does not count against it).
 
     Raises:
         UnknownOrder: the shop has no such order.

@@ -252,6 +252,7 @@ WORLD: World[RefundCase] = World(
     known=[
         Known(lambda case: case.amount_fen),
         Known(lambda case: case.decided_fen),
+        # `order_ended` is asked by the same guard
         Known(lambda case: case.order_terminated),
         Known(lambda case: case.reason is None, (table.no_reason,)),
         Known(lambda case: case.flag_found, (table.handed_to_warehouse,)),

@@ -182,7 +182,7 @@ def test_a_look_of_the_patrol_gives_signs_of_life_and_is_handed_back_or_called_o
     database.migrate()
     with database.writing() as session:
         add_shipments(session, 2 * ASKED_AT_ONCE + 1, left=datetime(2026, 11, 1, tzinfo=UTC))
-    patrol = PatrolActivities(database, EmbeddedCourier(database), lambda: load_policy(None))
+    patrol = PatrolActivities(database, EmbeddedCourier(database), load_policy(None))
     request = LookFurther(patrol_id="parcel-patrol", after=0, at=datetime(2026, 11, 20, tzinfo=UTC))
     signs: list[tuple[object, ...]] = []
 

@@ -126,7 +126,7 @@ def test_lines_that_the_warehouse_says_left_have_left(shop: Database) -> None:
     for _ in range(2):
         OrderActivities(shop).mark_left(OrderStep(**step()))
     with shop.reading() as session:
-        assert orders.standing(session, ORDER, WHOLE, at=NOW).shipped
+        assert orders.standing(session, ORDER, WHOLE).shipped
         assert parcels(session) == []
 
 

@@ -61,7 +61,7 @@ def test_where_nothing_is_left_all_lines_are_meant_and_the_case_finds_them_refun
         outside.refunded(session, ORDER, at=NOW)
         lines = orders.resolve_lines(session, ORDER, None)
         assert lines == pieces((1, 2), (2, 1))
-        assert orders.standing(session, ORDER, lines, at=NOW).refunded
+        assert orders.standing(session, ORDER, lines).refunded
 
 
 def test_lines_come_out_ascending(shop: Database) -> None:
@@ -109,8 +109,8 @@ def test_an_order_whose_lines_are_not_known_cannot_be_refunded(shop: Database) -
 def test_the_standing_says_what_is_due_and_whether_it_left(shop: Database) -> None:
     with shop.writing() as session:
         an_order(session, postage_fen=1_200, shipped=[2])
-        unshipped = orders.standing(session, ORDER, pieces((1, 2)), at=NOW)
-        left = orders.standing(session, ORDER, pieces((2, 1)), at=NOW)
+        unshipped = orders.standing(session, ORDER, pieces((1, 2)))
+        left = orders.standing(session, ORDER, pieces((2, 1)))
     assert (unshipped.paid, unshipped.closed, unshipped.refundable_fen) == (True, False, 20_000)
     assert (unshipped.shipped, unshipped.refunded, unshipped.claimed_by) == (False, False, None)
     assert left.shipped
@@ -119,7 +119,7 @@ def test_the_standing_says_what_is_due_and_whether_it_left(shop: Database) -> No
 def test_an_unpaid_order_has_nothing_due(shop: Database) -> None:
     with shop.writing() as session:
         an_order(session, paid=False)
-        standing = orders.standing(session, ORDER, pieces((1, 1)), at=NOW)
+        standing = orders.standing(session, ORDER, pieces((1, 1)))
     assert (standing.paid, standing.refundable_fen) == (False, 0)
 
 
@@ -127,7 +127,7 @@ def test_a_closed_order_says_so_and_has_nothing_due(shop: Database) -> None:
     with shop.writing() as session:
         an_order(session)
         outside.close(session, ORDER, at=NOW)
-        standing = orders.standing(session, ORDER, pieces((1, 1)), at=NOW)
+        standing = orders.standing(session, ORDER, pieces((1, 1)))
     assert (standing.closed, standing.paid, standing.refunded, standing.refundable_fen) == (True, True, True, 0)
 
 
@@ -135,9 +135,9 @@ def test_another_cases_claim_is_named_and_the_own_is_not(shop: Database) -> None
     with shop.writing() as session:
         an_order(session)
         claim(session, pieces((1, 1)))
-        assert orders.standing(session, ORDER, pieces((1, 1)), at=NOW, case_id=OTHER).claimed_by == CASE
-        assert orders.standing(session, ORDER, pieces((1, 1)), at=NOW, case_id=CASE).claimed_by is None
-        assert orders.standing(session, ORDER, pieces((2, 1)), at=NOW, case_id=OTHER).claimed_by is None
+        assert orders.standing(session, ORDER, pieces((1, 1)), case_id=OTHER).claimed_by == CASE
+        assert orders.standing(session, ORDER, pieces((1, 1)), case_id=CASE).claimed_by is None
+        assert orders.standing(session, ORDER, pieces((2, 1)), case_id=OTHER).claimed_by is None
 
 
 def test_postage_goes_with_the_last_unrefunded_line(shop: Database) -> None:
@@ -152,7 +152,7 @@ def test_postage_goes_with_the_last_unrefunded_line(shop: Database) -> None:
 def test_postage_is_not_due_for_lines_that_had_left_when_they_were_asked_for(shop: Database) -> None:
     with shop.writing() as session:
         an_order(session, postage_fen=1_200, shipped=True)
-        assert orders.standing(session, ORDER, pieces((1, 2), (2, 1)), at=NOW).refundable_fen == 25_000
+        assert orders.standing(session, ORDER, pieces((1, 2), (2, 1))).refundable_fen == 25_000
 
 
 def test_the_amount_stays_the_same_when_the_lines_leave_after_the_claim(shop: Database) -> None:
@@ -161,7 +161,7 @@ def test_the_amount_stays_the_same_when_the_lines_leave_after_the_claim(shop: Da
         an_order(session, postage_fen=1_200)
         claim(session, lines)
         outside.ship(session, ORDER, at=NOW)
-        assert orders.standing(session, ORDER, lines, at=NOW, case_id=CASE).refundable_fen == 26_200
+        assert orders.standing(session, ORDER, lines, case_id=CASE).refundable_fen == 26_200
 
 
 def test_a_discount_is_shared_among_the_lines(shop: Database) -> None:

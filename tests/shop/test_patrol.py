@@ -34,8 +34,7 @@ def policy(*, batch_size: int = 200, poll_min: timedelta = timedelta(0)) -> Poli
 
 
 def look(shop: Database, *, after: int = 0, at: datetime = NOW, by: Policy | None = None) -> Looked:
-    in_force = by or policy()
-    activities = PatrolActivities(shop, EmbeddedCourier(shop), lambda: in_force)
+    activities = PatrolActivities(shop, EmbeddedCourier(shop), by or policy())
     return activities.look_further(LookFurther(patrol_id="parcel-patrol", after=after, at=at))
 
 
@@ -156,7 +155,7 @@ def test_no_waybill_is_asked_for_more_often_than_the_policy_allows_and_silence_c
     shipped(shop, ago=timedelta(days=2))
     courier = CountingCourier(shop)
     by = policy(poll_min=30 * MINUTE)
-    activities = PatrolActivities(shop, courier, lambda: by)
+    activities = PatrolActivities(shop, courier, by)
 
     def causes_at(minutes: int) -> list[str]:
         at = NOW + minutes * MINUTE

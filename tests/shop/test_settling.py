@@ -172,14 +172,14 @@ def test_goods_that_came_back_wait_for_the_end_and_ship_again_if_the_order_is_ke
         claim(session, WHOLE)
         come_back(session)
         assert flags.shown_flag(session, ORDER) == "purple"
-        assert not orders.standing(session, ORDER, WHOLE, at=NOW).shipped
+        assert not orders.standing(session, ORDER, WHOLE).shipped
         with pytest.raises(BadRequest, match="nothing"):
             outside.ship(session, ORDER, at=NOW, force=True)
         restore(session)
         assert [(one.template, one.recipient) for one in outbox.letters(session)] == [("ship_again", "warehouse")]
         outside.ship(session, ORDER, at=NOW)
         assert len(parcels(session)) == 2
-        assert orders.standing(session, ORDER, WHOLE, at=NOW).shipped
+        assert orders.standing(session, ORDER, WHOLE).shipped
         assert stock(session) == []
 
 
@@ -379,7 +379,7 @@ def test_lines_that_left_do_not_ship_again_when_the_case_is_over(shop: Database)
             with pytest.raises(BadRequest, match=r"nothing|not there"):
                 outside.ship(session, ORDER, lines=lines, at=NOW)
         assert parcels(session) == []
-        assert orders.standing(session, ORDER, WHOLE, at=NOW).shipped
+        assert orders.standing(session, ORDER, WHOLE).shipped
 
 
 def test_only_lines_that_are_here_can_be_said_to_have_left(shop: Database) -> None:

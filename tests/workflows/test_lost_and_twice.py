@@ -143,7 +143,7 @@ async def test_an_opening_whose_answer_was_lost_is_asked_for_again(desk: Desk) -
     first = await opened(desk, order, "awaiting_parcel")
     await desk.skip_to_deadline(first)
     assert (await desk.end(first)).outcome == "lapsed"
-    steps = CaseActivities(desk.database, lambda: load_policy(None))
+    steps = CaseActivities(desk.database, load_policy(None))
     opening = OpenCase(
         case_id=first.id,
         run_id="a-run-of-the-attack",

@@ -1,0 +1,39 @@
+"""What makes a flow's class its workflow refuses a class that does not fit the table."""
+
+from __future__ import annotations
+
+from typing import Any, cast
+
+import pytest
+
+from state_machines.flows import FLOWS
+from state_machines.table import UnsoundFlow
+from workflows.case import case_workflow
+
+REFUND = FLOWS["refund-before-shipping"]
+
+
+def defined(**methods: Any) -> None:
+    """A class with these methods, made the workflow of the refund."""
+    case_workflow(REFUND)(cast("Any", type("Spoilt", (), methods)))
+
+
+def test_a_state_in_which_nothing_is_done_is_named() -> None:
+    with pytest.raises(UnsoundFlow, match=r"nothing is done in persuading$"):
+        defined(**{state: str for state in REFUND.states if state != "persuading"})
+
+
+@pytest.mark.parametrize(
+    "hook",
+    [
+        "effect_confirm_lefft",
+        "consult_nothing",
+        "after_persuading",  # a state
+        "begin_persuadign",
+        "begin_checking",  # works: nobody waits there
+        "begin_refunded",  # an end
+    ],
+)
+def test_a_hook_that_nobody_would_ever_call_is_named(hook: str) -> None:
+    with pytest.raises(UnsoundFlow, match=rf"^refund-before-shipping: {hook} belongs to no trigger, or to no wait"):
+        defined(**dict.fromkeys(REFUND.states, str), **{hook: str})
