@@ -17,6 +17,7 @@ from temporalio.worker import Interceptor, Worker
 from activities.bulk_orders import BulkOrderActivities
 from activities.cases import CaseActivities
 from activities.courier import CourierActivities
+from activities.defining import OnlyForItsCase
 from activities.gifts import GiftActivities
 from activities.messages import MessageActivities
 from activities.orders import OrderActivities
@@ -106,6 +107,7 @@ def build_worker(
             orders.settle,
             orders.restore,
             payments.pay,
+            payments.read_sent,
             payments.record_paid_by_hand,
             returns.assess_return,
             returns.read_return,
@@ -163,7 +165,7 @@ def build_worker(
         max_cached_workflows=max_cached_workflows,
         sticky_queue_schedule_to_start_timeout=sticky_timeout,
         graceful_shutdown_timeout=GRACEFUL_SHUTDOWN,
-        interceptors=interceptors,
+        interceptors=[OnlyForItsCase(), *interceptors],
     )
 
 

@@ -88,6 +88,12 @@ class PaymentActivities:
         return Paid(status=result.status, paid_fen=result.paid_fen, due_fen=result.due_fen, reference=result.reference)
 
     @uninterrupted
+    def read_sent(self, payment: Payment) -> int | None:
+        """What has been sent under the payment's key, in fen; None: nothing."""
+        with self._database.reading() as session:
+            return payments.sent_under(session, payment.key(payment.purpose))
+
+    @uninterrupted
     def record_paid_by_hand(self, payment: HandPayment) -> Recorded:
         """Write down what was paid by hand: the reference never used before, the amount due, the goods not out."""
         refused: str | None = None

@@ -1138,7 +1138,12 @@ class CaseWorkflow(Generic[CaseT]):
         """Where this execution is, for steps that must not be done once the case is over."""
         info = workflow.info()
         return Moment(
-            info.run_id, info.get_current_history_length(), self.case.version, workflow.now(), info.continued_run_id
+            info.run_id,
+            info.get_current_history_length(),
+            self.case.version,
+            workflow.now(),
+            info.continued_run_id,
+            self.case.state,
         )
 
     async def _post(self, posts: list[Post]) -> None:

@@ -9,15 +9,20 @@ from activities.payments import REFUSED_FOR_GOOD, HandPayment, Payment, PaymentA
 from casework.case import PayingCase
 from casework.dues import Due
 from casework.templates import Post, yuan
-from state_machines.common import PaidByHand
+from state_machines.common import CANCEL, PaidByHand
 from state_machines.table import Attempt
 from workflows.case import CaseWorkflow, Outcome, Refused, RefusedForGood
 
+ASKS_WHETHER_PAID = "asks-whether-paid"
+"""The change since which a case whose payment is being repaired is not called off before the shop was asked whether it
+was paid by hand."""
 PayingCaseT = TypeVar("PayingCaseT", bound=PayingCase[Any])
 
 
 class PayingWorkflow(CaseWorkflow[PayingCaseT]):
     """A case that pays the buyer in one of its states, by `pay`."""
+
+    changes = (*CaseWorkflow.changes, ASKS_WHETHER_PAID)
 
     @property
     def purpose(self) -> str:
@@ -62,6 +67,20 @@ class PayingWorkflow(CaseWorkflow[PayingCaseT]):
     def repairing_payment(self) -> list[Post]:
         """The payment was refused for good: the refund clerk tries again or pays by hand."""
         return []
+
+    async def _consult(self, attempt: Attempt[PayingCaseT]) -> bool:
+        """A payment by hand may be in the shop, its confirmation lost with the worker: then nothing is called off."""
+        case = self.case
+        consulted = await super()._consult(attempt)
+        called_off = attempt.trigger in (CANCEL, "buyer_withdraws") and case.state == "repairing_payment"
+        if not called_off or case.money_sent or not self.goes_by(ASKS_WHETHER_PAID):
+            return consulted
+        payment = Payment(**self.step().model_dump(), due=self.due(), amount_fen=case.to_pay_fen, purpose=self.purpose)
+        sent_fen = await self.in_shop(PaymentActivities.read_sent, payment, "was it paid by hand?")
+        if sent_fen is not None:
+            case.money_sent = True
+            case.paid_fen = case.to_pay_fen = sent_fen
+        return True
 
     async def effect_confirm_paid_by_hand(self, attempt: Attempt[PayingCaseT]) -> None:
         """Write the payment down before the move: a used reference or a wrong amount is refused."""

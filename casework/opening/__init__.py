@@ -21,6 +21,7 @@ from casework.privacy import personal_text
 from casework.shop import handing_over, orders, records
 from casework.shop.errors import BadRequest, UnknownOrder
 from casework.shop.staff import all_staff
+from casework.shop.tables import LONGEST_CASE_ID
 from state_machines.flows import FLOWS
 from state_machines.roles import Automatic
 from state_machines.table import Flow
@@ -94,6 +95,8 @@ def examine_start(
         resolved = RESOLVERS[flow_name](session, start)
     except BadRequest as refused:
         raise BadStart(f"{refused.field}: {refused.sentence}") from None
+    if len(resolved.case_id) > LONGEST_CASE_ID:
+        raise BadStart("lines: so many of them do not fit into the case's id; name all of them, or open two cases")
     fields = {"lines": [line.model_dump() for line in resolved.lines], **resolved.fields}
     return Examined(start, resolved.case_id, involved, resolved.lines, fields)
 
@@ -121,6 +124,8 @@ def open_in_shop(
     handing = handing_over.handed_over_by(session, case_id)
     if handing is not None and handing != from_case:
         raise BadStart(f"order_id: its lines are being handed over by {handing}, which opens this case in a moment")
+    if from_case is not None and records.order_of(session, from_case) not in (None, examined.start.order_id):
+        raise BadStart(f"from_case: {from_case} is about another order")
     records.open_record(
         session,
         case_id=case_id,

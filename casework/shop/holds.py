@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
 from sqlalchemy import bindparam, delete, select, union
 from sqlalchemy.orm import Session
@@ -83,6 +84,25 @@ def cases_holding(session: Session, order_id: str, line: int | None = None) -> l
     if line is not None:
         query = query.where(HoldRow.line == line)
     return sorted(set(session.scalars(query)))
+
+
+def holds_and_claims(session: Session, case_id: str) -> dict[str, Any] | None:
+    """What a case holds and has claimed, to be had again (`handing_over.have_again`); None: nothing."""
+    held = [
+        {"order_id": row.order_id, "line": row.line, "at": row.at.isoformat()}
+        for row in session.scalars(select(HoldRow).where(HoldRow.case_id == case_id))
+    ]
+    claimed = [
+        {
+            "order_id": row.order_id,
+            "line": row.line,
+            "refunded_before": row.refunded_before,
+            "shipped_before": row.shipped_before,
+            "loose_before_fen": row.loose_before_fen,
+        }
+        for row in session.scalars(select(ClaimRow).where(ClaimRow.case_id == case_id))
+    ]
+    return {"held": held, "claimed": claimed} if held or claimed else None
 
 
 def release_case(session: Session, case_id: str, *, flag_kept: str | None, at: datetime) -> None:

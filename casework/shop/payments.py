@@ -139,6 +139,12 @@ def pay(
     return PayResult("paid", reference, total, 0)
 
 
+def sent_under(session: Session, key: str) -> int | None:
+    """What was paid under the key, by the shop or by hand, in fen; None: nothing."""
+    known = session.get(PaymentRow, key)
+    return None if known is None else known.amount_fen
+
+
 def record_paid_by_hand(
     session: Session,
     *,

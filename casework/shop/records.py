@@ -13,6 +13,7 @@ from sqlalchemy.orm.attributes import set_committed_value
 
 from casework.money import LineQuantity
 from casework.shop.errors import CaseOver
+from casework.shop.handing_over import have_again, take_back_all
 from casework.shop.tables import CASES, WAITS, CaseRow, FollowedParcelRow, ReturnRow, ShipmentRow
 
 MIN_DIGITS = 4
@@ -66,6 +67,8 @@ class Moment:
     """What time it is by the case's own clock; None: a Casework before this one asked."""
     continues: str | None = None
     """The execution that this one continues as new; None: it is the case's first."""
+    state: str | None = None
+    """In which state the case is; None: a Casework before this one asked."""
 
 
 def open_record(
@@ -128,11 +131,12 @@ def close_record(
     outcome: str,
     at: datetime,
     moment: Moment | None = None,
+    let_go: dict[str, Any] | None = None,
 ) -> None:
     """Record a case's end and its last view; a later word of the same run (a late refusal) replaces it.
 
-    `moment` is when it is closed: see `require_open`. An attempt of before, which Temporal gave up and which arrives
-    late, replaces nothing.
+    `moment` is when it is closed: see `require_open`. `let_go` is what it had until then (`holds.holds_and_claims`). An
+    attempt of before, which Temporal gave up and which arrives late, replaces nothing.
 
     Raises:
         LookupError: the case was never opened here.
@@ -146,6 +150,8 @@ def close_record(
     row.closed_at, row.outcome, row.view = at, outcome, dict(view)
     row.closing_execution, row.closing_events = (moment.execution, moment.events) if moment else (None, None)
     row.amount_fen = int(view.get("amount_fen", row.amount_fen))
+    # what an earlier word of the same ending let go is gone by now
+    row.let_go = let_go or row.let_go
     session.connection().execute(_RUN_WAITS_NO_MORE, {"of_case": case_id, "of_run": run_id})
     session.flush()
 
@@ -243,7 +249,11 @@ def _may_have_closed(row: CaseRow, moment: Moment) -> bool:
 
 
 def _open_again(session: Session, row: CaseRow) -> None:
+    """The closing did not count: the case has again what it let go with it."""
     row.closed_at = row.outcome = row.view = row.closing_execution = row.closing_events = None
+    if row.let_go is not None:
+        have_again(session, row.case_id, row.let_go)
+        row.let_go = None
     session.flush()
 
 
@@ -264,19 +274,34 @@ def note_version(session: Session, row: CaseRow, moment: Moment, *, waits_again:
     """
     if row.at_version is not None and not _is_newer(row, moment):
         return False
-    if row.at_version not in (None, moment.version) and not waits_again:
+    taken_back = _was_taken_back(row, moment)
+    if (taken_back or row.at_version not in (None, moment.version)) and not waits_again:
         waits_no_more(session, row.case_id)
-    if (row.at_version, row.at_execution) != (moment.version, moment.execution):
+    if taken_back:
+        take_back_all(session, row.case_id)
+    told_later = waits_again and moment.events != row.at_events
+    if taken_back or told_later or (row.at_version, row.at_execution) != (moment.version, moment.execution):
         so_far = {
             "at_version": moment.version,
             "at_execution": moment.execution,
             "at_events": moment.events,
             "at_time": moment.at,
+            "at_state": moment.state,
         }
         session.connection().execute(_SO_FAR, {"of_case": row.case_id, "of_run": row.run_id, **so_far})
         for name, value in so_far.items():
             set_committed_value(row, name, value)
     return True
+
+
+def _was_taken_back(row: CaseRow, moment: Moment) -> bool:
+    """Whether the shop has seen moves of the case that it has not made, as Temporal has taken their workflow task back.
+
+    Then a message that has come meanwhile goes first, and the case another way: a timer that has rung comes after it.
+    """
+    if row.at_version is None or row.at_version != moment.version:
+        return (row.at_version or 0) > moment.version
+    return None not in (row.at_state, moment.state) and row.at_state != moment.state
 
 
 def _is_newer(row: CaseRow, moment: Moment) -> bool:
@@ -328,6 +353,11 @@ def involved_in(session: Session, case_id: str) -> list[str]:
             if record.from_case:
                 frontier.append(record.from_case)
     return list(dict.fromkeys(found))
+
+
+def order_of(session: Session, case_id: str) -> str | None:
+    """The order that a case is about; None: the shop knows no such case."""
+    return session.scalar(select(CaseRow.order_id).where(CaseRow.case_id == case_id).limit(1))
 
 
 def lines_of(session: Session, case_id: str) -> list[LineQuantity]:

@@ -74,7 +74,8 @@ class Base(DeclarativeBase):
     }
 
 
-CASE_ID = String(200)
+LONGEST_CASE_ID = 200
+CASE_ID = String(LONGEST_CASE_ID)
 KEY = String(400)
 ORDER_ID = String(32)
 
@@ -429,6 +430,10 @@ class CaseRow(Base):
     """In which execution of Temporal's it was told, and how many events that had."""
     at_time: Mapped[datetime | None]
     """What time it was by the case's own clock when it was told; None: told by a Casework that did not say."""
+    at_state: Mapped[str | None] = mapped_column(String(64))
+    """In which state it was when it was told; None: told by a Casework that did not say."""
+    let_go: Mapped[dict[str, Any] | None]
+    """The holds and claims that it has let go at its end: it has them again if Temporal takes that end back."""
 
     __table_args__ = (
         Index(

@@ -100,7 +100,7 @@ async def test_a_condition_that_does_not_hold_is_named_in_both_languages(
     assert "condition: the order goes on: it was not ended as malicious" in refused.out
     assert "could now: nobody who is present" in refused.out
     monkeypatch.setenv("CASEWORK_LANG", "zh")
-    assert "条件: 非大宗终止订单" in (await casework("why", handle.id, "send_back", "--by", "finance.3")).out
+    assert "条件: 订单未因恶意终止" in (await casework("why", handle.id, "send_back", "--by", "finance.3")).out
 
 
 async def test_a_fact_that_no_row_uses_yet_would_be_kept(casework: Casework, desk: Desk) -> None:

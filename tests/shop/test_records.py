@@ -6,14 +6,15 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+from sqlalchemy import select, update
 from sqlalchemy.orm import Session
 
-from casework.shop import notices, orders, outbox, outside, payments, records
-from casework.shop.claims import claimed_lines
+from casework.shop import handing_over, holds, notices, orders, outbox, outside, payments, records
+from casework.shop.claims import claim_lines, claimed_lines
 from casework.shop.database import Database
 from casework.shop.errors import BadRequest, CaseOver
 from casework.shop.staff import all_staff, load_sample_if_empty, set_present
-from casework.shop.tables import CaseRow, FollowedParcelRow
+from casework.shop.tables import CaseRow, ClaimRow, FollowedParcelRow
 from state_machines.roles import Role
 from tests.shop.steps import CASE, NOW, ORDER, OTHER, an_order, claim, hold, open_case, parcels, pieces
 
@@ -24,11 +25,12 @@ def close(
     run_id: str = "run",
     outcome: str = "refunded",
     moment: records.Moment | None = None,
+    let_go: dict[str, Any] | None = None,
     **view: Any,
 ) -> None:
     """The case ends."""
-    view = {"amount_fen": 25_000, **view}
-    records.close_record(session, case_id=CASE, run_id=run_id, view=view, outcome=outcome, at=NOW, moment=moment)
+    ending: dict[str, Any] = {"view": {"amount_fen": 25_000, **view}, "outcome": outcome, "let_go": let_go}
+    records.close_record(session, case_id=CASE, run_id=run_id, at=NOW, moment=moment, **ending)
 
 
 def test_a_case_is_recorded_from_opening_to_end(shop: Database) -> None:
@@ -378,3 +380,56 @@ def test_staff_come_and_go(shop: Database) -> None:
         assert not next(one for one in all_staff(session) if one.id == "aftersale.1").present
         with pytest.raises(BadRequest, match=r"nobody\.1"):
             set_present(session, "nobody.1", present=True)
+
+
+def test_what_was_handed_over_on_a_way_that_was_taken_back_is_the_cases_own_again(shop: Database) -> None:
+    """The worker died after the clock's row had handed over; a message came first when it was played again."""
+    clock = records.Moment("execution", 10, version=5, state="converting")
+    for other_way in (
+        records.Moment("execution", 14, version=4, state="awaiting_parcel_back"),
+        records.Moment("execution", 14, version=5, state="cancelling"),
+    ):
+        with shop.writing() as session:
+            if other_way.version == 4:
+                an_order(session)
+                claim(session, pieces((1, 2), (2, 1)))
+                assert hold(session, pieces((1, 2), (2, 1))).held
+            session.execute(update(CaseRow).values(at_version=4, at_events=9, at_execution="execution"))
+            assert records.require_open(session, CASE, "run", clock)
+            handing_over.hand_over(
+                session,
+                from_case=CASE,
+                run_id="run",
+                to_case=OTHER,
+                order_id=ORDER,
+                lines=pieces((1, 2), (2, 1)),
+                involved=[],
+                claiming=True,
+            )
+            assert (claimed_lines(session, CASE), holds.cases_holding(session, ORDER)) == ([], [OTHER])
+            assert records.require_open(session, CASE, "run", clock)
+            assert claimed_lines(session, CASE) == [], "the same step again"
+            assert records.require_open(session, CASE, "run", other_way)
+            assert claimed_lines(session, CASE) == [(ORDER, 1), (ORDER, 2)]
+            assert holds.cases_holding(session, ORDER) == [CASE]
+            assert handing_over.handed_over_by(session, OTHER) is None
+
+
+def test_a_closing_that_did_not_count_gives_back_what_it_let_go_but_not_what_another_has_by_now(shop: Database) -> None:
+    with shop.writing() as session:
+        an_order(session)
+        claim(session, pieces((1, 2), (2, 1)))
+        assert hold(session, pieces((1, 2), (2, 1))).held
+        before = {row.line: row.refunded_before for row in session.scalars(select(ClaimRow))}
+        let_go = holds.holds_and_claims(session, CASE)
+        holds.release_case(session, CASE, flag_kept=None, at=NOW)
+        close(session, moment=records.Moment("execution", 30), let_go=let_go)
+        assert claimed_lines(session, CASE) == []
+        open_case(session, OTHER)
+        assert claim_lines(session, OTHER, ORDER, pieces((2, 1))) is None
+    with shop.writing() as session:
+        assert records.require_open(session, CASE, "run", records.Moment("execution", 31))
+        assert claimed_lines(session, CASE) == [(ORDER, 1)]
+        assert claimed_lines(session, OTHER) == [(ORDER, 2)]
+        assert {row.line: row.refunded_before for row in session.scalars(select(ClaimRow))} == before
+        assert holds.cases_holding(session, ORDER) == [CASE]

@@ -95,6 +95,29 @@ def test_a_step_after_the_next_move_takes_the_row_away_and_one_before_it_does_no
         assert roles_now(session) == [FINANCE]
 
 
+def test_a_wait_on_a_way_that_was_taken_back_is_gone_with_the_first_step_of_the_other_way(shop: Database) -> None:
+    """The clock had made the fourth move in a task that was taken back; then somebody's approval is the fourth."""
+    with shop.writing() as session:
+        open_case(session)
+        waiting.tell(session, CASE, "run", Moment("run", 10, 4, state="awaiting_finance"), waits(FINANCE))
+        assert records.require_open(session, CASE, "run", Moment("run", 10, 4, state="awaiting_finance"))
+        assert roles_now(session) == [FINANCE]
+        assert records.require_open(session, CASE, "run", Moment("run", 14, 4, state="refunding"))
+        assert roles_now(session) == []
+
+
+def test_a_late_word_of_the_same_wait_does_not_replace_a_newer_one(shop: Database) -> None:
+    with shop.writing() as session:
+        open_case(session)
+        tell(session, 10, 3, waits(fen=100))
+        tell(session, 20, 3, waits(fen=900))
+        tell(session, 10, 3, waits(fen=100))
+        assert waiting.how_many(session, WaitFilter(over_fen=500)) == 1
+        waiting.moved_on(session, CASE, NOW, 4)
+        tell(session, 20, 3, waits(fen=900))
+        assert waiting.how_many(session, EVERYTHING) == 0
+
+
 def test_what_comes_late_changes_nothing(shop: Database) -> None:
     with shop.writing() as session:
         open_case(session)

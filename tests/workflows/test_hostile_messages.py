@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 from temporalio.api.common.v1 import Payload, Payloads, WorkflowExecution
 from temporalio.api.workflowservice.v1 import SignalWorkflowExecutionRequest
-from temporalio.client import WorkflowFailureError, WorkflowUpdateFailedError
+from temporalio.client import ActivityFailureError, WorkflowFailureError, WorkflowUpdateFailedError
 from temporalio.exceptions import ApplicationError
 from temporalio.service import RPCError
 
+from activities.payments import Payment
 from casework.case import FORGOTTEN, MOST_REFUSED, TrailLine
+from casework.money import LineQuantity
+from casework.shop import payments, records
 from tests.desk import FLOW, Desk, Handle
 from tests.orders import ADDRESS, RECEIVER
 
@@ -322,3 +326,27 @@ async def test_a_mixture_of_shipped_and_unshipped_lines_is_refused(desk: Desk) -
     with pytest.raises(WorkflowFailureError) as failed:
         await case.result()
     assert "lines" in str(failed.value.cause)
+
+
+async def test_a_payment_that_no_case_asked_for_is_refused(desk: Desk) -> None:
+    """Temporal's server also runs an activity by itself (`temporal activity execute`)."""
+    order = desk.order(prices=[(10_000, 1)])
+    case = await desk.open_in("persuading", order, reason="bought twice")
+    with desk.database.reading() as session:
+        (record,) = records.find_records(session, case_id=case.id)
+    payment = Payment(
+        case_id=case.id,
+        run_id=record.run_id,
+        order_id=order,
+        lines=[LineQuantity(line=1, quantity=1)],
+        at=datetime.now(UTC),
+        amount_fen=10_000,
+    )
+    with pytest.raises(ActivityFailureError) as refused:
+        await desk.client.execute_activity(
+            "pay", payment, id=f"pay-{order}", task_queue=desk.task_queue, start_to_close_timeout=timedelta(seconds=20)
+        )
+    assert "for the case that asks for it" in str(refused.value.cause)
+    with desk.database.reading() as session:
+        assert payments.ledger(session, order) == []
+    await case.cancel()

@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from temporalio.api.enums.v1 import WorkflowTaskFailedCause
 
+from casework.shop.claims import claimed_lines
 from tests.desk import Desk, Handle
 from tests.server import CACHED_WORKFLOWS
 
@@ -69,6 +70,8 @@ async def test_a_case_that_goes_on_when_it_is_played_again_is_open_again(desk: D
         await desk.signal(case, "buyer_insists", AGENT)
     await desk.until(case, "awaiting_manager")
     assert await taken_back(case) == 1
+    with desk.database.reading() as session:
+        assert claimed_lines(session, case.id) == [(order, 1)], "nobody else may have them meanwhile"
     assert (await desk.submit(case, "approve", "manager.1")).state == "awaiting_parcel"
     await desk.submit(case, "buyer_withdraws", AGENT)
     view = await desk.end(case)

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import pytest
 from temporalio.client import WorkflowFailureError, WorkflowUpdateFailedError
 from temporalio.exceptions import ApplicationError
 
-from casework.shop import payments
+from casework.dues import RefundDue
+from casework.money import LineQuantity
+from casework.shop import payments, records
 from casework.shop.tables import FlagWishRow, OutboxRow, StockMovementRow
 from tests.desk import FLOW, Desk, Handle
 
@@ -98,6 +101,39 @@ async def test_what_is_paid_by_hand_is_never_more_than_was_decided_on(desk: Desk
     await desk.submit(case, "confirm_paid_by_hand", CLERK, **by_hand)
     assert (await desk.end(case)).outcome == "refunded"
     assert paid(desk, case) == 20_300
+
+
+@pytest.mark.parametrize("how", ["buyer_withdraws", "cancel_case", "temporal"])
+async def test_a_case_that_was_paid_by_hand_is_not_called_off_although_its_confirmation_was_lost(
+    desk: Desk, how: str
+) -> None:
+    """The worker died when the payment was written down; what came next finds it in the shop."""
+    order = desk.order(prices=[(10_000, 1)])
+    desk.fail("payment", order, "always")
+    case = await desk.open_in("persuading", order, reason="bought twice")
+    await desk.submit(case, "buyer_insists", AGENT)
+    await desk.until(case, "repairing_payment")
+    by_hand: dict[str, Any] = {"amount_fen": 10_000, "payment_reference": f"hand-{order}"}
+    with desk.database.writing() as session:
+        (record,) = records.find_records(session, case_id=case.id)
+        what = RefundDue(lines=[LineQuantity(line=1, quantity=1)])
+        key = f"{case.id}/{record.run_id}/refund"
+        ids = {"key": key, "case_id": case.id, "order_id": order}
+        payments.record_paid_by_hand(session, **ids, what=what, at=datetime.now(UTC), **by_hand)
+    match how:
+        case "temporal":
+            await case.cancel()
+        case "buyer_withdraws":
+            view = await desk.submit(case, how, AGENT)
+            assert (view.state, view.kept) == ("repairing_payment", ["buyer_withdraws"]), "a fact that comes too late"
+        case _:
+            with pytest.raises(WorkflowUpdateFailedError) as refused:
+                await desk.submit(case, how, LEAD, note="changed my mind")
+            assert "nothing is paid" in str(refused.value.cause)
+    await desk.submit(case, "confirm_paid_by_hand", CLERK, **by_hand)
+    view = await desk.end(case)
+    assert (view.outcome, paid(desk, case)) == ("refunded", 10_000)
+    desk.require_whole(view)
 
 
 async def test_nothing_is_recorded_as_paid_by_hand_while_the_goods_are_out(desk: Desk) -> None:

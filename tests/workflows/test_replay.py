@@ -14,7 +14,8 @@ from casework.sandbox import workflow_runner
 from tests.desk import Desk
 from tests.server import EVENTS_BEFORE_CONTINUING
 from worker import WORKFLOWS
-from workflows.case import ONE_STEP_AT_A_TIME, CaseWorkflow
+from workflows.case import ONE_STEP_AT_A_TIME
+from workflows.paying import PayingWorkflow
 
 
 async def test_a_slow_shop_does_not_make_a_replay_see_another_deadline(desk: Desk) -> None:
@@ -64,9 +65,9 @@ async def test_a_case_of_before_takes_one_step_at_a_time_from_its_next_run_on(
     async def changes() -> list[str]:
         return (await case.query(STATE_QUERY))["changes"]
 
-    before = [name for name in CaseWorkflow.changes if name != ONE_STEP_AT_A_TIME]
+    before = [name for name in PayingWorkflow.changes if name != ONE_STEP_AT_A_TIME]
     with monkeypatch.context() as older:
-        older.setattr(CaseWorkflow, "changes", before)
+        older.setattr(PayingWorkflow, "changes", before)
         case = await desk.open_in("persuading", desk.order(), reason="bought twice")
         assert ONE_STEP_AT_A_TIME not in await changes()
     first = (await case.describe()).run_id

@@ -21,6 +21,7 @@ _TIMES = ("%Y-%m-%d %H:%M:%S", "%Y-%m-%d %H:%M", "%Y/%m/%d %H:%M:%S", "%Y/%m/%d 
 _ROUNDED = re.compile(r"[0-9.]+E\+?[0-9]+", re.IGNORECASE)
 _STATES: dict[str, OrderState] = {unicodedata.normalize("NFKC", name): state for name, state in ORDER_STATES.items()}
 MAX_QUANTITY = 1_000_000
+MAX_SKU = 200
 MAX_NAME = 64
 """Characters that a waybill, a courier's code or a gift's number may have."""
 
@@ -165,10 +166,13 @@ def read_line(cells: Mapping[str, Any]) -> LineIn:
     whole = quantity.isascii() and quantity.isdecimal() and len(quantity) <= 12
     if not whole or not 1 <= int(quantity) <= MAX_QUANTITY:
         raise BadRow(f"购买数量: {quantity[:20]!r} is not a number of pieces")
+    sku = str(cells.get("商家编码") or cells.get("外部系统编号") or "")
+    if len(sku) > MAX_SKU:
+        raise BadRow(f"商家编码: {sku[:20]!r}… has more than {MAX_SKU} characters")
     return LineIn(
         order_id=order_id,
         title=str(cells.get("标题", "")),
-        sku=str(cells.get("商家编码") or cells.get("外部系统编号") or ""),
+        sku=sku,
         properties=str(cells.get("商品属性", "")),
         price_fen=_fen(cells, "价格"),
         quantity=int(quantity),
