@@ -27,7 +27,7 @@ class OnlyForItsCase(Interceptor):
 
     Temporal's server also runs an activity that no workflow asked for (`temporal activity execute`): a payment, say,
     that nobody has decided. Who may start workflows of their own there can still claim a case's id for them: access to
-    Temporal is access to the money (docs/operations.md).
+    Temporal is access to the money (docs/how-it-works.md).
     """
 
     def intercept_activity(self, next: ActivityInboundInterceptor) -> ActivityInboundInterceptor:  # noqa: A002 - the SDK's name

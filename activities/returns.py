@@ -115,7 +115,9 @@ class ReturnActivities:
     def is_signed_for_by_us(self, step: WaybillStep) -> bool:
         """Whether the courier says that the way back was signed for."""
         with self._database.reading() as session:
-            return returning.signed_for_by_us(session, step.waybill, step.at)
+            return returning.signed_for_by_us(
+                session, step.case_id, step.run_id, order_id=step.order_id, waybill=step.waybill, at=step.at
+            )
 
     @uninterrupted
     def receive_return(self, step: ReceiveStep) -> None:

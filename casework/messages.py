@@ -7,6 +7,7 @@ refuse the same things with the same sentence.
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from datetime import UTC, date, datetime, timedelta
 from typing import Annotated, Any, cast
 
@@ -257,6 +258,24 @@ _WANTED = {
     "enum": "{expected}",
 }
 """By what pydantic finds wrong: what is wanted, with pydantic's own limits."""
+
+
+def require_no_more(given: Mapping[str, Any], understood: BaseModel) -> None:
+    """Refuse fields that nobody understands inside a list (those of the message itself its model refuses).
+
+    Raises:
+        ValueError: a sentence that names the list.
+
+    """
+    for name, raw in given.items():
+        understood_list = getattr(understood, name, None)
+        if not isinstance(raw, list) or not isinstance(understood_list, list):
+            continue
+        for one, its in zip(cast("list[Any]", raw), cast("list[Any]", understood_list), strict=False):
+            if isinstance(one, dict) and isinstance(its, BaseModel):
+                fields = type(its).model_fields
+                if not cast("dict[str, Any]", one).keys() <= fields.keys():
+                    raise ValueError(f"{name}: each has only {' and '.join(fields)}")
 
 
 def explain(error: ValidationError) -> str:

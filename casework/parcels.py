@@ -37,6 +37,7 @@ class ParcelReport(BaseModel):
         scan_at: when that scan was.
         answered_at: when the courier last answered; None: it never has.
         forwarding: under which waybill it goes on, where the newest scan says so.
+        claimed_by: the open refund or return that is about the money for something in it; None: there is none.
 
     """
 
@@ -52,6 +53,7 @@ class ParcelReport(BaseModel):
     scan_at: datetime | None = None
     answered_at: datetime | None = None
     forwarding: Followed | None = None
+    claimed_by: str | None = None
 
     @property
     def last(self) -> Scanned | None:

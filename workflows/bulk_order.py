@@ -165,7 +165,7 @@ class BulkOrder(PayingWorkflow[BulkCase]):
 
     def offering_list_price(self) -> list[Post]:
         """No discount is no loss of the sale: the buyer is asked whether the list price will do."""
-        return self.to_buyer("bulk.list_price")
+        return self.once_more(self.to_buyer("bulk.list_price"))
 
     async def begin_following(self) -> None:
         """Let the shipment go; what has changed since it was reviewed is not let go, but reviewed again."""
@@ -187,7 +187,7 @@ class BulkOrder(PayingWorkflow[BulkCase]):
 
     def chasing(self) -> list[Post]:
         """The buyer has not confirmed in time: the specialist asks."""
-        return self.to_buyer("bulk.please_confirm")
+        return self.once_more(self.to_buyer("bulk.please_confirm"))
 
     def disputed(self) -> list[Post]:
         """The platform judges; the store manager says how it goes on."""

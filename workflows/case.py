@@ -38,7 +38,17 @@ from casework.details import (
 )
 from casework.diagram import mermaid
 from casework.logs import move_logged
-from casework.messages import Message, explain, fields_of, given_in, is_staff_id, json_object, references_of, texts_of
+from casework.messages import (
+    Message,
+    explain,
+    fields_of,
+    given_in,
+    is_staff_id,
+    json_object,
+    references_of,
+    require_no_more,
+    texts_of,
+)
 from casework.metrics import count_move, count_refusal
 from casework.money import LineQuantity
 from casework.names import is_case_id
@@ -97,6 +107,11 @@ CONTINUES_AFTER_UPDATES = "continues-after-updates"
 did at its next timer: the update that was just answered was not at its end yet."""
 ONE_STEP_AT_A_TIME = "one-step-at-a-time"
 """The change since which a case has one step on the shop under way at a time: see `CaseWorkflow.in_shop`."""
+COUNTS_QUIETLY = "counts-quietly"
+"""The change since which a wait that is counted again without an alarm is one like any other: nothing is overdue, and
+there is a reminder."""
+REFUSES_UNKNOWN = "refuses-unknown"
+"""The change since which a field that nobody understands is refused inside a list too."""
 SHORTENS_MOVES = "shortens-moves"
 """The change since which a move is written down shorter from 1 MB on: see `Case.shorten`."""
 TEMPORAL = "temporal"
@@ -178,6 +193,8 @@ class CaseWorkflow(Generic[CaseT]):
         CONTINUES_AFTER_UPDATES,
         ONE_STEP_AT_A_TIME,
         SHORTENS_MOVES,
+        COUNTS_QUIETLY,
+        REFUSES_UNKNOWN,
     )
     """The names of the changes that a newly opened case goes by; one of before asks: see `goes_by`."""
     flow: Flow[CaseT]
@@ -272,6 +289,8 @@ class CaseWorkflow(Generic[CaseT]):
                 received.claimed_by = by
             trigger = self._trigger(name)
             received.message = trigger.message.model_validate(given)
+            if not self._bad_start and REFUSES_UNKNOWN in self.case.changes:
+                require_no_more(given, received.message)
             content = f"{name} {received.message.model_dump_json(exclude={'version'})}"
             received.content = sha256(content.encode()).hexdigest()[:16]
         except ValidationError as error:
@@ -609,6 +628,8 @@ class CaseWorkflow(Generic[CaseT]):
             case.watch_at = case.watch_at or case.entered_at
             return
         case.due = due_at(self.flow, case, state, workflow.now())
+        if case.alarms > 0 and deadline.quiet and self.goes_by(COUNTS_QUIETLY):
+            case.alarms = 0
         if case.alarms > 0 and not deadline.quiet:
             await self._post(self._tasks("alarm", deadline.alarms or state.expects, "alarm"))
         else:
@@ -902,7 +923,14 @@ class CaseWorkflow(Generic[CaseT]):
         """The table agrees: do what must be done in the shop before the move, then make it."""
         effect = getattr(self, f"effect_{attempt.trigger}", None)
         if effect is not None:
-            await effect(attempt)
+            involved = list(self.case.involved)
+            # a case that the effect opens is told of everybody who has a part in this one
+            self.flow.note_involvement(attempt)
+            try:
+                await effect(attempt)
+            except Refused:
+                self.case.involved = involved
+                raise
         await self._make_move(moved, attempt, by=received.claimed_by)
         return self._settle_answer(received, accepted=True)
 

@@ -36,12 +36,13 @@ from casework.templates.problem_parcel import (
 )
 from state_machines.problem_parcel import (
     PROBLEM_PARCEL,
+    BuyerChooses,
     ChooseRemedy,
     OnItsWay,
     ParcelCase,
     ParcelReturned,
 )
-from state_machines.roles import Label, Role
+from state_machines.roles import Automatic, Label, Role
 from state_machines.table import Attempt
 from workflows.case import CaseWorkflow, Outcome, Refused, RefusedForGood, case_workflow
 
@@ -60,9 +61,16 @@ OF_ONE_PARCEL = frozenset({"parcel_returned", "picked_up", "parcel_forwarded"})
 """Facts that are about one parcel: kept ones are not of goods that were sent again later."""
 
 
+LEAVES_TO_OTHERS = "leaves-to-others"
+"""The change since which nobody chooses a remedy for what the platform has refunded, or a refund for what another open
+case is about."""
+
+
 @case_workflow(PROBLEM_PARCEL)
 class ProblemParcel(CaseWorkflow[ParcelCase]):
     """Follow a parcel until it has arrived, or its loss is made good."""
+
+    changes = (*CaseWorkflow.changes, LEAVES_TO_OTHERS)
 
     @workflow.init
     def __init__(self, *start: Any) -> None:
@@ -326,17 +334,17 @@ class ProblemParcel(CaseWorkflow[ParcelCase]):
         """Look once more before the parcel is taken as lost."""
         await self._ask_and_read()
 
-    async def consult_buyer_chooses(self, _: Attempt[ParcelCase]) -> None:
-        """Are the goods there to be sent again?"""
-        await self._read()
+    async def consult_buyer_chooses(self, attempt: Attempt[ParcelCase]) -> None:
+        """Are the goods there to be sent again, and does nobody else give the money back?"""
+        await self._read_before_remedy(refunds=cast("BuyerChooses", attempt.message).choice == "refund")
 
     async def consult_choose_reship(self, _: Attempt[ParcelCase]) -> None:
         """Are the goods there to be sent again?"""
-        await self._read()
+        await self._read_before_remedy(refunds=False)
 
     async def consult_choose_refund(self, _: Attempt[ParcelCase]) -> None:
-        """What is it worth by now?"""
-        await self._read()
+        """What is it worth by now, and does nobody else give the money back?"""
+        await self._read_before_remedy(refunds=True)
 
     async def effect_buyer_chooses(self, attempt: Attempt[ParcelCase]) -> None:
         """Reserve what is to be sent again; refused where it has sold out since."""
@@ -422,6 +430,20 @@ class ProblemParcel(CaseWorkflow[ParcelCase]):
         await self._tell_return_if_here()
 
     # --- shared by the above ---
+
+    async def _read_before_remedy(self, *, refunds: bool) -> None:
+        """Read once more; what the platform or another case sees to is not seen to here as well."""
+        await self._read()
+        report = self.case.report
+        if report is None or not self.goes_by(LEAVES_TO_OTHERS):
+            return
+        if report.order_over:
+            self.receive("order_gone", [{"by": Automatic.SYSTEM.value}])
+            raise Refused("the shop shows the lines refunded or the order closed: there is nothing left to choose")
+        if refunds and report.claimed_by is not None and not self.case.way_back:
+            raise Refused(
+                f"the open case {report.claimed_by} is about the money for these goods: call it off, or let it go on"
+            )
 
     @property
     def _following(self) -> Followed:

@@ -119,16 +119,17 @@ class ReturnAfterShipping(PayingWorkflow[ReturnCase]):
     def explaining(self) -> list[Post]:
         """The buyer is told why not."""
         why = _joined([GROUNDS[one] for one in self.case.grounds()]) or EXPLAINED
-        return self.to_buyer("return.refused", why_zh=why.zh, why_en=why.en)
+        return self.once_more(self.to_buyer("return.refused", why_zh=why.zh, why_en=why.en))
 
     def awaiting_parcel(self) -> list[Post]:
         """The buyer is told until when to send what back, and beforehand who pays the postage."""
         case = self.case
-        return self.to_buyer(
+        letter = self.to_buyer(
             f"return.send_back.{case.postage_payer}",
             until=local_time(case, case.due) if case.due is not None else "",
             cap=yuan(case.figures.flow.return_postage_cap_fen),
         )
+        return self.once_more(letter)
 
     def returning(self) -> list[Post]:
         """The goods are on their way."""

@@ -12,7 +12,7 @@ from sqlalchemy.orm import Session
 
 from casework.authority import NOBODY, actor_named
 from casework.case import Start
-from casework.messages import explain, texts_of
+from casework.messages import explain, require_no_more, texts_of
 from casework.money import LineQuantity
 from casework.opening import bulk_order, gift_approval, problem_parcel, refund_before_shipping, return_after_shipping
 from casework.opening.resolved import Resolved
@@ -80,8 +80,11 @@ def examine_start(
     flow = FLOWS[flow_name]
     try:
         start = flow.start_type.model_validate(given)
+        require_no_more(given, start)
     except ValidationError as error:
         raise BadStart(explain(error)) from None
+    except ValueError as error:
+        raise BadStart(str(error)) from None
     try:
         personal = orders.personal_of(session, start.order_id)
     except UnknownOrder:

@@ -19,6 +19,7 @@ from casework.rules.gifts import budget_left, budget_month, cost_of_gift
 from casework.shop.amounts import POSTAGE, accounts
 from casework.shop.errors import BadRequest
 from casework.shop.flags import append_memo
+from casework.shop.notices import tell_cases
 from casework.shop.orders import Order, find_order, lock_order, read_order
 from casework.shop.tables import GiftMonthRow, GiftPromiseRow, GiftRow, OrderRow
 from casework.standing import GiftStanding
@@ -205,6 +206,7 @@ def put_on_order(
             return
         order.total_fen -= min(order.postage_fen, present.cost_fen)
         order.postage_fen -= min(order.postage_fen, present.cost_fen)
+        tell_cases(session, order_id, "order_changed", at=at, but=case_id)
     else:
         _take_from_stock(session, row)
     row.granted_at = at

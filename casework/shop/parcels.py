@@ -17,6 +17,7 @@ from casework.parcels import Followed, ParcelReport
 from casework.rules.parcels import RECEIPT_TIME, courier_code, receipt_extended, region_of
 from casework.shop import outbox, outside, settling
 from casework.shop.amounts import accounts, line_rows, paid_shares, pieces_left
+from casework.shop.claims import claimed_by_another
 from casework.shop.courier import cases_stopping
 from casework.shop.errors import BadRequest
 from casework.shop.flags import append_memo
@@ -271,6 +272,8 @@ def read_parcel(
         scan_at=last.at if last else None,
         answered_at=status.answered_at if status is not None else None,
         forwarding=forwarding,
+        # parcels' own cases claim nothing
+        claimed_by=claimed_by_another(session, order_id, lines, case_id=""),
     )
 
 
@@ -358,7 +361,7 @@ def reserve(
 
     Raises:
         UnknownOrder: the shop has no such order.
-        BadRequest: they are not in stock.
+        BadRequest: they are not in stock, or an open case gives the money back for one of them.
 
     """
     lock_order(session, order_id)
@@ -366,6 +369,9 @@ def reserve(
         return
     if not in_stock(session, order_id, lines):
         raise BadRequest("choice", "the goods are not in stock")
+    holder = claimed_by_another(session, order_id, lines, case_id=case_id)
+    if holder is not None:
+        raise BadRequest("choice", f"the open case {holder} is about the money for them")
     rows = line_rows(session, order_id)
     back = {row.number for row in rows if row.place == "back"}
     reserved = [one for one in left_of(session, order_id, lines) if one.line not in back]

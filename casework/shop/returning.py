@@ -18,7 +18,7 @@ from casework.money import LineQuantity
 from casework.rules import returns
 from casework.shop import orders
 from casework.shop.amounts import POSTAGE, RETURN_POSTAGE, left_to_ship, line_rows, reckon
-from casework.shop.courier import parcel_state, shown_scans
+from casework.shop.courier import shown_scans
 from casework.shop.dues import deducted_for_gift, gift_of, reckon_due
 from casework.shop.errors import BadRequest
 from casework.shop.flags import append_memo, wish_flag
@@ -171,9 +171,17 @@ def way_back_of(session: Session, waybill: str) -> WayBack | None:
     return WayBack(row.case_id, row.order_id, row.courier, row.waybill)
 
 
-def signed_for_by_us(session: Session, waybill: str, at: datetime) -> bool:
-    """Whether the newest scan of a way back says that it was signed for, which is at our address. `at` is aware."""
-    return parcel_state(session, waybill, at) == "signed"
+def signed_for_by_us(session: Session, case_id: str, run_id: str, *, order_id: str, waybill: str, at: datetime) -> bool:
+    """Whether the newest scan of a way back says that it was signed for, which is at our address.
+
+    A way back that was forwarded is looked for under its later waybill too, and a signature of before the return was
+    asked for is the buyer's own. `at` is aware.
+    """
+    row = session.get(ReturnRow, (case_id, run_id))
+    spelled = dict.fromkeys([waybill, waybill.upper()])
+    ways = [*spelled, *(later for one in spelled for later in later_waybills(session, order_id, one))]
+    newest = [scans[0] for way in ways if (scans := shown_scans(session, way, at))]
+    return any(scan.state == "signed" and (row is None or scan.at > row.requested_at) for scan in newest)
 
 
 def receive(

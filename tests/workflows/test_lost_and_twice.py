@@ -11,7 +11,7 @@ from temporalio.client import WorkflowExecutionStatus, WorkflowUpdateFailedError
 
 from activities.cases import CaseActivities, OpenCase
 from casework.policy import load_policy
-from casework.shop import outside
+from casework.shop import outside, payments
 from casework.shop.holds import cases_holding
 from casework.shop.tables import ClaimRow, HoldRow, OutboxRow, ShipmentLineRow, ShipmentRow
 from tests.desk import Desk, Handle
@@ -191,17 +191,23 @@ async def test_two_lost_parcels_of_one_line_are_both_refunded(desk: Desk) -> Non
         cases.append(case)
     for case in cases:
         await desk.submit(case, "courier_answers", "parcel.1", finding="lost")
-        await desk.submit(case, "choose_refund", AGENT)
-        assert (await desk.end(case)).outcome == "refund_opened"
+    first, second = cases
+    await desk.submit(first, "choose_refund", AGENT)
+    assert (await desk.end(first)).outcome == "refund_opened"
     child = desk.client.get_workflow_handle(f"{FLOW}-{order}")
     await desk.until(child, "confirming")
-    with desk.database.reading() as session:
-        asked = session.scalars(
-            select(OutboxRow).where(OutboxRow.case_id == cases[1].id, OutboxRow.to == "staff")
-        ).all()
-        assert "open_by_hand" in [one.template for one in asked], "the second piece is nobody's any more"
+    with pytest.raises(WorkflowUpdateFailedError) as refused:
+        await desk.submit(second, "choose_refund", AGENT)
+    assert f"the open case {child.id} is about the money" in str(refused.value.cause)
     await desk.submit(child, "buyer_confirms", AGENT)
     await desk.end(child)
+    await desk.submit(second, "choose_refund", AGENT)
+    assert (await desk.end(second)).outcome == "refund_opened"
+    await desk.until(child, "confirming")
+    with desk.database.reading() as session:
+        assert payments.audit(session) == []
+        assert sum(entry.amount_fen for entry in payments.ledger(session, order)) == 10_000
+    await desk.submit(child, "buyer_confirms", AGENT)
 
 
 async def test_what_came_back_of_an_order_that_the_platform_refunds_goes_into_stock(desk: Desk) -> None:
