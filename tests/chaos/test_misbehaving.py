@@ -53,6 +53,7 @@ NOT_COME_BY = frozenset(
         "is_signed_for_by_us",
         "mark_left",
         "mark_order",
+        "read_sent",
         "say_out_of_stock",
         "take_back",
         "take_return_out_of_stock",
