@@ -66,10 +66,10 @@ class _Instance(WorkflowInstance):
     temporalio 1.35).
 
     So a query fails where an instance that was made by a replay has gone beyond it once: with that, the SDK forgets
-    the workflow, and whoever asks again (`casework.execution.queried`) is answered from a new replay. (So is told, once,
-    who asks a workflow at rest that has had one task since its worker began: from here that looks the same.) One that
-    leads as far again is answered, as a closed workflow may end so; then the next workflow task fails instead, once,
-    and is given out again with the whole history.
+    the workflow, and whoever asks again (`casework.execution.queried`) is answered from a new replay. (So is told,
+    once, who asks a workflow at rest that has had one task since its worker began: from here that looks the same.) One
+    that leads as far again is answered, as a closed workflow may end so; then the next workflow task fails instead,
+    once, and is given out again with the whole history.
     """
 
     def __init__(self, sandboxed: WorkflowInstance, refused: deque[tuple[str, int]]) -> None:

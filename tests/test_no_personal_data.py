@@ -84,8 +84,8 @@ FILLED_OTHERWISE = {
 """Free texts that these tests fill themselves, that cases write, or that no order has."""
 NO_FREE_TEXT = {
     # ids, and words of ours
-    "address_id", "after", "assignee", "at_execution", "before", "case_id", "closing_execution", "code", "colour",
-    "courier", "delivery", "deputy", "digest",
+    "address_id", "after", "assignee", "at_execution", "at_state", "before", "case_id", "closing_execution", "code",
+    "colour", "courier", "delivery", "deputy", "digest",
     "fingerprint", "flow", "forwarded_courier", "forwarded_waybill", "found", "handed_over_by", "kind", "month",
     "from_case", "how", "id",
     "key", "lasting_flag", "name", "opened_by", "order_id", "outcome", "own_flag", "payment_key", "place", "recipient",
