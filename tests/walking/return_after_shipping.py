@@ -23,7 +23,8 @@ from tests.walking.driver import Hands, Happen, waybill_of
 OTHER_LINE_FEN = 5_000
 """The price of a line that the case is not about: once the platform has paid for it, the postage falls to the case."""
 OTHER_LINE = [LineQuantity(line=2, quantity=1)]
-JUST_NOW = timedelta(minutes=5)
+JUST_NOW, NOT_LONG = timedelta(minutes=5), timedelta(0)
+"""How long ago a parcel was signed for; what comes back to us, after the return was asked for."""
 
 # an order has one postage, which goes with what is left of it, and it is paid back once
 POSTAGE_FALLS = frozenset(one.name for one in WORLD.happenings if one.changes_amount)
@@ -146,7 +147,7 @@ class ReturnHands(Hands):
             "the platform pays": and_tells(paid_whole),
             "the postage falls to this case": and_tells(paid_for_other_line),
             "the parcel is signed for": and_tells(lambda: self._sign_for(self._parcel())),
-            "somebody at our address signs": and_tells(lambda: self._sign_for(waybill_of(case))),
+            "somebody at our address signs": and_tells(lambda: self._sign_for(waybill_of(case), ago=NOT_LONG)),
         }
 
     async def require_whole(self, view: CaseView) -> None:
@@ -167,14 +168,14 @@ class ReturnHands(Hands):
             waybills = session.scalars(select(ShipmentRow.waybill).where(ShipmentRow.order_id == self.order_id))
             return waybills.first() or f"NONE{self.order_id[-11:]}"
 
-    def _sign_for(self, waybill: str, code: str = "301") -> None:
+    def _sign_for(self, waybill: str, code: str = "301", *, ago: timedelta = JUST_NOW) -> None:
         """The courier says that somebody has signed for the parcel, or what else the code means."""
 
         def scanned(session: Session) -> None:
             if session.get(ParcelRow, waybill) is None:
                 session.add(ParcelRow(waybill=waybill, courier="yuantong", state="3"))
                 session.flush()
-            session.add(ScanRow(waybill=waybill, at=datetime.now(UTC) - JUST_NOW, code=code))
+            session.add(ScanRow(waybill=waybill, at=datetime.now(UTC) - ago, code=code))
 
         self.desk.without_telling(scanned)
 

@@ -110,7 +110,8 @@ async def test_a_time_to_send_back_that_is_counted_again_is_not_overdue_and_told
     scan(desk, waybill, "0")
     case = await opened(desk, order, "awaiting_parcel")
     first = (await desk.view(case)).due
-    await desk.skip(case, timedelta(days=6))
+    await desk.skip(case, timedelta(days=6, hours=1))
+    await desk.at_rest(case)
     sign_for(desk, order, await desk.skipper.get_current_time(case))
     assert len(letters(desk, case, "return.ship_back_reminder")) == 2
     await desk.skip(case, timedelta(days=1, minutes=5))
