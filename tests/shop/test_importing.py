@@ -378,6 +378,14 @@ def test_a_wrong_line_keeps_its_place_and_its_order_waits_for_the_rest(shop: Dat
         assert orders.resolve_lines(session, A, None) == pieces((1, 1), (2, 2), (3, 1))
 
 
+def test_a_sellers_number_that_no_table_holds_is_refused(shop: Database, tmp_path: Path) -> None:
+    import_files(shop, [write(tmp_path, "orders.csv", exports.order_list([Order(A)]))])
+    for number, refused in (("S" * 201, True), ("S" * 200, False)):
+        text = exports.line_list([Order(A)]).replace("YJ-BK03-10", number)
+        report = import_files(shop, [write(tmp_path, "lines.csv", text)])
+        assert ("商家编码" in reasons(report), report.rejected) == (refused, int(refused))
+
+
 @pytest.mark.parametrize(
     "quantity", ["", "0", "-1", "1.5", "two", "1e2", "9999999", pytest.param("9" * 5_000, id="thousands of digits")]
 )
