@@ -1,6 +1,6 @@
 """What a flow's workflow looks up, or does outside, only when it comes to it: nobody knows before what it will find.
 
-Told by the workflow's own class: its hooks are what runs.
+Told by the workflow's own class: its hooks are what runs, each of a trigger or a wait (`case_workflow` refuses others).
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ def lookups_of(flow: Flow[Any]) -> Lookups:
         return frozenset(name.removeprefix(hook) for hook in hooks for name in names if name.startswith(hook))
 
     return Lookups(
-        triggers=after("consult_", "effect_") & flow.triggers.keys(),
-        states=after("begin_") & flow.states.keys(),
-        consulted=after("consult_") & flow.triggers.keys(),
+        triggers=after("consult_", "effect_"),
+        states=after("begin_"),
+        consulted=after("consult_"),
     )

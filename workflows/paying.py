@@ -33,6 +33,11 @@ class PayingWorkflow(CaseWorkflow[PayingCaseT]):
     def due(self) -> Due:
         """What is to be paid; how much that is, the shop reckons."""
 
+    def _payment(self) -> Payment:
+        """The payment, as it stands now."""
+        amount_fen = self.case.to_pay_fen
+        return Payment(**self.step().model_dump(), due=self.due(), amount_fen=amount_fen, purpose=self.purpose)
+
     def more_is_due(self, why: str) -> Outcome:
         """More is due by now than whoever decided may decide: nothing is paid."""
         return Outcome("fail_payment", why)
@@ -47,9 +52,8 @@ class PayingWorkflow(CaseWorkflow[PayingCaseT]):
             return self.more_is_due(
                 f"{yuan(case.to_pay_fen)} are due by now, decided were up to {yuan(case.decided_fen)}"
             )
-        payment = Payment(**self.step().model_dump(), due=self.due(), amount_fen=case.to_pay_fen, purpose=self.purpose)
         try:
-            paid = await self.outside(PaymentActivities.pay, payment, f"{self.purpose} {yuan(case.to_pay_fen)}")
+            paid = await self.outside(PaymentActivities.pay, self._payment(), f"{self.purpose} {yuan(case.to_pay_fen)}")
         except RefusedForGood as refused:
             known = refused.kind == REFUSED_FOR_GOOD
             return Outcome("fail_payment", str(refused) if known else f"the payment failed: {refused.kind}")
@@ -75,8 +79,7 @@ class PayingWorkflow(CaseWorkflow[PayingCaseT]):
         called_off = attempt.trigger in (CANCEL, "buyer_withdraws") and case.state == "repairing_payment"
         if not called_off or case.money_sent or not self.goes_by(ASKS_WHETHER_PAID):
             return consulted
-        payment = Payment(**self.step().model_dump(), due=self.due(), amount_fen=case.to_pay_fen, purpose=self.purpose)
-        sent_fen = await self.in_shop(PaymentActivities.read_sent, payment, "was it paid by hand?")
+        sent_fen = await self.in_shop(PaymentActivities.read_sent, self._payment(), "was it paid by hand?")
         if sent_fen is not None:
             case.money_sent = True
             case.paid_fen = case.to_pay_fen = sent_fen

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
-from typing import Any
 
 import pytest
 from sqlalchemy import select
-from temporalio.client import WorkflowFailureError, WorkflowUpdateFailedError
+from temporalio.client import WorkflowFailureError
 
 from casework.shop import notices, waiting
 from casework.shop.tables import CourierClaimRow, OutboxRow, ShipmentRow
@@ -18,13 +17,7 @@ from tests.workflows.test_bulk_order import CLEAR, DOSSIER, MANAGER, SPECIALIST,
 from tests.workflows.test_bulk_order import LEAD as BULK_LEAD
 from tests.workflows.test_gift_approval import new_order, open_free_shipping
 from tests.workflows.test_problem_parcel import open_in_trouble, open_parcel
-from tests.workflows.test_returns import AGENT, CLERK, FLOW, GIFTS, LEAD, opened, sign_for
-
-
-async def refused(desk: Desk, case: Handle, trigger: str, by: str, **fields: Any) -> str:
-    with pytest.raises(WorkflowUpdateFailedError) as answer:
-        await desk.submit(case, trigger, by, **fields)
-    return str(answer.value.cause)
+from tests.workflows.test_returns import AGENT, CLERK, FLOW, GIFTS, LEAD, opened, refused, sign_for
 
 
 def letters(desk: Desk, case: Handle, template: str) -> list[str]:
