@@ -78,6 +78,7 @@ class PaymentActivities:
                     session,
                     key=payment.key(payment.purpose),
                     case_id=payment.case_id,
+                    run_id=payment.run_id,
                     order_id=payment.order_id,
                     what=payment.what,
                     amount_fen=payment.amount_fen,
@@ -103,6 +104,7 @@ class PaymentActivities:
                     session,
                     key=payment.key(payment.purpose),
                     case_id=payment.case_id,
+                    run_id=payment.run_id,
                     order_id=payment.order_id,
                     what=payment.what,
                     amount_fen=payment.amount_fen,
@@ -112,5 +114,7 @@ class PaymentActivities:
         except BadRequest as error:
             refused = str(error)
         with self._database.reading() as session:
-            owed = payments.amount_due(session, payment.order_id, payment.what, case_id=payment.case_id)
+            owed = payments.amount_due(
+                session, payment.order_id, payment.what, case_id=payment.case_id, run_id=payment.run_id
+            )
         return Recorded(refused=refused, due_fen=sum(entry.amount_fen for entry in owed))

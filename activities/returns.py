@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from datetime import datetime
 
+from sqlalchemy.orm import Session
+
 from activities.defining import uninterrupted
 from activities.messages import post_all
 from activities.orders import OrderStep, writing_for
@@ -79,7 +81,7 @@ class ReturnActivities:
         with writing_for(self._database, step) as session:
             # what is read stays true until the claim is written
             orders.lock_order(session, step.order_id)
-            found = returning.standing(session, step.order_id, step.lines, step.due, at=step.at, case_id=step.case_id)
+            found = _standing(session, step)
             returning.record(
                 session,
                 step.case_id,
@@ -97,7 +99,7 @@ class ReturnActivities:
     def read_return(self, step: ReturnStep) -> ReturnStanding:
         """Read the order again."""
         with self._database.reading() as session:
-            return returning.standing(session, step.order_id, step.lines, step.due, at=step.at, case_id=step.case_id)
+            return _standing(session, step)
 
     @uninterrupted
     def is_waybill_of_another(self, step: WaybillStep) -> bool:
@@ -138,7 +140,7 @@ class ReturnActivities:
     def read_gift_of_order(self, step: OrderStep) -> GiftOfOrder:
         """What a missing gift would cost."""
         with self._database.reading() as session:
-            return gift_of(session, step.order_id)
+            return gift_of(session, step.order_id, case_id=step.case_id, run_id=step.run_id)
 
     @uninterrupted
     def restock_return(self, step: RestockStep) -> None:
@@ -171,7 +173,9 @@ class ReturnActivities:
     def read_paid_parts(self, step: OrderStep) -> PaidParts:
         """What was paid, by what it was paid for."""
         with self._database.reading() as session:
-            return returning.paid_parts(session, step.order_id, payment=step.key("refund"))
+            return returning.paid_parts(
+                session, step.order_id, case_id=step.case_id, run_id=step.run_id, payment=step.key("refund")
+            )
 
     @uninterrupted
     def settle_return(self, step: SettleReturnStep) -> None:
@@ -211,3 +215,9 @@ class ReturnActivities:
             holds.release_case(session, step.case_id, flag_kept=None, at=step.at)
             flags.append_memo(session, step.order_id, step.memo, at=step.at, key=step.key("memo"))
             post_all(session, step.case_id, step.run_id, step.posts, step.at)
+
+
+def _standing(session: Session, step: ReturnStep) -> ReturnStanding:
+    return returning.standing(
+        session, step.order_id, step.lines, step.due, at=step.at, case_id=step.case_id, run_id=step.run_id
+    )

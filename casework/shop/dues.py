@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import datetime
 
-from sqlalchemy import func, select
+from sqlalchemy import ColumnElement, and_, func, not_, select
 from sqlalchemy.orm import Session
 
 from casework.dues import Due, PostageDue, RebateDue, ReturnDue
@@ -40,28 +41,36 @@ class GiftOfOrder:
         return max(0, self.value_fen - self.deducted_fen)
 
 
-def gift_of(session: Session, order_id: str) -> GiftOfOrder:
-    """What the gifts of an order are worth, and what settled returns have deducted of it, also one of the same case id
-    as the return that asks, which is not settled yet.
+def gift_of(session: Session, order_id: str, *, case_id: str, run_id: str) -> GiftOfOrder:
+    """What the gifts of an order are worth, and what its other returns that are paid have deducted of it, also one of
+    the same case id as the return that asks.
     """
     deducted = session.scalar(
         select(func.coalesce(func.sum(ReturnRow.gift_deducted_fen), 0)).where(
-            ReturnRow.order_id == order_id, ReturnRow.settled_at.is_not(None)
+            *_paid_returns(order_id, case_id=case_id, run_id=run_id)
         )
     )
     return GiftOfOrder(sum(gift.value_fen for gift in granted_gifts(session, order_id)), int(deducted or 0))
 
 
-def deducted_for_gift(session: Session, order_id: str, due: ReturnDue) -> int:
-    """What is taken off for a gift that did not come back, less what another return has taken off since, in fen."""
-    return min(due.gift_deduction_fen, gift_of(session, order_id).left_fen) if due.gift_deduction_fen else 0
+def note_paid(session: Session, order_id: str, due: Due, *, case_id: str, run_id: str, at: datetime) -> None:
+    """It is paid, by us or by the platform: what a return deducted for a gift, and whether it was for a fault, counts
+    for the order's other returns from this transaction on; again, it changes nothing. `at` is aware.
+    """
+    if not isinstance(due, ReturnDue):
+        return
+    row = session.get_one(ReturnRow, (case_id, run_id))
+    if row.settled_at is None:
+        row.fault, row.settled_at = due.fault, at
+        row.gift_deducted_fen = _deducted_for_gift(session, order_id, due, case_id, run_id)
+        session.flush()
 
 
-def reckon_due(session: Session, order: OrderRow, due: Due, *, case_id: str | None) -> Reckoning:
-    """What is due now, by line; no account is overdrawn by it."""
+def reckon_due(session: Session, order: OrderRow, due: Due, *, case_id: str, run_id: str) -> Reckoning:
+    """What is due now to the case, by line; no account is overdrawn by it."""
     match due:
         case ReturnDue():
-            return _reckon_return(session, order, due, case_id)
+            return _reckon_return(session, order, due, case_id, run_id)
         case PostageDue():
             return _postage(session, order, due, case_id)
         case RebateDue():
@@ -70,7 +79,7 @@ def reckon_due(session: Session, order: OrderRow, due: Due, *, case_id: str | No
             return reckon(session, order, due.lines, case_id=case_id)
 
 
-def _postage(session: Session, order: OrderRow, due: PostageDue, case_id: str | None) -> Reckoning:
+def _postage(session: Session, order: OrderRow, due: PostageDue, case_id: str) -> Reckoning:
     """What is left of the postage that was paid, and no more than was promised.
 
     A sum that the platform has paid since the promise, without naming a line, counts in full against it: money that was
@@ -89,27 +98,38 @@ def _postage(session: Session, order: OrderRow, due: PostageDue, case_id: str | 
     )
 
 
-def _reckon_return(session: Session, order: OrderRow, due: ReturnDue, case_id: str | None) -> Reckoning:
+def _reckon_return(session: Session, order: OrderRow, due: ReturnDue, case_id: str, run_id: str) -> Reckoning:
     """The goods, less a missing gift; the postage of the way out where that goes back; and that of the way back."""
-    goes_back = outbound_goes_back(fault=due.fault, whole_order=not _went_back_without_fault(session, order))
+    goes_back = outbound_goes_back(
+        fault=due.fault, whole_order=not _went_back_without_fault(session, order, case_id, run_id)
+    )
     found = reckon(session, order, due.lines, case_id=case_id, with_postage=goes_back)
-    owed = _less_gift(found.owed, deducted_for_gift(session, order.id, due))
+    owed = _less_gift(found.owed, _deducted_for_gift(session, order.id, due, case_id, run_id))
     if due.return_postage_fen:
         owed.append(LedgerLine(RETURN_POSTAGE, 1, due.return_postage_fen))
     return Reckoning(owed, found.from_loose)
 
 
-def _went_back_without_fault(session: Session, order: OrderRow) -> bool:
-    """Whether a part of the order has gone back before and was no fault: then the whole does not go back for one.
+def _deducted_for_gift(session: Session, order_id: str, due: ReturnDue, case_id: str, run_id: str) -> int:
+    """What is taken off for a gift that did not come back, less what another return has taken off since, in fen."""
+    if not due.gift_deduction_fen:
+        return 0
+    return min(due.gift_deduction_fen, gift_of(session, order_id, case_id=case_id, run_id=run_id).left_fen)
 
-    A return that is still to be paid is not settled; an earlier one may have had its case id.
-    """
-    query = select(ReturnRow.case_id).where(
-        ReturnRow.order_id == order.id,
+
+def _went_back_without_fault(session: Session, order: OrderRow, case_id: str, run_id: str) -> bool:
+    """Whether a part of the order has gone back before and was no fault: then the whole does not go back for one."""
+    before = _paid_returns(order.id, case_id=case_id, run_id=run_id)
+    return session.scalar(select(ReturnRow.case_id).where(*before, ReturnRow.fault.is_(False)).limit(1)) is not None
+
+
+def _paid_returns(order_id: str, *, case_id: str, run_id: str) -> list[ColumnElement[bool]]:
+    """Returns of the order that are paid, but for the one that asks; an earlier one may have had its case id."""
+    return [
+        ReturnRow.order_id == order_id,
         ReturnRow.settled_at.is_not(None),
-        ReturnRow.fault.is_(False),
-    )
-    return session.scalar(query.limit(1)) is not None
+        not_(and_(ReturnRow.case_id == case_id, ReturnRow.run_id == run_id)),
+    ]
 
 
 def _less_gift(entries: Sequence[LedgerLine], deduction_fen: int) -> list[LedgerLine]:

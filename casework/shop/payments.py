@@ -30,7 +30,7 @@ from casework.shop.amounts import (
     pieces_left,
 )
 from casework.shop.database import after_rollback
-from casework.shop.dues import reckon_due
+from casework.shop.dues import note_paid, reckon_due
 from casework.shop.errors import BadRequest, PaymentRefused, PaymentUnavailable
 from casework.shop.faults import fault_of, forget_fault
 from casework.shop.notices import tell_of_refund
@@ -87,14 +87,14 @@ class LedgerEntry:
     at: datetime
 
 
-def amount_due(session: Session, order_id: str, what: Due, *, case_id: str | None = None) -> list[LedgerLine]:
-    """What is due now, by line; the postage is line 0.
+def amount_due(session: Session, order_id: str, what: Due, *, case_id: str, run_id: str) -> list[LedgerLine]:
+    """What is due now to the case, by line; the postage is line 0.
 
     Raises:
         UnknownOrder: the shop has no such order.
 
     """
-    return reckon_due(session, find_order(session, order_id), what, case_id=case_id).owed
+    return reckon_due(session, find_order(session, order_id), what, case_id=case_id, run_id=run_id).owed
 
 
 def pay(
@@ -102,6 +102,7 @@ def pay(
     *,
     key: str,
     case_id: str,
+    run_id: str,
     order_id: str,
     what: Due,
     amount_fen: int,
@@ -123,11 +124,12 @@ def pay(
     """
     order = lock_order(session, order_id)
     known = session.get(PaymentRow, key)
-    owed = reckon_due(session, order, what, case_id=case_id)
+    owed = reckon_due(session, order, what, case_id=case_id, run_id=run_id)
     total = owed.total_fen
     if known is not None:
         return PayResult("already_paid", known.reference, known.amount_fen, total)
     if total == 0:
+        note_paid(session, order_id, what, case_id=case_id, run_id=run_id, at=at)
         return PayResult("already_paid", None, _sent_for(session, order, what, owed, case_id), 0)
     if _goods_are_out(session, order_id, what):
         return PayResult("left", None, 0, total)
@@ -136,6 +138,7 @@ def pay(
     _meet_fault(session, order_id, case_id)
     reference = "CW" + hashlib.sha256(key.encode()).hexdigest()[:20].upper()
     _write(session, order, owed, key=key, case_id=case_id, reference=reference, at=at, by_hand=False)
+    note_paid(session, order_id, what, case_id=case_id, run_id=run_id, at=at)
     return PayResult("paid", reference, total, 0)
 
 
@@ -150,6 +153,7 @@ def record_paid_by_hand(
     *,
     key: str,
     case_id: str,
+    run_id: str,
     order_id: str,
     what: Due,
     amount_fen: int,
@@ -176,7 +180,7 @@ def record_paid_by_hand(
         return
     if session.get(PaymentReferenceRow, reference) is not None:
         raise BadRequest("payment_reference", "was used before")
-    owed = reckon_due(session, order, what, case_id=case_id)
+    owed = reckon_due(session, order, what, case_id=case_id, run_id=run_id)
     total = owed.total_fen
     if known is not None or total == 0:
         raise BadRequest("lines", "are refunded already")
@@ -185,6 +189,7 @@ def record_paid_by_hand(
     if amount_fen != total:
         raise BadRequest("amount_fen", f"must be the amount due, {total} ({format_yuan(total)} yuan)")
     _write(session, order, owed, key=key, case_id=case_id, reference=reference, at=at, by_hand=True)
+    note_paid(session, order_id, what, case_id=case_id, run_id=run_id, at=at)
 
 
 def ledger(session: Session, order_id: str | None = None) -> list[LedgerEntry]:

@@ -19,7 +19,7 @@ from casework.rules import returns
 from casework.shop import orders
 from casework.shop.amounts import POSTAGE, RETURN_POSTAGE, left_to_ship, line_rows, reckon
 from casework.shop.courier import shown_scans
-from casework.shop.dues import deducted_for_gift, gift_of, reckon_due
+from casework.shop.dues import gift_of, note_paid, reckon_due
 from casework.shop.errors import BadRequest
 from casework.shop.flags import append_memo, wish_flag
 from casework.shop.gifts import has_free_shipping
@@ -33,6 +33,7 @@ from casework.shop.tables import (
     CaseRow,
     ClaimRow,
     LedgerRow,
+    OrderRow,
     ReturnedLineRow,
     ReturnRow,
 )
@@ -64,7 +65,14 @@ class PaidParts:
 
 
 def standing(
-    session: Session, order_id: str, lines: Sequence[LineQuantity], due: ReturnDue, *, at: datetime, case_id: str
+    session: Session,
+    order_id: str,
+    lines: Sequence[LineQuantity],
+    due: ReturnDue,
+    *,
+    at: datetime,
+    case_id: str,
+    run_id: str,
 ) -> ReturnStanding:
     """How the lines stand for a return, at this moment; its own claim does not count against it. `at` is aware.
 
@@ -88,7 +96,7 @@ def standing(
         refunded=order.paid and goods.total_fen == 0,
         has_left=all(line.place != "unshipped" for line in order.lines if line.number in numbers),
         claimed_by=claim,
-        refundable_fen=reckon_due(session, row, due, case_id=case_id).total_fen,
+        refundable_fen=reckon_due(session, row, due, case_id=case_id, run_id=run_id).total_fen,
         signed_at=signed,
         on_its_way=signed is None and any(shown_scans(session, parcel.waybill, at) for parcel in order.parcels),
         finished_at=returns.finished_at(signed, order.confirmed_at),
@@ -271,7 +279,7 @@ def settle(
     memo: str,
     at: datetime,
 ) -> None:
-    """A return is paid, by us or by the platform: its pieces count as refunded, and the memo grows.
+    """The end of a return that was paid, by us or by the platform: its pieces count as refunded, and the memo grows.
 
     `came_back_before`: what had come back before this case opened, and nobody has inspected; it goes into stock. `at`
     is aware.
@@ -284,10 +292,9 @@ def settle(
     if not first_time(session, key, at):
         return
     attribute_to_lines(session, order, due.lines, case_id=case_id, at=at)
-    _count_what_a_gift_paid_for(session, order_id, due, case_id, at)
+    note_paid(session, order_id, due, case_id=case_id, run_id=run_id, at=at)
+    _count_what_a_gift_paid_for(session, order, due, case_id, run_id, at)
     take_back_into_stock(session, case_id, order, came_back_before, at)
-    row = session.get_one(ReturnRow, (case_id, run_id))
-    row.fault, row.gift_deducted_fen, row.settled_at = due.fault, deducted_for_gift(session, order_id, due), at
     append_memo(session, order_id, memo, at=at, key=f"{key}/memo")
 
 
@@ -305,8 +312,8 @@ def finish(session: Session, *, key: str, case_id: str, order_id: str, at: datet
         release_case(session, case_id, flag_kept=None if left_to_ship(session, order_id) else "red", at=at)
 
 
-def paid_parts(session: Session, order_id: str, *, payment: str) -> PaidParts:
-    """What a payment of a return was for, by its key."""
+def paid_parts(session: Session, order_id: str, *, case_id: str, run_id: str, payment: str) -> PaidParts:
+    """What a payment of a return was for, by the payment's key."""
     sums = {
         line: int(amount)
         for line, amount in session.execute(
@@ -317,7 +324,9 @@ def paid_parts(session: Session, order_id: str, *, payment: str) -> PaidParts:
         if line is not None
     }
     postage, back = sums.pop(POSTAGE, 0), sums.pop(RETURN_POSTAGE, 0)
-    return PaidParts(sum(sums.values()), postage, back, gift_of(session, order_id).left_fen)
+    return PaidParts(
+        sum(sums.values()), postage, back, gift_of(session, order_id, case_id=case_id, run_id=run_id).left_fen
+    )
 
 
 def _signed_at(session: Session, order: Order, numbers: set[int], at: datetime) -> datetime | None:
@@ -369,17 +378,18 @@ def _returned_line(
     return row
 
 
-def _count_what_a_gift_paid_for(session: Session, order_id: str, due: ReturnDue, case_id: str, at: datetime) -> None:
+def _count_what_a_gift_paid_for(
+    session: Session, order: OrderRow, due: ReturnDue, case_id: str, run_id: str, at: datetime
+) -> None:
     """A missing gift worth as much as the goods leaves nothing to pay: the pieces have gone back all the same."""
-    order = orders.find_order(session, order_id)
-    owed = reckon_due(session, order, due, case_id=case_id)
+    owed = reckon_due(session, order, due, case_id=case_id, run_id=run_id)
     if owed.total_fen:
         return
     for entry in owed.owed:
         if entry.line not in (None, POSTAGE, RETURN_POSTAGE) and entry.quantity:
             session.add(
                 LedgerRow(
-                    order_id=order_id,
+                    order_id=order.id,
                     line=entry.line,
                     quantity=entry.quantity,
                     amount_fen=0,

@@ -551,6 +551,7 @@ class ReturnRow(Base):
     """The buyer's parcel, which is no shipment of the order."""
     gift_deducted_fen: Mapped[int] = mapped_column(default=0)
     settled_at: Mapped[datetime | None]
+    """When it was paid, by us or by the platform: from then on it counts for the order's other returns."""
 
 
 class ReturnedLineRow(Base):

@@ -70,6 +70,7 @@ def pay(
         session,
         key=key,
         case_id=case_id,
+        run_id="run",
         order_id=ORDER,
         what=RefundDue(lines=list(lines)),
         amount_fen=fen,

@@ -33,8 +33,8 @@ def held_lines(session: Session, case_id: str = BULK) -> list[int]:
 def rebate(session: Session, price_fen: int, *, key: str = "rebate") -> payments.PayResult:
     """Pay what brings the order down to the price."""
     what = RebateDue(price_fen=price_fen)
-    due = sum(entry.amount_fen for entry in payments.amount_due(session, ORDER, what, case_id=BULK))
-    return payments.pay(session, key=key, case_id=BULK, order_id=ORDER, what=what, amount_fen=due, at=NOW)
+    due = sum(entry.amount_fen for entry in payments.amount_due(session, ORDER, what, case_id=BULK, run_id="run"))
+    return payments.pay(session, key=key, case_id=BULK, run_id="run", order_id=ORDER, what=what, amount_fen=due, at=NOW)
 
 
 def reviewed(
@@ -280,9 +280,15 @@ def test_what_is_refunded_after_a_rebate_is_what_was_paid_less_the_rebate(shop: 
         reviewed(session)
         rebate(session, 24_750)
         whole = RefundDue(lines=pieces((1, 2), (2, 1)))
-        assert sum(entry.amount_fen for entry in payments.amount_due(session, ORDER, whole)) == 24_750
+        assert (
+            sum(entry.amount_fen for entry in payments.amount_due(session, ORDER, whole, case_id=BULK, run_id="run"))
+            == 24_750
+        )
         one = RefundDue(lines=pieces((1, 1)))
-        assert sum(entry.amount_fen for entry in payments.amount_due(session, ORDER, one)) == 9_500
+        assert (
+            sum(entry.amount_fen for entry in payments.amount_due(session, ORDER, one, case_id=BULK, run_id="run"))
+            == 9_500
+        )
         outside.refunded(session, ORDER, at=NOW)
         assert sum(entry.amount_fen for entry in payments.ledger(session, ORDER)) == 26_000
         assert payments.audit(session) == []
@@ -292,12 +298,12 @@ def test_what_is_refunded_after_a_rebate_is_what_was_paid_less_the_rebate(shop: 
 def test_no_rebate_is_due_of_an_order_that_is_unpaid_closed_or_cheaper_already(shop: Database) -> None:
     with shop.writing() as session:
         reviewed(session, paid=False)
-        assert payments.amount_due(session, ORDER, RebateDue(price_fen=1), case_id=BULK) == []
+        assert payments.amount_due(session, ORDER, RebateDue(price_fen=1), case_id=BULK, run_id="run") == []
         order = session.get_one(OrderRow, ORDER)
         order.state, order.paid_fen = "paid", 26_000
-        assert payments.amount_due(session, ORDER, RebateDue(price_fen=26_001), case_id=BULK) == []
+        assert payments.amount_due(session, ORDER, RebateDue(price_fen=26_001), case_id=BULK, run_id="run") == []
         order.state = "closed"
-        assert payments.amount_due(session, ORDER, RebateDue(price_fen=1), case_id=BULK) == []
+        assert payments.amount_due(session, ORDER, RebateDue(price_fen=1), case_id=BULK, run_id="run") == []
 
 
 @settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])

@@ -281,6 +281,7 @@ def credit(session: Session, fen: int, *, at_most: int = 1_000, key: str = "cred
         session,
         key=key,
         case_id=OTHER,
+        run_id="run",
         order_id=ORDER,
         what=PostageDue(at_most_fen=at_most),
         amount_fen=fen,

@@ -302,7 +302,7 @@ def test_the_platforms_refund_is_what_goes_beyond_our_own_ledger(shop: Database,
     import_orders(shop, tmp_path, order.but(refund="130.00"))
     with shop.reading() as session:
         assert [(one.line, one.amount_fen) for one in payments.ledger(session)] == [(1, 10_000), (None, 3_000)]
-        (due,) = payments.amount_due(session, order.id, RefundDue(lines=pieces((2, 1))))
+        (due,) = payments.amount_due(session, order.id, RefundDue(lines=pieces((2, 1))), case_id=CASE, run_id="run")
         assert due.amount_fen == 2_000
         assert payments.audit(session) == []
 

@@ -143,10 +143,15 @@ def test_another_cases_claim_is_named_and_the_own_is_not(shop: Database) -> None
 def test_postage_goes_with_the_last_unrefunded_line(shop: Database) -> None:
     with shop.writing() as session:
         an_order(session, postage_fen=1_200)
-        assert amount_due(session, ORDER, RefundDue(lines=pieces((1, 2)))) == [LedgerLine(1, 2, 20_000)]
+        assert amount_due(session, ORDER, RefundDue(lines=pieces((1, 2))), case_id=CASE, run_id="run") == [
+            LedgerLine(1, 2, 20_000)
+        ]
         pay(session, pieces((1, 2)), 20_000)
         rest = RefundDue(lines=pieces((2, 1)))
-        assert amount_due(session, ORDER, rest) == [LedgerLine(2, 1, 5_000), LedgerLine(0, 1, 1_200)]
+        assert amount_due(session, ORDER, rest, case_id=CASE, run_id="run") == [
+            LedgerLine(2, 1, 5_000),
+            LedgerLine(0, 1, 1_200),
+        ]
 
 
 def test_postage_is_not_due_for_lines_that_had_left_when_they_were_asked_for(shop: Database) -> None:

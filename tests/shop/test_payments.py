@@ -38,6 +38,7 @@ def by_hand(
             session,
             key=key,
             case_id=CASE,
+            run_id="run",
             order_id=ORDER,
             what=RefundDue(lines=pieces(*lines) if lines else WHOLE),
             amount_fen=fen,
@@ -373,13 +374,21 @@ def test_any_order_of_part_refunds_pays_exactly_what_was_paid(shop: Database, da
                 break
             line = data.draw(st.sampled_from(sorted(left)))
             asked = pieces((line, data.draw(st.integers(1, left[line]))))
-            fen = sum(entry.amount_fen for entry in payments.amount_due(session, ORDER, RefundDue(lines=asked)))
+            fen = sum(
+                entry.amount_fen
+                for entry in payments.amount_due(session, ORDER, RefundDue(lines=asked), case_id=CASE, run_id="run")
+            )
             if fen:
                 assert pay(session, asked, fen, key=str(step)).status == "paid"
                 total += fen
             else:
                 # a piece worth nothing is refunded without a payment
-                platform.enter(session, order, payments.amount_due(session, ORDER, RefundDue(lines=asked)), at=NOW)
+                platform.enter(
+                    session,
+                    order,
+                    payments.amount_due(session, ORDER, RefundDue(lines=asked), case_id=CASE, run_id="run"),
+                    at=NOW,
+                )
             left[line] -= asked[0].quantity
             if not left[line]:
                 del left[line]
@@ -415,6 +424,7 @@ def test_a_reference_that_is_too_long_when_written_out_is_refused(shop: Database
                 session,
                 key="key",
                 case_id=CASE,
+                run_id="run",
                 order_id=ORDER,
                 what=RefundDue(lines=pieces((2, 1))),
                 amount_fen=5_000,

@@ -118,7 +118,7 @@ async def test_a_case_that_was_paid_by_hand_is_not_called_off_although_its_confi
         (record,) = records.find_records(session, case_id=case.id)
         what = RefundDue(lines=[LineQuantity(line=1, quantity=1)])
         key = f"{case.id}/{record.run_id}/refund"
-        ids = {"key": key, "case_id": case.id, "order_id": order}
+        ids = {"key": key, "case_id": case.id, "run_id": record.run_id, "order_id": order}
         payments.record_paid_by_hand(session, **ids, what=what, at=datetime.now(UTC), **by_hand)
     match how:
         case "temporal":
