@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 from decimal import Decimal
@@ -24,9 +24,20 @@ from casework.shop.flags import drop_wish, wish_flag
 from casework.shop.holds import release_case
 from casework.shop.notices import tell_cases
 from casework.shop.orders import find_order, is_finished, lock_order
-from casework.shop.tables import ChatRow, ClaimRow, HoldRow, LineRow, OrderRow, ReviewRow, ShipmentRow
+from casework.shop.tables import (
+    CaseRow,
+    ChatRow,
+    ClaimRow,
+    FlagWishRow,
+    HoldRow,
+    LineRow,
+    OrderRow,
+    ReviewRow,
+    ShipmentRow,
+)
 from casework.standing import BulkStanding
 
+FLOW = "bulk-order"
 DO_NOT_SHIP = "red"
 """policy.md, shop.flag_profile: do not ship = red."""
 
@@ -93,6 +104,26 @@ def hold_all(session: Session, case_id: str, order_id: str, *, at: datetime) -> 
     session.flush()
     wish_flag(session, case_id, order_id, DO_NOT_SHIP, at=at)
     return True
+
+
+def hold_too(session: Session, order_id: str, numbers: Collection[int], *, at: datetime) -> None:
+    """Lines that are new, or can ship again, are held from this transaction on by the case that has the rest of the
+    order under review; there may be none. `at` is aware.
+    """
+    if not numbers:
+        return
+    reviewing = select(CaseRow.case_id).where(
+        CaseRow.order_id == order_id,
+        CaseRow.closed_at.is_(None),
+        CaseRow.flow == FLOW,
+        # it marks the order from when it holds it until it lets it go
+        CaseRow.case_id.in_(select(FlagWishRow.case_id).where(FlagWishRow.order_id == order_id)),
+    )
+    for case_id in session.scalars(reviewing).all():
+        for number in sorted(numbers):
+            if session.get(HoldRow, (order_id, number, case_id)) is None:
+                session.add(HoldRow(order_id=order_id, line=number, case_id=case_id, at=at))
+    session.flush()
 
 
 def let_ship(session: Session, case_id: str, order_id: str, *, at: datetime) -> bool:

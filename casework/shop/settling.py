@@ -12,6 +12,7 @@ from sqlalchemy.orm import Session
 from casework.money import LineQuantity
 from casework.shop import outbox
 from casework.shop.amounts import accounts, left_to_ship, line_rows, pieces_left
+from casework.shop.bulk import hold_too
 from casework.shop.courier import cases_stopping, out_without_parcel, parcels_of
 from casework.shop.flags import append_memo, wish_flag
 from casework.shop.holds import release_case
@@ -62,7 +63,7 @@ def settle_refund(
     attribute_to_lines(session, order, lines, case_id=case_id, at=at)
     outbox.cancel_tasks(session, case_id, WAREHOUSE, at=at)
     take_back_into_stock(session, case_id, order, lines, at)
-    rest = _back_to_the_shelf(session, order_id, {one.line for one in lines})
+    rest = _back_to_the_shelf(session, order_id, {one.line for one in lines}, at)
     _ask_to_ship(session, key, case_id, order_id, rest, at)
     append_memo(session, order_id, memo, at=at, key=f"{key}/memo")
     release_case(session, case_id, flag_kept=None if left_to_ship(session, order_id) else "red", at=at)
@@ -91,7 +92,7 @@ def restore_order(
         return
     outbox.cancel_tasks(session, case_id, WAREHOUSE, at=at)
     own = {one.line for one in lines}
-    _ask_to_ship(session, key, case_id, order_id, _back_to_the_shelf(session, order_id, own), at)
+    _ask_to_ship(session, key, case_id, order_id, _back_to_the_shelf(session, order_id, own, at), at)
     for parcel in parcels_of(session, order_id, own):
         if set(cases_stopping(session, order_id, _lines_in(session, parcel.id))) <= {case_id}:
             parcel.intercepted_at = None
@@ -163,7 +164,7 @@ def _take_back(
     claimed = set(
         session.scalars(select(ClaimRow.line).where(ClaimRow.order_id == order_id, ClaimRow.case_id != case_id))
     )
-    others = _back_to_the_shelf(session, order_id, {row.number for row in came} - own - claimed)
+    others = _back_to_the_shelf(session, order_id, {row.number for row in came} - own - claimed, at)
     _ask_to_ship(session, key, case_id, order_id, others, at)
     # policy.md, shop.flag_profile: goods came back = purple
     wish_flag(session, case_id, order_id, "purple", at=at)
@@ -210,8 +211,10 @@ def take_back_into_stock(
     move_stock(session, rows, [one for one in lines if one.line in back], case_id=case_id, at=at)
 
 
-def _back_to_the_shelf(session: Session, order_id: str, numbers: set[int]) -> list[int]:
-    """Of the lines that came back, those with pieces that the buyer still wants: they are unshipped again."""
+def _back_to_the_shelf(session: Session, order_id: str, numbers: set[int], at: datetime) -> list[int]:
+    """Of the lines that came back, those with pieces that the buyer still wants: they are unshipped again, and held
+    where the rest of the order is under review.
+    """
     done = accounts(session, order_id)
     again: list[int] = []
     for row in line_rows(session, order_id):
@@ -219,6 +222,7 @@ def _back_to_the_shelf(session: Session, order_id: str, numbers: set[int]) -> li
             row.place = "unshipped"
             again.append(row.number)
     session.flush()
+    hold_too(session, order_id, again, at=at)
     return again
 
 

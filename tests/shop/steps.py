@@ -37,13 +37,20 @@ def an_order(
     return order_id
 
 
-def open_case(session: Session, case_id: str = CASE, *, run_id: str = "run", order_id: str = ORDER) -> str:
+def open_case(
+    session: Session,
+    case_id: str = CASE,
+    *,
+    run_id: str = "run",
+    order_id: str = ORDER,
+    flow: str = "refund-before-shipping",
+) -> str:
     """A case's record."""
     records.open_record(
         session,
         case_id=case_id,
         run_id=run_id,
-        flow="refund-before-shipping",
+        flow=flow,
         order_id=order_id,
         opened_by="aftersale.1",
         opened_at=NOW,

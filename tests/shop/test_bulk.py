@@ -13,7 +13,7 @@ from sqlalchemy.orm import Session
 from casework.dues import RebateDue, RefundDue
 from casework.money import LineQuantity
 from casework.rules.bulk import Sign
-from casework.shop import bulk, claims, flags, handing_over, holds, orders, outside, payments
+from casework.shop import bulk, claims, flags, handing_over, holds, orders, outside, payments, settling
 from casework.shop.database import Database
 from casework.shop.errors import BadRequest, Held
 from casework.shop.notices import pending
@@ -42,7 +42,7 @@ def reviewed(
 ) -> None:
     """An order that a bulk case holds and has reviewed."""
     an_order(session, prices=prices, postage_fen=1_000, paid=paid)
-    open_case(session, BULK)
+    open_case(session, BULK, flow="bulk-order")
     assert bulk.hold_all(session, BULK, ORDER, at=NOW)
     bulk.note_reviewed(session, BULK, ORDER, at=NOW)
 
@@ -74,6 +74,27 @@ def test_nothing_is_held_where_all_has_left_or_the_trade_is_closed(shop: Databas
         standing = bulk.standing(session, BULK, ORDER)
     assert (standing.held, standing.can_be_held, standing.all_shipped) == (False, False, True)
     assert standing.last_shipped_at is not None
+
+
+def test_what_comes_back_during_the_review_is_held_with_the_rest_until_that_is_let_go(shop: Database) -> None:
+    with shop.writing() as session:
+        an_order(session, prices=((100, 1), (200, 1), (300, 1)), shipped=[1, 2])
+        open_case(session, BULK, flow="bulk-order")
+        assert bulk.hold_all(session, BULK, ORDER, at=NOW)
+        # a refund of line 1 has its parcel stopped; line 2 was in it, and ships again
+        refund = open_case(session)
+        assert claims.claim_lines(session, refund, ORDER, pieces((1, 1))) is None
+        back = {"case_id": refund, "order_id": ORDER, "lines": pieces((1, 1)), "at": NOW}
+        (parcel,) = orders.read_order(session, ORDER).parcels
+        settling.mark_goods_back(session, key="back", waybill=parcel.waybill, **back)
+        assert held_lines(session) == [2, 3]
+        settling.restore_order(session, key="restore", **back)
+        assert held_lines(session) == [1, 2, 3]
+        assert held_lines(session, refund) == []
+        with pytest.raises(Held):
+            outside.ship(session, ORDER, lines=[1], at=NOW)
+        assert bulk.let_ship(session, BULK, ORDER, at=NOW)
+        outside.ship(session, ORDER, at=NOW)
 
 
 def test_a_line_that_is_not_held_leaves_the_order_unheld(shop: Database) -> None:

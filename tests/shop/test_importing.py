@@ -9,7 +9,7 @@ import pytest
 from sqlalchemy import select
 
 from casework.dues import RefundDue
-from casework.shop import courier, flags, notices, orders, outside, payments, settling
+from casework.shop import bulk, courier, flags, holds, notices, orders, outside, payments, settling
 from casework.shop.database import Database
 from casework.shop.errors import BadFile, BadRequest, Held
 from casework.shop.importing import FileReport, ImportReport, import_files
@@ -252,6 +252,19 @@ def test_a_changed_address_is_taken_over_and_told_and_stays(shop: Database, tmp_
     assert counts(report.files[0]) == (0, 0, 1, 0), "an older export does not take it back"
     with shop.reading() as session:
         assert "测试路999号" in orders.personal_of(session, A).addresses[1]
+        assert [one.trigger for one in notices.pending(session)] == ["order_changed"]
+
+
+def test_a_line_that_an_order_gets_during_its_review_is_held_with_the_rest(shop: Database, tmp_path: Path) -> None:
+    order = Order(A, lines=[Line(), Line()], paid="200.00")
+    import_orders(shop, tmp_path, order)
+    bulk_case = f"bulk-order-{A}"
+    with shop.writing() as session:
+        open_case(session, bulk_case, order_id=A, flow="bulk-order")
+        assert bulk.hold_all(session, bulk_case, A, at=NOW)
+    import_orders(shop, tmp_path, order.but(lines=[Line()] * 3))
+    with shop.writing() as session:
+        assert [holds.cases_holding(session, A, line) for line in (1, 2, 3)] == [[bulk_case]] * 3
         assert [one.trigger for one in notices.pending(session)] == ["order_changed"]
 
 
