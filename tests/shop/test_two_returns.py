@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Generator
+from typing import Any
 
 import pytest
 from sqlalchemy.orm import Session
@@ -63,13 +64,18 @@ def owed(session: Session, case_id: str, what: ReturnDue) -> int:
 
 def pay(session: Session, case_id: str, what: ReturnDue, fen: int, *, by_hand: bool = False) -> str:
     """Pay a return, which is not settled by that."""
-    given = {"key": f"{case_id}/run/refund", "case_id": case_id, "run_id": "run", "order_id": ORDER}
+    given: dict[str, Any] = {
+        "key": f"{case_id}/run/refund",
+        "case_id": case_id,
+        "run_id": "run",
+        "order_id": ORDER,
+        "what": what,
+    }
     if by_hand:
-        payments.record_paid_by_hand(
-            session, **given, what=what, amount_fen=fen, payment_reference=f"hand-{case_id}", at=NOW
-        )
+        reference = f"hand-{case_id}"
+        payments.record_paid_by_hand(session, **given, amount_fen=fen, payment_reference=reference, at=NOW)
         return "by hand"
-    return payments.pay(session, **given, what=what, amount_fen=fen, at=NOW).status
+    return payments.pay(session, **given, amount_fen=fen, at=NOW).status
 
 
 def settle(session: Session, case_id: str, what: ReturnDue) -> None:
