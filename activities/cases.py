@@ -18,7 +18,7 @@ from casework.shop import handing_over, records
 from casework.shop.claims import CLAIMING, claimed_lines
 from casework.shop.database import Database
 from casework.shop.errors import BadRequest, CaseOver
-from casework.shop.holds import holds_and_claims, release_case
+from casework.shop.holds import release_case
 from casework.shop.records import Moment
 from casework.templates import Post
 from state_machines.flows import FLOWS
@@ -172,10 +172,8 @@ class CaseActivities:
     def close_case(self, request: CloseCase) -> None:
         """Every ending lets holds, claims and flag wishes go, and leaves the record of the case in the shop."""
         with self._database.writing() as session:
-            let_go = None
             if not records.is_open_in_another_run(session, request.case_id, request.run_id):
-                let_go = holds_and_claims(session, request.case_id)
-                release_case(session, request.case_id, flag_kept=None, at=request.at)
+                release_case(session, request.case_id, flag_kept=None, at=request.at, version=request.moment.version)
             post_all(session, request.case_id, request.run_id, request.posts, request.at)
             records.close_record(
                 session,
@@ -185,5 +183,4 @@ class CaseActivities:
                 outcome=request.view.outcome or request.view.state,
                 at=request.at,
                 moment=request.moment,
-                let_go=let_go,
             )

@@ -8,6 +8,7 @@ from datetime import datetime
 
 from pydantic import BaseModel, Field
 from sqlalchemy.orm import Session
+from temporalio import activity
 from temporalio.exceptions import ApplicationError
 
 from activities.defining import uninterrupted
@@ -87,7 +88,12 @@ def writing_for(database: Database, step: OrderStep) -> Generator[Session]:
         ApplicationError: not retryable, where the case is over: Temporal gave this attempt up and went on.
 
     """
-    with refused_if_over(), steps.writing_for(database, step.case_id, step.run_id, step.moment) as session:
+    # a case has one local activity under way at a time
+    in_turn = activity.in_activity() and activity.info().is_local
+    with (
+        refused_if_over(),
+        steps.writing_for(database, step.case_id, step.run_id, step.moment, in_turn=in_turn) as session,
+    ):
         yield session
 
 

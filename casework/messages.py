@@ -260,22 +260,22 @@ _WANTED = {
 """By what pydantic finds wrong: what is wanted, with pydantic's own limits."""
 
 
-def require_no_more(given: Mapping[str, Any], understood: BaseModel) -> None:
-    """Refuse fields that nobody understands inside a list (those of the message itself its model refuses).
+def unknown_in(given: Mapping[str, Any], message: BaseModel) -> str | None:
+    """What nobody understands inside a list of a message, as a sentence that names the list; None: nothing.
 
-    Raises:
-        ValueError: a sentence that names the list.
-
+    What nobody understands of the message itself its model refuses. The models of what is in its lists must not: open
+    cases have accepted such messages, and accept them again in a replay.
     """
     for name, raw in given.items():
-        understood_list = getattr(understood, name, None)
-        if not isinstance(raw, list) or not isinstance(understood_list, list):
+        understood = getattr(message, name, None)
+        if not isinstance(raw, list) or not isinstance(understood, list):
             continue
-        for one, its in zip(cast("list[Any]", raw), cast("list[Any]", understood_list), strict=False):
-            if isinstance(one, dict) and isinstance(its, BaseModel):
-                fields = type(its).model_fields
-                if not cast("dict[str, Any]", one).keys() <= fields.keys():
-                    raise ValueError(f"{name}: each has only {' and '.join(fields)}")
+        for item, read in zip(cast("list[Any]", raw), cast("list[Any]", understood), strict=False):
+            if isinstance(item, dict) and isinstance(read, BaseModel):
+                fields = type(read).model_fields
+                if not cast("dict[str, Any]", item).keys() <= fields.keys():
+                    return f"{name}: each has only {' and '.join(fields)}"
+    return None
 
 
 def explain(error: ValidationError) -> str:

@@ -13,6 +13,9 @@ from casework.hours import OpenHours, add_open_time, reminder_at
 from casework.policy import Clock, clock_of
 from state_machines.table import Flow, State
 
+REMINDS_FROM_COUNT = "reminds-from-count"
+"""The change since which the days of reminders count from what the wait itself counts from, not from the entry."""
+
 
 def due_at(flow: Flow[Any], case: Case[Any], state: State, now: datetime) -> datetime:
     """The state's deadline, counted from `now` (the accepted move into it) or from where the state says, in UTC.
@@ -40,15 +43,19 @@ def due_at(flow: Flow[Any], case: Case[Any], state: State, now: datetime) -> dat
 def remind_at(flow: Flow[Any], case: Case[Any], state: State, now: datetime) -> datetime | None:
     """When those who may act are reminded next, in UTC; None: no more.
 
-    On the days after the entry that the state's policy figure lists; else once, at the shop's share of the wait,
-    counted by the wait's own clock.
+    On the days that the state's policy figure lists, after what the wait counts from; else once, at the shop's share of
+    the wait, counted by the wait's own clock.
     """
     if case.due is None or case.due <= now:
         return None
     listed = state.deadline.reminders if state.deadline is not None else None
     if listed is not None:
-        entered = case.entered_at or now
-        times = [entered + one for one in getattr(case.figures.flow, listed)]
+        begin = case.entered_at or now
+        counts_from = state.deadline.counts_from if state.deadline is not None else None
+        if counts_from is not None and REMINDS_FROM_COUNT in case.changes:
+            # the entry may be another one than what the time itself counts from, after a recount
+            begin = counts_from(case) or begin
+        times = [begin + one for one in getattr(case.figures.flow, listed)]
         return next((one for one in times if now < one < case.due), None)
     if case.reminded:
         return None

@@ -35,7 +35,7 @@ from state_machines.bulk_order import (
 from state_machines.roles import Automatic, Role
 from state_machines.table import Attempt
 from workflows.case import Outcome, Refused, case_workflow
-from workflows.paying import PayingWorkflow
+from workflows.paying import ASKS_BEFORE_NEWS, PayingWorkflow
 
 NOT_KNOWN = "?"
 
@@ -106,7 +106,7 @@ class BulkOrder(PayingWorkflow[BulkCase]):
 
     async def terminating(self) -> Outcome:
         """End it at once: what is unpaid is closed, what is paid goes back by a refund that nobody persuades."""
-        closed = await self.in_shop(
+        closed = await self.in_shop_recorded(
             BulkOrderActivities.close_bulk,
             ClosingStep(**self.step().model_dump(), memo=self.memo("订单终止,勿发货")),
             "close the trade if nobody has paid",
@@ -196,7 +196,7 @@ class BulkOrder(PayingWorkflow[BulkCase]):
     async def cancelling(self) -> Outcome:
         """Called off: let go of everything."""
         step = self.step().model_copy(update={"lines": []})
-        await self.in_shop(
+        await self.in_shop_recorded(
             OrderActivities.restore,
             SettleStep(**step.model_dump(), memo=self.memo("大宗审核已撤销")),
             "let go of everything",
@@ -214,6 +214,7 @@ class BulkOrder(PayingWorkflow[BulkCase]):
 
     async def consult_order_gone(self, attempt: Attempt[BulkCase]) -> None:
         """The news counts only if the shop, read again, agrees; what has only changed is news of another kind."""
+        await self.look_whether_paid(ASKS_BEFORE_NEWS)
         standing = await self._read()
         if standing.gone:
             return

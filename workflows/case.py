@@ -46,8 +46,8 @@ from casework.messages import (
     is_staff_id,
     json_object,
     references_of,
-    require_no_more,
     texts_of,
+    unknown_in,
 )
 from casework.metrics import count_move, count_refusal
 from casework.money import LineQuantity
@@ -56,7 +56,7 @@ from casework.privacy import find_mobile_number
 from casework.shop.records import Moment
 from casework.templates import ENDINGS, Post, yuan
 from casework.waiting import waits_of
-from casework.waits import due_at, remind_at
+from casework.waits import REMINDS_FROM_COUNT, due_at, remind_at
 from state_machines import asides
 from state_machines.asides import ASIDES, AnswerQuestion, AskOpener, Comment, Reassign
 from state_machines.common import CANCEL
@@ -110,6 +110,9 @@ ONE_STEP_AT_A_TIME = "one-step-at-a-time"
 COUNTS_QUIETLY = "counts-quietly"
 """The change since which a wait that is counted again without an alarm is one like any other: nothing is overdue, and
 there is a reminder."""
+RECORDS_FIRST = "records-first"
+"""The change since which a step that gives something away is in the history before it is done: see
+`CaseWorkflow.in_shop_recorded`."""
 REFUSES_UNKNOWN = "refuses-unknown"
 """The change since which a field that nobody understands is refused inside a list too."""
 SHORTENS_MOVES = "shortens-moves"
@@ -160,6 +163,8 @@ class _Received:
     """How many accepted moves there were when it arrived: a decision made for an earlier state is refused."""
     message: Message | None = None
     problem: str | None = None
+    unknown: str | None = None
+    """What is wrong with it to a case that refuses what nobody understands."""
     claimed_by: str = "unknown"
     content: str = ""
     """A digest of what it says, to tell a resend from another message under the same id."""
@@ -195,6 +200,8 @@ class CaseWorkflow(Generic[CaseT]):
         SHORTENS_MOVES,
         COUNTS_QUIETLY,
         REFUSES_UNKNOWN,
+        RECORDS_FIRST,
+        REMINDS_FROM_COUNT,
     )
     """The names of the changes that a newly opened case goes by; one of before asks: see `goes_by`."""
     flow: Flow[CaseT]
@@ -289,8 +296,7 @@ class CaseWorkflow(Generic[CaseT]):
                 received.claimed_by = by
             trigger = self._trigger(name)
             received.message = trigger.message.model_validate(given)
-            if not self._bad_start and REFUSES_UNKNOWN in self.case.changes:
-                require_no_more(given, received.message)
+            received.unknown = unknown_in(given, received.message)
             content = f"{name} {received.message.model_dump_json(exclude={'version'})}"
             received.content = sha256(content.encode()).hexdigest()[:16]
         except ValidationError as error:
@@ -345,8 +351,7 @@ class CaseWorkflow(Generic[CaseT]):
             received.key in self.case.answers or received.key in self._waiting_for_answer
         )
         try:
-            if received.problem is not None:
-                raise Refused(received.problem)
+            self._refuse_unsound(received)
             if not known:
                 self._refuse_untimely(received)
         except Refused as refused:
@@ -681,8 +686,7 @@ class CaseWorkflow(Generic[CaseT]):
     async def _answer(self, received: _Received, *, waited_for_work: bool = False) -> None:
         """Still this state? Who is it? May they? Does it move? Every way out of here gives an answer."""
         try:
-            if received.problem is not None:
-                raise Refused(received.problem)
+            self._refuse_unsound(received)
             self._refuse_untimely(received)
             if received.trigger in ASIDES:
                 return await self._take_aside(received)
@@ -734,6 +738,17 @@ class CaseWorkflow(Generic[CaseT]):
         if considered.actor is None:
             raise Refused(considered.why or f"{message.by} may not act")
         return considered.actor, considered.others
+
+    def _refuse_unsound(self, received: _Received) -> None:
+        """Refuse what is malformed, or holds what nobody understands.
+
+        The latter is not asked when the message comes: one that comes with the start does so before the case knows by
+        which changes it goes.
+        """
+        if REFUSES_UNKNOWN in self.case.changes:
+            received.problem = received.problem or received.unknown
+        if received.problem is not None:
+            raise Refused(received.problem)
 
     def _refuse_untimely(self, received: _Received) -> None:
         """Refuse a decision that this state does not ask for, or that was made for an earlier one."""
@@ -1002,9 +1017,14 @@ class CaseWorkflow(Generic[CaseT]):
             why=why,
         )
         received.answer = answer
-        if received.key is not None and received.problem is None:
-            self.case.remember_answer(received.key, answer)
-            self._waiting_for_answer.pop(received.key, None)
+        key = received.key
+        if key is None:
+            return
+        if self._waiting_for_answer.get(key) is received:
+            del self._waiting_for_answer[key]
+        # what was wrong is sent again, mended, under the same id
+        if received.problem is None:
+            self.case.remember_answer(key, answer)
 
     # --- out ---
 
@@ -1088,7 +1108,7 @@ class CaseWorkflow(Generic[CaseT]):
         start = {"order_id": case.order_id, "by": Automatic.SYSTEM.value, "from_case": case.case_id, **fields}
         handed = HandedOver()
         for _ in range(MOST_WAITS):
-            handed = await self.in_shop(
+            handed = await self.in_shop_recorded(
                 CaseActivities.hand_over,
                 HandOver(**self.step().model_dump(), flow=flow_name, start=start, involved=case.involved),
                 f"hand over to {flow_name}",
@@ -1104,7 +1124,7 @@ class CaseWorkflow(Generic[CaseT]):
                 return child_id
             await workflow.sleep(ASKED_AGAIN, summary=f"{child_id} is taken for a moment")
         if not handed.ends_soon:
-            await self.in_shop(
+            await self.in_shop_recorded(
                 CaseActivities.take_back,
                 TakeBack(**self.step().model_dump(), to_case=handed.case_id),
                 f"take back from {handed.case_id}",
@@ -1130,6 +1150,21 @@ class CaseWorkflow(Generic[CaseT]):
             return await workflow.execute_local_activity_method(
                 step, request, start_to_close_timeout=SHOP_TIMEOUT, retry_policy=SHOP_RETRIES, summary=summary
             )
+
+    async def in_shop_recorded(
+        self, step: Callable[[ActivitiesT, RequestT], AnswerT], request: RequestT, summary: str
+    ) -> AnswerT:
+        """One step on the shop by which the case gives something away that it could not have back.
+
+        It is an activity of Temporal's, not a local one: it is in the history before it is done. A local one is done
+        within a workflow task; where the worker dies after it, Temporal gives the task to another one, and a message
+        that has come meanwhile goes first, by which the case may go another way.
+        """
+        if not self.goes_by(RECORDS_FIRST):
+            return await self.in_shop(step, request, summary)
+        return await workflow.execute_activity_method(
+            step, request, start_to_close_timeout=SHOP_TIMEOUT, retry_policy=SHOP_RETRIES, summary=summary
+        )
 
     async def outside(
         self,

@@ -16,7 +16,7 @@ from state_machines.gift_approval import GIFT_APPROVAL, GiftCase, NamedGift
 from state_machines.roles import Role
 from state_machines.table import Attempt
 from workflows.case import Outcome, Refused, case_workflow
-from workflows.paying import PayingWorkflow
+from workflows.paying import ASKS_BEFORE_NEWS, PayingWorkflow
 
 
 @case_workflow(GIFT_APPROVAL)
@@ -149,6 +149,7 @@ class GiftApproval(PayingWorkflow[GiftCase]):
 
     async def consult_order_gone(self, attempt: Attempt[GiftCase]) -> None:
         """The news counts only if the shop, read again, agrees."""
+        await self.look_whether_paid(ASKS_BEFORE_NEWS)
         standing = await self._read_order("read the order again")
         if attempt.automatic is not None and not (standing.gone or standing.shipped):
             raise Refused("the shop does not show the order closed or shipped")

@@ -9,20 +9,22 @@ from activities.payments import REFUSED_FOR_GOOD, HandPayment, Payment, PaymentA
 from casework.case import PayingCase
 from casework.dues import Due
 from casework.templates import Post, yuan
-from state_machines.common import CANCEL, PaidByHand
+from state_machines.common import PaidByHand
 from state_machines.table import Attempt
 from workflows.case import CaseWorkflow, Outcome, Refused, RefusedForGood
 
 ASKS_WHETHER_PAID = "asks-whether-paid"
 """The change since which a case whose payment is being repaired is not called off before the shop was asked whether it
 was paid by hand."""
+ASKS_BEFORE_NEWS = "asks-before-news"
+"""The change since which it asks that also before it goes by the news that the order is refunded, by itself perhaps."""
 PayingCaseT = TypeVar("PayingCaseT", bound=PayingCase[Any])
 
 
 class PayingWorkflow(CaseWorkflow[PayingCaseT]):
     """A case that pays the buyer in one of its states, by `pay`."""
 
-    changes = (*CaseWorkflow.changes, ASKS_WHETHER_PAID)
+    changes = (*CaseWorkflow.changes, ASKS_WHETHER_PAID, ASKS_BEFORE_NEWS)
 
     @property
     def purpose(self) -> str:
@@ -72,17 +74,24 @@ class PayingWorkflow(CaseWorkflow[PayingCaseT]):
         """The payment was refused for good: the refund clerk tries again or pays by hand."""
         return []
 
-    async def _consult(self, attempt: Attempt[PayingCaseT]) -> bool:
-        """A payment by hand may be in the shop, its confirmation lost with the worker: then nothing is called off."""
+    async def consult_cancel_case(self, _: Attempt[PayingCaseT]) -> None:
+        """What was paid by hand is not called off, although the clerk has not heard that it was written down."""
+        if await self.look_whether_paid():
+            raise Refused("it was paid by hand, and the shop has it on record: retry_payment settles it")
+
+    async def look_whether_paid(self, change: str = ASKS_WHETHER_PAID) -> bool:
+        """A payment by hand may be in the shop, its confirmation lost with the worker: whether it was found there.
+
+        `change` is the one since which this is asked.
+        """
         case = self.case
-        consulted = await super()._consult(attempt)
-        called_off = attempt.trigger in (CANCEL, "buyer_withdraws") and case.state == "repairing_payment"
-        if not called_off or case.money_sent or not self.goes_by(ASKS_WHETHER_PAID):
-            return consulted
+        if case.state != "repairing_payment" or case.money_sent or not self.goes_by(change):
+            return False
         sent_fen = await self.in_shop(PaymentActivities.read_sent, self._payment(), "was it paid by hand?")
-        if sent_fen is not None:
-            case.money_sent = True
-            case.paid_fen = case.to_pay_fen = sent_fen
+        if sent_fen is None:
+            return False
+        case.money_sent = True
+        case.paid_fen = case.to_pay_fen = sent_fen
         return True
 
     async def effect_confirm_paid_by_hand(self, attempt: Attempt[PayingCaseT]) -> None:

@@ -220,7 +220,7 @@ class ProblemParcel(CaseWorkflow[ParcelCase]):
     async def cancelling(self) -> Outcome:
         """Called off: nothing is sent again, and what came back ships as any other order."""
         case = self.case
-        await self.in_shop(
+        await self.in_shop_recorded(
             ParcelActivities.give_up_parcel,
             GiveUp(**self.step().model_dump(), came_back=case.came_back and not case.way_back),
             "give the parcel up",

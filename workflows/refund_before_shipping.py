@@ -18,7 +18,7 @@ from state_machines.refund_before_shipping import REFUND_BEFORE_SHIPPING, Parcel
 from state_machines.roles import Role
 from state_machines.table import Attempt
 from workflows.case import Outcome, Refused, RefusedForGood, case_workflow
-from workflows.paying import PayingWorkflow
+from workflows.paying import ASKS_BEFORE_NEWS, PayingWorkflow
 
 OPENS_RETURN = "opens-return"
 """The change since which a refund whose parcel was not stopped opens its return itself."""
@@ -215,6 +215,7 @@ class RefundBeforeShipping(PayingWorkflow[RefundCase]):
 
     async def consult_order_gone(self, _: Attempt[RefundCase]) -> None:
         """The news counts only if the shop, read again, agrees."""
+        await self.look_whether_paid(ASKS_BEFORE_NEWS)
         case = self.case
         case.standing = await self.in_shop(
             OrderActivities.read_standing,
@@ -233,8 +234,9 @@ class RefundBeforeShipping(PayingWorkflow[RefundCase]):
             raise Refused("the order was ended as malicious: its money goes back, and nothing of it ships")
 
     async def consult_buyer_withdraws(self, _: Attempt[RefundCase]) -> None:
-        """Nobody keeps an order that the shop has ended: the table says so."""
+        """Nobody keeps an order that the shop has ended, or that was paid back by hand: the table says so."""
         await self._look_whether_ended()
+        await self.look_whether_paid()
 
     async def effect_confirm_left(self, _: Attempt[RefundCase]) -> None:
         """The warehouse's word that the lines have left is the shop's from now on."""
@@ -290,7 +292,7 @@ class RefundBeforeShipping(PayingWorkflow[RefundCase]):
         posts = self.to_buyer(template)
         if case.parcel_stopped:
             posts.append(self.to_staff("let_parcel_go", Role.PARCEL_SPECIALIST))
-        await self.in_shop(
+        await self.in_shop_recorded(
             OrderActivities.restore,
             SettleStep(**self.step(posts).model_dump(), memo=self.memo(memo)),
             "restore the order",

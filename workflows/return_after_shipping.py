@@ -38,7 +38,7 @@ from state_machines.return_after_shipping import (
 from state_machines.roles import Label, Role
 from state_machines.table import Attempt
 from workflows.case import Outcome, Refused, case_workflow
-from workflows.paying import PayingWorkflow
+from workflows.paying import ASKS_BEFORE_NEWS, PayingWorkflow
 
 MOST_NAMED = 20
 """So many lines are named in a task; of more, their number."""
@@ -196,7 +196,7 @@ class ReturnAfterShipping(PayingWorkflow[ReturnCase]):
     async def cancelling(self) -> Outcome:
         """Called off: let go of everything; goods that are here go back to the buyer."""
         posts = [self.to_staff("return.send_all_back", Role.RETURNS_CLERK)] if self.case.goods_came_in else []
-        await self.in_shop(
+        await self.in_shop_recorded(
             ReturnActivities.undo_return,
             UndoStep(**self.step(posts).model_dump(), memo=self.memo("退货工单已撤销")),
             "call the return off",
@@ -207,6 +207,7 @@ class ReturnAfterShipping(PayingWorkflow[ReturnCase]):
 
     async def consult_order_gone(self, _: Attempt[ReturnCase]) -> None:
         """The news counts only if the shop, read again, agrees."""
+        await self.look_whether_paid(ASKS_BEFORE_NEWS)
         await self._read_again(for_news=True)
         if self.case.standing is None or not self.case.standing.refunded:
             raise Refused("the shop does not show the lines refunded")

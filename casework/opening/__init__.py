@@ -12,7 +12,7 @@ from sqlalchemy.orm import Session
 
 from casework.authority import NOBODY, actor_named
 from casework.case import Start
-from casework.messages import explain, require_no_more, texts_of
+from casework.messages import explain, texts_of, unknown_in
 from casework.money import LineQuantity
 from casework.opening import bulk_order, gift_approval, problem_parcel, refund_before_shipping, return_after_shipping
 from casework.opening.resolved import Resolved
@@ -80,11 +80,16 @@ def examine_start(
     flow = FLOWS[flow_name]
     try:
         start = flow.start_type.model_validate(given)
-        require_no_more(given, start)
     except ValidationError as error:
         raise BadStart(explain(error)) from None
     except ValueError as error:
         raise BadStart(str(error)) from None
+    unknown = unknown_in(given, start)
+    if unknown is not None:
+        raise BadStart(unknown)
+    # before anything is handed over to it: of several runs of that case the latest counts (two orders in one parcel)
+    if from_case is not None and records.order_of(session, from_case) not in (None, start.order_id):
+        raise BadStart(f"from_case: {from_case} is about another order")
     try:
         personal = orders.personal_of(session, start.order_id)
     except UnknownOrder:
@@ -127,8 +132,6 @@ def open_in_shop(
     handing = handing_over.handed_over_by(session, case_id)
     if handing is not None and handing != from_case:
         raise BadStart(f"order_id: its lines are being handed over by {handing}, which opens this case in a moment")
-    if from_case is not None and records.order_of(session, from_case) not in (None, examined.start.order_id):
-        raise BadStart(f"from_case: {from_case} is about another order")
     records.open_record(
         session,
         case_id=case_id,

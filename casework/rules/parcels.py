@@ -31,6 +31,8 @@ ParcelState = Literal[
 ]
 PARCEL_STATES: Final[tuple[ParcelState, ...]] = get_args(ParcelState)
 
+SIGNED_BY_SENDER: Final = "4"
+"""A scan: it was returned, and its sender has signed for it (data.md)."""
 STATES: Final[dict[str, ParcelState]] = {
     "0": "moving",
     "1": "picked_up",

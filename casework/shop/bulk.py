@@ -21,7 +21,7 @@ from casework.rules.bulk import Sign, approved_price, talk_signs
 from casework.shop.amounts import POSTAGE, Accounts, accounts, left_to_ship, line_rows, paid_shares, pieces_left
 from casework.shop.errors import BadRequest
 from casework.shop.flags import drop_wish, wish_flag
-from casework.shop.holds import release_case
+from casework.shop.holds import note_let_go, release_case
 from casework.shop.notices import tell_cases
 from casework.shop.orders import find_order, is_finished, lock_order
 from casework.shop.tables import (
@@ -139,7 +139,9 @@ def let_ship(session: Session, case_id: str, order_id: str, *, at: datetime) -> 
     rows, done = line_rows(session, order_id), accounts(session, order_id)
     if _differs(session, case_id, order, rows, done):
         return False
-    session.execute(delete(HoldRow).where(HoldRow.order_id == order_id, HoldRow.case_id == case_id))
+    held = delete(HoldRow).where(HoldRow.order_id == order_id, HoldRow.case_id == case_id)
+    wish = session.get(FlagWishRow, case_id)
+    note_let_go(session, case_id, [*session.scalars(held.returning(HoldRow)), *([wish] if wish is not None else [])])
     drop_wish(session, case_id, order_id, lasting=None, at=at)
     reviewed = session.get(ReviewRow, case_id)
     if reviewed is not None:

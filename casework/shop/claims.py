@@ -11,7 +11,7 @@ from casework.money import LineQuantity
 from casework.shop.ahead import keep_ahead, read_ahead
 from casework.shop.amounts import accounts, line_rows
 from casework.shop.orders import lock_order
-from casework.shop.tables import ClaimRow
+from casework.shop.tables import CaseRow, ClaimRow
 
 CLAIMING = frozenset({"refund-before-shipping", "return-after-shipping"})
 """The flows whose cases claim their lines (flows.md, "Claims")."""
@@ -54,6 +54,11 @@ def claim_lines(session: Session, case_id: str, order_id: str, lines: Sequence[L
             )
     session.flush()
     return None
+
+
+def claims_lines(session: Session, case_id: str) -> bool:
+    """Whether a case is of a flow that claims its lines."""
+    return session.scalar(select(CaseRow.flow).where(CaseRow.case_id == case_id).limit(1)) in CLAIMING
 
 
 def claimed_by_another(session: Session, order_id: str, lines: Sequence[LineQuantity], *, case_id: str) -> str | None:

@@ -204,8 +204,11 @@ def put_on_order(
     if present.kind == "free_shipping":
         if paid:
             return
-        order.total_fen -= min(order.postage_fen, present.cost_fen)
-        order.postage_fen -= min(order.postage_fen, present.cost_fen)
+        waived_fen = min(order.postage_fen, present.cost_fen)
+        order.total_fen -= waived_fen
+        order.postage_fen -= waived_fen
+        # what the order cost before a bulk discount, with postage: the postage that is waived is no goods
+        order.list_fen = None if order.list_fen is None else order.list_fen - waived_fen
         tell_cases(session, order_id, "order_changed", at=at, but=case_id)
     else:
         _take_from_stock(session, row)

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from datetime import datetime
-from typing import Any
+from collections.abc import Sequence
 
-from sqlalchemy import select, update
+from sqlalchemy import delete, select, update
 from sqlalchemy.orm import Session
 
 from casework.money import LineQuantity
-from casework.shop.claims import claim_lines
+from casework.shop.claims import claim_lines, claims_lines
 from casework.shop.errors import BadRequest
 from casework.shop.orders import lock_order
 from casework.shop.tables import CaseRow, ClaimRow, HoldRow
@@ -65,7 +63,9 @@ def hand_over(
 
 
 def take_back(session: Session, *, from_case: str, to_case: str, order_id: str) -> None:
-    """What was handed over to a case that cannot be opened is the one's again that handed it over.
+    """What was handed over to a case that cannot be opened is the one's again that handed it over, as far as it was.
+
+    A case that claims nothing itself has no use for what was claimed for the other.
 
     Raises:
         UnknownOrder: the shop has no such order.
@@ -78,34 +78,11 @@ def take_back(session: Session, *, from_case: str, to_case: str, order_id: str) 
         session.delete(row)
         session.flush()
         session.merge(HoldRow(order_id=row.order_id, line=row.line, case_id=from_case, at=row.at))
-    session.execute(
-        update(ClaimRow)
-        .where(ClaimRow.case_id == to_case, ClaimRow.handed_over_by == from_case)
-        .values(case_id=from_case, handed_over_by=None)
-    )
-    session.flush()
-
-
-def take_back_all(session: Session, from_case: str) -> None:
-    """What a case has handed over to cases that have not opened is its own again: it has gone another way since."""
-    given = {
-        (to_case, order_id)
-        for table in (HoldRow, ClaimRow)
-        for to_case, order_id in session.execute(
-            select(table.case_id, table.order_id).where(table.handed_over_by == from_case)
-        )
-    }
-    for to_case, order_id in sorted(given):
-        take_back(session, from_case=from_case, to_case=to_case, order_id=order_id)
-
-
-def have_again(session: Session, case_id: str, let_go: Mapping[str, Any]) -> None:
-    """A case that let something go (`holds.holds_and_claims`) has it again; what is another's by now stays theirs."""
-    for one in let_go["held"]:
-        session.merge(HoldRow(case_id=case_id, **{**one, "at": datetime.fromisoformat(one["at"])}))
-    for one in let_go["claimed"]:
-        if session.get(ClaimRow, (one["order_id"], one["line"])) is None:
-            session.add(ClaimRow(case_id=case_id, **one))
+    claimed = (ClaimRow.case_id == to_case, ClaimRow.handed_over_by == from_case)
+    if claims_lines(session, from_case):
+        session.execute(update(ClaimRow).where(*claimed).values(case_id=from_case, handed_over_by=None))
+    else:
+        session.execute(delete(ClaimRow).where(*claimed))
     session.flush()
 
 

@@ -2,22 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import bindparam, delete, select, union
+from sqlalchemy import bindparam, delete, inspect, select, union
 from sqlalchemy.orm import Session
 
 from casework.money import LineQuantity
 from casework.shop.amounts import line_rows
 from casework.shop.flags import drop_wish, wish_flag
 from casework.shop.orders import lock_order, lock_orders
-from casework.shop.tables import CaseRow, ClaimRow, FlagWishRow, GiftPromiseRow, HoldRow, InterceptRow
+from casework.shop.tables import (
+    Base,
+    CaseRow,
+    ClaimRow,
+    FlagWishRow,
+    GiftPromiseRow,
+    HoldRow,
+    InterceptRow,
+    Moment,
+)
 
 _HAS = (HoldRow, ClaimRow, FlagWishRow, InterceptRow, GiftPromiseRow)
 """What a case can have of an order."""
+_TABLES = {table.__tablename__: table for table in _HAS}
 # made once, as in `amounts`: every case that ends asks it
 _ORDERS_WITH = union(*(select(row.order_id).where(row.case_id == bindparam("case_id")) for row in _HAS))
 
@@ -86,40 +96,80 @@ def cases_holding(session: Session, order_id: str, line: int | None = None) -> l
     return sorted(set(session.scalars(query)))
 
 
-def holds_and_claims(session: Session, case_id: str) -> dict[str, Any] | None:
-    """What a case holds and has claimed, to be had again (`handing_over.have_again`); None: nothing."""
-    held = [
-        {"order_id": row.order_id, "line": row.line, "at": row.at.isoformat()}
-        for row in session.scalars(select(HoldRow).where(HoldRow.case_id == case_id))
-    ]
-    claimed = [
-        {
-            "order_id": row.order_id,
-            "line": row.line,
-            "refunded_before": row.refunded_before,
-            "shipped_before": row.shipped_before,
-            "loose_before_fen": row.loose_before_fen,
-        }
-        for row in session.scalars(select(ClaimRow).where(ClaimRow.case_id == case_id))
-    ]
-    return {"held": held, "claimed": claimed} if held or claimed else None
-
-
-def release_case(session: Session, case_id: str, *, flag_kept: str | None, at: datetime) -> None:
+def release_case(
+    session: Session, case_id: str, *, flag_kept: str | None, at: datetime, version: int | None = None
+) -> None:
     """Let everything go that a case has: holds, claims, requests to the courier, what it promised from the budget for
     gifts and did not grant, and its flag wish, or leave a lasting flag in its place.
 
-    A flag that was left before stays: releasing again changes nothing. `at` is aware.
+    A flag that was left before stays: releasing again changes nothing. `at` is aware; `version` as in
+    `note_let_go`.
     """
     orders = set(session.scalars(_ORDERS_WITH, {"case_id": case_id}))
     if flag_kept is not None:
         orders.update(session.scalars(select(CaseRow.order_id).where(CaseRow.case_id == case_id)))
     lock_orders(session, orders)
-    session.execute(delete(HoldRow).where(HoldRow.case_id == case_id))
-    session.execute(delete(ClaimRow).where(ClaimRow.case_id == case_id))
-    session.execute(delete(InterceptRow).where(InterceptRow.case_id == case_id))
-    session.execute(
-        delete(GiftPromiseRow).where(GiftPromiseRow.case_id == case_id, GiftPromiseRow.granted_at.is_(None))
-    )
+    gone: list[Base] = []
+    if orders:
+        wish = session.get(FlagWishRow, case_id)
+        gone += [] if wish is None else [wish]
+        for table in (HoldRow, ClaimRow, InterceptRow):
+            gone += session.scalars(delete(table).where(table.case_id == case_id).returning(table))
+        not_granted = (GiftPromiseRow.case_id == case_id, GiftPromiseRow.granted_at.is_(None))
+        gone += session.scalars(delete(GiftPromiseRow).where(*not_granted).returning(GiftPromiseRow))
+    note_let_go(session, case_id, gone, version=version)
     for order_id in sorted(orders):
         drop_wish(session, case_id, order_id, lasting=flag_kept, at=at)
+
+
+def note_let_go(session: Session, case_id: str, gone: Sequence[Base], *, version: int | None = None) -> None:
+    """Note on a case's record what it lets go by its latest move, to be had again where Temporal takes that back.
+
+    `version` is how many moves the case has made; None: as many as the shop has noted by now.
+    """
+    if not gone:
+        return
+    newest = select(CaseRow).where(CaseRow.case_id == case_id).order_by(CaseRow.opened_at.desc()).limit(1)
+    row = session.scalars(newest).first()
+    if row is not None:
+        row.let_go = {
+            "version": (row.at_version or 0) if version is None else version,
+            "rows": [[one.__tablename__, _written(one)] for one in gone],
+        }
+
+
+def have_again(session: Session, case_id: str, let_go: Mapping[str, Any], *, at: datetime) -> None:
+    """A case that let something go has it again, but for what has left and what is another's by now. `at` is aware."""
+    rows = [(_TABLES[name], dict(row)) for name, row in let_go["rows"]]
+    orders = {row["order_id"] for _, row in rows}
+    lock_orders(session, orders)
+    shipped = {
+        (line.order_id, line.number)
+        for order_id in orders
+        for line in line_rows(session, order_id)
+        if line.place == "shipped"
+    }
+    for table, row in rows:
+        if table is FlagWishRow:
+            wish_flag(session, case_id, row["order_id"], row["colour"], at=at)
+        elif table is not HoldRow or (row["order_id"], row["line"]) not in shipped:
+            found = _read(table, row)
+            if session.get(table, inspect(found).mapper.primary_key_from_instance(found)) is None:
+                session.add(found)
+    session.flush()
+
+
+def _written(row: Base) -> dict[str, Any]:
+    """A row as JSON: its times as text."""
+    found = {column.key: getattr(row, column.key) for column in inspect(row).mapper.column_attrs}
+    return {name: value.isoformat() if isinstance(value, datetime) else value for name, value in found.items()}
+
+
+def _read(table: type[Base], row: Mapping[str, Any]) -> Base:
+    times = {column.name for column in table.__table__.columns if isinstance(column.type, Moment)}
+    return table(
+        **{
+            name: datetime.fromisoformat(value) if name in times and value is not None else value
+            for name, value in row.items()
+        }
+    )

@@ -13,8 +13,9 @@ from sqlalchemy.orm.attributes import set_committed_value
 
 from casework.money import LineQuantity
 from casework.shop.errors import CaseOver
-from casework.shop.handing_over import have_again, take_back_all
+from casework.shop.holds import have_again
 from casework.shop.tables import CASES, WAITS, CaseRow, FollowedParcelRow, ReturnRow, ShipmentRow
+from state_machines.flows import FLOWS
 
 MIN_DIGITS = 4
 """An end of an id names a case if it has at least so many digits (contract.md)."""
@@ -22,7 +23,9 @@ SUPERSEDED = "superseded"
 """The outcome of a run that never ended by itself, and whose case id was opened again."""
 DIED = (SUPERSEDED, "terminated", "timed_out", "failed", "canceled", "lost")
 """The outcomes of runs that never ended by themselves: nothing that they were about is dealt with."""
-SPEAKS_FOR_BUYER = ("buyer_", "supplier_", "choose_", "give_reason", "add_evidence")
+SPEAKS_FOR_BUYER = frozenset(
+    trigger.name for flow in FLOWS.values() for trigger in flow.triggers.values() if trigger.speaks_for_buyer
+)
 """Who fires these is involved in the case (flows.md, "Four eyes")."""
 # made once, as in `amounts`, and of the table: the ORM would take longer to look for objects of it than the step takes
 _WAITS_NO_MORE = delete(WAITS).where(WAITS.c.case_id == bindparam("of_case"))
@@ -131,12 +134,11 @@ def close_record(
     outcome: str,
     at: datetime,
     moment: Moment | None = None,
-    let_go: dict[str, Any] | None = None,
 ) -> None:
     """Record a case's end and its last view; a later word of the same run (a late refusal) replaces it.
 
-    `moment` is when it is closed: see `require_open`. `let_go` is what it had until then (`holds.holds_and_claims`). An
-    attempt of before, which Temporal gave up and which arrives late, replaces nothing.
+    `moment` is when it is closed: see `require_open`. An attempt of before, which Temporal gave up and which arrives
+    late, replaces nothing.
 
     Raises:
         LookupError: the case was never opened here.
@@ -150,8 +152,6 @@ def close_record(
     row.closed_at, row.outcome, row.view = at, outcome, dict(view)
     row.closing_execution, row.closing_events = (moment.execution, moment.events) if moment else (None, None)
     row.amount_fen = int(view.get("amount_fen", row.amount_fen))
-    # what an earlier word of the same ending let go is gone by now
-    row.let_go = let_go or row.let_go
     session.connection().execute(_RUN_WAITS_NO_MORE, {"of_case": case_id, "of_run": run_id})
     session.flush()
 
@@ -202,12 +202,15 @@ def find_records(
     ]
 
 
-def require_open(session: Session, case_id: str, run_id: str, moment: Moment | None = None) -> bool:
+def require_open(
+    session: Session, case_id: str, run_id: str, moment: Moment | None = None, *, in_turn: bool = False
+) -> bool:
     """Refuse a step of a case that is over: an attempt that Temporal gave up may still arrive late.
 
     Where the execution that closed the case goes on all the same (see `Moment`), the case is open again. Where a step
     that was asked for before the closing is done again, its answer is needed, but nothing of it may be kept: answers
-    whether it may.
+    whether it may. Nor is anything kept of an attempt that arrives after a later step of the same execution, where the
+    case takes such steps one after the other (`in_turn`): it was given up.
 
     Raises:
         CaseOver: the case has ended in the shop, or another run of it has begun.
@@ -217,14 +220,16 @@ def require_open(session: Session, case_id: str, run_id: str, moment: Moment | N
     if row is None:
         raise CaseOver(case_id)
     if row.closed_at is None:
-        if moment is not None:
-            note_version(session, row, moment)
-        return True
+        if moment is None:
+            return True
+        given_up = in_turn and row.at_execution == moment.execution and moment.events < (row.at_events or 0)
+        note_version(session, row, moment)
+        return not given_up
     if moment is None or not _may_have_closed(row, moment):
         raise CaseOver(case_id)
     if row.closing_execution == moment.execution and moment.events < (row.closing_events or 0):
         return False
-    _open_again(session, row)
+    _open_again(session, row, moment)
     return True
 
 
@@ -239,7 +244,7 @@ def goes_on(session: Session, row: CaseRow, moment: Moment) -> bool:
     later = row.closing_execution != moment.execution or moment.events > (row.closing_events or 0)
     if not later or not _may_have_closed(row, moment):
         return False
-    _open_again(session, row)
+    _open_again(session, row, moment)
     return True
 
 
@@ -248,11 +253,16 @@ def _may_have_closed(row: CaseRow, moment: Moment) -> bool:
     return row.closing_execution is not None and row.closing_execution in (moment.execution, moment.continues)
 
 
-def _open_again(session: Session, row: CaseRow) -> None:
+def _open_again(session: Session, row: CaseRow, moment: Moment) -> None:
     """The closing did not count: the case has again what it let go with it."""
     row.closed_at = row.outcome = row.view = row.closing_execution = row.closing_events = None
-    if row.let_go is not None:
-        have_again(session, row.case_id, row.let_go)
+    _have_again(session, row, moment)
+
+
+def _have_again(session: Session, row: CaseRow, moment: Moment) -> None:
+    """What the case let go by moves that it has not made is its own again; what it let go before stays let go."""
+    if row.let_go is not None and row.let_go.get("version", -1) >= moment.version:
+        have_again(session, row.case_id, row.let_go, at=moment.at or row.opened_at)
         row.let_go = None
     session.flush()
 
@@ -278,7 +288,7 @@ def note_version(session: Session, row: CaseRow, moment: Moment, *, waits_again:
     if (taken_back or row.at_version not in (None, moment.version)) and not waits_again:
         waits_no_more(session, row.case_id)
     if taken_back:
-        take_back_all(session, row.case_id)
+        _have_again(session, row, moment)
     told_later = waits_again and moment.events != row.at_events
     if taken_back or told_later or (row.at_version, row.at_execution) != (moment.version, moment.execution):
         so_far = {
@@ -356,8 +366,9 @@ def involved_in(session: Session, case_id: str) -> list[str]:
 
 
 def order_of(session: Session, case_id: str) -> str | None:
-    """The order that a case is about; None: the shop knows no such case."""
-    return session.scalar(select(CaseRow.order_id).where(CaseRow.case_id == case_id).limit(1))
+    """The order that the last run of a case is about; None: the shop knows no such case."""
+    query = select(CaseRow.order_id).where(CaseRow.case_id == case_id).order_by(CaseRow.opened_at.desc())
+    return session.scalar(query.limit(1))
 
 
 def lines_of(session: Session, case_id: str) -> list[LineQuantity]:
@@ -406,8 +417,4 @@ def _cases_where(session: Session, text: str, *, whole: bool) -> list[str]:
 
 def _speakers(view: Mapping[str, Any] | None) -> list[str]:
     trail = cast("list[dict[str, Any]]", (view or {}).get("trail", []))
-    return [
-        str(line["by"])
-        for line in trail
-        if line.get("accepted") and str(line.get("trigger", "")).startswith(SPEAKS_FOR_BUYER)
-    ]
+    return [str(line["by"]) for line in trail if line.get("accepted") and line.get("trigger") in SPEAKS_FOR_BUYER]

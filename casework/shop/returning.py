@@ -16,6 +16,7 @@ from sqlalchemy.orm import Session
 from casework.dues import ReturnDue
 from casework.money import LineQuantity
 from casework.rules import returns
+from casework.rules.parcels import SIGNED_BY_SENDER
 from casework.shop import orders
 from casework.shop.amounts import POSTAGE, RETURN_POSTAGE, left_to_ship, line_rows, reckon
 from casework.shop.courier import shown_scans
@@ -36,8 +37,9 @@ from casework.shop.tables import (
     OrderRow,
     ReturnedLineRow,
     ReturnRow,
+    ShipmentRow,
 )
-from casework.shop.tracking import later_waybills, orders_of_waybill
+from casework.shop.tracking import later_waybills, orders_of_waybill, spellings
 from casework.standing import ReturnStanding
 
 
@@ -170,7 +172,7 @@ def way_back_of(session: Session, waybill: str) -> WayBack | None:
     """The return that a parcel belongs to; None: it is no way back that the shop knows."""
     row = session.scalars(
         select(ReturnRow)
-        .where(func.upper(ReturnRow.waybill) == waybill.upper())
+        .where(ReturnRow.waybill.in_(spellings(waybill)))
         .order_by(ReturnRow.requested_at.desc())
         .limit(1)
     ).first()
@@ -180,16 +182,23 @@ def way_back_of(session: Session, waybill: str) -> WayBack | None:
 
 
 def signed_for_by_us(session: Session, case_id: str, run_id: str, *, order_id: str, waybill: str, at: datetime) -> bool:
-    """Whether the newest scan of a way back says that it was signed for, which is at our address.
+    """Whether the newest scan of a way back, since the return was asked for, says that the goods are with us.
 
-    A way back that was forwarded is looked for under its later waybill too, and a signature of before the return was
-    asked for is the buyer's own. `at` is aware.
+    That is a signature; of a parcel of ours that the buyer did not take in, it is that its sender has signed for it
+    again (4 of data.md): any other signature on that one is the buyer's own. A way back that was forwarded is looked
+    for under its later waybill too. `at` is aware.
     """
-    row = session.get(ReturnRow, (case_id, run_id))
-    spelled = dict.fromkeys([waybill, waybill.upper()])
-    ways = [*spelled, *(later for one in spelled for later in later_waybills(session, order_id, one))]
-    newest = [scans[0] for way in ways if (scans := shown_scans(session, way, at))]
-    return any(scan.state == "signed" and (row is None or scan.at > row.requested_at) for scan in newest)
+    row = session.get_one(ReturnRow, (case_id, run_id))
+    spelled = spellings(waybill)
+    ways = dict.fromkeys([*spelled, *(later for one in spelled for later in later_waybills(session, order_id, one))])
+    scans = [scan for way in ways for scan in shown_scans(session, way, at) if scan.at > row.requested_at]
+    if not scans:
+        return False
+    newest = max(scans, key=lambda scan: scan.at)
+    ours = select(ShipmentRow.id).where(ShipmentRow.order_id == order_id, ShipmentRow.waybill.in_(spelled))
+    if session.scalars(ours.limit(1)).first() is not None:
+        return newest.code == SIGNED_BY_SENDER
+    return newest.state == "signed"
 
 
 def receive(

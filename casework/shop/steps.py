@@ -16,7 +16,9 @@ from casework.shop.tables import StepRow
 
 
 @contextmanager
-def writing_for(database: Database, case_id: str, run_id: str, moment: Moment | None) -> Generator[Session]:
+def writing_for(
+    database: Database, case_id: str, run_id: str, moment: Moment | None, *, in_turn: bool = False
+) -> Generator[Session]:
     """One transaction of a case's step; nothing of it stays where the step was done before (see `require_open`).
 
     Raises:
@@ -24,7 +26,7 @@ def writing_for(database: Database, case_id: str, run_id: str, moment: Moment | 
 
     """
     with database.writing() as session:
-        may_stay = require_open(session, case_id, run_id, moment)
+        may_stay = require_open(session, case_id, run_id, moment, in_turn=in_turn)
         yield session
         if not may_stay:
             session.rollback()

@@ -433,7 +433,7 @@ class CaseRow(Base):
     at_state: Mapped[str | None] = mapped_column(String(64))
     """In which state it was when it was told; None: told by a Casework that did not say."""
     let_go: Mapped[dict[str, Any] | None]
-    """The holds and claims that it has let go at its end: it has them again if Temporal takes that end back."""
+    """What it has let go by its latest moves: it has it again if Temporal takes these back (`holds.note_let_go`)."""
 
     __table_args__ = (
         Index(

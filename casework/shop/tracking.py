@@ -14,11 +14,16 @@ from casework.shop.database import Database
 from casework.shop.tables import FollowedParcelRow, ParcelStatusRow, ReturnRow, ShipmentRow
 
 
+def spellings(waybill: str) -> list[str]:
+    """How a waybill may be written in the shop: capitals say nothing."""
+    return list(dict.fromkeys([waybill, waybill.upper(), waybill.lower()]))
+
+
 def orders_of_waybill(session: Session, waybill: str) -> set[str]:
     """The orders that have something in a parcel of this waybill, on its way out, back, or forwarded; capitals say
     nothing.
     """
-    spelled = {waybill, waybill.upper()}
+    spelled = spellings(waybill)
     return {
         order_id
         for table in (ShipmentRow, FollowedParcelRow, ReturnRow)

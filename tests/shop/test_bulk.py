@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import date, timedelta
 from decimal import Decimal
+from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -84,7 +85,7 @@ def test_what_comes_back_during_the_review_is_held_with_the_rest_until_that_is_l
         # a refund of line 1 has its parcel stopped; line 2 was in it, and ships again
         refund = open_case(session)
         assert claims.claim_lines(session, refund, ORDER, pieces((1, 1))) is None
-        back = {"case_id": refund, "order_id": ORDER, "lines": pieces((1, 1)), "at": NOW}
+        back: dict[str, Any] = {"case_id": refund, "order_id": ORDER, "lines": pieces((1, 1)), "at": NOW}
         (parcel,) = orders.read_order(session, ORDER).parcels
         settling.mark_goods_back(session, key="back", waybill=parcel.waybill, **back)
         assert held_lines(session) == [2, 3]

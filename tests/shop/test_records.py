@@ -6,15 +6,14 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
-from sqlalchemy import select, update
 from sqlalchemy.orm import Session
 
-from casework.shop import handing_over, holds, notices, orders, outbox, outside, payments, records
+from casework.shop import flags, holds, notices, orders, outbox, outside, payments, records
 from casework.shop.claims import claim_lines, claimed_lines
 from casework.shop.database import Database
 from casework.shop.errors import BadRequest, CaseOver
 from casework.shop.staff import all_staff, load_sample_if_empty, set_present
-from casework.shop.tables import CaseRow, ClaimRow, FollowedParcelRow
+from casework.shop.tables import CaseRow, ClaimRow, FlagWishRow, FollowedParcelRow, HoldRow, InterceptRow
 from state_machines.roles import Role
 from tests.shop.steps import CASE, NOW, ORDER, OTHER, an_order, claim, hold, open_case, parcels, pieces
 
@@ -25,11 +24,10 @@ def close(
     run_id: str = "run",
     outcome: str = "refunded",
     moment: records.Moment | None = None,
-    let_go: dict[str, Any] | None = None,
     **view: Any,
 ) -> None:
     """The case ends."""
-    ending: dict[str, Any] = {"view": {"amount_fen": 25_000, **view}, "outcome": outcome, "let_go": let_go}
+    ending: dict[str, Any] = {"view": {"amount_fen": 25_000, **view}, "outcome": outcome}
     records.close_record(session, case_id=CASE, run_id=run_id, at=NOW, moment=moment, **ending)
 
 
@@ -382,54 +380,91 @@ def test_staff_come_and_go(shop: Database) -> None:
             set_present(session, "nobody.1", present=True)
 
 
-def test_what_was_handed_over_on_a_way_that_was_taken_back_is_the_cases_own_again(shop: Database) -> None:
-    """The worker died after the clock's row had handed over; a message came first when it was played again."""
-    clock = records.Moment("execution", 10, version=5, state="converting")
-    for other_way in (
-        records.Moment("execution", 14, version=4, state="awaiting_parcel_back"),
-        records.Moment("execution", 14, version=5, state="cancelling"),
-    ):
-        with shop.writing() as session:
-            if other_way.version == 4:
-                an_order(session)
-                claim(session, pieces((1, 2), (2, 1)))
-                assert hold(session, pieces((1, 2), (2, 1))).held
-            session.execute(update(CaseRow).values(at_version=4, at_events=9, at_execution="execution"))
-            assert records.require_open(session, CASE, "run", clock)
-            handing_over.hand_over(
-                session,
-                from_case=CASE,
-                run_id="run",
-                to_case=OTHER,
-                order_id=ORDER,
-                lines=pieces((1, 2), (2, 1)),
-                involved=[],
-                claiming=True,
-            )
-            assert (claimed_lines(session, CASE), holds.cases_holding(session, ORDER)) == ([], [OTHER])
-            assert records.require_open(session, CASE, "run", clock)
-            assert claimed_lines(session, CASE) == [], "the same step again"
-            assert records.require_open(session, CASE, "run", other_way)
-            assert claimed_lines(session, CASE) == [(ORDER, 1), (ORDER, 2)]
-            assert holds.cases_holding(session, ORDER) == [CASE]
-            assert handing_over.handed_over_by(session, OTHER) is None
+def test_an_attempt_of_a_local_step_that_was_given_up_keeps_nothing_after_a_later_step(shop: Database) -> None:
+    """A frozen worker's: a case takes its local steps one after the other, so the later one counts."""
+    later = records.Moment("execution", 14, version=4, state="awaiting_parcel_back")
+    given_up = records.Moment("execution", 10, version=5, state="converting")
+    with shop.writing() as session:
+        open_case(session)
+        assert records.require_open(session, CASE, "run", later, in_turn=True)
+        assert not records.require_open(session, CASE, "run", given_up, in_turn=True)
+        # Temporal's own activities may be under way for long, beside other steps
+        assert records.require_open(session, CASE, "run", given_up)
+        assert records.require_open(session, CASE, "run", later, in_turn=True)
 
 
-def test_a_closing_that_did_not_count_gives_back_what_it_let_go_but_not_what_another_has_by_now(shop: Database) -> None:
+def has(session: Session, case_id: str = CASE) -> dict[str, list[object]]:
+    """What a case has of orders."""
+    return {
+        "claims": [(row.line, row.refunded_before) for row in session.query(ClaimRow).filter_by(case_id=case_id)],
+        "holds": [row.line for row in session.query(HoldRow).filter_by(case_id=case_id)],
+        "flags": [row.colour for row in session.query(FlagWishRow).filter_by(case_id=case_id)],
+        "stopped": [(row.key, row.at) for row in session.query(InterceptRow).filter_by(case_id=case_id)],
+    }
+
+
+NOTHING: dict[str, list[object]] = {"claims": [], "holds": [], "flags": [], "stopped": []}
+ALL_OF_IT: dict[str, list[object]] = {
+    "claims": [(1, 0), (2, 0)],
+    "holds": [1, 2],
+    "flags": ["green"],
+    "stopped": [("stop", NOW)],
+}
+
+
+@pytest.fixture
+def letting_go(shop: Database) -> Database:
+    """A case that has all that one can have of an order lets it go by its fifth move."""
     with shop.writing() as session:
         an_order(session)
         claim(session, pieces((1, 2), (2, 1)))
         assert hold(session, pieces((1, 2), (2, 1))).held
-        before = {row.line: row.refunded_before for row in session.scalars(select(ClaimRow))}
-        let_go = holds.holds_and_claims(session, CASE)
+        session.add(InterceptRow(key="stop", case_id=CASE, order_id=ORDER, stopped=True, at=NOW))
+        session.flush()
+        assert has(session) == ALL_OF_IT
+        assert records.require_open(session, CASE, "run", records.Moment("execution", 30, version=5, state="settling"))
         holds.release_case(session, CASE, flag_kept=None, at=NOW)
-        close(session, moment=records.Moment("execution", 30), let_go=let_go)
-        assert claimed_lines(session, CASE) == []
+        assert has(session) == NOTHING
+    return shop
+
+
+@pytest.mark.parametrize(
+    ("closed", "moment", "again"),
+    [
+        (True, records.Moment("execution", 34, version=4, state="confirming"), True),
+        (False, records.Moment("execution", 34, version=4, state="confirming"), True),
+        (False, records.Moment("execution", 34, version=5, state="disputed"), True),
+        (False, records.Moment("execution", 34, version=5, state="settling"), False),
+        (False, records.Moment("execution", 34, version=6, state="refunded"), False),
+    ],
+)
+def test_what_was_let_go_on_a_way_that_was_taken_back_is_had_again(
+    letting_go: Database, *, closed: bool, moment: records.Moment, again: bool
+) -> None:
+    with letting_go.writing() as session:
+        if closed:
+            close(session, moment=records.Moment("execution", 30, version=6, state="refunded"))
+        assert records.require_open(session, CASE, "run", moment)
+        assert has(session) == (ALL_OF_IT if again else NOTHING)
+        assert flags.shown_flag(session, ORDER) == ("green" if again else "none")
+
+
+def test_what_was_let_go_long_ago_is_not_had_again_where_a_later_move_is_taken_back(letting_go: Database) -> None:
+    with letting_go.writing() as session:
+        for moment in (
+            records.Moment("execution", 40, version=7, state="following"),
+            records.Moment("execution", 44, version=6, state="chasing"),
+        ):
+            assert records.require_open(session, CASE, "run", moment)
+        assert has(session) == NOTHING
+
+
+def test_what_has_left_and_what_is_another_cases_by_now_is_not_had_again(letting_go: Database) -> None:
+    with letting_go.writing() as session:
         open_case(session, OTHER)
         assert claim_lines(session, OTHER, ORDER, pieces((2, 1))) is None
-    with shop.writing() as session:
-        assert records.require_open(session, CASE, "run", records.Moment("execution", 31))
-        assert claimed_lines(session, CASE) == [(ORDER, 1)]
+        outside.ship(session, ORDER, lines=[1], at=NOW)
+        taken_back = records.Moment("execution", 34, version=4, state="confirming")
+        assert records.require_open(session, CASE, "run", taken_back)
+        assert has(session) == {**ALL_OF_IT, "claims": [(1, 0)], "holds": [2]}
         assert claimed_lines(session, OTHER) == [(ORDER, 2)]
-        assert {row.line: row.refunded_before for row in session.scalars(select(ClaimRow))} == before
-        assert holds.cases_holding(session, ORDER) == [CASE]
