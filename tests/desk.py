@@ -203,11 +203,18 @@ class Desk:
         *,
         task_timeout: timedelta | None = None,
         parent: str | None = None,
+        start_signal: tuple[str, dict[str, Any]] | None = None,
     ) -> Handle:
         """Open a case of any flow by a plain start; with `parent`, as the child of a workflow of that id."""
         if parent is None:
             return await self.client.start_workflow(
-                WORKFLOW_TYPES[flow], fields, id=case_id, task_queue=self.task_queue, task_timeout=task_timeout
+                WORKFLOW_TYPES[flow],
+                fields,
+                id=case_id,
+                task_queue=self.task_queue,
+                task_timeout=task_timeout,
+                start_signal=start_signal[0] if start_signal else None,
+                start_signal_args=[start_signal[1]] if start_signal else [],
             )
         await self.client.execute_workflow(
             ParentOfTheTests.run,
@@ -227,14 +234,12 @@ class Desk:
         **fields: Any,
     ) -> Handle:
         """Open a refund before shipping by a plain start, without the client's own checks."""
-        return await self.client.start_workflow(
-            WORKFLOW_TYPES[FLOW],
+        return await self.open_case(
+            FLOW,
+            case_id or f"{FLOW}-{order_id}",
             {"order_id": order_id, "by": "aftersale.1", **fields},
-            id=case_id or f"{FLOW}-{order_id}",
-            task_queue=self.task_queue,
             task_timeout=task_timeout,
-            start_signal=start_signal[0] if start_signal else None,
-            start_signal_args=[start_signal[1]] if start_signal else [],
+            start_signal=start_signal,
         )
 
     async def last_task(self, handle: Handle) -> int:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from datetime import datetime, timedelta
+from decimal import Decimal
 from typing import Any
 
 import pytest
@@ -13,7 +14,7 @@ from sqlalchemy.orm import Session
 
 from casework.dues import PostageDue
 from casework.money import LineQuantity
-from casework.shop import flags, gifts, outside, payments, platform, records
+from casework.shop import bulk, flags, gifts, outside, payments, platform, records
 from casework.shop.amounts import POSTAGE as POSTAGE_LINE
 from casework.shop.amounts import LedgerLine, accounts
 from casework.shop.database import Database
@@ -223,6 +224,18 @@ def test_an_order_that_was_paid_in_the_moment_of_adding_is_looked_at_again(sold:
         with pytest.raises(BadRequest, match="was paid just now"):
             put(session, POSTAGE, paid=False)
         assert session.get_one(OrderRow, ORDER).postage_fen == 1_000
+
+
+def test_postage_that_is_waived_is_no_part_of_the_list_price_that_a_bulk_discount_is_on(shop: Database) -> None:
+    """The auditor had lowered the price by 5 % before; the order was changed since, and is judged again."""
+    with shop.writing() as session:
+        an_order(session, prices=((100_000, 1),), postage_fen=1_000, paid=False)
+        bulk.change_price(session, "bulk", ORDER, 96_000, at=NOW)
+        promise(session, POSTAGE)
+        put(session, POSTAGE, paid=False)
+        order = session.get_one(OrderRow, ORDER)
+        assert (order.total_fen, order.postage_fen, order.list_fen) == (95_000, 0, 100_000)
+        assert bulk.approve_price(session, "bulk", ORDER, Decimal(5)) == 95_000
 
 
 def test_an_order_without_postage_has_nothing_to_waive(shop: Database) -> None:

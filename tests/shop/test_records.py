@@ -468,3 +468,34 @@ def test_what_has_left_and_what_is_another_cases_by_now_is_not_had_again(letting
         assert records.require_open(session, CASE, "run", taken_back)
         assert has(session) == {**ALL_OF_IT, "claims": [(1, 0)], "holds": [2]}
         assert claimed_lines(session, OTHER) == [(ORDER, 2)]
+
+
+def test_a_case_is_about_the_order_of_its_last_run(shop: Database) -> None:
+    """Two orders in one parcel: the cases about it have one id."""
+    second = "3300010000000000002"
+    with shop.writing() as session:
+        an_order(session)
+        an_order(session, order_id=second)
+        open_case(session)
+        close(session)
+        records.open_record(
+            session,
+            case_id=CASE,
+            run_id="later",
+            flow="problem-parcel",
+            order_id=second,
+            opened_by="aftersale.1",
+            opened_at=NOW + timedelta(days=1),
+        )
+        assert records.order_of(session, CASE) == second
+
+
+def test_who_speaks_for_the_buyer_is_who_fires_such_a_trigger_and_not_the_clock() -> None:
+    assert {
+        "buyer_insists",
+        "supplier_agrees",
+        "choose_refund",
+        "give_reason",
+        "add_evidence",
+    } <= records.SPEAKS_FOR_BUYER
+    assert not {"buyer_silent", "supplier_silent", "approve", "receive_goods"} & records.SPEAKS_FOR_BUYER

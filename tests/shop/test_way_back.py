@@ -4,13 +4,61 @@ from __future__ import annotations
 
 from datetime import timedelta
 
+import pytest
+from sqlalchemy.orm import Session
+
 from casework.shop.database import Database
 from casework.shop.returning import signed_for_by_us
 from casework.shop.tables import FollowedParcelRow, ReturnRow
 from tests.orders import add_scan
-from tests.shop.steps import NOW, ORDER, an_order
+from tests.shop.steps import NOW, ORDER, an_order, parcels
 
 RETURN, PARCEL = f"return-after-shipping-{ORDER}", "problem-parcel-YT1"
+
+
+def a_return(session: Session) -> None:
+    """A return of a shipped order that was asked for now."""
+    an_order(session, shipped=True)
+    session.add(ReturnRow(case_id=RETURN, run_id="run", order_id=ORDER, requested_at=NOW, fault=False))
+    session.flush()
+
+
+def is_signed(session: Session, waybill: str) -> bool:
+    """Whether it was signed for by us, some days later."""
+    return signed_for_by_us(session, RETURN, "run", order_id=ORDER, waybill=waybill, at=NOW + timedelta(days=9))
+
+
+@pytest.mark.parametrize(
+    ("code", "ours"), [("3", False), ("301", False), ("302", False), ("304", False), ("6", False), ("4", True)]
+)
+def test_a_parcel_of_ours_that_turned_back_is_with_us_when_its_sender_has_signed(
+    shop: Database, code: str, *, ours: bool
+) -> None:
+    """The return was asked for before the buyer had the parcel: a signature since then is the buyer's too."""
+    with shop.writing() as session:
+        a_return(session)
+        (parcel,) = parcels(session)
+        add_scan(session, parcel.waybill, code, at=NOW + timedelta(hours=29))
+        assert is_signed(session, parcel.waybill) is ours
+
+
+@pytest.mark.parametrize(("code", "ours"), [("3", True), ("301", True), ("302", True), ("4", False), ("0", False)])
+def test_a_parcel_of_the_buyers_is_with_us_when_it_was_signed_for(shop: Database, code: str, *, ours: bool) -> None:
+    with shop.writing() as session:
+        a_return(session)
+        add_scan(session, "RB1", code, at=NOW + timedelta(hours=29))
+        assert is_signed(session, "RB1") is ours
+
+
+def test_of_a_way_back_that_was_forwarded_the_newest_scan_of_either_waybill_counts(shop: Database) -> None:
+    with shop.writing() as session:
+        a_return(session)
+        for waybill, how in (("RB1", "way_back"), ("EB1", "forwarded")):
+            row = {"case_id": PARCEL, "run_id": "run", "order_id": ORDER, "courier": "ems", "how": how}
+            session.add(FollowedParcelRow(waybill=waybill, **row))
+        add_scan(session, "RB1", "301", at=NOW + timedelta(days=1))
+        add_scan(session, "EB1", "0", at=NOW + timedelta(days=3))
+        assert not is_signed(session, "RB1"), "it moves again"
 
 
 def test_a_way_back_is_looked_for_in_capitals_and_where_it_was_forwarded_to_since_the_return_was_asked_for(

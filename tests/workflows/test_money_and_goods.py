@@ -11,7 +11,7 @@ from temporalio.exceptions import ApplicationError
 
 from casework.dues import RefundDue
 from casework.money import LineQuantity
-from casework.shop import payments, records
+from casework.shop import outbox, payments, records
 from casework.shop.tables import FlagWishRow, OutboxRow, StockMovementRow
 from tests.desk import FLOW, Desk, Handle
 
@@ -103,7 +103,7 @@ async def test_what_is_paid_by_hand_is_never_more_than_was_decided_on(desk: Desk
     assert paid(desk, case) == 20_300
 
 
-@pytest.mark.parametrize("how", ["buyer_withdraws", "cancel_case", "temporal"])
+@pytest.mark.parametrize("how", ["buyer_withdraws", "cancel_case", "order_gone", "temporal"])
 async def test_a_case_that_was_paid_by_hand_is_not_called_off_although_its_confirmation_was_lost(
     desk: Desk, how: str
 ) -> None:
@@ -123,16 +123,24 @@ async def test_a_case_that_was_paid_by_hand_is_not_called_off_although_its_confi
     match how:
         case "temporal":
             await case.cancel()
+        case "order_gone":
+            await desk.signal(case, how, "system")  # by its own payment the shop shows the lines refunded
         case "buyer_withdraws":
             view = await desk.submit(case, how, AGENT)
             assert (view.state, view.kept) == ("repairing_payment", ["buyer_withdraws"]), "a fact that comes too late"
         case _:
             with pytest.raises(WorkflowUpdateFailedError) as refused:
                 await desk.submit(case, how, LEAD, note="changed my mind")
-            assert "nothing is paid" in str(refused.value.cause)
-    await desk.submit(case, "confirm_paid_by_hand", CLERK, **by_hand)
+            assert "it was paid by hand" in str(refused.value.cause)
+    if how != "order_gone":
+        await desk.submit(case, "confirm_paid_by_hand", CLERK, **by_hand)
     view = await desk.end(case)
     assert (view.outcome, paid(desk, case)) == ("refunded", 10_000)
+    with desk.database.reading() as session:
+        told = {
+            letter.template for letter in outbox.letters(session) if (letter.case_id, letter.to) == (case.id, "buyer")
+        }
+    assert ("refunded" in told, "refunded_by_platform" in told) == (True, False)
     desk.require_whole(view)
 
 

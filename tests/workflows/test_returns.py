@@ -12,6 +12,8 @@ from temporalio.client import WorkflowFailureError, WorkflowUpdateFailedError
 from temporalio.exceptions import ApplicationError
 
 from casework.case import CaseView
+from casework.dues import ReturnDue
+from casework.money import LineQuantity
 from casework.shop import outside, payments
 from casework.shop.flags import shown_flag
 from casework.shop.tables import (
@@ -135,6 +137,40 @@ async def test_a_fault_of_the_whole_order_brings_both_postages_back(desk: Desk) 
     desk.require_whole(view)
     with desk.database.reading() as session:
         assert shown_flag(session, order) == "red"
+
+
+async def test_a_postage_that_was_repaid_by_hand_is_not_to_be_repaid_again_although_its_confirmation_was_lost(
+    desk: Desk,
+) -> None:
+    """The worker died when the payment was written down; the news is that of its own payment."""
+    order = desk.order(prices=[(5_000, 2)], postage_fen=1_000, shipped=True)
+    case = await opened(desk, order, "asking_supplier", **SHOWN)
+    await desk.submit(case, "supplier_agrees", AGENT)
+    await desk.submit(case, "buyer_ships", AGENT, courier="yuantong", waybill=f"RB{order}", postage_fen=3_000)
+    await desk.submit(case, "receive_goods", CLERK)
+    desk.fail("payment", order, "always")
+    await inspected(desk, case, (1, 2))
+    await desk.until(case, "repairing_payment")
+    run_id = (await case.query("case_state"))["run_id"]
+    with desk.database.writing() as session:
+        payments.record_paid_by_hand(
+            session,
+            key=f"{case.id}/{run_id}/refund",
+            case_id=case.id,
+            run_id=run_id,
+            order_id=order,
+            what=ReturnDue(lines=[LineQuantity(line=1, quantity=2)], fault=True, return_postage_fen=3_000),
+            amount_fen=14_000,
+            payment_reference=f"hand-{order}",
+            at=datetime.now(UTC),
+        )
+    await desk.signal(case, "order_gone", "system")
+    await desk.until(case, "confirming")
+    assert said(desk, case, "return.refunded_by_platform") is None
+    assert said(desk, case, "return.repay_postage") is None
+    assert "140.00 yuan" in (said(desk, case, "return.refunded") or "")
+    await desk.submit(case, "buyer_confirms", AGENT)
+    desk.require_whole(await desk.end(case), paid_fen=14_000)
 
 
 async def test_without_a_fault_no_postage_comes_back_and_what_is_not_taken_goes_back(desk: Desk) -> None:

@@ -118,7 +118,8 @@ async def test_a_time_to_send_back_that_is_counted_again_is_not_overdue_and_told
         assert waiting.waiting(session, overdue) == []
     old, new = letters(desk, case, "return.send_back.buyer_way_back")
     assert old != new
-    await desk.skip(case, timedelta(days=3, hours=1))
+    # three days after the signing, as the time itself counts from there
+    await desk.skip(case, timedelta(days=2))
     await desk.at_rest(case)
     assert len(letters(desk, case, "return.ship_back_reminder")) == 3
     await case.cancel()
@@ -182,5 +183,26 @@ async def test_a_field_inside_a_list_that_nobody_understands_is_refused(desk: De
     lines = [{"line": 1, "accepted_quantity": 2, "zz": 5}]
     why = await refused(desk, case, "pass_inspection", CLERK, lines=lines, **GIFTS)
     assert "lines: each has only line and accepted_quantity" in why
+    # what was wrong is sent again, mended, under the same id
+    await desk.signal(case, "pass_inspection", CLERK, id="m1", lines=lines, **GIFTS)
+    mended = [{"line": 1, "accepted_quantity": 2}]
+    view = await desk.submit(case, "pass_inspection", CLERK, id="m1", lines=mended, **GIFTS)
+    assert [line.why for line in view.trail if not line.accepted] == [why]
+    await desk.until(case, "confirming")
+    await desk.submit(case, "buyer_confirms", AGENT)
+    await desk.end(case)
+
+
+async def test_a_field_that_nobody_understands_is_refused_also_of_a_message_that_comes_with_the_start(
+    desk: Desk,
+) -> None:
+    order = desk.order(prices=[(10_000, 2)], shipped=True)
+    start = {"order_id": order, "by": AGENT, "cause": "no_reason"}
+    lines = [{"line": 1, "quantity": 1, "qty": 2}]
+    received = ("receive_goods", {"by": CLERK, "lines": lines})
+    case = await desk.open_case(FLOW, f"{FLOW}-{order}", start, start_signal=received)
+    await desk.until(case, "awaiting_parcel")
+    view = await desk.until_shown(case, lambda view: any(not line.accepted for line in view.trail), "refused")
+    assert [line.why for line in view.trail if not line.accepted] == ["lines: each has only line and quantity"]
     await case.cancel()
     await desk.end(case)

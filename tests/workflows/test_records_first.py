@@ -1,0 +1,112 @@
+"""What gives something away is in the history before it is done: no way that Temporal takes back has done it."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+
+import pytest
+from temporalio.api.enums.v1 import EventType
+
+from casework.shop.claims import claimed_lines
+from casework.shop.holds import cases_holding
+from tests.desk import Desk, Handle
+from tests.workflows.test_bulk_order import DOSSIER, MANAGER, SPECIALIST, bulk
+from tests.workflows.test_problem_parcel import open_in_trouble
+from tests.workflows.test_returns import AGENT, LEAD, opened
+
+REFUND, RETURN = "refund-before-shipping", "return-after-shipping"
+
+
+async def on_record(case: Handle) -> list[str]:
+    """The activities that the history knows of, done or not."""
+    scheduled = EventType.EVENT_TYPE_ACTIVITY_TASK_SCHEDULED
+    return [
+        event.activity_task_scheduled_event_attributes.activity_type.name
+        async for event in case.fetch_history_events()
+        if event.event_type == scheduled
+    ]
+
+
+async def refund(desk: Desk) -> tuple[Handle, str]:
+    order = desk.order()
+    return await desk.open_in("persuading", order, reason="bought twice"), order
+
+
+async def a_return(desk: Desk) -> tuple[Handle, str]:
+    order = desk.order(shipped=True)
+    return await opened(desk, order, "awaiting_parcel"), order
+
+
+async def parcel(desk: Desk) -> tuple[Handle, str]:
+    case, order, _ = await open_in_trouble(desk)
+    return case, order
+
+
+async def malicious(desk: Desk) -> tuple[Handle, str]:
+    order = desk.order(paid=False)
+    case = await bulk(desk, order)
+    await desk.submit(case, "submit_dossier", SPECIALIST, **DOSSIER)
+    return case, order
+
+
+@pytest.mark.parametrize(
+    ("begin", "trigger", "by", "step", "outcome"),
+    [
+        (refund, "buyer_keeps_order", AGENT, "restore", "kept"),
+        (refund, "cancel_case", LEAD, "restore", "cancelled"),
+        (a_return, "cancel_case", LEAD, "undo_return", "cancelled"),
+        (parcel, "cancel_case", LEAD, "give_up_parcel", "cancelled"),
+        (malicious, "find_malicious", MANAGER, "close_bulk", "terminated"),
+    ],
+)
+async def test_a_step_that_gives_something_away_is_on_record_before_it_is_done(
+    desk: Desk, begin: Callable[[Desk], Awaitable[tuple[Handle, str]]], trigger: str, by: str, step: str, outcome: str
+) -> None:
+    case, order = await begin(desk)
+    fields = {"signs": ["young_account"]} if trigger == "find_malicious" else {"note": "as the buyer asked"}
+    async with desk.before(step, order):
+        await desk.signal(case, trigger, by, **fields)
+        await desk.reached(step, order)
+        assert (await on_record(case))[-1] == step
+    view = await desk.end(case)
+    assert view.outcome == outcome
+    desk.require_whole(view)
+
+
+async def test_who_cancels_while_the_lines_are_handed_over_comes_too_late(desk: Desk) -> None:
+    """In one workflow task a worker that died after handing over left the lines to a case that nobody opened."""
+    order = desk.order(shipped=True)
+    desk.fail("intercept", order, "always")
+    async with desk.before("hand_over", order):
+        case = await desk.start(order)
+        await desk.reached("hand_over", order)
+        assert (await on_record(case))[-1] == "hand_over"
+        await desk.signal(case, "cancel_case", LEAD, note="the buyer called")
+    view = await desk.end(case)
+    assert (view.outcome, view.trail[-1].why) == ("converted", "the case has ended")
+    child = desk.client.get_workflow_handle(f"{RETURN}-{order}")
+    await desk.until(child, "awaiting_parcel")
+    with desk.database.reading() as session:
+        assert claimed_lines(session, child.id) == [(order, 1)]
+    await desk.submit(child, "cancel_case", LEAD, note="the buyer called")
+    await desk.end(child)
+
+
+async def test_what_hands_over_before_the_move_is_on_record_too(desk: Desk) -> None:
+    order = desk.order()
+    case = await bulk(desk, order, discount_percent="5")
+    await desk.submit(case, "submit_dossier", SPECIALIST, **DOSSIER)
+    await desk.submit(case, "pass_legal_review", MANAGER, note="nothing speaks against it")
+    await desk.submit(case, "reject", "presale-lead.1", note="no")
+    await desk.until(case, "offering_list_price")
+    async with desk.before("hand_over", order):
+        await desk.signal(case, "buyer_declines_list_price", SPECIALIST)
+        await desk.reached("hand_over", order)
+        assert (await on_record(case))[-1] == "hand_over"
+    assert (await desk.end(case)).outcome == "refund_opened"
+    child = desk.client.get_workflow_handle(f"{REFUND}-{order}")
+    await desk.until(child, "persuading")
+    with desk.database.reading() as session:
+        assert cases_holding(session, order) == [child.id]
+    await child.cancel()
+    await desk.end(child)
