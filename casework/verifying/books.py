@@ -264,7 +264,16 @@ def _of_what_is_held(session: Session, view: CaseView) -> list[str]:
     promised = select(func.count()).where(GiftPromiseRow.case_id == view.case_id, GiftPromiseRow.granted_at.is_(None))
     counts["budget promise"] = session.scalar(promised) or 0
     left = ", ".join(f"{count} x {thing}" for thing, count in counts.items() if count)
-    return [f"it has ended, and still has {left}"] if left else []
+    # a case that it has opened may be about to take over what it was given
+    given = {
+        to_case
+        for table in (HoldRow, ClaimRow)
+        for to_case in session.scalars(select(table.case_id).where(table.handed_over_by == view.case_id))
+    }
+    return [
+        *([f"it has ended, and still has {left}"] if left else []),
+        *(f"it has handed lines over to {one}, which it never opened" for one in sorted(given - {*view.links})),
+    ]
 
 
 def _of_messages(session: Session, view: CaseView, run_id: str) -> list[str]:

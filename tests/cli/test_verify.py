@@ -113,6 +113,13 @@ def _add_claim(session: Session, case_id: str) -> None:
     session.add(row)
 
 
+def _strand_claim(session: Session, case_id: str) -> None:
+    _add_claim(session, case_id)
+    session.execute(
+        update(ClaimRow).where(ClaimRow.case_id == case_id).values(case_id="another-case", handed_over_by=case_id)
+    )
+
+
 def _lose_payment(session: Session, case_id: str) -> None:
     session.execute(delete(LedgerRow).where(LedgerRow.case_id == case_id))
     session.execute(delete(PaymentRow).where(PaymentRow.case_id == case_id))
@@ -143,6 +150,7 @@ def _no_record(session: Session, case_id: str) -> None:
     [
         (_add_hold, "still has 1 x hold"),
         (_add_claim, "still has 1 x claim"),
+        (_strand_claim, "has handed lines over to another-case, which it never opened"),
         (_lose_payment, "100.00 were due and 0.00 were paid"),
         (_pay_more, "its ledger entries are 100.00"),
         (_another_outcome, "its record says kept"),
