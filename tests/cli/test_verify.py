@@ -178,6 +178,7 @@ async def test_what_the_books_say_otherwise_is_named(
     with desk.database.writing() as session:
         for table in (HoldRow, ClaimRow, LedgerRow, OutboxRow, PaymentRow, CaseRow):
             session.execute(delete(table).where(table.case_id == case.id))
+        session.execute(delete(ClaimRow).where(ClaimRow.handed_over_by == case.id))
         session.flush()
         for table in (CaseRow, PaymentRow, LedgerRow, OutboxRow):
             session.add_all(table(**values) for values in kept[table])
