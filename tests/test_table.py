@@ -303,7 +303,7 @@ ROWS: list[tuple[str, str | list[str], str, list[str], list[str]]] = [
         [*ASKED, "awaiting_parcel_back", "repairing_payment"],
         "releasing",
         ["aftersale_agent"],
-        ["nothing_paid", "order_goes_on"],
+        ["nothing_paid", "not_ended_as_malicious"],
     ),
     ("order_gone", [*ASKED, "awaiting_parcel_back", "repairing_payment"], "settling", ["system"], ["lines_refunded"]),
     ("order_gone", [*ASKED, "repairing_payment"], "intercepting", ["system"], ["has_left"]),
@@ -317,7 +317,7 @@ ROWS: list[tuple[str, str | list[str], str, list[str], list[str]]] = [
     ("send_back", "awaiting_supervisor", "persuading", ["aftersale_supervisor"], ["may_send_back"]),
     ("supervisor_silent", "awaiting_supervisor", "awaiting_finance", ["clock"], []),
     ("approve", "awaiting_finance", "refunding", ["finance_manager"], []),
-    ("send_back", "awaiting_finance", "persuading", ["finance_manager"], ["order_goes_on", "may_send_back"]),
+    ("send_back", "awaiting_finance", "persuading", ["finance_manager"], ["not_ended_as_malicious", "may_send_back"]),
     ("finance_silent", "awaiting_finance", "refunding", ["clock"], ["buyer_asked"]),
     ("finance_silent", "awaiting_finance", "awaiting_finance", ["clock"], []),
     ("find_shipped", "refunding", "intercepting", ["system"], []),
@@ -351,7 +351,8 @@ CANCELLED_FROM = {
 
 
 OURS = {
-    ("send_back", "awaiting_supervisor"): {"order_goes_on"},
+    ("buyer_keeps_order", "persuading"): {"not_ended_as_malicious"},
+    ("send_back", "awaiting_supervisor"): {"not_ended_as_malicious"},
     ("confirm_paid_by_hand", "repairing_payment"): {"within_decision"},
 }
 """Conditions that we put beside the specification's, each with its reason in the table and in docs/how-it-works.md."""

@@ -272,7 +272,10 @@ class Explorer(Generic[CaseT]):
         news: dict[str, list[Happening[CaseT]]] = {}
         for happening in self._happenings.get((case.state, only), ()):
             if happening.possible(case):
-                yield Event(happening.trigger, automatic=Automatic.SYSTEM, happening=happening)
+                known = self.flow.triggers[happening.trigger]
+                # what is found only when a person asks does not come by itself
+                if known.kind is TriggerKind.OUTCOME or known.from_shop:
+                    yield Event(happening.trigger, automatic=Automatic.SYSTEM, happening=happening)
                 news.setdefault(happening.trigger, []).append(happening)
         if state.deadline is not None and only in (None, state.deadline.trigger):
             yield Event(state.deadline.trigger, automatic=Automatic.CLOCK)
