@@ -16,6 +16,7 @@ from casework.policy import RefundBeforeShippingPolicy
 from casework.standing import RefundStanding
 from state_machines.common import (
     UNLIMITED,
+    approval,
     cancelling_moves,
     cancelling_states,
     cancelling_triggers,
@@ -303,7 +304,7 @@ REFUND_BEFORE_SHIPPING: Flow[RefundCase] = Flow(
         decision("buyer_keeps_order", "买家保留订单", "buyer keeps the order", for_buyer=True),
         decision("buyer_insists", "买家坚持退款", "buyer insists", for_buyer=True),
         clock("persuasion_over", "挽留期满", "persuasion over"),
-        decision("approve", "批准", "approve", four_eyes=True),
+        approval(),
         decision("send_back", "退回重谈", "send back", MessageWithReason, four_eyes=True),
         clock("supervisor_silent", "主管未审批", "supervisor silent"),
         clock("finance_silent", "财务未审批", "finance silent"),

@@ -130,6 +130,7 @@ class Trigger:
     """What can be fired, with the message that people send to fire it.
 
     `four_eyes`: nobody involved in the request may fire it. `speaks_for_buyer`: whoever fires it is involved.
+    `approves`: who fires it has approved at the level of their role, and may not at another one.
     """
 
     name: str
@@ -138,6 +139,7 @@ class Trigger:
     message: type[Message] = Message
     four_eyes: bool = False
     speaks_for_buyer: bool = False
+    approves: bool = False
     from_shop: bool = False
     """News that the shop itself may bring (`by: "system"`), checked against the shop before it counts."""
 
@@ -150,9 +152,10 @@ def decision(
     *,
     four_eyes: bool = False,
     for_buyer: bool = False,
+    approves: bool = False,
 ) -> Trigger:
     """A trigger that counts only in a state that asks for it."""
-    return Trigger(name, Label(zh, en), TriggerKind.DECISION, message, four_eyes, for_buyer)
+    return Trigger(name, Label(zh, en), TriggerKind.DECISION, message, four_eyes, for_buyer, approves)
 
 
 def fact(
@@ -461,7 +464,7 @@ class Flow(Generic[CaseT]):
         """Make the move on the case: who has a part in it, who approved, what the flow remembers, the new state."""
         case = attempt.case
         self.note_involvement(attempt)
-        if attempt.actor and attempt.role and moved.trigger == "approve":
+        if attempt.actor and attempt.role and self.triggers[moved.trigger].approves:
             case.approvals.append(Approval(role=attempt.role, by=attempt.actor.staff_id))
         assigned = case.assignee
         self._remember(moved, attempt)
@@ -593,9 +596,7 @@ def _condition(row: Move[Any], trigger: Trigger) -> Callable[[EventData], bool]:
         stands_for = [other for other in actor.deputises_for if other in case.involved]
         if stands_for:
             return refuse(attempt, "four_eyes", f"{person} deputises for {stands_for[0]}, who has a part in this case")
-        if row.trigger == "approve" and any(
-            given.by == person and given.role != attempt.role for given in case.approvals
-        ):
+        if trigger.approves and any(given.by == person and given.role != attempt.role for given in case.approvals):
             return refuse(
                 attempt,
                 "four_eyes",
