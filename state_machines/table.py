@@ -517,15 +517,16 @@ class Flow(Generic[CaseT]):
 
     @cached_property
     def _offers_by_state(self) -> dict[str, list[Offer]]:
-        return {
-            state: [
-                Offer(trigger, role, all(row.only_if for row in theirs))
-                for trigger in dict.fromkeys(row.trigger for row in rows)
-                for role in self.roles_of(trigger)
-                if (theirs := [row for row in rows if row.trigger == trigger and role in row.roles])
-            ]
-            for state, rows in self._rows_by_state.items()
-        }
+        return {state: self._offers_of(rows) for state, rows in self._rows_by_state.items()}
+
+    def _offers_of(self, rows: Sequence[Move[CaseT]]) -> list[Offer]:
+        offers: list[Offer] = []
+        for trigger in dict.fromkeys(row.trigger for row in rows):
+            for role in self.roles_of(trigger):
+                theirs = [row for row in rows if row.trigger == trigger and role in row.roles]
+                if theirs:
+                    offers.append(Offer(trigger, role, all(row.only_if for row in theirs)))
+        return offers
 
     def roles_of(self, trigger: str) -> tuple[Role, ...]:
         """Every role that may fire the trigger somewhere in the flow."""
