@@ -344,7 +344,8 @@ _NAME = re.compile(r"^[a-z][a-z_]*[a-z]$")
 class Flow(Generic[CaseT]):
     """One flow: its table, checked, and the machine that enforces it.
 
-    `fire` is pure: it answers which row an attempt would take, or why none. `take` then makes the move on the case.
+    `fire` answers which row an attempt would take, or why none. It changes nothing in the case; the answer also stands
+    in the attempt. `take` then makes the move on the case.
     """
 
     def __init__(
@@ -442,7 +443,11 @@ class Flow(Generic[CaseT]):
         )
 
     def fire(self, attempt: Attempt[CaseT]) -> Move[CaseT] | Refusal:
-        """Ask the machine which row the attempt takes from where its case is, or why none. Changes nothing."""
+        """Ask the machine which row the attempt takes from where its case is, or why none.
+
+        Nothing changes in the case. The answer also stands in the attempt, with the role in which the row would be
+        taken, and the limit that was asked for.
+        """
         attempt.move = attempt.refusal = None
         event = self.machine.events.get(attempt.trigger)
         if event is not None:
