@@ -382,37 +382,43 @@ def test_staff_come_and_go(shop: Database) -> None:
             set_present(session, "nobody.1", present=True)
 
 
-def test_what_was_handed_over_on_a_way_that_was_taken_back_is_the_cases_own_again(shop: Database) -> None:
-    """The worker died after the clock's row had handed over; a message came first when it was played again."""
-    clock = records.Moment("execution", 10, version=5, state="converting")
-    for other_way in (
+@pytest.mark.parametrize(
+    "other_way",
+    [
         records.Moment("execution", 14, version=4, state="awaiting_parcel_back"),
         records.Moment("execution", 14, version=5, state="cancelling"),
-    ):
-        with shop.writing() as session:
-            if other_way.version == 4:
-                an_order(session)
-                claim(session, pieces((1, 2), (2, 1)))
-                assert hold(session, pieces((1, 2), (2, 1))).held
-            session.execute(update(CaseRow).values(at_version=4, at_events=9, at_execution="execution"))
-            assert records.require_open(session, CASE, "run", clock)
-            handing_over.hand_over(
-                session,
-                from_case=CASE,
-                run_id="run",
-                to_case=OTHER,
-                order_id=ORDER,
-                lines=pieces((1, 2), (2, 1)),
-                involved=[],
-                claiming=True,
-            )
-            assert (claimed_lines(session, CASE), holds.cases_holding(session, ORDER)) == ([], [OTHER])
-            assert records.require_open(session, CASE, "run", clock)
-            assert claimed_lines(session, CASE) == [], "the same step again"
-            assert records.require_open(session, CASE, "run", other_way)
-            assert claimed_lines(session, CASE) == [(ORDER, 1), (ORDER, 2)]
-            assert holds.cases_holding(session, ORDER) == [CASE]
-            assert handing_over.handed_over_by(session, OTHER) is None
+    ],
+    ids=lambda moment: moment.state,
+)
+def test_what_was_handed_over_on_a_way_that_was_taken_back_is_the_cases_own_again(
+    shop: Database, other_way: records.Moment
+) -> None:
+    """The worker died after the clock's row had handed over; a message came first when it was played again."""
+    clock = records.Moment("execution", 10, version=5, state="converting")
+    lines = pieces((1, 2), (2, 1))
+    with shop.writing() as session:
+        an_order(session)
+        claim(session, lines)
+        assert hold(session, lines).held
+        session.execute(update(CaseRow).values(at_version=4, at_events=9, at_execution="execution"))
+        assert records.require_open(session, CASE, "run", clock)
+        handing_over.hand_over(
+            session,
+            from_case=CASE,
+            run_id="run",
+            to_case=OTHER,
+            order_id=ORDER,
+            lines=lines,
+            involved=[],
+            claiming=True,
+        )
+        assert (claimed_lines(session, CASE), holds.cases_holding(session, ORDER)) == ([], [OTHER])
+        assert records.require_open(session, CASE, "run", clock)
+        assert claimed_lines(session, CASE) == [], "the same step again"
+        assert records.require_open(session, CASE, "run", other_way)
+        assert claimed_lines(session, CASE) == [(ORDER, 1), (ORDER, 2)]
+        assert holds.cases_holding(session, ORDER) == [CASE]
+        assert handing_over.handed_over_by(session, OTHER) is None
 
 
 def test_a_closing_that_did_not_count_gives_back_what_it_let_go_but_not_what_another_has_by_now(shop: Database) -> None:

@@ -208,6 +208,7 @@ async def test_two_lost_parcels_of_one_line_are_both_refunded(desk: Desk) -> Non
         assert payments.audit(session) == []
         assert sum(entry.amount_fen for entry in payments.ledger(session, order)) == 10_000
     await desk.submit(child, "buyer_confirms", AGENT)
+    await desk.end(child)
 
 
 async def test_what_came_back_of_an_order_that_the_platform_refunds_goes_into_stock(desk: Desk) -> None:
