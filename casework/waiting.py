@@ -16,6 +16,7 @@ from casework.details import expected
 from casework.messages import fields_of
 from state_machines.common import CANCEL
 from state_machines.flows import FLOWS
+from state_machines.roles import Role
 from state_machines.table import Attempt, Flow, Refusal, StateKind
 
 NOT_TOLD = frozenset({"trail", "answers", "given"})
@@ -86,17 +87,16 @@ def asked_of(flow: Flow[Any], case: Case[Any], actor: Actor) -> Asked:
     at = case.entered_at or case.opened_at
     may: list[WaitingFor] = []
     why_not: str | None = None
-    rows = flow.rows(case.state)
-    for trigger in dict.fromkeys(row.trigger for row in rows):
-        roles = dict.fromkeys(role for row in rows if row.trigger == trigger for role in row.roles)
-        mine = [role for role in roles if role in actor.grants]
-        if not mine:
-            continue
+    theirs: dict[str, list[Role]] = {}
+    for offer in flow.offers(case.state):
+        if offer.role in actor.grants:
+            theirs.setdefault(offer.trigger, []).append(offer.role)
+    for trigger, roles in theirs.items():
         moved = flow.fire(Attempt(case, trigger, at, actor, offering=True))
         if not isinstance(moved, Refusal):
             fields = fields_of(flow.triggers[trigger].message)
-            may.append(WaitingFor(trigger=trigger, roles=[role.value for role in mine], fields=fields))
-        elif trigger != CANCEL and not set(mine).isdisjoint(state.expects):
+            may.append(WaitingFor(trigger=trigger, roles=[role.value for role in roles], fields=fields))
+        elif trigger != CANCEL and not set(roles).isdisjoint(state.expects):
             why_not = why_not or moved.why
     expected_of_them = any(
         one.trigger != CANCEL and not set(one.roles).isdisjoint(role.value for role in state.expects) for one in may

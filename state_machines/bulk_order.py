@@ -21,6 +21,7 @@ from casework.standing import BulkStanding
 from state_machines.common import (
     CANCEL,
     RaiseDispute,
+    approval,
     cancelling_moves,
     cancelling_states,
     cancelling_triggers,
@@ -514,7 +515,7 @@ BULK_ORDER: Flow[BulkCase] = Flow(
         decision("ask_for_more", "要求补充", "ask for more", MessageWithReason),
         clock("legal_silent", "法务未审核", "legal silent"),
         clock("deputy_silent", "代审未审核", "deputy silent"),
-        decision("approve", "批准", "approve", ApproveDiscount, four_eyes=True),
+        approval(ApproveDiscount),
         decision("reject", "驳回", "reject", MessageWithReason, four_eyes=True),
         clock("pricing_silent", "主管未定价", "pricing silent"),
         clock("manager_silent", "总经理未定价", "manager silent"),

@@ -138,6 +138,11 @@ def payment_moves(paying: str, paid: str, *, by_hand_only_if: tuple[Guard[Any], 
     ]
 
 
+def approval(message: type[Message] = Message) -> Trigger:
+    """A superior's yes: from nobody with a part in the request, and at two levels from two people."""
+    return decision("approve", "批准", "approve", message, four_eyes=True, approves=True)
+
+
 def news_from_shop(name: str, zh: str, en: str) -> Trigger:
     """A fact that the shop itself may report; the case reads the shop again before it believes it."""
     return fact(name, zh, en, from_shop=True)

@@ -17,6 +17,7 @@ from casework.policy import GiftApprovalPolicy
 from casework.rules.gifts import meets_free_shipping_rule, meets_gift_rule
 from casework.standing import GiftStanding
 from state_machines.common import (
+    approval,
     cancelling_moves,
     cancelling_states,
     cancelling_triggers,
@@ -279,7 +280,7 @@ GIFT_APPROVAL: Flow[GiftCase] = Flow(
         decision("buyer_lets_go", "买家不再要求", "buyer lets go", for_buyer=True),
         decision("buyer_insists", "买家坚持", "buyer insists", NamedGift, for_buyer=True),
         clock("negotiation_over", "协商期满", "negotiation over"),
-        decision("approve", "批准", "approve", four_eyes=True),
+        approval(),
         decision("reject", "驳回", "reject", MessageWithReason, four_eyes=True),
         clock("supervisor_silent", "主管未审批", "supervisor silent"),
         clock("finance_silent", "财务未审批", "finance silent"),

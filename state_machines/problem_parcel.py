@@ -21,6 +21,7 @@ from casework.parcels import Followed, ParcelReport
 from casework.policy import ProblemParcelPolicy
 from casework.rules.parcels import Priority, Verdict
 from state_machines.common import (
+    approval,
     cancelling_moves,
     cancelling_states,
     cancelling_triggers,
@@ -545,7 +546,7 @@ PROBLEM_PARCEL: Flow[ParcelCase] = Flow(
         decision("choose_reship", "选择补发", "choose to send again", ChooseRemedy, for_buyer=True),
         decision("choose_refund", "选择退款", "choose the refund", ChooseRemedy, for_buyer=True),
         clock("remedy_overdue", "补救超时", "remedy overdue"),
-        decision("approve", "批准", "approve", four_eyes=True),
+        approval(),
         decision("reject", "驳回", "reject", MessageWithReason, four_eyes=True),
         clock("supervisor_silent", "主管未审批", "supervisor silent"),
         fact("parcel_reshipped", "已补发", "parcel sent again", OnItsWay),

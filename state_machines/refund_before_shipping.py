@@ -16,6 +16,7 @@ from casework.policy import RefundBeforeShippingPolicy
 from casework.standing import RefundStanding
 from state_machines.common import (
     UNLIMITED,
+    approval,
     cancelling_moves,
     cancelling_states,
     cancelling_triggers,
@@ -135,8 +136,8 @@ def order_terminated(attempt: Attempt[RefundCase]) -> bool:
     return attempt.case.order_terminated
 
 
-@guard("订单未因恶意终止", "the order goes on: it was not ended as malicious")
-def order_goes_on(attempt: Attempt[RefundCase]) -> bool:
+@guard("订单未因恶意终止", "the order was not ended as malicious")
+def not_ended_as_malicious(attempt: Attempt[RefundCase]) -> bool:
     """The refund was not opened by a bulk order that was ended as malicious, and is not about one."""
     return not (attempt.case.order_terminated or attempt.case.order_ended)
 
@@ -303,7 +304,7 @@ REFUND_BEFORE_SHIPPING: Flow[RefundCase] = Flow(
         decision("buyer_keeps_order", "买家保留订单", "buyer keeps the order", for_buyer=True),
         decision("buyer_insists", "买家坚持退款", "buyer insists", for_buyer=True),
         clock("persuasion_over", "挽留期满", "persuasion over"),
-        decision("approve", "批准", "approve", four_eyes=True),
+        approval(),
         decision("send_back", "退回重谈", "send back", MessageWithReason, four_eyes=True),
         clock("supervisor_silent", "主管未审批", "supervisor silent"),
         clock("finance_silent", "财务未审批", "finance silent"),
@@ -339,7 +340,7 @@ REFUND_BEFORE_SHIPPING: Flow[RefundCase] = Flow(
             [*ASKED, "awaiting_parcel_back", "repairing_payment"],
             "releasing",
             AGENT,
-            (nothing_paid, order_goes_on),
+            (nothing_paid, not_ended_as_malicious),
         ),
         move(
             "order_gone",
@@ -349,7 +350,8 @@ REFUND_BEFORE_SHIPPING: Flow[RefundCase] = Flow(
             lines_refunded,
         ),
         move("order_gone", [*ASKED, "repairing_payment"], "intercepting", SYSTEM, has_left),
-        move("buyer_keeps_order", "persuading", "releasing", AGENT),
+        # nothing of an order that was ended as malicious ships, whatever the buyer says
+        move("buyer_keeps_order", "persuading", "releasing", AGENT, not_ended_as_malicious),
         move("buyer_insists", "persuading", "refunding", AGENT, within_agent_limit),
         move("buyer_insists", "persuading", "awaiting_supervisor", AGENT),
         move("persuasion_over", "persuading", "refunding", CLOCK, within_agent_limit),
@@ -363,7 +365,7 @@ REFUND_BEFORE_SHIPPING: Flow[RefundCase] = Flow(
             "awaiting_supervisor",
             "persuading",
             SUPERVISOR,
-            (order_goes_on, may_send_back),
+            (not_ended_as_malicious, may_send_back),
         ),
         move("supervisor_silent", "awaiting_supervisor", "awaiting_finance", CLOCK),
         move("approve", "awaiting_finance", "refunding", Role.FINANCE_MANAGER),
@@ -372,7 +374,7 @@ REFUND_BEFORE_SHIPPING: Flow[RefundCase] = Flow(
             "awaiting_finance",
             "persuading",
             Role.FINANCE_MANAGER,
-            (order_goes_on, may_send_back),
+            (not_ended_as_malicious, may_send_back),
         ),
         move("finance_silent", "awaiting_finance", "refunding", CLOCK, buyer_asked),
         move("finance_silent", "awaiting_finance", "awaiting_finance", CLOCK),

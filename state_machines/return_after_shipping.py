@@ -32,6 +32,7 @@ from casework.standing import ReturnStanding
 from state_machines.common import (
     UNLIMITED,
     RaiseDispute,
+    approval,
     cancelling_moves,
     cancelling_states,
     cancelling_triggers,
@@ -629,7 +630,7 @@ RETURN_AFTER_SHIPPING: Flow[ReturnCase] = Flow(
         decision("supplier_agrees", "供应商认可", "the supplier agrees", for_buyer=True),
         decision("supplier_refuses", "供应商不认可", "the supplier refuses", MessageWithReason, for_buyer=True),
         clock("supplier_silent", "供应商未答复", "supplier silent"),
-        decision("approve", "批准", "approve", four_eyes=True),
+        approval(),
         decision("reject", "拒绝", "reject", MessageWithReason, four_eyes=True),
         clock("supervisor_silent", "主管未审批", "supervisor silent"),
         clock("manager_silent", "店长未判定", "manager silent"),

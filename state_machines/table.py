@@ -130,6 +130,7 @@ class Trigger:
     """What can be fired, with the message that people send to fire it.
 
     `four_eyes`: nobody involved in the request may fire it. `speaks_for_buyer`: whoever fires it is involved.
+    `approves`: who fires it has approved at the level of their role, and may not at another one.
     """
 
     name: str
@@ -138,6 +139,7 @@ class Trigger:
     message: type[Message] = Message
     four_eyes: bool = False
     speaks_for_buyer: bool = False
+    approves: bool = False
     from_shop: bool = False
     """News that the shop itself may bring (`by: "system"`), checked against the shop before it counts."""
 
@@ -150,9 +152,10 @@ def decision(
     *,
     four_eyes: bool = False,
     for_buyer: bool = False,
+    approves: bool = False,
 ) -> Trigger:
     """A trigger that counts only in a state that asks for it."""
-    return Trigger(name, Label(zh, en), TriggerKind.DECISION, message, four_eyes, for_buyer)
+    return Trigger(name, Label(zh, en), TriggerKind.DECISION, message, four_eyes, for_buyer, approves)
 
 
 def fact(
@@ -341,7 +344,8 @@ _NAME = re.compile(r"^[a-z][a-z_]*[a-z]$")
 class Flow(Generic[CaseT]):
     """One flow: its table, checked, and the machine that enforces it.
 
-    `fire` is pure: it answers which row an attempt would take, or why none. `take` then makes the move on the case.
+    `fire` answers which row an attempt would take, or why none. It changes nothing in the case; the answer also stands
+    in the attempt. `take` then makes the move on the case.
     """
 
     def __init__(
@@ -439,7 +443,11 @@ class Flow(Generic[CaseT]):
         )
 
     def fire(self, attempt: Attempt[CaseT]) -> Move[CaseT] | Refusal:
-        """Ask the machine which row the attempt takes from where its case is, or why none. Changes nothing."""
+        """Ask the machine which row the attempt takes from where its case is, or why none.
+
+        Nothing changes in the case. The answer also stands in the attempt, with the role in which the row would be
+        taken, and the limit that was asked for.
+        """
         attempt.move = attempt.refusal = None
         event = self.machine.events.get(attempt.trigger)
         if event is not None:
@@ -461,7 +469,7 @@ class Flow(Generic[CaseT]):
         """Make the move on the case: who has a part in it, who approved, what the flow remembers, the new state."""
         case = attempt.case
         self.note_involvement(attempt)
-        if attempt.actor and attempt.role and moved.trigger == "approve":
+        if attempt.actor and attempt.role and self.triggers[moved.trigger].approves:
             case.approvals.append(Approval(role=attempt.role, by=attempt.actor.staff_id))
         assigned = case.assignee
         self._remember(moved, attempt)
@@ -514,15 +522,16 @@ class Flow(Generic[CaseT]):
 
     @cached_property
     def _offers_by_state(self) -> dict[str, list[Offer]]:
-        return {
-            state: [
-                Offer(trigger, role, all(row.only_if for row in theirs))
-                for trigger in dict.fromkeys(row.trigger for row in rows)
-                for role in self.roles_of(trigger)
-                if (theirs := [row for row in rows if row.trigger == trigger and role in row.roles])
-            ]
-            for state, rows in self._rows_by_state.items()
-        }
+        return {state: self._offers_of(rows) for state, rows in self._rows_by_state.items()}
+
+    def _offers_of(self, rows: Sequence[Move[CaseT]]) -> list[Offer]:
+        offers: list[Offer] = []
+        for trigger in dict.fromkeys(row.trigger for row in rows):
+            for role in self.roles_of(trigger):
+                theirs = [row for row in rows if row.trigger == trigger and role in row.roles]
+                if theirs:
+                    offers.append(Offer(trigger, role, all(row.only_if for row in theirs)))
+        return offers
 
     def roles_of(self, trigger: str) -> tuple[Role, ...]:
         """Every role that may fire the trigger somewhere in the flow."""
@@ -593,9 +602,7 @@ def _condition(row: Move[Any], trigger: Trigger) -> Callable[[EventData], bool]:
         stands_for = [other for other in actor.deputises_for if other in case.involved]
         if stands_for:
             return refuse(attempt, "four_eyes", f"{person} deputises for {stands_for[0]}, who has a part in this case")
-        if row.trigger == "approve" and any(
-            given.by == person and given.role != attempt.role for given in case.approvals
-        ):
+        if trigger.approves and any(given.by == person and given.role != attempt.role for given in case.approvals):
             return refuse(
                 attempt,
                 "four_eyes",

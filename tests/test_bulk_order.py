@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from typing import Any
@@ -31,7 +32,8 @@ from state_machines.bulk_order import (
 )
 from state_machines.flows import FLOWS
 from state_machines.roles import Automatic, Role
-from state_machines.table import Attempt, Flow, Guard, Refusal
+from state_machines.table import Attempt, Flow, Refusal
+from tests.tables import GuardCase, Row, require_called_off, require_guards, require_rows
 
 NOW = datetime(2026, 11, 20, 10, 0, tzinfo=UTC)
 POLICY = load_policy(None)
@@ -110,34 +112,20 @@ AFTER_REVIEW = [
 ]
 
 
-def manual_rows() -> list[tuple[str, str, str, tuple[str, ...], tuple[str, ...]]]:
-    rows: list[tuple[str, str, str, tuple[str, ...], tuple[str, ...]]] = []
+def manual_rows() -> Iterator[Row]:
     for line in MANUAL.replace("\\\n", "").strip().splitlines():
         trigger, sources, dest, who, only_if = (part.strip() for part in line.split("|"))
-        guards = tuple(one for one in only_if.split(", ") if one)
-        rows += [(trigger, source, dest, tuple(who.split(", ")), guards) for source in sources.split(", ")]
-    return rows
+        guards = [one for one in only_if.split(", ") if one]
+        yield trigger, sources.split(", "), dest, who.split(", "), guards
 
 
 def test_the_table_is_the_manuals_row_by_row_in_the_order_in_which_rows_are_tried() -> None:
-    ours = [
-        (row.trigger, row.source, row.dest, tuple(row.who), tuple(one.name for one in row.only_if))
-        for row in BULK_ORDER.moves
-        if row.trigger not in ("cancel_case", "undo")
-    ]
-    assert sorted(ours) == sorted(manual_rows())
-    for trigger, source in {(row[0], row[1]) for row in ours}:
-        mine = [row for row in ours if row[:2] == (trigger, source)]
-        assert mine == [row for row in manual_rows() if row[:2] == (trigger, source)]
+    require_rows(BULK_ORDER, manual_rows())
 
 
 def test_a_case_is_called_off_by_a_manager_and_by_temporal_only_once_the_legal_review_has_passed() -> None:
-    rows = {row.source: row for row in BULK_ORDER.rows_of("cancel_case")}
-    assert set(rows) == {*BEFORE_REVIEW, *AFTER_REVIEW}
-    for source, row in rows.items():
-        managers = {Role.STORE_MANAGER, Role.GENERAL_MANAGER}
-        assert set(row.who) == (managers if source in BEFORE_REVIEW else {*managers, Automatic.SYSTEM})
-        assert [one.name for one in row.only_if] == ["nothing_paid"]
+    managers = {Role.STORE_MANAGER, Role.GENERAL_MANAGER}
+    require_called_off(BULK_ORDER, managers, [*BEFORE_REVIEW, *AFTER_REVIEW], not_by_temporal=BEFORE_REVIEW)
 
 
 @pytest.mark.parametrize(
@@ -198,7 +186,7 @@ def attempt(message: Message | None = None, **known: Any) -> Attempt[BulkCase]:
 
 BY: dict[str, Any] = {"by": "somebody.1"}
 NOTED: dict[str, Any] = {**BY, "note": "nothing speaks against it"}
-CASES: list[tuple[Guard[BulkCase], bool, Attempt[BulkCase]]] = [
+CASES: list[GuardCase] = [
     (flow.not_applicable, False, attempt()),
     (flow.not_applicable, True, attempt(standing=standing(gone=True))),
     (flow.not_applicable, True, attempt(standing=standing(held=False, can_be_held=False))),
@@ -266,15 +254,8 @@ CASES: list[tuple[Guard[BulkCase], bool, Attempt[BulkCase]]] = [
 ]
 
 
-@pytest.mark.parametrize(("guard", "holds", "tried"), CASES, ids=lambda one: getattr(one, "name", None))
-def test_a_guard_holds_where_the_manual_says(guard: Guard[BulkCase], holds: bool, tried: Attempt[BulkCase]) -> None:
-    assert guard.holds(tried) is holds
-
-
-def test_every_guard_is_tried_where_it_holds_and_where_it_does_not() -> None:
-    guards = {one.name for row in BULK_ORDER.moves for one in row.only_if} - {"nothing_paid"}
-    for name in guards:
-        assert {holds for one, holds, _ in CASES if one.name == name} == {True, False}, name
+def test_a_guard_holds_where_the_manual_says() -> None:
+    require_guards(BULK_ORDER, CASES)
 
 
 @pytest.mark.parametrize(

@@ -15,15 +15,16 @@ from casework.standing import GiftStanding
 from state_machines import gift_approval as flow
 from state_machines.gift_approval import GIFT_APPROVAL as FLOW
 from state_machines.gift_approval import GiftCase, GiftFigures, GiftStart, NamedGift
-from state_machines.roles import Automatic, Role
+from state_machines.roles import Role
 from state_machines.table import Attempt, Deadline, Guard, Refusal, StateKind, TriggerKind
+from tests.tables import Row, going_on, require_called_off, require_guards, require_rows
 
 NOW = datetime(2026, 11, 20, 10, 0, tzinfo=UTC)
 PROMISED = ["awaiting_audit", "audit_late"]
 OPEN = ["negotiating", "awaiting_supervisor", "awaiting_finance", *PROMISED]
 NEWS = ["system", "warehouse"]
 
-ROWS: list[tuple[str, str | list[str], str, list[str], list[str]]] = [
+ROWS: list[Row] = [
     ("check", "checking", "not_applicable", ["system"], ["not_applicable"]),
     ("check", "checking", "writing_memo", ["system"], ["rule_met"]),
     ("check", "checking", "negotiating", ["system"], []),
@@ -68,42 +69,16 @@ ROWS: list[tuple[str, str | list[str], str, list[str], list[str]]] = [
 ]
 """The specification's table of flow 3, in its order; a condition is named by its guard."""
 
-OURS = [("order_gone", "repairing_payment", "revoked", NEWS, ["order_closed"])]
+OURS: list[Row] = [("order_gone", "repairing_payment", "revoked", NEWS, ["order_closed"])]
 """Rows that we put beside the specification's, each with its reason in the table."""
-
-Row = tuple[str, str, str, list[str], list[str]]
 
 
 def test_the_table_of_flow_3_is_the_specifications_row_by_row() -> None:
-    wanted: list[Row] = [
-        (trigger, source, dest, who, guards)
-        for trigger, sources, dest, who, guards in [*ROWS, *OURS]
-        for source in ([sources] if isinstance(sources, str) else sources)
-    ]
-    found: list[Row] = [
-        (row.trigger, row.source, row.dest, [str(who) for who in row.who], [one.name for one in row.only_if])
-        for row in FLOW.moves
-        if row.trigger not in ("cancel_case", "undo")
-    ]
-    assert sorted(found) == sorted(wanted)
-
-    # of several rows for one trigger in one state the first counts, so their order is part of the contract
-    def by_place(rows: list[Row]) -> dict[tuple[str, str], list[str]]:
-        places: dict[tuple[str, str], list[str]] = {}
-        for trigger, source, dest, *_ in rows:
-            places.setdefault((source, trigger), []).append(dest)
-        return places
-
-    assert by_place(found) == by_place(wanted)
+    require_rows(FLOW, ROWS, ours=OURS)
 
 
 def test_a_gift_approval_is_called_off_by_a_presale_supervisor_or_by_temporal_wherever_it_is_not_ending() -> None:
-    rows = [row for row in FLOW.moves if row.trigger == "cancel_case"]
-    ending = {name for name, state in FLOW.states.items() if state.kind is StateKind.END} | {"cancelling"}
-    assert {row.source for row in rows} == FLOW.states.keys() - ending
-    for row in rows:
-        assert (row.dest, row.who) == ("cancelling", (Role.PRESALE_SUPERVISOR, Automatic.SYSTEM))
-        assert [one.name for one in row.only_if] == ["nothing_paid"]
+    require_called_off(FLOW, {Role.PRESALE_SUPERVISOR}, going_on(FLOW) - {"cancelling"})
 
 
 def test_it_is_opened_by_a_presale_role() -> None:
@@ -221,21 +196,8 @@ CASES: list[tuple[Guard[Any], bool, dict[str, Any]]] = [
 ]
 
 
-@pytest.mark.parametrize(
-    ("guard", "holds", "known"), CASES, ids=[f"{guard.name}-{holds}-{n}" for n, (guard, holds, _) in enumerate(CASES)]
-)
-def test_a_guard_holds_exactly_when_its_words_are_true(guard: Guard[Any], holds: bool, known: dict[str, Any]) -> None:
-    assert guard.holds(attempt(**known)) is holds
-
-
-def test_every_guard_of_the_flow_is_tested_true_and_false_and_has_words_in_both_languages() -> None:
-    used = {guard.name: guard for row in FLOW.moves for guard in row.only_if if guard.name != "nothing_paid"}
-    for answer in (True, False):
-        assert {guard.name for guard, holds, _ in CASES if holds is answer} == used.keys()
-    for guard in used.values():
-        assert guard.label.zh
-        assert guard.label.en
-        assert guard.label.zh != guard.label.en
+def test_a_guard_holds_exactly_when_its_words_are_true() -> None:
+    require_guards(FLOW, ((guard, holds, attempt(**known)) for guard, holds, known in CASES))
 
 
 # --- what a case remembers ---

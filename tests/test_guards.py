@@ -13,6 +13,7 @@ from state_machines.common import PaidByHand, nothing_paid
 from state_machines.refund_before_shipping import RefundCase, RefundFigures
 from state_machines.roles import Role
 from state_machines.table import Attempt, Guard
+from tests.tables import require_guards
 
 NOW = datetime(2026, 11, 20, 10, 0, tzinfo=UTC)
 POLICY = load_policy(None)
@@ -65,9 +66,9 @@ CASES: list[tuple[Guard[Any], bool, dict[str, Any]]] = [
     (flow.lines_refunded, False, {"standing": None}),
     (flow.order_terminated, True, {"order_terminated": True}),
     (flow.order_terminated, False, {}),
-    (flow.order_goes_on, True, {}),
-    (flow.order_goes_on, False, {"order_terminated": True}),
-    (flow.order_goes_on, False, {"order_ended": True}),
+    (flow.not_ended_as_malicious, True, {}),
+    (flow.not_ended_as_malicious, False, {"order_terminated": True}),
+    (flow.not_ended_as_malicious, False, {"order_ended": True}),
     (flow.handed_to_warehouse, True, {"profile": "handed_over", "flag_found": "green"}),
     (flow.handed_to_warehouse, False, {"profile": "handed_over", "flag_found": "red"}),
     (flow.handed_to_warehouse, False, {"profile": "handed_over", "flag_found": None}),
@@ -98,16 +99,17 @@ CASES: list[tuple[Guard[Any], bool, dict[str, Any]]] = [
     (flow.may_send_back, False, {"send_backs": 2}),
     (flow.buyer_asked, True, {}),
     (flow.buyer_asked, False, {"order_terminated": True}),
-    (nothing_paid, True, {}),
-    (nothing_paid, False, {"money_sent": True}),
 ]
 
 
-@pytest.mark.parametrize(
-    ("guard", "holds", "known"), CASES, ids=[f"{guard.name}-{holds}-{n}" for n, (guard, holds, _) in enumerate(CASES)]
-)
-def test_a_guard_holds_exactly_when_its_words_are_true(guard: Guard[Any], holds: bool, known: dict[str, Any]) -> None:
-    assert guard.holds(attempt(**known)) is holds
+def test_a_guard_holds_exactly_when_its_words_are_true() -> None:
+    cases = ((guard, holds, attempt(**known)) for guard, holds, known in CASES)
+    require_guards(flow.REFUND_BEFORE_SHIPPING, cases)
+
+
+def test_once_money_was_sent_it_is_not_true_that_nothing_is_paid() -> None:
+    assert nothing_paid.holds(attempt())
+    assert not nothing_paid.holds(attempt(money_sent=True))
 
 
 @pytest.mark.parametrize(("sent_fen", "holds"), [(20_000, True), (20_001, False)])
@@ -115,17 +117,3 @@ def test_what_was_paid_by_hand_is_judged_by_the_sum_that_the_clerk_names(sent_fe
     made = attempt(amount_fen=20_000, decided_fen=20_000)
     made.message = PaidByHand(by="refund.1", payment_reference="bank-1", amount_fen=sent_fen)
     assert flow.within_decision.holds(made) is holds
-
-
-def test_every_guard_of_the_flow_is_tested_true_and_false() -> None:
-    used = {guard.name for row in flow.REFUND_BEFORE_SHIPPING.moves for guard in row.only_if}
-    for answer in (True, False):
-        assert {guard.name for guard, holds, _ in CASES if holds is answer} == used
-
-
-def test_every_guard_has_words_in_both_languages() -> None:
-    for row in flow.REFUND_BEFORE_SHIPPING.moves:
-        for guard in row.only_if:
-            assert guard.label.zh
-            assert guard.label.en
-            assert guard.label.zh != guard.label.en

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any, get_args
 
@@ -27,8 +28,9 @@ from state_machines.problem_parcel import (
     ParcelStart,
     ProofFound,
 )
-from state_machines.roles import Automatic, Role
+from state_machines.roles import Role
 from state_machines.table import Attempt, Deadline, Guard, Refusal, StateKind, TriggerKind
+from tests.tables import GuardCase, Row, going_on, require_called_off, require_guards, require_rows
 
 NOW = datetime(2026, 11, 20, 10, 0, tzinfo=UTC)
 LOOKED_FOR = [
@@ -46,7 +48,7 @@ LATE = ["investigating", "investigation_late"]
 BOTH = ["aftersale_agent", "parcel_specialist"]
 SPECIALIST, AGENT, SUPERVISOR = ["parcel_specialist"], ["aftersale_agent"], ["aftersale_supervisor"]
 
-ROWS: list[tuple[str, str | list[str], str, list[str], list[str]]] = [
+ROWS: list[Row] = [
     ("register", "registering", "not_applicable", ["system"], ["nothing_to_follow"]),
     ("register", "registering", "tracking", ["system"], []),
     ("find_normal", "tracking", "reassured", ["system"], ["only_asked_and_on_time"]),
@@ -130,38 +132,13 @@ ROWS: list[tuple[str, str | list[str], str, list[str], list[str]]] = [
 """The specification's table of flow 5, with the rows that we put beside it, each with its reason in the table: a
 parcel on its way to us is received by us, and is not sent again."""
 
-Row = tuple[str, str, str, list[str], list[str]]
-
 
 def test_the_table_of_flow_5_is_the_specifications_row_by_row() -> None:
-    wanted: list[Row] = [
-        (trigger, source, dest, who, guards)
-        for trigger, sources, dest, who, guards in ROWS
-        for source in ([sources] if isinstance(sources, str) else sources)
-    ]
-    found: list[Row] = [
-        (row.trigger, row.source, row.dest, [str(who) for who in row.who], [one.name for one in row.only_if])
-        for row in FLOW.moves
-        if row.trigger not in ("cancel_case", "undo")
-    ]
-    assert sorted(found) == sorted(wanted)
-
-    # of several rows for one trigger in one state the first counts, so their order is part of the contract
-    def by_place(rows: list[Row]) -> dict[tuple[str, str], list[str]]:
-        places: dict[tuple[str, str], list[str]] = {}
-        for trigger, source, dest, *_ in rows:
-            places.setdefault((source, trigger), []).append(dest)
-        return places
-
-    assert by_place(found) == by_place(wanted)
+    require_rows(FLOW, ROWS)
 
 
 def test_it_is_called_off_by_an_aftersale_supervisor_or_by_temporal_wherever_it_is_not_ending() -> None:
-    rows = [row for row in FLOW.moves if row.trigger == "cancel_case"]
-    ending = {name for name, state in FLOW.states.items() if state.kind is StateKind.END} | {"cancelling"}
-    assert {row.source for row in rows} == FLOW.states.keys() - ending
-    for row in rows:
-        assert (row.dest, row.who) == ("cancelling", (Role.AFTERSALE_SUPERVISOR, Automatic.SYSTEM))
+    require_called_off(FLOW, {Role.AFTERSALE_SUPERVISOR}, going_on(FLOW) - {"cancelling"})
 
 
 def test_it_is_opened_by_an_aftersale_role_or_the_specialist() -> None:
@@ -245,53 +222,16 @@ def parcel(**known: Any) -> ParcelCase:
     return ParcelCase(**{**usual, **known})
 
 
-def holds(guard: Guard[ParcelCase], message: Message | None = None, **known: Any) -> bool:
-    return guard.holds(Attempt(parcel(**known), "any", NOW, message=message))
+def attempt(message: Message | None = None, **known: Any) -> Attempt[ParcelCase]:
+    return Attempt(parcel(**known), "any", NOW, message=message)
 
 
-@pytest.mark.parametrize(
-    ("guard", "true", "false"),
-    [
-        (flow.nothing_to_follow, {"report": report(known=False)}, {}),
-        (flow.nothing_to_follow, {"report": report(settled=True)}, {"report": None}),
-        (flow.only_asked_and_on_time, {"verdict": "moving"}, {"verdict": "unknown"}),
-        (flow.only_asked_and_on_time, {"verdict": "moving"}, {"verdict": "moving", "troubled": True}),
-        (flow.only_asked_and_on_time, {"verdict": "moving"}, {"verdict": "moving", "cause": "overdue"}),
-        (flow.trade_finished, {"report": report(trade_finished=True)}, {}),
-        (flow.order_over, {"report": report(order_over=True)}, {"report": None}),
-        (flow.is_way_back, {"way_back": True}, {}),
-        (flow.not_way_back, {}, {"way_back": True}),
-        (flow.goods_in_stock, {}, {"report": report(in_stock=False)}),
-        (flow.within_agent_limit, {"amount_fen": 20_000}, {"amount_fen": 20_001}),
-        (flow.within_supervisor_limit, {"amount_fen": 100_000}, {"amount_fen": 100_001}),
-        (flow.scanned_since_asked, {"report": report(code="0", scan_at=NOW, answered_at=NOW)}, {}),
-        (
-            flow.scanned_since_asked,
-            {"report": report(scan_at=NOW), "scan_when_asked": NOW - timedelta(seconds=1)},
-            {"report": report(scan_at=NOW), "scan_when_asked": NOW},
-        ),
-    ],
-)
-def test_a_guard_holds_exactly_when_its_words_are_true(
-    guard: Guard[ParcelCase], true: dict[str, Any], false: dict[str, Any]
-) -> None:
-    assert holds(guard, **true)
-    assert not holds(guard, **false)
-
-
-@pytest.mark.parametrize(
-    ("guard", "seen"),
-    [
-        (flow.signed_and_not_denied, "signed"),
-        (flow.something_wrong, "problem"),
-        (flow.is_returning, "returning"),
-        (flow.is_forwarded, "forwarded"),
-    ],
-)
-def test_what_a_look_shows_takes_its_own_row_alone(guard: Guard[ParcelCase], seen: str) -> None:
-    assert [one for one in get_args(Verdict) if holds(guard, verdict=one)] == [seen]
-
-
+SEEN = {
+    "signed": flow.signed_and_not_denied,
+    "problem": flow.something_wrong,
+    "returning": flow.is_returning,
+    "forwarded": flow.is_forwarded,
+}
 ANSWERED = {
     "moving": flow.found_moving,
     "signed": flow.found_signed,
@@ -310,17 +250,70 @@ CHOSEN = {
     "reship": flow.chose_reship,
     "refund": flow.chose_refund,
 }
+CASES: list[tuple[Guard[ParcelCase], bool, dict[str, Any]]] = [
+    (flow.nothing_to_follow, True, {"report": report(known=False)}),
+    (flow.nothing_to_follow, True, {"report": report(settled=True)}),
+    (flow.nothing_to_follow, False, {}),
+    (flow.nothing_to_follow, False, {"report": None}),
+    (flow.only_asked_and_on_time, True, {"verdict": "moving"}),
+    (flow.only_asked_and_on_time, False, {"verdict": "unknown"}),
+    (flow.only_asked_and_on_time, False, {"verdict": "moving", "troubled": True}),
+    (flow.only_asked_and_on_time, False, {"verdict": "moving", "cause": "overdue"}),
+    (flow.trade_finished, True, {"report": report(trade_finished=True)}),
+    (flow.trade_finished, False, {}),
+    (flow.order_over, True, {"report": report(order_over=True)}),
+    (flow.order_over, False, {"report": None}),
+    (flow.is_way_back, True, {"way_back": True}),
+    (flow.is_way_back, False, {}),
+    (flow.not_way_back, True, {}),
+    (flow.not_way_back, False, {"way_back": True}),
+    (flow.goods_in_stock, True, {}),
+    (flow.goods_in_stock, False, {"report": report(in_stock=False)}),
+    (flow.within_agent_limit, True, {"amount_fen": 20_000}),
+    (flow.within_agent_limit, False, {"amount_fen": 20_001}),
+    (flow.within_supervisor_limit, True, {"amount_fen": 100_000}),
+    (flow.within_supervisor_limit, False, {"amount_fen": 100_001}),
+    (flow.scanned_since_asked, True, {"report": report(code="0", scan_at=NOW, answered_at=NOW)}),
+    (flow.scanned_since_asked, False, {}),
+    (
+        flow.scanned_since_asked,
+        True,
+        {"report": report(scan_at=NOW), "scan_when_asked": NOW - timedelta(seconds=1)},
+    ),
+    (flow.scanned_since_asked, False, {"report": report(scan_at=NOW), "scan_when_asked": NOW}),
+]
 
 
-def test_every_finding_and_every_choice_takes_its_own_row() -> None:
+def answer(finding: str) -> CourierAnswers:
+    return CourierAnswers.model_validate({"by": "parcel.1", "finding": finding})
+
+
+def choice(chosen: str) -> BuyerChooses:
+    return BuyerChooses.model_validate({"by": "parcel.1", "choice": chosen, "address_id": "a-1"})
+
+
+def each_alone() -> Iterator[GuardCase]:
+    """What a look shows, every finding and every choice takes its own row, and no other's."""
+    for guard in dict.fromkeys(SEEN.values()):
+        for verdict in get_args(Verdict):
+            yield guard, SEEN.get(verdict) is guard, attempt(verdict=verdict)
+    for guard in dict.fromkeys(ANSWERED.values()):
+        for finding, its_own in ANSWERED.items():
+            yield guard, its_own is guard, attempt(answer(finding))
+    for guard in dict.fromkeys(CHOSEN.values()):
+        for chosen, its_own in CHOSEN.items():
+            yield guard, its_own is guard, attempt(choice(chosen))
+
+
+def test_a_guard_holds_exactly_when_its_words_are_true() -> None:
+    cases = [(guard, holds, attempt(**known)) for guard, holds, known in CASES]
+    require_guards(FLOW, [*cases, *each_alone()])
+
+
+def test_every_finding_and_every_choice_is_tried() -> None:
     assert set(ANSWERED) == set(get_args(Finding))
     assert set(CHOSEN) == set(get_args(Choice))
-    for finding, guard in ANSWERED.items():
-        answer = CourierAnswers.model_validate({"by": "parcel.1", "finding": finding})
-        assert [one for one in dict.fromkeys(ANSWERED.values()) if holds(one, answer)] == [guard]
-    for choice, guard in CHOSEN.items():
-        chosen = BuyerChooses.model_validate({"by": "parcel.1", "choice": choice, "address_id": "a-1"})
-        assert [one for one in CHOSEN.values() if holds(one, chosen)] == [guard]
+    assert set(SEEN) <= set(get_args(Verdict))
 
 
 def test_a_persons_own_lower_limit_counts_for_sending_again() -> None:

@@ -13,10 +13,11 @@ from casework.policy import load_policy
 from casework.rules.postage import PostagePayer
 from casework.standing import ReturnStanding
 from state_machines import return_after_shipping as flow
-from state_machines.common import nothing_paid, within_decision
+from state_machines.common import within_decision
 from state_machines.return_after_shipping import ReturnCase, ReturnFigures, WayBack
-from state_machines.roles import Automatic, Role
+from state_machines.roles import Role
 from state_machines.table import Attempt, Deadline, Guard, StateKind, TriggerKind
+from tests.tables import Row, going_on, require_called_off, require_guards, require_rows
 
 FLOW = flow.RETURN_AFTER_SHIPPING
 NOW = datetime(2026, 11, 20, 10, 0, tzinfo=UTC)
@@ -26,7 +27,7 @@ SUPERVISOR, CLERK, AGENT = "aftersale_supervisor", "returns_clerk", "aftersale_a
 
 JUDGED = ["collecting_evidence", "asking_supplier", "awaiting_supervisor", "awaiting_manager", "explaining"]
 LOOKED_AT = ["inspecting", "inspection_late"]
-ROWS: list[tuple[str, str | list[str], str, list[str], list[str]]] = [
+ROWS: list[Row] = [
     ("assess", "assessing", "not_applicable", ["system"], ["not_applicable"]),
     ("assess", "assessing", "refunding", ["system"], ["back_or_said_lost", "within_clerk_limit"]),
     ("assess", "assessing", "awaiting_finance", ["system"], ["no_goods_to_come"]),
@@ -115,53 +116,21 @@ ROWS: list[tuple[str, str | list[str], str, list[str], list[str]]] = [
 ]
 """The specification's table of flow 2, in its order; a condition is named by its guard."""
 
-OURS = {("confirm_paid_by_hand", "repairing_payment"): {"within_decision"}}
+OURS: list[Row] = [
+    ("find_amount_risen", "refunding", "awaiting_finance", ["system"], []),
+    ("ship_back_overdue", "awaiting_parcel", "awaiting_parcel", ["clock"], ["signed_too_lately"]),
+]
+"""Rows that we put beside the specification's, each with its reason in the table."""
+CONDITIONS = {("confirm_paid_by_hand", "repairing_payment"): {"within_decision"}}
 """Conditions that we put beside the specification's, each with its reason in the table."""
-BEYOND = {
-    ("cancel_case", None),
-    ("undo", None),
-    ("find_amount_risen", "awaiting_finance"),
-    ("ship_back_overdue", "awaiting_parcel"),
-}
-"""Rows, by trigger and target, that the specification gives as a rule, or that the table explains as ours."""
 
 
 def test_the_table_of_flow_2_is_the_specifications_row_by_row() -> None:
-    wanted = [
-        (trigger, source, dest, who, guards)
-        for trigger, sources, dest, who, guards in ROWS
-        for source in ([sources] if isinstance(sources, str) else sources)
-    ]
-    found = [
-        (
-            row.trigger,
-            row.source,
-            row.dest,
-            [str(who) for who in row.who],
-            [one.name for one in row.only_if if one.name not in OURS.get((row.trigger, row.source), ())],
-        )
-        for row in FLOW.moves
-        if BEYOND.isdisjoint({(row.trigger, None), (row.trigger, row.dest)})
-    ]
-    assert sorted(found) == sorted(wanted)
-
-    # of several rows for one trigger in one state the first counts, so their order is part of the contract
-    def by_place(rows: list[tuple[str, str, str, list[str], list[str]]]) -> dict[tuple[str, str], list[str]]:
-        places: dict[tuple[str, str], list[str]] = {}
-        for trigger, source, dest, *_ in rows:
-            places.setdefault((source, trigger), []).append(dest)
-        return places
-
-    assert by_place(found) == by_place(wanted)
+    require_rows(FLOW, ROWS, ours=OURS, conditions=CONDITIONS)
 
 
 def test_a_return_is_called_off_wherever_no_money_was_sent_and_it_is_not_ending() -> None:
-    rows = [row for row in FLOW.moves if row.trigger == "cancel_case"]
-    ending = {"settling", "confirming", "cancelling"}
-    assert {row.source for row in rows} == {name for name in FLOW.states if not FLOW.is_final(name)} - ending
-    for row in rows:
-        assert (row.dest, row.who) == ("cancelling", (Role.AFTERSALE_SUPERVISOR, Automatic.SYSTEM))
-        assert row.only_if == (nothing_paid,)
+    require_called_off(FLOW, {Role.AFTERSALE_SUPERVISOR}, going_on(FLOW) - {"settling", "confirming", "cancelling"})
 
 
 def test_facts_are_those_that_the_contract_names() -> None:
@@ -331,35 +300,16 @@ CASES: list[tuple[Guard[Any], bool, dict[str, Any]]] = [
     (flow.lines_refunded, True, {"standing": standing(refunded=True)}),
     (within_decision, True, {"amount_fen": 100, "decided_fen": 100}),
     (within_decision, False, {"amount_fen": 101, "decided_fen": 100}),
-    (nothing_paid, True, {}),
-    (nothing_paid, False, {"money_sent": True}),
 ]
 
 
-@pytest.mark.parametrize(
-    ("guard", "holds", "known"), CASES, ids=[f"{guard.name}-{holds}-{n}" for n, (guard, holds, _) in enumerate(CASES)]
-)
-def test_a_guard_holds_exactly_when_its_words_are_true(guard: Guard[Any], holds: bool, known: dict[str, Any]) -> None:
-    assert guard.holds(attempt(**known)) is holds
+def test_a_guard_holds_exactly_when_its_words_are_true() -> None:
+    require_guards(FLOW, ((guard, holds, attempt(**known)) for guard, holds, known in CASES))
 
 
 @pytest.mark.parametrize(("guard", "holds"), [(flow.over_automatic_limit, True), (flow.within_supervisor_limit, False)])
 def test_an_own_lower_limit_counts(guard: Guard[Any], holds: bool) -> None:
     assert guard.holds(attempt(own_limit=99, amount_fen=100)) is holds
-
-
-def test_every_guard_of_the_flow_is_tested_true_and_false() -> None:
-    used = {guard.name for row in FLOW.moves for guard in row.only_if}
-    for answer in (True, False):
-        assert {guard.name for guard, holds, _ in CASES if holds is answer} == used
-
-
-def test_every_guard_has_words_in_both_languages() -> None:
-    for row in FLOW.moves:
-        for guard in row.only_if:
-            assert guard.label.zh
-            assert guard.label.en
-            assert guard.label.zh != guard.label.en
 
 
 # --- what the case makes of what it knows ---

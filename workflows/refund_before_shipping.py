@@ -228,10 +228,8 @@ class RefundBeforeShipping(PayingWorkflow[RefundCase]):
         raise Refused("the shop does not show the lines refunded or shipped")
 
     async def consult_buyer_keeps_order(self, _: Attempt[RefundCase]) -> None:
-        """Nobody keeps an order that the shop has ended."""
+        """Nobody keeps an order that the shop has ended: the table says so."""
         await self._look_whether_ended()
-        if self.case.order_ended:
-            raise Refused("the order was ended as malicious: its money goes back, and nothing of it ships")
 
     async def consult_buyer_withdraws(self, _: Attempt[RefundCase]) -> None:
         """Nobody keeps an order that the shop has ended, or that was paid back by hand: the table says so."""

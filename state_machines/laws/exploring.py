@@ -53,6 +53,9 @@ FOUR_EYES = frozenset(
 )
 """What nobody with a part in the request may fire (flows.md, rules for all cases)."""
 
+APPROVALS = frozenset({"approve"})
+"""What at two levels has to come from two people (flows.md, rules for all cases)."""
+
 
 def speaks_for_buyer(trigger: str) -> bool:
     """Whether who fires it has a part in the request (flows.md, rules for all cases)."""
@@ -272,7 +275,10 @@ class Explorer(Generic[CaseT]):
         news: dict[str, list[Happening[CaseT]]] = {}
         for happening in self._happenings.get((case.state, only), ()):
             if happening.possible(case):
-                yield Event(happening.trigger, automatic=Automatic.SYSTEM, happening=happening)
+                known = self.flow.triggers[happening.trigger]
+                # what is found only when a person asks does not come by itself
+                if known.kind is TriggerKind.OUTCOME or known.from_shop:
+                    yield Event(happening.trigger, automatic=Automatic.SYSTEM, happening=happening)
                 news.setdefault(happening.trigger, []).append(happening)
         if state.deadline is not None and only in (None, state.deadline.trigger):
             yield Event(state.deadline.trigger, automatic=Automatic.CLOCK)
@@ -360,7 +366,7 @@ class Explorer(Generic[CaseT]):
         involved, approvals, held, paid = seen.involved, seen.approvals, seen.held, seen.payments
         if attempt.actor is not None and speaks_for_buyer(moved.trigger):
             involved |= {attempt.actor.staff_id}
-        if attempt.actor is not None and attempt.role is not None and moved.trigger == "approve":
+        if attempt.actor is not None and attempt.role is not None and moved.trigger in APPROVALS:
             approvals |= {(attempt.actor.staff_id, attempt.role)}
         decided = self.world.authority(moved, attempt)
         authorised = 0 if moved.trigger in self.world.voids else max(seen.authorised_fen, decided or 0)

@@ -131,6 +131,14 @@ def _rise_and_pay(case: RefundCase) -> None:
     _sent(case)
 
 
+def _ended(case: RefundCase) -> None:
+    case.order_ended = True
+
+
+def _may_be_ended(case: RefundCase) -> bool:
+    return not (case.order_terminated or case.order_ended)
+
+
 def _may_rise(case: RefundCase) -> bool:
     return _next_amount(case) > case.amount_fen
 
@@ -181,6 +189,14 @@ HAPPENINGS: list[Happening[RefundCase]] = [
         paid_by_platform=True,
     ),
     Happening("the platform ships", "order_gone", learn=_has_left),
+    Happening(
+        # who says that the buyer keeps the order has it looked up, too; a withdrawal may be said in every wait
+        "the order is found ended as malicious",
+        "buyer_withdraws",
+        learn=_ended,
+        possible=_may_be_ended,
+        for_people=False,
+    ),
     Happening(
         "the postage falls to this case", "order_gone", learn=_rise_and_stand, changes_amount=True, possible=_may_rise
     ),
@@ -234,11 +250,17 @@ def _stops_what_is_here(case: RefundCase) -> bool:
     return case.state == "intercepting" and not left
 
 
+def _given_back_although_ended(case: RefundCase) -> bool:
+    return case.order_ended and case.state == "releasing"
+
+
 def _wrong(case: RefundCase) -> str | None:
     if _stops_what_is_here(case):
         return "the courier is asked to stop what has not left"
     if case.send_backs > case.figures.flow.max_send_backs:
         return "it is sent back more often than the policy allows"
+    if _given_back_although_ended(case):
+        return "an order that was ended as malicious is given back to shipping"
     if case.order_terminated and case.state in ("asking_reason", "persuading", "releasing"):
         return f"a terminated bulk order's refund is in {case.state}: nobody persuades, nothing is given back"
     return None
@@ -252,14 +274,15 @@ WORLD: World[RefundCase] = World(
     known=[
         Known(lambda case: case.amount_fen),
         Known(lambda case: case.decided_fen),
-        # `order_ended` is asked by the same guard
         Known(lambda case: case.order_terminated),
+        Known(lambda case: case.order_ended, (table.not_ended_as_malicious,)),
         Known(lambda case: case.reason is None, (table.no_reason,)),
         Known(lambda case: case.flag_found, (table.handed_to_warehouse,)),
         Known(lambda case: case.send_backs, (table.may_send_back,)),
         Known(lambda case: case.approved, (table.within_agent_limit_or_approved,)),
         Known(lambda case: case.money_sent, (nothing_paid,)),
         Known(_stops_what_is_here),
+        Known(_given_back_although_ended),
     ],
     authority=_authority,
     voids=frozenset({"send_back"}),

@@ -78,10 +78,10 @@ def _everywhere(honest: Callable[..., Any], instead: Callable[..., Any]) -> None
 
 
 def _pay_whatever_is_asked(
-    session: Session, *, key: str, case_id: str, order_id: str, what: Due, amount_fen: int, at: datetime
+    session: Session, *, key: str, case_id: str, run_id: str, order_id: str, what: Due, amount_fen: int, at: datetime
 ) -> payments.PayResult:
     order, again = lock_order(session, order_id), uuid4().hex
-    del what
+    del run_id, what
     owed = Reckoning(owed=[LedgerLine(1, 1, amount_fen)], from_loose=[])
     write: Any = vars(payments)["_write"]
     write(session, order, owed, key=f"{key}/{again}", case_id=case_id, reference=again, at=at, by_hand=False)

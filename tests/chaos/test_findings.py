@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -12,13 +13,16 @@ from temporalio.api.history.v1 import HistoryEvent, WorkflowTaskFailedEventAttri
 from temporalio.client import WorkflowHistory
 
 import chaos.run
+from casework.case import TrailLine
 from casework.shop.database import Database
+from casework.templates import TEMPLATES
 from chaos.acting import Casting, Played, World
-from chaos.audit import failed_tasks
+from chaos.audit import TOLD_IN, failed_tasks, most_times_told
 from chaos.delivering import until_all_is_sent
 from chaos.plan import casting_of
 from chaos.run import MOST_PATIENCES, play_patiently
 from chaos.stories import STORIES
+from state_machines.flows import FLOWS
 
 CASTING = casting_of(0, STORIES[0], seed=1)
 PATIENCE = 0.4
@@ -73,6 +77,40 @@ def test_a_workflow_task_that_fails_is_ours_unless_the_server_gives_it_out_again
     )
     found = failed_tasks("case", [WorkflowHistory("case", [failed])])
     assert bool(found) == ours
+
+
+REJECTED = ("reject", "lead.1", "pricing", "offering_list_price")
+CHANGED = ("order_changed", "system", "offering_list_price", "legal_review")
+OVERDUE = ("confirmation_overdue", "clock", "following", "chasing")
+ALARM = ("confirmation_presumed", "clock", "chasing", "chasing")
+APPROVED = ("approve", "lead.1", "awaiting_supervisor", "awaiting_parcel")
+COUNTED_AGAIN = ("ship_back_overdue", "clock", "awaiting_parcel", "awaiting_parcel")
+
+
+@pytest.mark.parametrize(
+    ("flow", "way", "template", "times"),
+    [
+        ("bulk-order", [REJECTED, CHANGED, REJECTED], "bulk.list_price", 2),
+        ("bulk-order", [REJECTED, CHANGED, REJECTED], "bulk.please_confirm", 0),
+        ("bulk-order", [REJECTED, CHANGED, REJECTED], "bulk.declined", 1),
+        ("bulk-order", [OVERDUE, ALARM, ALARM], "bulk.please_confirm", 1),
+        ("return-after-shipping", [APPROVED, COUNTED_AGAIN], "return.send_back.buyer", 2),
+    ],
+)
+def test_the_buyer_is_told_a_thing_as_often_as_the_state_that_tells_it_is_entered(
+    flow: str, way: list[tuple[str, str, str, str]], template: str, times: int
+) -> None:
+    trail = [
+        TrailLine(at=datetime.now(UTC), by=by, trigger=trigger, source=source, dest=dest, accepted=True)
+        for trigger, by, source, dest in way
+    ]
+    assert most_times_told(FLOWS[flow], trail, template) == times
+
+
+def test_what_is_told_again_is_a_letter_that_a_state_tells() -> None:
+    states = {name for flow in FLOWS.values() for name in flow.states}
+    assert TEMPLATES.keys() >= TOLD_IN.keys()
+    assert states >= set(TOLD_IN.values())
 
 
 async def test_an_outbox_in_which_nothing_waits_is_not_waited_for(tmp_path: Path) -> None:

@@ -92,12 +92,12 @@ async def test_a_condition_that_does_not_hold_is_named_in_both_languages(
     handle = await desk.start_from_bulk_order(desk.order(prices=((88_800, 1),)))
     await desk.until(handle, "awaiting_finance")
     verdict = await asked(casework, handle.id, "send_back", "--by", "finance.3")
-    assert (verdict["obstacle"]["code"], verdict["obstacle"]["guard"]) == ("guard", "order_goes_on")
+    assert (verdict["obstacle"]["code"], verdict["obstacle"]["guard"]) == ("guard", "not_ended_as_malicious")
     assert verdict["to_give"] == ["note"]
     assert verdict["could"] == []
     refused = await casework("why", handle.id, "send_back", "--by", "finance.3", "--note", "again")
     assert refused.code == REFUSED
-    assert "condition: the order goes on: it was not ended as malicious" in refused.out
+    assert "condition: the order was not ended as malicious" in refused.out
     assert "could now: nobody who is present" in refused.out
     monkeypatch.setenv("CASEWORK_LANG", "zh")
     assert "条件: 订单未因恶意终止" in (await casework("why", handle.id, "send_back", "--by", "finance.3")).out

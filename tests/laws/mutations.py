@@ -103,12 +103,13 @@ def mutant(flow: Flow[Any], mutation: Mutation) -> Flow[Any]:
 
 
 def mutants_without_four_eyes(flow: Flow[Any]) -> Iterator[tuple[str, str, Flow[Any]]]:
-    """The flow with one trigger that people with a part in the request may fire, or that gives nobody a part.
+    """The flow with one trigger that people with a part in the request may fire, or that gives nobody a part in it, or
+    that is no approval.
 
     With what is left out, and the trigger's name.
     """
     for one in flow.signals:
-        for what in ("four_eyes", "speaks_for_buyer"):
+        for what in ("four_eyes", "speaks_for_buyer", "approves"):
             if getattr(one, what):
                 without = replace(one, **{what: False})
                 triggers = [without if known is one else known for known in flow.triggers.values()]

@@ -13,7 +13,7 @@ import pytest
 
 from casework.details import waiting_for
 from state_machines.flows import FLOWS
-from state_machines.laws.exploring import FOUR_EYES, Explorer, by_amount, by_person, speaks_for_buyer
+from state_machines.laws.exploring import APPROVALS, FOUR_EYES, Explorer, by_amount, by_person, speaks_for_buyer
 from state_machines.laws.laws import faults
 from state_machines.laws.silence import ways_on_which_silence_pays
 from state_machines.laws.world import World
@@ -33,6 +33,7 @@ def test_every_flow_has_a_world() -> None:
 @pytest.mark.parametrize("flow", FLOWS.values(), ids=FLOWS)
 def test_the_tables_triggers_are_those_that_the_rules_for_all_cases_name(flow: Flow[Any]) -> None:
     assert {one.name for one in flow.triggers.values() if one.four_eyes} == FOUR_EYES & flow.triggers.keys()
+    assert {one.name for one in flow.triggers.values() if one.approves} == APPROVALS & flow.triggers.keys()
     assert {one.name for one in flow.signals if one.speaks_for_buyer} == {
         one.name for one in flow.signals if speaks_for_buyer(one.name)
     }

@@ -10,7 +10,7 @@ from sqlalchemy.orm import Session
 
 from casework.case import CaseView
 from casework.money import LineQuantity
-from casework.shop import outside, payments
+from casework.shop import outside, payments, records
 from casework.shop.payments import LedgerEntry
 from state_machines.laws.refund_before_shipping import WORLD
 from state_machines.laws.world import World
@@ -152,6 +152,27 @@ class RefundHands(Hands):
             "the platform ships": lambda: desk.platform_ships(case),
             "the postage falls to this case": paid_for_other_line_with_news,
         }
+
+    def reports(self) -> Mapping[str, Happen]:
+        return {"the order is found ended as malicious": self._end_as_malicious}
+
+    def _end_as_malicious(self) -> None:
+        """A bulk case of the order has come to its end before it could have the lines, which this case has."""
+        bulk_case, at = f"bulk-order-{self.order_id}", datetime.now(UTC)
+
+        def end(session: Session) -> None:
+            records.open_record(
+                session,
+                case_id=bulk_case,
+                run_id="bulk",
+                flow="bulk-order",
+                order_id=self.order_id,
+                opened_by=self.opener,
+                opened_at=at,
+            )
+            records.close_record(session, case_id=bulk_case, run_id="bulk", view={}, outcome="terminated", at=at)
+
+        self.desk.without_telling(end)
 
     async def require_whole(self, view: CaseView) -> None:
         for link in view.links:

@@ -8,11 +8,13 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
+from temporalio import workflow
 from temporalio.api.common.v1 import Payload, Payloads, WorkflowExecution
 from temporalio.api.workflowservice.v1 import SignalWorkflowExecutionRequest
 from temporalio.client import ActivityFailureError, WorkflowFailureError, WorkflowUpdateFailedError
-from temporalio.exceptions import ApplicationError
+from temporalio.exceptions import ActivityError, ApplicationError
 from temporalio.service import RPCError
+from temporalio.worker import UnsandboxedWorkflowRunner, Worker
 
 from activities.payments import Payment
 from casework.case import FORGOTTEN, MOST_REFUSED, TrailLine
@@ -328,13 +330,11 @@ async def test_a_mixture_of_shipped_and_unshipped_lines_is_refused(desk: Desk) -
     assert "lines" in str(failed.value.cause)
 
 
-async def test_a_payment_that_no_case_asked_for_is_refused(desk: Desk) -> None:
-    """Temporal's server also runs an activity by itself (`temporal activity execute`)."""
-    order = desk.order(prices=[(10_000, 1)])
-    case = await desk.open_in("persuading", order, reason="bought twice")
+def payment_of(desk: Desk, case: Handle, order: str) -> Payment:
+    """A payment of 100.00 in the name of the case, which nobody has decided."""
     with desk.database.reading() as session:
         (record,) = records.find_records(session, case_id=case.id)
-    payment = Payment(
+    return Payment(
         case_id=case.id,
         run_id=record.run_id,
         order_id=order,
@@ -342,6 +342,13 @@ async def test_a_payment_that_no_case_asked_for_is_refused(desk: Desk) -> None:
         at=datetime.now(UTC),
         amount_fen=10_000,
     )
+
+
+async def test_a_payment_that_no_case_asked_for_is_refused(desk: Desk) -> None:
+    """Temporal's server also runs an activity by itself (`temporal activity execute`)."""
+    order = desk.order(prices=[(10_000, 1)])
+    case = await desk.open_in("persuading", order, reason="bought twice")
+    payment = payment_of(desk, case, order)
     with pytest.raises(ActivityFailureError) as refused:
         await desk.client.execute_activity(
             "pay", payment, id=f"pay-{order}", task_queue=desk.task_queue, start_to_close_timeout=timedelta(seconds=20)
@@ -350,3 +357,34 @@ async def test_a_payment_that_no_case_asked_for_is_refused(desk: Desk) -> None:
     with desk.database.reading() as session:
         assert payments.ledger(session, order) == []
     await case.cancel()
+
+
+@workflow.defn(name="Stranger")
+class Stranger:
+    """A workflow that is no case, and has a case's work done."""
+
+    @workflow.run
+    async def run(self, payment: dict[str, Any], task_queue: str) -> None:
+        """Pay in the case's name."""
+        await workflow.execute_activity(
+            "pay", payment, task_queue=task_queue, start_to_close_timeout=timedelta(seconds=20)
+        )
+
+
+async def test_a_payment_for_which_a_workflow_asks_that_is_not_its_case_is_refused(desk: Desk) -> None:
+    order = desk.order(prices=[(10_000, 1)])
+    case = await desk.open_in("persuading", order, reason="bought twice")
+    payment = payment_of(desk, case, order).model_dump(mode="json")
+    async with Worker(
+        desk.client, task_queue="strangers", workflows=[Stranger], workflow_runner=UnsandboxedWorkflowRunner()
+    ):
+        with pytest.raises(WorkflowFailureError) as refused:
+            await desk.client.execute_workflow(
+                Stranger.run, args=[payment, desk.task_queue], id=f"{case.id}-stranger", task_queue="strangers"
+            )
+    assert isinstance(refused.value.cause, ActivityError)
+    assert "for the case that asks for it" in str(refused.value.cause.cause)
+    with desk.database.reading() as session:
+        assert payments.ledger(session, order) == []
+    await case.cancel()
+    await desk.end(case)
