@@ -14,7 +14,7 @@ from casework.rules.bulk import Sign
 from casework.shop import bulk, flags
 from casework.shop.database import Database
 from casework.shop.errors import BadRequest
-from casework.shop.records import went_further
+from casework.shop.fencing import went_further
 from casework.standing import BulkStanding
 
 

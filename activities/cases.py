@@ -18,8 +18,8 @@ from casework.shop import handing_over, records
 from casework.shop.claims import CLAIMING, claimed_lines
 from casework.shop.database import Database
 from casework.shop.errors import BadRequest, CaseOver
+from casework.shop.fencing import FencingToken
 from casework.shop.holds import release_case
-from casework.shop.records import Moment
 from casework.templates import Post
 from state_machines.flows import FLOWS
 
@@ -57,7 +57,7 @@ class CloseCase(BaseModel):
     run_id: str
     view: CaseView
     at: datetime
-    moment: Moment
+    moment: FencingToken
     posts: list[Post] = Field(default_factory=list[Post])
     """What the buyer is told at the end."""
 

@@ -17,7 +17,7 @@ def uninterrupted(method: StepT) -> StepT:
 
     The SDK would raise its exception in the step's thread wherever that is, also where a transaction is being opened or
     its connection given back: the shop could stay locked. A step takes milliseconds, and its transaction does all of it
-    or nothing; whether it still counts the shop decides (`casework.shop.records.require_open`).
+    or nothing; whether it still counts the shop decides (`casework.shop.fencing.admit`).
     """
     return activity.defn(no_thread_cancel_exception=True)(method)
 

@@ -12,7 +12,7 @@ from activities.defining import uninterrupted
 from casework.authority import reached
 from casework.shop import outbox, waiting
 from casework.shop.database import Database
-from casework.shop.records import Moment
+from casework.shop.fencing import FencingToken
 from casework.shop.staff import all_staff
 from casework.templates import Post
 from casework.waiting import Waits
@@ -26,7 +26,7 @@ class PostMessages(BaseModel):
     order_id: str
     posts: list[Post]
     at: datetime
-    moment: Moment | None = None
+    moment: FencingToken | None = None
     waits: Waits | None = None
     """Where the case waits, told on this occasion, so that no list has to ask it; None: it is at work."""
 

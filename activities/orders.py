@@ -17,8 +17,8 @@ from casework.money import LineQuantity
 from casework.shop import claims, flags, holds, orders, records, settling, steps
 from casework.shop.database import Database
 from casework.shop.errors import CaseOver
+from casework.shop.fencing import FencingToken
 from casework.shop.holds import HoldResult
-from casework.shop.records import Moment
 from casework.shop.settling import GoodsBack
 from casework.standing import RefundStanding
 from casework.templates import Post
@@ -35,7 +35,7 @@ class OrderStep(BaseModel):
     lines: list[LineQuantity]
     at: datetime
     posts: list[Post] = Field(default_factory=list[Post])
-    moment: Moment | None = None
+    moment: FencingToken | None = None
     """Where the case's execution is: a step of a case that is over is refused."""
     round: int = 0
     """Which time it is that the case does this, where it may do it again: goods can leave and come back twice."""

@@ -13,7 +13,7 @@ from typing import Protocol
 
 from casework.money import LineQuantity
 from casework.rules.parcels import ParcelState, meaning_of
-from casework.shop.records import Moment
+from casework.shop.fencing import FencingToken
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +42,7 @@ class OnBehalf:
     case_id: str
     run_id: str
     order_id: str
-    moment: Moment | None = None
+    moment: FencingToken | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -80,7 +80,11 @@ WORDS = (
     ("wish", "标旗愿望", "the flag that a case wants its order to show; of several cases' wishes the strongest shows"),
     ("memo", "备注", "the shop's note on an order, which only grows"),
     ("record", "案卷", "what the shop knows of a case for good, also when Temporal no longer has it"),
-    ("moment", "时刻", "how far a case's execution is in Temporal: by it the shop knows a step that was taken back"),
+    (
+        "fencing token",
+        "隔离令牌",
+        "where a case's execution is: by it the shop refuses what comes late, and undoes what Temporal took back",
+    ),
     ("told", "已告知", "what the shop, the buyer or staff have from a case; the shop's lists show it and ask no case"),
     ("outbox", "待发消息", "messages to buyers and tasks for staff, once each, until they are sent"),
     ("notice", "订单变动通知", "news that an order has changed, for its open cases: each reads the shop again"),

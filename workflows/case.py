@@ -53,7 +53,7 @@ from casework.metrics import count_move, count_refusal
 from casework.money import LineQuantity
 from casework.names import is_case_id
 from casework.privacy import find_mobile_number
-from casework.shop.records import Moment
+from casework.shop.fencing import FencingToken
 from casework.templates import ENDINGS, Post, yuan
 from casework.waiting import waits_of
 from casework.waits import REMINDS_FROM_COUNT, due_at, remind_at
@@ -1197,10 +1197,10 @@ class CaseWorkflow(Generic[CaseT]):
                 raise RefusedForGood(cause.type or "an error", cause.message) from None
             raise
 
-    def moment(self) -> Moment:
+    def moment(self) -> FencingToken:
         """Where this execution is, for steps that must not be done once the case is over."""
         info = workflow.info()
-        return Moment(
+        return FencingToken(
             info.run_id,
             info.get_current_history_length(),
             self.case.version,

@@ -7,14 +7,13 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, cast
 
-from sqlalchemy import ColumnElement, bindparam, delete, or_, select, update
+from sqlalchemy import ColumnElement, bindparam, delete, or_, select
 from sqlalchemy.orm import InstrumentedAttribute, Session
-from sqlalchemy.orm.attributes import set_committed_value
 
 from casework.money import LineQuantity
 from casework.shop.errors import CaseOver
-from casework.shop.holds import have_again
-from casework.shop.tables import CASES, WAITS, CaseRow, FollowedParcelRow, ReturnRow, ShipmentRow
+from casework.shop.fencing import FencingToken, is_before_closing, waits_no_more
+from casework.shop.tables import WAITS, CaseRow, FollowedParcelRow, ReturnRow, ShipmentRow
 from state_machines.flows import FLOWS
 
 MIN_DIGITS = 4
@@ -27,10 +26,10 @@ SPEAKS_FOR_BUYER = frozenset(
     trigger.name for flow in FLOWS.values() for trigger in flow.triggers.values() if trigger.speaks_for_buyer
 )
 """Who fires these is involved in the case (flows.md, "Four eyes")."""
-# made once, as in `amounts`, and of the table: the ORM would take longer to look for objects of it than the step takes
-_WAITS_NO_MORE = delete(WAITS).where(WAITS.c.case_id == bindparam("of_case"))
-_SO_FAR = update(CASES).where(CASES.c.case_id == bindparam("of_case"), CASES.c.run_id == bindparam("of_run"))
-_RUN_WAITS_NO_MORE = _WAITS_NO_MORE.where(WAITS.c.run_id == bindparam("of_run"))
+# made once, as in `fencing`
+_DELETE_WAIT_OF_RUN = delete(WAITS).where(
+    WAITS.c.case_id == bindparam("of_case"), WAITS.c.run_id == bindparam("of_run")
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,28 +49,6 @@ class CaseRecord:
     view: dict[str, Any] | None
     involved: list[str]
     """Who had a part in it when it handed over to another case."""
-
-
-@dataclass(frozen=True, slots=True)
-class Moment:
-    """Where a case's execution is: Temporal's id of this very execution, and how many events it has so far.
-
-    Temporal may take back a workflow task that has closed the case in the shop already, because a message arrived in
-    that moment, and play it again with the message. What is new then is asked for at the moment of the closing or a
-    later one; what was asked for earlier was done before the closing. Or it goes on in an execution that continues it
-    as new: that one would not be there if the closing had counted.
-    """
-
-    execution: str
-    events: int
-    version: int = 0
-    """How many accepted moves the case has made."""
-    at: datetime | None = None
-    """What time it is by the case's own clock; None: a Casework before this one asked."""
-    continues: str | None = None
-    """The execution that this one continues as new; None: it is the case's first."""
-    state: str | None = None
-    """In which state the case is; None: a Casework before this one asked."""
 
 
 def open_record(
@@ -133,11 +110,11 @@ def close_record(
     view: Mapping[str, Any],
     outcome: str,
     at: datetime,
-    moment: Moment | None = None,
+    moment: FencingToken | None = None,
 ) -> None:
     """Record a case's end and its last view; a later word of the same run (a late refusal) replaces it.
 
-    `moment` is when it is closed: see `require_open`. An attempt of before, which Temporal gave up and which arrives
+    `moment` is when it is closed: see `fencing`. An attempt of before, which Temporal gave up and which arrives
     late, replaces nothing.
 
     Raises:
@@ -147,12 +124,12 @@ def close_record(
     row = session.get(CaseRow, (case_id, run_id), with_for_update=True)
     if row is None:
         raise LookupError(f"case {case_id} was never opened in this shop")
-    if moment is not None and row.closing_execution == moment.execution and moment.events < (row.closing_events or 0):
+    if moment is not None and is_before_closing(row, moment):
         return
     row.closed_at, row.outcome, row.view = at, outcome, dict(view)
     row.closing_execution, row.closing_events = (moment.execution, moment.events) if moment else (None, None)
     row.amount_fen = int(view.get("amount_fen", row.amount_fen))
-    session.connection().execute(_RUN_WAITS_NO_MORE, {"of_case": case_id, "of_run": run_id})
+    session.connection().execute(_DELETE_WAIT_OF_RUN, {"of_case": case_id, "of_run": run_id})
     session.flush()
 
 
@@ -200,132 +177,6 @@ def find_records(
         )
         for row in session.scalars(query)
     ]
-
-
-def require_open(
-    session: Session, case_id: str, run_id: str, moment: Moment | None = None, *, in_turn: bool = False
-) -> bool:
-    """Refuse a step of a case that is over: an attempt that Temporal gave up may still arrive late.
-
-    Where the execution that closed the case goes on all the same (see `Moment`), the case is open again. Where a step
-    that was asked for before the closing is done again, its answer is needed, but nothing of it may be kept: answers
-    whether it may. Nor is anything kept of an attempt that arrives after a later step of the same execution, where the
-    case takes such steps one after the other (`in_turn`): it was given up.
-
-    Raises:
-        CaseOver: the case has ended in the shop, or another run of it has begun.
-
-    """
-    row = session.get(CaseRow, (case_id, run_id), with_for_update=True)
-    if row is None:
-        raise CaseOver(case_id)
-    if row.closed_at is None:
-        if moment is None:
-            return True
-        given_up = in_turn and row.at_execution == moment.execution and moment.events < (row.at_events or 0)
-        note_version(session, row, moment)
-        return not given_up
-    if moment is None or not _may_have_closed(row, moment):
-        raise CaseOver(case_id)
-    if row.closing_execution == moment.execution and moment.events < (row.closing_events or 0):
-        return False
-    _open_again(session, row, moment)
-    return True
-
-
-def goes_on(session: Session, row: CaseRow, moment: Moment) -> bool:
-    """Whether a case that is about to say where it waits is open; where its closing did not count, it is open again.
-
-    Of what was asked for by as many events as the closing nobody knows which came first: a word that arrives late opens
-    nothing again, unlike a step that the case needs the answer of (`require_open`).
-    """
-    if row.closed_at is None:
-        return True
-    later = row.closing_execution != moment.execution or moment.events > (row.closing_events or 0)
-    if not later or not _may_have_closed(row, moment):
-        return False
-    _open_again(session, row, moment)
-    return True
-
-
-def _may_have_closed(row: CaseRow, moment: Moment) -> bool:
-    """Whether it was this execution that has closed the case, or the one that it continues."""
-    return row.closing_execution is not None and row.closing_execution in (moment.execution, moment.continues)
-
-
-def _open_again(session: Session, row: CaseRow, moment: Moment) -> None:
-    """The closing did not count: the case has again what it let go with it."""
-    row.closed_at = row.outcome = row.view = row.closing_execution = row.closing_events = None
-    _have_again(session, row, moment)
-
-
-def _have_again(session: Session, row: CaseRow, moment: Moment) -> None:
-    """What the case let go by moves that it has not made is its own again; what it let go before stays let go."""
-    if row.let_go is not None and row.let_go.get("version", -1) >= moment.version:
-        have_again(session, row.case_id, row.let_go, at=moment.at or row.opened_at)
-        row.let_go = None
-    session.flush()
-
-
-def went_further(session: Session, case_id: str, run_id: str, moment: Moment) -> bool:
-    """Whether the case has made more moves in the shop than it knows of: Temporal has taken them back."""
-    row = session.get(CaseRow, (case_id, run_id))
-    return row is not None and row.at_version is not None and row.at_version > moment.version
-
-
-def note_version(session: Session, row: CaseRow, moment: Moment, *, waits_again: bool = False) -> bool:
-    """Note how far an open case has come, and that it waits no more where it waited before; False if that is old news.
-
-    `waits_again`: the caller says at once where it waits now.
-
-    An attempt that Temporal gave up may arrive late; and a workflow task that Temporal took back may have gone further
-    than the case then goes. So within one execution what is later in its history counts. Of two executions the later
-    one counts by the case's own clock, also where it was reset to before some of its moves.
-    """
-    if row.at_version is not None and not _is_newer(row, moment):
-        return False
-    taken_back = _was_taken_back(row, moment)
-    if (taken_back or row.at_version not in (None, moment.version)) and not waits_again:
-        waits_no_more(session, row.case_id)
-    if taken_back:
-        _have_again(session, row, moment)
-    told_later = waits_again and moment.events != row.at_events
-    if taken_back or told_later or (row.at_version, row.at_execution) != (moment.version, moment.execution):
-        so_far = {
-            "at_version": moment.version,
-            "at_execution": moment.execution,
-            "at_events": moment.events,
-            "at_time": moment.at,
-            "at_state": moment.state,
-        }
-        session.connection().execute(_SO_FAR, {"of_case": row.case_id, "of_run": row.run_id, **so_far})
-        for name, value in so_far.items():
-            set_committed_value(row, name, value)
-    return True
-
-
-def _was_taken_back(row: CaseRow, moment: Moment) -> bool:
-    """Whether the shop has seen moves of the case that it has not made, as Temporal has taken their workflow task back.
-
-    Then a message that has come meanwhile goes first, and the case another way: a timer that has rung comes after it.
-    """
-    if row.at_version is None or row.at_version != moment.version:
-        return (row.at_version or 0) > moment.version
-    return None not in (row.at_state, moment.state) and row.at_state != moment.state
-
-
-def _is_newer(row: CaseRow, moment: Moment) -> bool:
-    version = row.at_version or 0
-    if row.at_execution == moment.execution:
-        return (moment.events, moment.version) >= (row.at_events or 0, version)
-    if row.at_time is None or moment.at is None:
-        return moment.version >= version
-    return (moment.at, moment.version) >= (row.at_time, version)
-
-
-def waits_no_more(session: Session, case_id: str) -> None:
-    """Forget where a case waits."""
-    session.connection().execute(_WAITS_NO_MORE, {"of_case": case_id})
 
 
 def is_open_in_another_run(session: Session, case_id: str, run_id: str) -> bool:

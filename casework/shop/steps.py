@@ -11,22 +11,22 @@ from datetime import datetime
 from sqlalchemy.orm import Session
 
 from casework.shop.database import Database
-from casework.shop.records import Moment, require_open
+from casework.shop.fencing import FencingToken, admit
 from casework.shop.tables import StepRow
 
 
 @contextmanager
 def writing_for(
-    database: Database, case_id: str, run_id: str, moment: Moment | None, *, in_turn: bool = False
+    database: Database, case_id: str, run_id: str, moment: FencingToken | None, *, in_turn: bool = False
 ) -> Generator[Session]:
-    """One transaction of a case's step; nothing of it stays where the step was done before (see `require_open`).
+    """One transaction of a case's step; nothing of it stays where the step was done before (see `admit`).
 
     Raises:
         CaseOver: the case has ended in the shop, or another run of it has begun.
 
     """
     with database.writing() as session:
-        may_stay = require_open(session, case_id, run_id, moment, in_turn=in_turn)
+        may_stay = admit(session, case_id, run_id, moment, in_turn=in_turn)
         yield session
         if not may_stay:
             session.rollback()

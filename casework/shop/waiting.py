@@ -11,14 +11,14 @@ from sqlalchemy import ColumnElement, bindparam, case, delete, func, insert, or_
 from sqlalchemy.orm import Session
 
 from casework.forecast import SILENCE, Step, course_told
-from casework.shop.records import Moment, goes_on, note_version, waits_no_more
+from casework.shop.fencing import FencingToken, note_progress, reopen_if_later, waits_no_more
 from casework.shop.tables import WAITS, CaseRow, WaitRow
 from casework.waiting import Waits
 from state_machines.flows import FLOWS
 
 # made once, and of the table (see `records`): every wait begins with one of them
-_WAITS_HERE = insert(WAITS)
-_WAITS_HERE_NOW = update(WAITS).where(WAITS.c.case_id == bindparam("of_case"))
+_INSERT_WAIT = insert(WAITS)
+_UPDATE_WAIT = update(WAITS).where(WAITS.c.case_id == bindparam("of_case"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,17 +64,17 @@ class Waiting:
     case: dict[str, Any]
 
 
-def tell(session: Session, case_id: str, run_id: str, moment: Moment, waits: Waits | None) -> None:
+def tell(session: Session, case_id: str, run_id: str, moment: FencingToken, waits: Waits | None) -> None:
     """Take down where an open case waits, or that it is at work; what comes late, or after its end, is passed over."""
     row = session.get(CaseRow, (case_id, run_id), with_for_update=True)
-    if row is None or not goes_on(session, row, moment):
+    if row is None or not reopen_if_later(session, row, moment):
         return
     if waits is None:
-        note_version(session, row, moment)
-    elif note_version(session, row, moment, waits_again=True):
+        note_progress(session, row, moment)
+    elif note_progress(session, row, moment, waits_again=True):
         here = _row(row, waits)
-        if not session.connection().execute(_WAITS_HERE_NOW, {"of_case": case_id, **here}).rowcount:
-            session.connection().execute(_WAITS_HERE, here)
+        if not session.connection().execute(_UPDATE_WAIT, {"of_case": case_id, **here}).rowcount:
+            session.connection().execute(_INSERT_WAIT, here)
 
 
 def tell_of_untold(session: Session, case_id: str, version: int, waits: Waits | None) -> None:
@@ -88,7 +88,7 @@ def tell_of_untold(session: Session, case_id: str, version: int, waits: Waits | 
         return
     row.at_version = version
     if waits is not None:
-        session.connection().execute(_WAITS_HERE, _row(row, waits))
+        session.connection().execute(_INSERT_WAIT, _row(row, waits))
     session.flush()
 
 

@@ -19,8 +19,8 @@ from casework.shop.claims import claimed_lines
 from casework.shop.courier import EmbeddedCourier
 from casework.shop.database import Database
 from casework.shop.errors import PaymentUnavailable
+from casework.shop.fencing import FencingToken
 from casework.shop.outside import send_off
-from casework.shop.records import Moment
 from casework.shop.staff import load_sample_if_empty
 from casework.shop.tables import LineRow, OrderRow, OutboxRow
 from casework.templates import Post
@@ -162,9 +162,9 @@ def test_a_case_that_asks_outside_waits_no_more_however_long_the_answer_takes(sh
         an_order(session, shipped=who == "courier")
         claim(session, WHOLE)
         waits = Waits(roles=["store_manager"], assignee=None, since=NOW, due=NOW, alarms=0, amount_fen=1, case={})
-        waiting.tell(session, CASE, "run", Moment("run", 10, 3), waits)
+        waiting.tell(session, CASE, "run", FencingToken("run", 10, 3), waits)
         outside.fail(session, "payment", ORDER, "once")
-    asked = Payment(**step(moment=Moment("run", 14, 4)), amount_fen=25_000)
+    asked = Payment(**step(moment=FencingToken("run", 14, 4)), amount_fen=25_000)
     asking = {
         "payment service": PaymentActivities(shop).pay,
         "courier": CourierActivities(shop, UnansweringCourier(shop)).intercept,

@@ -8,10 +8,11 @@ from typing import Any
 import pytest
 from sqlalchemy.orm import Session
 
-from casework.shop import flags, holds, notices, orders, outbox, outside, payments, records
+from casework.shop import fencing, flags, holds, notices, orders, outbox, outside, payments, records
 from casework.shop.claims import claim_lines, claimed_lines
 from casework.shop.database import Database
 from casework.shop.errors import BadRequest, CaseOver
+from casework.shop.fencing import FencingToken
 from casework.shop.staff import all_staff, load_sample_if_empty, set_present
 from casework.shop.tables import CaseRow, ClaimRow, FlagWishRow, FollowedParcelRow, HoldRow, InterceptRow
 from state_machines.roles import Role
@@ -23,7 +24,7 @@ def close(
     *,
     run_id: str = "run",
     outcome: str = "refunded",
-    moment: records.Moment | None = None,
+    moment: FencingToken | None = None,
     **view: Any,
 ) -> None:
     """The case ends."""
@@ -47,10 +48,10 @@ def test_a_case_is_recorded_from_opening_to_end(shop: Database) -> None:
 def test_a_late_attempt_to_close_a_case_replaces_nothing(shop: Database) -> None:
     with shop.writing() as session:
         open_case(session)
-        close(session, moment=records.Moment("execution", 30), said="as it ended")
-        close(session, moment=records.Moment("execution", 27), said="by a workflow task that Temporal gave up")
+        close(session, moment=FencingToken("execution", 30), said="as it ended")
+        close(session, moment=FencingToken("execution", 27), said="by a workflow task that Temporal gave up")
         assert records.find_records(session)[0].view == {"amount_fen": 25_000, "said": "as it ended"}
-        close(session, moment=records.Moment("execution", 33), said="once more, with a message that came meanwhile")
+        close(session, moment=FencingToken("execution", 33), said="once more, with a message that came meanwhile")
         assert "once more" in str(records.find_records(session)[0].view)
 
 
@@ -76,21 +77,21 @@ def test_news_that_comes_while_the_case_is_being_told_is_told_again(shop: Databa
 def test_only_the_execution_that_closed_a_case_opens_it_again_and_keeps_nothing_of_what_it_did_before(
     shop: Database,
 ) -> None:
-    moment = records.Moment("execution", 30)
+    moment = FencingToken("execution", 30)
 
-    def ask(moment: records.Moment | None) -> bool:
-        return records.require_open(session, CASE, "run", moment)
+    def ask(moment: FencingToken | None) -> bool:
+        return fencing.admit(session, CASE, "run", moment)
 
     with shop.writing() as session:
         open_case(session)
         assert ask(None)
         assert ask(moment)
-        for again in (moment, records.Moment("execution", 31)):
+        for again in (moment, FencingToken("execution", 31)):
             close(session, moment=moment)
-            for stranger in (None, records.Moment("a reset", 99)):
+            for stranger in (None, FencingToken("a reset", 99)):
                 with pytest.raises(CaseOver):
                     ask(stranger)
-            assert not ask(records.Moment("execution", 29))
+            assert not ask(FencingToken("execution", 29))
             assert records.open_cases_of_order(session, ORDER) == []
             assert ask(again)
             assert records.open_cases_of_order(session, ORDER) == [CASE]
@@ -100,31 +101,38 @@ def test_only_the_execution_that_closed_a_case_opens_it_again_and_keeps_nothing_
 
 
 def test_an_execution_that_continues_the_one_that_closed_a_case_has_it_open_again(shop: Database) -> None:
-    closing, next_one = records.Moment("execution", 30), records.Moment("the next", 4, continues="execution")
+    closing, next_one = (
+        FencingToken("execution", 30),
+        FencingToken("the next", 4, continues="execution"),
+    )
     with shop.writing() as session:
         open_case(session)
         close(session, moment=closing)
-        assert records.require_open(session, CASE, "run", next_one)
+        assert fencing.admit(session, CASE, "run", next_one)
         assert records.open_cases_of_order(session, ORDER) == [CASE]
         close(session, moment=next_one)
-        for other in (closing, records.Moment("a reset", 99), records.Moment("a reset", 99, continues="another")):
+        for other in (
+            closing,
+            FencingToken("a reset", 99),
+            FencingToken("a reset", 99, continues="another"),
+        ):
             with pytest.raises(CaseOver):
-                records.require_open(session, CASE, "run", other)
+                fencing.admit(session, CASE, "run", other)
 
 
 def test_moves_that_the_shop_has_seen_and_the_case_has_not_made_are_told(shop: Database) -> None:
     with shop.writing() as session:
         open_case(session)
-        records.require_open(session, CASE, "run", records.Moment("execution", 30, version=4))
+        fencing.admit(session, CASE, "run", FencingToken("execution", 30, version=4))
         found = [
-            records.went_further(session, CASE, "run", records.Moment("execution", 33, version)) for version in (3, 4)
+            fencing.went_further(session, CASE, "run", FencingToken("execution", 33, version)) for version in (3, 4)
         ]
         # who has the record in hand in the same transaction knows it too
         record = session.get(CaseRow, (CASE, "run"))
-        records.require_open(session, CASE, "run", records.Moment("execution", 36, version=3))
+        fencing.admit(session, CASE, "run", FencingToken("execution", 36, version=3))
         assert record is not None
         assert record.at_version == 3
-        found.append(records.went_further(session, CASE, "run", records.Moment("execution", 39, version=3)))
+        found.append(fencing.went_further(session, CASE, "run", FencingToken("execution", 39, version=3)))
     assert found == [True, False, False]
 
 
@@ -382,15 +390,15 @@ def test_staff_come_and_go(shop: Database) -> None:
 
 def test_an_attempt_of_a_local_step_that_was_given_up_keeps_nothing_after_a_later_step(shop: Database) -> None:
     """A frozen worker's: a case takes its local steps one after the other, so the later one counts."""
-    later = records.Moment("execution", 14, version=4, state="awaiting_parcel_back")
-    given_up = records.Moment("execution", 10, version=5, state="converting")
+    later = FencingToken("execution", 14, version=4, state="awaiting_parcel_back")
+    given_up = FencingToken("execution", 10, version=5, state="converting")
     with shop.writing() as session:
         open_case(session)
-        assert records.require_open(session, CASE, "run", later, in_turn=True)
-        assert not records.require_open(session, CASE, "run", given_up, in_turn=True)
+        assert fencing.admit(session, CASE, "run", later, in_turn=True)
+        assert not fencing.admit(session, CASE, "run", given_up, in_turn=True)
         # Temporal's own activities may be under way for long, beside other steps
-        assert records.require_open(session, CASE, "run", given_up)
-        assert records.require_open(session, CASE, "run", later, in_turn=True)
+        assert fencing.admit(session, CASE, "run", given_up)
+        assert fencing.admit(session, CASE, "run", later, in_turn=True)
 
 
 def has(session: Session, case_id: str = CASE) -> dict[str, list[object]]:
@@ -422,7 +430,7 @@ def letting_go(shop: Database) -> Database:
         session.add(InterceptRow(key="stop", case_id=CASE, order_id=ORDER, stopped=True, at=NOW))
         session.flush()
         assert has(session) == ALL_OF_IT
-        assert records.require_open(session, CASE, "run", records.Moment("execution", 30, version=5, state="settling"))
+        assert fencing.admit(session, CASE, "run", FencingToken("execution", 30, version=5, state="settling"))
         holds.release_case(session, CASE, flag_kept=None, at=NOW)
         assert has(session) == NOTHING
     return shop
@@ -431,20 +439,20 @@ def letting_go(shop: Database) -> Database:
 @pytest.mark.parametrize(
     ("closed", "moment", "again"),
     [
-        (True, records.Moment("execution", 34, version=4, state="confirming"), True),
-        (False, records.Moment("execution", 34, version=4, state="confirming"), True),
-        (False, records.Moment("execution", 34, version=5, state="disputed"), True),
-        (False, records.Moment("execution", 34, version=5, state="settling"), False),
-        (False, records.Moment("execution", 34, version=6, state="refunded"), False),
+        (True, FencingToken("execution", 34, version=4, state="confirming"), True),
+        (False, FencingToken("execution", 34, version=4, state="confirming"), True),
+        (False, FencingToken("execution", 34, version=5, state="disputed"), True),
+        (False, FencingToken("execution", 34, version=5, state="settling"), False),
+        (False, FencingToken("execution", 34, version=6, state="refunded"), False),
     ],
 )
 def test_what_was_let_go_on_a_way_that_was_taken_back_is_had_again(
-    letting_go: Database, *, closed: bool, moment: records.Moment, again: bool
+    letting_go: Database, *, closed: bool, moment: FencingToken, again: bool
 ) -> None:
     with letting_go.writing() as session:
         if closed:
-            close(session, moment=records.Moment("execution", 30, version=6, state="refunded"))
-        assert records.require_open(session, CASE, "run", moment)
+            close(session, moment=FencingToken("execution", 30, version=6, state="refunded"))
+        assert fencing.admit(session, CASE, "run", moment)
         assert has(session) == (ALL_OF_IT if again else NOTHING)
         assert flags.shown_flag(session, ORDER) == ("green" if again else "none")
 
@@ -452,10 +460,10 @@ def test_what_was_let_go_on_a_way_that_was_taken_back_is_had_again(
 def test_what_was_let_go_long_ago_is_not_had_again_where_a_later_move_is_taken_back(letting_go: Database) -> None:
     with letting_go.writing() as session:
         for moment in (
-            records.Moment("execution", 40, version=7, state="following"),
-            records.Moment("execution", 44, version=6, state="chasing"),
+            FencingToken("execution", 40, version=7, state="following"),
+            FencingToken("execution", 44, version=6, state="chasing"),
         ):
-            assert records.require_open(session, CASE, "run", moment)
+            assert fencing.admit(session, CASE, "run", moment)
         assert has(session) == NOTHING
 
 
@@ -464,8 +472,8 @@ def test_what_has_left_and_what_is_another_cases_by_now_is_not_had_again(letting
         open_case(session, OTHER)
         assert claim_lines(session, OTHER, ORDER, pieces((2, 1))) is None
         outside.ship(session, ORDER, lines=[1], at=NOW)
-        taken_back = records.Moment("execution", 34, version=4, state="confirming")
-        assert records.require_open(session, CASE, "run", taken_back)
+        taken_back = FencingToken("execution", 34, version=4, state="confirming")
+        assert fencing.admit(session, CASE, "run", taken_back)
         assert has(session) == {**ALL_OF_IT, "claims": [(1, 0)], "holds": [2]}
         assert claimed_lines(session, OTHER) == [(ORDER, 2)]
 

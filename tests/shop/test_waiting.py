@@ -10,9 +10,9 @@ import pytest
 from sqlalchemy.orm import Session
 
 from casework.forecast import SILENCE, course_told
-from casework.shop import records, waiting
+from casework.shop import fencing, records, waiting
 from casework.shop.database import Database
-from casework.shop.records import Moment
+from casework.shop.fencing import FencingToken
 from casework.shop.waiting import WaitFilter
 from casework.waiting import Waits, waits_of
 from state_machines.flows import FLOWS
@@ -52,7 +52,7 @@ def tell(
     execution: str = "run",
     at: datetime | None = None,
 ) -> None:
-    waiting.tell(session, CASE, "run", Moment(execution, events, version, at), told)
+    waiting.tell(session, CASE, "run", FencingToken(execution, events, version, at), told)
 
 
 def roles_now(session: Session) -> list[str]:
@@ -62,16 +62,16 @@ def roles_now(session: Session) -> list[str]:
 
 def step(session: Session, events: int, version: int, *, execution: str = "run") -> None:
     """A step of the case on the shop."""
-    assert records.require_open(session, CASE, "run", Moment(execution, events, version))
+    assert fencing.admit(session, CASE, "run", FencingToken(execution, events, version))
 
 
 def test_a_case_whose_closing_did_not_count_says_where_it_waits(shop: Database) -> None:
-    closing, later = Moment("run", 10, 4, NOW), NOW + timedelta(minutes=1)
+    closing, later = FencingToken("run", 10, 4, NOW), NOW + timedelta(minutes=1)
     for moment, is_open in (
         (closing, False),
-        (Moment("run", 12, 4, later), True),
-        (Moment("the next", 3, 4, later, continues="run"), True),
-        (Moment("a reset", 12, 4, later), False),
+        (FencingToken("run", 12, 4, later), True),
+        (FencingToken("the next", 3, 4, later, continues="run"), True),
+        (FencingToken("a reset", 12, 4, later), False),
     ):
         with shop.writing() as session:
             if records.find_records(session, case_id=CASE) == []:
@@ -99,10 +99,10 @@ def test_a_wait_on_a_way_that_was_taken_back_is_gone_with_the_first_step_of_the_
     """The clock had made the fourth move in a task that was taken back; then somebody's approval is the fourth."""
     with shop.writing() as session:
         open_case(session)
-        waiting.tell(session, CASE, "run", Moment("run", 10, 4, state="awaiting_finance"), waits(FINANCE))
-        assert records.require_open(session, CASE, "run", Moment("run", 10, 4, state="awaiting_finance"))
+        waiting.tell(session, CASE, "run", FencingToken("run", 10, 4, state="awaiting_finance"), waits(FINANCE))
+        assert fencing.admit(session, CASE, "run", FencingToken("run", 10, 4, state="awaiting_finance"))
         assert roles_now(session) == [FINANCE]
-        assert records.require_open(session, CASE, "run", Moment("run", 14, 4, state="refunding"))
+        assert fencing.admit(session, CASE, "run", FencingToken("run", 14, 4, state="refunding"))
         assert roles_now(session) == []
 
 
@@ -163,9 +163,9 @@ def test_the_end_of_a_case_and_a_new_run_of_it_leave_no_row_behind(shop: Databas
         tell(session, 10, 3, waits())
         open_case(session, run_id="again")  # the dead run is closed as superseded only by a later one
         assert roles_now(session) == []
-        waiting.tell(session, CASE, "run", Moment("run", 20, 3), waits())
+        waiting.tell(session, CASE, "run", FencingToken("run", 20, 3), waits())
         assert roles_now(session) == [], "of a run that is over"
-        waiting.tell(session, CASE, "again", Moment("again", 9, 1), waits(FINANCE))
+        waiting.tell(session, CASE, "again", FencingToken("again", 9, 1), waits(FINANCE))
         assert roles_now(session) == [FINANCE]
         view = {"amount_fen": 1}
         records.close_record(session, case_id=CASE, run_id="again", view=view, outcome="kept", at=NOW)
@@ -224,7 +224,7 @@ def test_who_waits_is_narrowed_and_comes_soonest_deadline_first(
         open_case(session, OTHER, run_id="other")
         tell(session, 10, 3, waits(SUPERVISOR, FINANCE, fen=200))
         late = waits(FINANCE, due=NOW - timedelta(hours=1), assignee="finance.1", alarms=1)
-        waiting.tell(session, OTHER, "other", Moment("other", 10, 3), late)
+        waiting.tell(session, OTHER, "other", FencingToken("other", 10, 3), late)
     with shop.reading() as session:
         assert [one.case_id for one in waiting.waiting(session, wanted)] == found
         assert [one.case_id for one in waiting.waiting(session, wanted, 1)] == found[:1]
@@ -236,7 +236,7 @@ def test_whose_each_case_is_that_waits(shop: Database) -> None:
         open_case(session)
         open_case(session, OTHER, run_id="other")
         tell(session, 10, 3, waits(SUPERVISOR, assignee="lead.1"))
-        waiting.tell(session, OTHER, "other", Moment("other", 10, 3), waits(FINANCE))
+        waiting.tell(session, OTHER, "other", FencingToken("other", 10, 3), waits(FINANCE))
     with shop.reading() as session:
         assert waiting.assignees(session) == {CASE: "lead.1", OTHER: None}
 
@@ -249,7 +249,7 @@ def test_what_leaves_is_what_a_forecast_says_of_the_same_cases(shop: Database, h
         open_case(session)
         open_case(session, OTHER, run_id="other")
         tell(session, 10, 3, first)
-        waiting.tell(session, OTHER, "other", Moment("other", 10, 3), second)
+        waiting.tell(session, OTHER, "other", FencingToken("other", 10, 3), second)
     courses = [course_told(one.case, now=NOW, until=NOW + SILENCE) for one in (first, second)]
     told = [course for course in courses if course is not None]
     assert len(told) == 2

@@ -17,8 +17,9 @@ from casework.money import LineQuantity
 from casework.shop import flags, notices, orders, outside, payments
 from casework.shop.bulk import note_reviewed
 from casework.shop.errors import Held
+from casework.shop.fencing import FencingToken, admit
 from casework.shop.holds import cases_holding
-from casework.shop.records import Moment, find_records, require_open
+from casework.shop.records import find_records
 from casework.shop.tables import ChatRow, FlagWishRow, OutboxRow, ReviewRow, StaffRow
 from tests.desk import Desk, Handle
 from tests.orders import ADDRESS, RECEIVER
@@ -344,8 +345,8 @@ async def test_a_change_that_was_noted_as_reviewed_by_moves_that_temporal_took_b
     described = await case.describe()
     with desk.database.writing() as session:  # as a worker does that is killed before Temporal hears of it
         (record,) = find_records(session, case_id=case.id)
-        ahead = Moment(described.run_id, described.history_length, seen.version + 1, datetime.now(UTC))
-        require_open(session, case.id, record.run_id, ahead)
+        ahead = FencingToken(described.run_id, described.history_length, seen.version + 1, datetime.now(UTC))
+        admit(session, case.id, record.run_id, ahead)
         note_reviewed(session, case.id, order, at=datetime.now(UTC))
     await desk.signal(case, "order_changed", "system")
     await desk.until(case, "legal_review")
