@@ -36,7 +36,9 @@ PASSED_THROUGH = (
     "structlog",
     "transitions",
     "workflows.case",
+    "workflows.defining",
     "workflows.paying",
+    "workflows.steps",
 )
 
 

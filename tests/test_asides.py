@@ -33,7 +33,7 @@ from state_machines.problem_parcel import PROBLEM_PARCEL
 from state_machines.refund_before_shipping import REFUND_BEFORE_SHIPPING
 from state_machines.roles import Role
 from state_machines.table import Attempt, Flow, Refusal, StateKind, UnsoundFlow
-from workflows.case import case_workflow
+from workflows.defining import case_workflow
 
 NOW = datetime(2026, 12, 3, 4, tzinfo=UTC)
 REFUND: Flow[Any] = REFUND_BEFORE_SHIPPING

@@ -34,7 +34,8 @@ from state_machines.bulk_order import (
 )
 from state_machines.roles import Automatic, Role
 from state_machines.table import Attempt
-from workflows.case import Outcome, Refused, case_workflow
+from workflows.case import Outcome, Refused
+from workflows.defining import case_workflow
 from workflows.paying import ASKS_BEFORE_NEWS, PayingWorkflow
 
 NOT_KNOWN = "?"

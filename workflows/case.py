@@ -9,31 +9,23 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
-from contextlib import nullcontext
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from hashlib import sha256
-from typing import Any, ClassVar, Generic, TypeVar, cast
+from typing import Any, ClassVar, TypeVar, cast
 
 from pydantic import ValidationError
 from temporalio import workflow
-from temporalio.common import RawValue, RetryPolicy, SearchAttributeUpdate
-from temporalio.exceptions import ActivityError, ApplicationError, WorkflowAlreadyStartedError
+from temporalio.common import RawValue
+from temporalio.exceptions import ActivityError, ApplicationError
 
-from activities.cases import CaseActivities, CloseCase, HandedOver, HandOver, OpenCase, TakeBack
-from activities.messages import MessageActivities, PostMessages
-from activities.orders import CASE_OVER, OrderStep
+from activities.cases import CaseActivities, CloseCase, OpenCase
 from activities.staff import Consider, Considered, StaffActivities
 from casework import names
 from casework.authority import NOBODY
 from casework.case import FULL, MOST_KEPT, Actor, Answer, Case, CaseView, KeptFact, Loan, TrailLine
 from casework.details import (
     current_details,
-    if_silent,
-    local_time,
-    opening_attributes,
-    search_attributes,
-    static_summary,
     view_of,
 )
 from casework.diagram import mermaid
@@ -41,7 +33,6 @@ from casework.logs import move_logged
 from casework.messages import (
     Message,
     explain,
-    fields_of,
     given_in,
     is_staff_id,
     json_object,
@@ -53,66 +44,47 @@ from casework.metrics import count_move, count_refusal
 from casework.money import LineQuantity
 from casework.names import is_case_id
 from casework.privacy import find_mobile_number
-from casework.shop.fencing import FencingToken
-from casework.templates import ENDINGS, Post, yuan
-from casework.waiting import waits_of
+from casework.templates import ENDINGS, Post
 from casework.waits import REMINDS_FROM_COUNT, due_at, remind_at
 from state_machines import asides
 from state_machines.asides import ASIDES, AnswerQuestion, AskOpener, Comment, Reassign
 from state_machines.common import CANCEL
-from state_machines.flows import FLOWS
 from state_machines.roles import Automatic, Role
 from state_machines.table import (
     ABOUT_THE_PERSON,
     Attempt,
-    Flow,
     Move,
     Refusal,
     State,
     StateKind,
     Trigger,
     TriggerKind,
-    UnsoundFlow,
+)
+from workflows.steps import (
+    ONE_STEP_AT_A_TIME,
+    RECORDS_FIRST,
+    TELLS_CHANGES,
+    CaseSteps,
 )
 
 CaseT = TypeVar("CaseT", bound=Case[Any])
-ActivitiesT = TypeVar("ActivitiesT")
-RequestT = TypeVar("RequestT")
 AnswerT = TypeVar("AnswerT")
-WorkflowT = TypeVar("WorkflowT", bound="type[CaseWorkflow[Any]]")
 
-SHOP_RETRIES = RetryPolicy(initial_interval=timedelta(milliseconds=100), maximum_interval=timedelta(seconds=30))
-"""The shop's own database comes back: a step on it is tried until it is done."""
-SHOP_TIMEOUT = timedelta(seconds=20)
-OUTSIDE_TIMEOUT = timedelta(seconds=30)
-OUTSIDE_RETRIES = RetryPolicy(initial_interval=timedelta(seconds=1), maximum_interval=timedelta(minutes=5))
-"""What leaves the shop is tried until it is answered; an answer that is final ends it at once."""
 SHORTEST_WAIT = timedelta(milliseconds=1)
 MOST_LOOKS = 100
 """After so many looks at the world a case continues as new: each is about a dozen events."""
-ASKED_AGAIN = timedelta(seconds=1)
-"""After this a child is started again whose id a start that is about to be refused has for a moment."""
-MOST_WAITS = 60
-"""So often a case waits for the end of another one that cannot have its lines."""
 REMINDER, WATCH, OWN_ALARM = "reminder", "watch", "alarm"
 """What a timer rings for, besides the deadline's trigger."""
 COUNTS_BYTES = "counts-bytes"
 """The change since which what is said beside the table, and a fact, is refused once the case has 1 MB."""
-TELLS_CHANGES = "tells-changes"
-"""The change since which a case tells the shop again if its wait has come to be about other money."""
 TELLS_OF_RESET = "tells-of-reset"
 """The change since which a case that was reset tells the shop where it waits now."""
 CONTINUES_AFTER_UPDATES = "continues-after-updates"
 """The change since which a case to which only updates come continues as new as soon as its history is long. Before, it
 did at its next timer: the update that was just answered was not at its end yet."""
-ONE_STEP_AT_A_TIME = "one-step-at-a-time"
-"""The change since which a case has one step on the shop under way at a time: see `CaseWorkflow.in_shop`."""
 COUNTS_QUIETLY = "counts-quietly"
 """The change since which a wait that is counted again without an alarm is one like any other: nothing is overdue, and
 there is a reminder."""
-RECORDS_FIRST = "records-first"
-"""The change since which a step that gives something away is in the history before it is done: see
-`CaseWorkflow.in_shop_recorded`."""
 REFUSES_UNKNOWN = "refuses-unknown"
 """The change since which a field that nobody understands is refused inside a list too."""
 SHORTENS_MOVES = "shortens-moves"
@@ -139,14 +111,6 @@ class _Alarm:
 
 class HoleInTable(Exception):
     """The work or the clock fired what the table does not allow: a fault of ours, never of whoever sent something."""
-
-
-class RefusedForGood(Exception):
-    """What is outside the shop gave an answer that is final: asking again helps nothing. `kind` names the error."""
-
-    def __init__(self, kind: str, sentence: str) -> None:
-        super().__init__(sentence)
-        self.kind = kind
 
 
 class Refused(Exception):
@@ -181,7 +145,7 @@ class _Received:
         return f"{self.message.by} {self.message.id}"
 
 
-class CaseWorkflow(Generic[CaseT]):
+class CaseWorkflow(CaseSteps[CaseT]):
     """A case as a Temporal workflow. Subclasses bring one method a state, named as the state.
 
     A method of a state that works is a coroutine and returns the `Outcome`; one of a state that waits returns what is
@@ -204,8 +168,6 @@ class CaseWorkflow(Generic[CaseT]):
         REMINDS_FROM_COUNT,
     )
     """The names of the changes that a newly opened case goes by; one of before asks: see `goes_by`."""
-    flow: Flow[CaseT]
-    case: CaseT
 
     # --- in ---
 
@@ -221,13 +183,10 @@ class CaseWorkflow(Generic[CaseT]):
         """A look at the world that is under way, also while the case moves on."""
         self._look_again = timedelta(0)
         self._looks = 0
-        self._published: dict[str, Any] = {}
-        self._told_fen: tuple[int, int] | None = None
-        """What the shop was last told of the money that a wait is about, and of what leaves by silence."""
+        self._published = {}
+        self._told_fen = None
         self._was_reset = False
-        """Since the shop was last told: what it was told then may not be so any more."""
         self._turn = asyncio.Lock()
-        """Of the one step on the shop that may be under way: see `in_shop`."""
         self._event_loop = asyncio.get_running_loop()
         workflow.register_random_seed_callback(self._note_reset)
         try:
@@ -661,16 +620,6 @@ class CaseWorkflow(Generic[CaseT]):
             await self._answer(self._cancels.popleft(), waited_for_work=True)
         return self.case.version != here
 
-    def goes_by(self, change: str) -> bool:
-        """Whether the case goes by a change of its flow from here on; the change is named, and so is its patch.
-
-        A case that was opened since knows so by itself. One of before asks Temporal, which answers once a run: where
-        the run came past here before the change was made, it did not, and goes on as it began.
-        """
-        if change not in self.case.changes and workflow.patched(change):
-            self.case.changes.append(change)
-        return change in self.case.changes
-
     # --- one message ---
 
     async def _answer_one(self) -> None:
@@ -679,9 +628,6 @@ class CaseWorkflow(Generic[CaseT]):
             self._cancels.append(received)
             return
         await self._answer(received)
-
-    def _is_working(self) -> bool:
-        return self.flow.states[self.case.state].kind is StateKind.WORK
 
     async def _answer(self, received: _Received, *, waited_for_work: bool = False) -> None:
         """Still this state? Who is it? May they? Does it move? Every way out of here gives an answer."""
@@ -1026,232 +972,11 @@ class CaseWorkflow(Generic[CaseT]):
         if received.problem is None:
             self.case.remember_answer(key, answer)
 
-    # --- out ---
-
-    def _tasks(self, template: str, roles: Sequence[Role], purpose: str) -> list[Post]:
-        """A staff task for each of the roles, once for this stay in the state."""
-        case, state = self.case, self.flow.states[self.case.state]
-        return [
-            Post(
-                purpose=f"{state.name}.{case.version}.{purpose}.{role}",
-                template=template,
-                to="staff",
-                role=role,
-                parameters=self._how_it_stands(),
-            )
-            for role in roles
-        ]
-
-    def _how_it_stands(self) -> dict[str, str]:
-        """What a task says of the case."""
-        case, state = self.case, self.flow.states[self.case.state]
-        return {
-            "case_id": case.case_id,
-            "state_zh": state.label.zh,
-            "state_en": state.label.en,
-            "amount": yuan(case.amount_fen),
-            "due": local_time(case, case.due) if case.due else "—",
-        }
-
-    def _remind_buyer(self, state: State, again: str) -> list[Post]:
-        template = state.deadline.reminds_buyer if state.deadline is not None else None
-        if template is None:
-            return []
-        return [post.again(f"{self.case.version}{again}") for post in self.to_buyer(template)]
-
-    def to_buyer(self, template: str, **parameters: str) -> list[Post]:
-        """A message to the buyer of the order, once in a case."""
-        given = {"order_id": self.case.order_id, **parameters}
-        return [Post(purpose=f"buyer.{template}", template=template, to="buyer", parameters=given)]
-
-    def to_staff(self, template: str, role: Role, **parameters: str) -> Post:
-        """A task for a role, once in a case."""
-        given = {"order_id": self.case.order_id, **parameters}
-        return Post(purpose=f"staff.{template}", template=template, to="staff", role=role, parameters=given)
-
-    def once_more(self, posts: Sequence[Post]) -> list[Post]:
-        """The same posts, to go out although the case has posted them before: once for each move."""
-        return [post.again(self.case.version) for post in posts]
+    # --- the end ---
 
     def told(self) -> dict[str, str]:
         """What the buyer's message at the end says, besides the order (a flow's own)."""
         return {}
-
-    def step(self, posts: Sequence[Post] = ()) -> OrderStep:
-        """A step on the shop for this case: its order and lines, its own time, and what goes out with it."""
-        case = self.case
-        return OrderStep(
-            case_id=case.case_id,
-            run_id=case.run_id,
-            order_id=case.order_id,
-            lines=case.lines,
-            at=workflow.now(),
-            posts=list(posts),
-            moment=self.moment(),
-            round=case.version,
-        )
-
-    def memo(self, text: str) -> str:
-        """What is appended to the order's memo: the day, the time, and the text."""
-        return f"[{local_time(self.case, workflow.now())[5:10]} {text}]"
-
-    async def open_case(self, flow_name: str, fields: dict[str, Any], *, ask: bool = True) -> str | None:
-        """Open a case of another flow about the same order, and leave it behind; answers with its id.
-
-        What this case holds and has claimed of the other's lines is handed over first, in one transaction. `fields` are
-        those of the other's start beyond `order_id`, `by` and `from_case`. A case of that id that is open already is
-        linked as it is, unless it is about to end because this one has its lines: then it is waited for. Where the
-        other would be refused, None: a task asks for it to be opened by hand, unless the caller does not (`ask`). A
-        task says it too where what is open already is a claim of somebody else's, which may be for fewer pieces.
-        """
-        case = self.case
-        start = {"order_id": case.order_id, "by": Automatic.SYSTEM.value, "from_case": case.case_id, **fields}
-        handed = HandedOver()
-        for _ in range(MOST_WAITS):
-            handed = await self.in_shop_recorded(
-                CaseActivities.hand_over,
-                HandOver(**self.step().model_dump(), flow=flow_name, start=start, involved=case.involved),
-                f"hand over to {flow_name}",
-            )
-            if handed.refused is not None:
-                return await self._ask_to_open(flow_name, handed.refused) if ask else None
-            child_id = handed.case_id
-            if not handed.ends_soon and (handed.open_already or await start_abandoned(flow_name, child_id, start)):
-                if child_id not in case.links:
-                    case.links.append(child_id)
-                if handed.open_already and handed.not_ours:
-                    await self._ask_to_open(flow_name, f"{child_id} is open already, and not for this")
-                return child_id
-            await workflow.sleep(ASKED_AGAIN, summary=f"{child_id} is taken for a moment")
-        if not handed.ends_soon:
-            await self.in_shop_recorded(
-                CaseActivities.take_back,
-                TakeBack(**self.step().model_dump(), to_case=handed.case_id),
-                f"take back from {handed.case_id}",
-            )
-        return await self._ask_to_open(flow_name, "its id stays taken by a case that cannot have the lines")
-
-    async def _ask_to_open(self, flow_name: str, why: str) -> None:
-        """A task asks for a case to be opened by hand that this one could not open."""
-        task = self.to_staff("open_by_hand", self.flow.opened_by[0], flow=flow_name, why=why)
-        await self._post([task.again(flow_name)])
-
-    async def in_shop(
-        self, step: Callable[[ActivitiesT, RequestT], AnswerT], request: RequestT, summary: str
-    ) -> AnswerT:
-        """One step on the shop's own database: short, idempotent, one transaction, tried until it is done.
-
-        One at a time, whatever runs beside what. Where two are under way while their workflow task is prolonged, as the
-        shop is away for some seconds, Temporal gives a replay both answers at once, and what follows comes in another
-        order (temporalio/sdk-python#1881).
-        """
-        turn = self._turn if ONE_STEP_AT_A_TIME in self.case.changes else nullcontext()
-        async with turn:
-            return await workflow.execute_local_activity_method(
-                step, request, start_to_close_timeout=SHOP_TIMEOUT, retry_policy=SHOP_RETRIES, summary=summary
-            )
-
-    async def in_shop_recorded(
-        self, step: Callable[[ActivitiesT, RequestT], AnswerT], request: RequestT, summary: str
-    ) -> AnswerT:
-        """One step on the shop by which the case gives something away that it could not have back.
-
-        It is an activity of Temporal's, not a local one: it is in the history before it is done. A local one is done
-        within a workflow task; where the worker dies after it, Temporal gives the task to another one, and a message
-        that has come meanwhile goes first, by which the case may go another way.
-        """
-        if not self.goes_by(RECORDS_FIRST):
-            return await self.in_shop(step, request, summary)
-        return await workflow.execute_activity_method(
-            step, request, start_to_close_timeout=SHOP_TIMEOUT, retry_policy=SHOP_RETRIES, summary=summary
-        )
-
-    async def outside(
-        self,
-        step: Callable[[ActivitiesT, RequestT], AnswerT],
-        request: RequestT,
-        summary: str,
-        *,
-        in_all: timedelta | None = None,
-    ) -> AnswerT:
-        """One step that leaves the shop, with its own line in the UI: tried until it is answered, or for `in_all`.
-
-        Raises:
-            RefusedForGood: the answer is final.
-            ActivityError: there was none in time; or the case is over, and its run fails.
-
-        """
-        try:
-            return await workflow.execute_activity_method(
-                step,
-                request,
-                start_to_close_timeout=OUTSIDE_TIMEOUT,
-                schedule_to_close_timeout=in_all,
-                retry_policy=OUTSIDE_RETRIES,
-                summary=summary,
-            )
-        except ActivityError as error:
-            cause = error.cause
-            # a case that was reset after its end has done it already: nobody is asked to do it again
-            if isinstance(cause, ApplicationError) and cause.non_retryable and cause.type != CASE_OVER:
-                raise RefusedForGood(cause.type or "an error", cause.message) from None
-            raise
-
-    def moment(self) -> FencingToken:
-        """Where this execution is, for steps that must not be done once the case is over."""
-        info = workflow.info()
-        return FencingToken(
-            info.run_id,
-            info.get_current_history_length(),
-            self.case.version,
-            workflow.now(),
-            info.continued_run_id,
-            self.case.state,
-        )
-
-    async def _post(self, posts: list[Post]) -> None:
-        waits = waits_of(self.flow, self.case, workflow.now())
-        self._told_fen = None if waits is None else self._money_now()
-        self._was_reset = False
-        await self.in_shop(
-            MessageActivities.post_messages,
-            PostMessages(
-                case_id=self.case.case_id,
-                run_id=self.case.run_id,
-                order_id=self.case.order_id,
-                posts=posts,
-                at=workflow.now(),
-                moment=self.moment(),
-                waits=waits,
-            ),
-            "tell " + (", ".join(dict.fromkeys(post.recipient or post.to for post in posts)) or "the shop"),
-        )
-
-    async def _tell_what_changed(self) -> None:
-        """What was refused, kept or seen may have shown that a wait is about other money by now: lists say so too."""
-        case = self.case
-        if case.entered_at is None or case.due is None or self._is_working():
-            return
-        if self._money_now() != self._told_fen and self.goes_by(TELLS_CHANGES):
-            await self._post([])
-            self._publish()
-
-    def _money_now(self) -> tuple[int, int]:
-        """What the wait is about, and what leaves by silence where it ends, in fen."""
-        silent = if_silent(self.flow, self.case)
-        return self.case.amount_fen, silent.pays_fen if silent else 0
-
-    def _publish(self) -> None:
-        """Show where the case is: search attributes (only what changed), and the details of the Temporal UI."""
-        changed: list[SearchAttributeUpdate[Any]] = []
-        for pair in search_attributes(self.flow, self.case):
-            key, value, name = pair.key, pair.value, pair.key.name
-            if self._published.get(name) != value:
-                self._published[name] = value
-                changed.append(key.value_set(value) if value is not None else key.value_unset())
-        if changed:
-            workflow.upsert_search_attributes(changed)  # pyright: ignore[reportUnknownMemberType] - the SDK's own
-        workflow.set_current_details(current_details(self.flow, self.case, workflow.info().namespace))
 
     async def _end(self) -> None:
         """Answer what is still in the inbox, name the facts that no state used, and close the shop's record."""
@@ -1290,99 +1015,6 @@ class CaseWorkflow(Generic[CaseT]):
         while self._inbox:
             received = self._inbox.popleft()
             self._refuse(received, received.problem or "the case has ended")
-
-
-async def start_abandoned(flow_name: str, case_id: str, start: dict[str, Any]) -> bool:
-    """Start a case as a child and leave it behind; False where its id is taken."""
-    flow, order_id = FLOWS[flow_name], str(start["order_id"])
-    try:
-        await workflow.start_child_workflow(
-            flow.workflow,
-            start,
-            id=case_id,
-            parent_close_policy=workflow.ParentClosePolicy.ABANDON,
-            static_summary=static_summary(flow, order_id),
-            static_details=f"casework show {case_id}",
-            search_attributes=opening_attributes(order_id, Automatic.SYSTEM.value),
-        )
-    except WorkflowAlreadyStartedError:
-        return False
-    return True
-
-
-def case_workflow(flow: Flow[Any]) -> Callable[[WorkflowT], WorkflowT]:
-    """Make a flow's class its Temporal workflow: one signal a trigger, and one method a state or a refusal to import.
-
-    Raises:
-        UnsoundFlow: where a state has no method of its name, or a hook is of no trigger or wait.
-
-    """
-
-    def decorate(cls: WorkflowT) -> WorkflowT:
-        cls.flow = flow
-        known = _DEFINITIONS.get((cls.__module__, cls.__qualname__))
-        if known is not None and workflow.unsafe.in_sandbox():
-            return _defined_as(known, cls)
-        missing = [
-            state.name
-            for state in flow.states.values()
-            if state.kind is not StateKind.END and not callable(getattr(cls, state.name, None))
-        ]
-        if missing:
-            raise UnsoundFlow(f"{flow.name}: nothing is done in {', '.join(missing)}")
-        strays = [name for name in dir(cls) if _is_stray_hook(flow, name)]
-        if strays:
-            raise UnsoundFlow(f"{flow.name}: {', '.join(strays)} belongs to no trigger, or to no wait, of the table")
-        ends = {name for name in flow.states if flow.is_final(name)}
-        if set(ENDINGS.get(flow.name, ())) != ends:
-            raise UnsoundFlow(f"{flow.name}: casework/templates must name for each ending what the buyer is told")
-        taken = [name for name in ASIDES if name in flow.triggers]
-        if taken:
-            raise UnsoundFlow(f"{flow.name}: {', '.join(taken)} is what may be said beside every table")
-        for trigger in asides.may_be_sent(flow):
-            setattr(cls, f"signal_{trigger.name}", _signal_handler(trigger))
-        defined = workflow.defn(name=flow.workflow)(cls)
-        _DEFINITIONS[cls.__module__, cls.__qualname__] = getattr(defined, _DEFINITION)
-        return defined
-
-    return decorate
-
-
-def _is_stray_hook(flow: Flow[Any], method: str) -> bool:
-    """Whether a method is named as a hook, of something that the table does not have: nobody would ever call it."""
-    hook, _, of = method.partition("_")
-    if hook in _HOOKS_OF_TRIGGERS:
-        return of not in flow.triggers
-    return hook == "begin" and (of not in flow.states or flow.states[of].kind is not StateKind.WAIT)
-
-
-_HOOKS_OF_TRIGGERS = frozenset({"consult", "effect", "after"})
-_DEFINITION = "__temporal_workflow_definition"
-"""Where the SDK keeps what `workflow.defn` has made."""
-_DEFINITIONS: dict[tuple[str, str], Any] = {}
-"""By class, what `workflow.defn` has made of it."""
-
-
-def _defined_as(known: Any, cls: WorkflowT) -> WorkflowT:
-    """Take over the definition of the same class, as it was loaded outside the sandbox.
-
-    The sandbox loads a flow's module anew for every case, and to look through the class's members anew takes longer
-    than all else in it.
-    """
-    setattr(cls, _DEFINITION, replace(known, cls=cls, run_fn=cast("Any", cls).run))
-    return cls
-
-
-def _signal_handler(trigger: Trigger) -> Callable[..., None]:
-    fields = "; ".join(f"{name}: {what}" for name, what in fields_of(trigger.message).items())
-    description = f"{trigger.label.zh} / {trigger.label.en}" + (f" ({fields})" if fields else "")
-
-    # takes anything: a handler called with too few or too many arguments would wedge the workflow task
-    def handle(self: CaseWorkflow[Any], *arguments: Any) -> None:
-        self.receive(trigger.name, arguments)
-
-    handle.__name__ = f"signal_{trigger.name}"
-    return workflow.signal(name=trigger.name, description=description)(handle)
 
 
 def _deadline_of(state: State) -> str:

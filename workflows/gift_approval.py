@@ -15,7 +15,8 @@ from casework.templates import Post, yuan
 from state_machines.gift_approval import GIFT_APPROVAL, GiftCase, NamedGift
 from state_machines.roles import Role
 from state_machines.table import Attempt
-from workflows.case import Outcome, Refused, case_workflow
+from workflows.case import Outcome, Refused
+from workflows.defining import case_workflow
 from workflows.paying import ASKS_BEFORE_NEWS, PayingWorkflow
 
 

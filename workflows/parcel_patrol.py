@@ -21,7 +21,7 @@ from casework import names, patrol
 from casework.messages import explain, json_object
 from casework.patrol import MOST_LISTED, Patrolled
 from state_machines.problem_parcel import PROBLEM_PARCEL
-from workflows.case import start_abandoned
+from workflows.steps import start_abandoned
 
 LOOK_TIMEOUT: Final = timedelta(minutes=10)
 """Couriers that answer slowly are asked for some hundred parcels."""

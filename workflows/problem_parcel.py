@@ -44,7 +44,9 @@ from state_machines.problem_parcel import (
 )
 from state_machines.roles import Automatic, Label, Role
 from state_machines.table import Attempt
-from workflows.case import CaseWorkflow, Outcome, Refused, RefusedForGood, case_workflow
+from workflows.case import CaseWorkflow, Outcome, Refused
+from workflows.defining import case_workflow
+from workflows.steps import RefusedForGood
 
 ASKING_TIMEOUT = timedelta(minutes=2)
 """For how long a courier is asked in one look, also where the worker is away meanwhile."""

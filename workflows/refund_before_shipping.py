@@ -17,8 +17,10 @@ from casework.templates import Post, yuan
 from state_machines.refund_before_shipping import REFUND_BEFORE_SHIPPING, ParcelBack, RefundCase
 from state_machines.roles import Role
 from state_machines.table import Attempt
-from workflows.case import Outcome, Refused, RefusedForGood, case_workflow
+from workflows.case import Outcome, Refused
+from workflows.defining import case_workflow
 from workflows.paying import ASKS_BEFORE_NEWS, PayingWorkflow
+from workflows.steps import RefusedForGood
 
 OPENS_RETURN = "opens-return"
 """The change since which a refund whose parcel was not stopped opens its return itself."""

@@ -37,7 +37,8 @@ from state_machines.return_after_shipping import (
 )
 from state_machines.roles import Label, Role
 from state_machines.table import Attempt
-from workflows.case import Outcome, Refused, case_workflow
+from workflows.case import Outcome, Refused
+from workflows.defining import case_workflow
 from workflows.paying import ASKS_BEFORE_NEWS, PayingWorkflow
 
 MOST_NAMED = 20

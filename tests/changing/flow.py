@@ -12,7 +12,7 @@ from temporalio import workflow
 from state_machines.refund_before_shipping import REFUND_BEFORE_SHIPPING, RefundCase
 from state_machines.roles import Automatic
 from state_machines.table import Attempt, Flow, Guard, Move, guard, move
-from workflows.case import case_workflow
+from workflows.defining import case_workflow
 from workflows.refund_before_shipping import RefundBeforeShipping
 
 # --- docs: row

@@ -8,7 +8,7 @@ import pytest
 
 from state_machines.flows import FLOWS
 from state_machines.table import UnsoundFlow
-from workflows.case import case_workflow
+from workflows.defining import case_workflow
 
 REFUND = FLOWS["refund-before-shipping"]
 

@@ -14,8 +14,8 @@ from casework.sandbox import workflow_runner
 from tests.desk import Desk
 from tests.server import EVENTS_BEFORE_CONTINUING
 from worker import WORKFLOWS
-from workflows.case import ONE_STEP_AT_A_TIME
 from workflows.paying import PayingWorkflow
+from workflows.steps import ONE_STEP_AT_A_TIME
 
 
 async def test_a_slow_shop_does_not_make_a_replay_see_another_deadline(desk: Desk) -> None:
