@@ -13,10 +13,10 @@ from typing import Any, Final
 from pydantic import BaseModel, Field, ValidationError
 
 from casework.case import Case
+from casework.deadlines import due_at
 from casework.details import expected, paid_by_silence
 from casework.lookups import Lookups, lookups_of
 from casework.waiting import case_from
-from casework.waits import due_at
 from state_machines.roles import Automatic
 from state_machines.table import Attempt, Flow, Move, Refusal, State, StateKind, TriggerKind
 

@@ -110,7 +110,7 @@ def repairing_state(*, platform_bound: bool = False) -> State:
         "repairing_payment",
         "待处理付款失败",
         "repairing the payment",
-        deadline=Deadline("repair_overdue", alarms=(Role.FINANCE_MANAGER,)),
+        deadline=Deadline("repair_overdue", alarm_roles=(Role.FINANCE_MANAGER,)),
         expects=(Role.REFUND_CLERK,),
         platform_bound=platform_bound,
     )

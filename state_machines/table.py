@@ -45,13 +45,13 @@ class Deadline:
     """By when a wait ends by itself, and the trigger that the clock fires then.
 
     `wait` names the flow's policy figure; None stands for the shop's alarm interval. A clock row that stays in its
-    state comes again after that interval, as an alarm to `alarms` (by default to who is expected to act). `counts_from`
+    state comes again after that interval, as an alarm to `alarm_roles` (by default to who is expected to act). `counts_from`
     is aware.
 
     Attributes:
         trigger: what the clock fires.
         wait: the policy figure that says how long.
-        alarms: who hears that the clock fired and nothing moved.
+        alarm_roles: who hears that the clock fired and nothing moved.
         reminders: the policy figure that lists when, after the entry, those who may act are reminded; None: once, at
             the shop's share of the wait.
         reminds_buyer: the template of a message to the buyer that goes out with each reminder.
@@ -63,7 +63,7 @@ class Deadline:
 
     trigger: str
     wait: str | None = None
-    alarms: tuple[Role, ...] = ()
+    alarm_roles: tuple[Role, ...] = ()
     reminders: str | None = None
     reminds_buyer: str | None = None
     counts_from: Callable[[Any], datetime | None] | None = None

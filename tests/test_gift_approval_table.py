@@ -104,7 +104,7 @@ def test_each_wait_has_the_specified_deadline() -> None:
         "awaiting_finance": Deadline("finance_silent", "finance"),
         "awaiting_audit": Deadline("audit_overdue", "audit"),
         "audit_late": Deadline("audit_unanswered"),
-        "repairing_payment": Deadline("repair_overdue", alarms=(Role.FINANCE_MANAGER,)),
+        "repairing_payment": Deadline("repair_overdue", alarm_roles=(Role.FINANCE_MANAGER,)),
         "telling_buyer": Deadline("telling_over", "telling"),
     }
 

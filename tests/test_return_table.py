@@ -167,7 +167,7 @@ def test_each_wait_has_the_specified_deadline_and_the_platforms_binds_only_the_f
         "inspecting": Deadline("inspection_overdue", "inspection"),
         "inspection_late": Deadline("inspection_unanswered", "inspection_late"),
         "awaiting_finance": Deadline("finance_silent", "finance"),
-        "repairing_payment": Deadline("repair_overdue", alarms=(Role.FINANCE_MANAGER,)),
+        "repairing_payment": Deadline("repair_overdue", alarm_roles=(Role.FINANCE_MANAGER,)),
         "confirming": Deadline("confirmation_over", "confirmation"),
         "sending_back": Deadline("sending_back_overdue", "sending_back"),
     }

@@ -391,7 +391,7 @@ def test_each_wait_has_the_specified_deadline_and_is_bound_by_the_platforms() ->
         "persuading": Deadline("persuasion_over", "persuasion"),
         "awaiting_supervisor": Deadline("supervisor_silent", "supervisor"),
         "awaiting_finance": Deadline("finance_silent", "finance"),
-        "repairing_payment": Deadline("repair_overdue", alarms=(Role.FINANCE_MANAGER,)),
+        "repairing_payment": Deadline("repair_overdue", alarm_roles=(Role.FINANCE_MANAGER,)),
         "awaiting_parcel_back": Deadline("parcel_back_overdue", "parcel_back"),
     }
     assert all(FLOW.states[name].platform_bound for name in waits)

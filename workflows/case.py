@@ -24,6 +24,7 @@ from activities.staff import Consider, Considered, StaffActivities
 from casework import names
 from casework.authority import NOBODY
 from casework.case import FULL, MOST_KEPT, Actor, Answer, Case, CaseView, KeptFact, Loan, TrailLine
+from casework.deadlines import REMINDS_FROM_COUNT, due_at, remind_at
 from casework.details import (
     current_details,
     view_of,
@@ -45,7 +46,6 @@ from casework.money import LineQuantity
 from casework.names import is_case_id
 from casework.privacy import find_mobile_number
 from casework.templates import ENDINGS, Post
-from casework.waits import REMINDS_FROM_COUNT, due_at, remind_at
 from state_machines import asides
 from state_machines.asides import ASIDES, AnswerQuestion, AskOpener, Comment, Reassign
 from state_machines.common import CANCEL
@@ -102,10 +102,10 @@ class Outcome:
 
 
 @dataclass(frozen=True, slots=True)
-class _Alarm:
+class _Timer:
     """A timer under way, and what it rings for."""
 
-    timer: asyncio.Task[None]
+    task: asyncio.Task[None]
     rings_for: str
 
 
@@ -455,35 +455,35 @@ class CaseWorkflow(CaseSteps[CaseT]):
             return
         here = case.version
         self._publish()
-        alarm = self._set_alarm(state)
+        timer = self._set_timer(state)
         try:
             while case.version == here:
                 if self._inbox:
                     await self._answer_one()
                     await self._tell_what_changed()
-                    if case.version == here and not alarm.timer.done():  # what it told may ring at another time
-                        alarm = self._set_alarm(state, alarm)
+                    if case.version == here and not timer.task.done():  # what it told may ring at another time
+                        timer = self._set_timer(state, timer)
                 elif self._look is not None and self._look.done():
                     await self._take_what_was_seen(self._look.result())
                     await self._tell_what_changed()
-                    alarm = self._set_alarm(state, alarm)
+                    timer = self._set_timer(state, timer)
                 elif self._was_reset:
                     self._was_reset = False
                     if self.goes_by(TELLS_OF_RESET):
                         await self._post([])
                 elif state.watch is None and self._has_long_history():
                     self._continue_as_new()
-                elif not alarm.timer.done():
+                elif not timer.task.done():
                     # an update that was just answered is at its end a moment later
                     soon = state.watch is None and CONTINUES_AFTER_UPDATES in case.changes
-                    await self._something_or(alarm, continues=soon)
+                    await self._something_or(timer, continues=soon)
                 else:
-                    await self._ring(state, alarm.rings_for)
-                    alarm = self._set_alarm(state, alarm)
+                    await self._ring(state, timer.rings_for)
+                    timer = self._set_timer(state, timer)
         finally:
-            alarm.timer.cancel()
+            timer.task.cancel()
 
-    def _set_alarm(self, state: State, before: _Alarm | None = None) -> _Alarm:
+    def _set_timer(self, state: State, before: _Timer | None = None) -> _Timer:
         """A timer for what comes first: the reminder, the deadline, or the next look at the world.
 
         What has passed already rings at once, through a timer all the same: whether one is started must never hang on
@@ -497,23 +497,23 @@ class CaseWorkflow(CaseSteps[CaseT]):
             times.append((case.watch_at, WATCH))
         until, what = min(times, key=lambda one: one[0], default=(None, ""))
         if before is not None:
-            if not before.timer.done() and before.rings_for == what:
+            if not before.task.done() and before.rings_for == what:
                 return before
-            before.timer.cancel()
+            before.task.cancel()
         if until is None:  # a look is under way, and nothing else is to come
-            return _Alarm(asyncio.create_task(workflow.wait_condition(lambda: False)), what)
-        return _Alarm(
+            return _Timer(asyncio.create_task(workflow.wait_condition(lambda: False)), what)
+        return _Timer(
             asyncio.create_task(
                 workflow.sleep(max(until - workflow.now(), SHORTEST_WAIT), summary=f"{state.name}: {what}")
             ),
             what,
         )
 
-    async def _something_or(self, alarm: _Alarm, *, continues: bool) -> None:
+    async def _something_or(self, timer: _Timer, *, continues: bool) -> None:
         await workflow.wait_condition(
             lambda: (
                 bool(self._inbox)
-                or alarm.timer.done()
+                or timer.task.done()
                 or (self._look is not None and self._look.done())
                 or self._was_reset
                 or (continues and self._has_long_history())
@@ -595,7 +595,7 @@ class CaseWorkflow(CaseSteps[CaseT]):
         if case.alarms > 0 and deadline.quiet and self.goes_by(COUNTS_QUIETLY):
             case.alarms = 0
         if case.alarms > 0 and not deadline.quiet:
-            await self._post(self._tasks("alarm", deadline.alarms or state.expects, "alarm"))
+            await self._post(self._tasks("alarm", deadline.alarm_roles or state.expects, "alarm"))
         else:
             say = cast("Callable[[], list[Post]]", getattr(self, state.name))
             said = say()
