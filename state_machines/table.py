@@ -45,15 +45,15 @@ class Deadline:
     """By when a wait ends by itself, and the trigger that the clock fires then.
 
     `wait` names the flow's policy figure; None stands for the shop's alarm interval. A clock row that stays in its
-    state comes again after that interval, as an alarm to `alarm_roles` (by default to who is expected to act). `counts_from`
-    is aware.
+    state comes again after that interval, as an alarm to `alarm_roles` (by default to who is expected to act).
+    `counts_from` is aware.
 
     Attributes:
         trigger: what the clock fires.
         wait: the policy figure that says how long.
         alarm_roles: who hears that the clock fired and nothing moved.
-        reminders: the policy figure that lists when, after the entry, those who may act are reminded; None: once, at
-            the shop's share of the wait.
+        reminders: the policy figure that lists when, after what the wait counts from, those who may act are
+            reminded; None: once, at the shop's share of the wait.
         reminds_buyer: the template of a message to the buyer that goes out with each reminder.
         counts_from: from which time of the case the wait is counted; None, or where it answers None: from the entry.
         quiet: a clock row that stays in its state is no alarm: the wait is counted again, from now where
