@@ -137,20 +137,17 @@ class ParcelActivities:
 
     @uninterrupted
     def reserve_goods(self, step: OrderStep) -> Done:
-        """Reserve the goods that are to be sent again; refused where there are none."""
-        try:
-            with writing_for(self._database, step) as session:
-                parcels.reserve(
-                    session,
-                    key=step.round_key("reshipment"),
-                    case_id=step.case_id,
-                    order_id=step.order_id,
-                    lines=step.lines,
-                    at=step.at,
-                )
-        except BadRequest as refused:
-            return Done(refused=str(refused))
-        return Done()
+        """Reserve the goods that are to be sent again; refused where there are none, or another case has the money."""
+        with writing_for(self._database, step) as session:
+            refused = parcels.reserve(
+                session,
+                key=step.round_key("reshipment"),
+                case_id=step.case_id,
+                order_id=step.order_id,
+                lines=step.lines,
+                at=step.at,
+            )
+        return Done(refused=refused)
 
     @uninterrupted
     def call_off_reshipment(self, step: CallOff) -> bool:
@@ -230,6 +227,7 @@ class ParcelActivities:
 def _read(session: Session, step: ParcelStep) -> ParcelReport:
     return parcels.read_parcel(
         session,
+        case_id=step.case_id,
         order_id=step.order_id,
         waybill=step.waybill,
         following=step.following,

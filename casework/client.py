@@ -62,7 +62,7 @@ from casework.parts import parts
 from casework.privacy import personal_id, personal_text
 from casework.sentences import full_stop
 from casework.settings import Settings
-from casework.shop import claims, notices, orders, records, waiting
+from casework.shop import claimants, claims, notices, orders, records, waiting
 from casework.shop.database import Database
 from casework.shop.errors import UnknownOrder
 from casework.shop.staff import all_staff
@@ -242,7 +242,7 @@ def refuse_overlap(session: Session, prepared: PreparedStart) -> None:
     if prepared.flow.name not in claims.CLAIMING:
         return
     order_id = str(prepared.payload["order_id"])
-    holder = claims.claimed_by_another(session, order_id, prepared.lines, case_id=prepared.case_id)
+    holder = claimants.had_by_another(session, order_id, prepared.lines, case_id=prepared.case_id)
     if holder is not None:
         raise CaseOpen(holder, f"The open case {holder} has a line of this already: look at it with casework show.")
 

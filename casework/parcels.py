@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from pydantic import BaseModel
+from pydantic import BaseModel, Field
 
 from casework.money import LineQuantity
 from casework.rules.parcels import Priority, Region, Scanned
@@ -37,7 +37,8 @@ class ParcelReport(BaseModel):
         scan_at: when that scan was.
         answered_at: when the courier last answered; None: it never has.
         forwarding: under which waybill it goes on, where the newest scan says so.
-        claimed_by: the open refund or return that is about the money for something in it; None: there is none.
+        claimed_by: the open refund or return that is about the money for something that is left; None: there is none.
+        with_others: by line that is left, the open refund or return that has claimed it, where another case opened it.
 
     """
 
@@ -54,6 +55,7 @@ class ParcelReport(BaseModel):
     answered_at: datetime | None = None
     forwarding: Followed | None = None
     claimed_by: str | None = None
+    with_others: dict[int, str] = Field(default_factory=dict[int, str])
 
     @property
     def last(self) -> Scanned | None:
@@ -61,6 +63,11 @@ class ParcelReport(BaseModel):
         if self.code is None or self.scan_at is None or self.answered_at is None:
             return None
         return Scanned(self.code, self.scan_at, self.answered_at)
+
+
+def about_the_money(case_id: str) -> str:
+    """Why what is in a parcel is neither sent again nor paid for: that case is to give the money back."""
+    return f"the open case {case_id} is about the money for these goods: call it off, or let it go on"
 
 
 class Registered(BaseModel):

@@ -20,7 +20,7 @@ from casework.messages import WAYBILL_PATTERN
 from casework.opening.completing import complete_parcel, order_of_parcel
 from casework.parts import parts
 from casework.reading import if_rounded
-from casework.shop import claims, orders, records, staff
+from casework.shop import claimants, claims, orders, records, staff
 from casework.shop.database import Database
 from casework.shop.errors import BadRequest, UnknownOrder
 from casework.shop.importing.reading import BadRow
@@ -95,7 +95,7 @@ class Checker:
         known = {} if self.again else memory.recall(session, [row.digest for row in rows])
         order_ids = sorted({row.order_id for row in rows if row.order_id is not None and row.digest not in known})
         orders.look_ahead(session, order_ids)
-        claims.look_ahead(session, order_ids)
+        claimants.look_ahead(session, order_ids)
         staff.look_ahead(session)
         told: list[Told] = []
         ready: list[Ready] = []

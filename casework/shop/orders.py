@@ -25,9 +25,10 @@ from casework.shop.amounts import (
     paid_shares,
     pieces_left,
 )
+from casework.shop.claimants import had_by_another
 from casework.shop.errors import BadRequest, UnknownOrder
 from casework.shop.states import OrderState
-from casework.shop.tables import ChatRow, ClaimRow, LineRow, OrderRow, ShipmentLineRow, ShipmentRow
+from casework.shop.tables import ChatRow, LineRow, OrderRow, ShipmentLineRow, ShipmentRow
 from casework.standing import RefundStanding
 
 Place = Literal["unshipped", "shipped", "back"]
@@ -346,19 +347,13 @@ def standing(
     order = _whole(session, row)
     numbers = {line.line for line in lines}
     refundable = sum(entry.amount_fen for entry in due(session, row, lines, case_id=case_id))
-    claims = session.scalars(
-        select(ClaimRow)
-        .where(ClaimRow.order_id == order_id, ClaimRow.line.in_(numbers), ClaimRow.case_id != (case_id or ""))
-        .order_by(ClaimRow.line)
-    )
-    claim = claims.first()
     return RefundStanding(
         paid=order.paid,
         closed=order.state == "closed",
         refundable_fen=refundable,
         refunded=refundable == 0 and order.paid,
         shipped=any(line.place == "shipped" for line in order.lines if line.number in numbers),
-        claimed_by=claim.case_id if claim else None,
+        claimed_by=had_by_another(session, order_id, lines, case_id=case_id),
     )
 
 

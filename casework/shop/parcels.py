@@ -13,15 +13,17 @@ from sqlalchemy.orm import Session
 
 from casework.authority import is_present
 from casework.money import LineQuantity, part_of_line
-from casework.parcels import Followed, ParcelReport
+from casework.parcels import Followed, ParcelReport, about_the_money
 from casework.rules.parcels import RECEIPT_TIME, courier_code, receipt_extended, region_of
 from casework.shop import outbox, outside, settling
 from casework.shop.amounts import accounts, line_rows, paid_shares, pieces_left
-from casework.shop.claims import claimed_by_another
+from casework.shop.claimants import claims_on
 from casework.shop.courier import cases_stopping
 from casework.shop.errors import BadRequest
 from casework.shop.flags import append_memo
+from casework.shop.handing_over import handed_over_by
 from casework.shop.orders import find_order, is_finished, lock_order
+from casework.shop.records import came_from
 from casework.shop.returning import way_back_of
 from casework.shop.staff import all_staff
 from casework.shop.steps import first_time
@@ -229,6 +231,7 @@ def left_of(session: Session, order_id: str, lines: Sequence[LineQuantity]) -> l
 def read_parcel(
     session: Session,
     *,
+    case_id: str,
     order_id: str,
     waybill: str,
     following: str,
@@ -249,6 +252,8 @@ def read_parcel(
     shipment = _shipment(session, order_id, waybill)
     known = way_back or shipment is not None or order_of_waybill(session, waybill, order_id) == order_id
     over = _is_over(session, order, lines)
+    left = left_of(session, order_id, lines)
+    claims = claims_on(session, order_id, left)
     finished = is_finished(order)
     back = shipment is not None and shipment.back_at is not None
     status = session.get(ParcelStatusRow, following)
@@ -264,16 +269,16 @@ def read_parcel(
         settled=over or back or (finished and not way_back),
         order_over=over,
         trade_finished=finished,
-        in_stock=in_stock(session, order_id, lines),
-        left=left_of(session, order_id, lines),
+        in_stock=in_stock(session, order_id, left),
+        left=left,
         value_fen=value_of(session, order_id, lines),
         region=region_of(address, shop_province=shop_province, remote_provinces=remote_provinces),
         code=last.code if last else None,
         scan_at=last.at if last else None,
         answered_at=status.answered_at if status is not None else None,
         forwarding=forwarding,
-        # parcels' own cases claim nothing
-        claimed_by=claimed_by_another(session, order_id, lines, case_id=""),
+        claimed_by=next(iter(claims.values()), None),
+        with_others={line: one for line, one in claims.items() if not _is_opened_by(session, one, case_id)},
     )
 
 
@@ -353,28 +358,30 @@ def say_out_of_stock(session: Session, order_id: str, lines: Sequence[LineQuanti
 
 def reserve(
     session: Session, *, key: str, case_id: str, order_id: str, lines: Sequence[LineQuantity], at: datetime
-) -> None:
+) -> str | None:
     """Reserve the goods that are to be sent again, as far as they are not refunded; once a key. What came back is there
     and needs no stock.
 
-    `at` is aware.
+    Answers why not; None: they are reserved. `at` is aware.
 
     Raises:
         UnknownOrder: the shop has no such order.
-        BadRequest: they are not in stock, or an open case gives the money back for one of them.
 
     """
     lock_order(session, order_id)
     if session.get(ReshipmentRow, key) is not None:
-        return
-    if not in_stock(session, order_id, lines):
-        raise BadRequest("choice", "the goods are not in stock")
-    holder = claimed_by_another(session, order_id, lines, case_id=case_id)
-    if holder is not None:
-        raise BadRequest("choice", f"the open case {holder} is about the money for them")
+        return None
+    left = left_of(session, order_id, lines)
+    if not left:
+        return "the goods are refunded: there is nothing left to send again"
+    if not in_stock(session, order_id, left):
+        return "the goods are not in stock"
+    claims = claims_on(session, order_id, left)
+    if claims:
+        return about_the_money(next(iter(claims.values())))
     rows = line_rows(session, order_id)
     back = {row.number for row in rows if row.place == "back"}
-    reserved = [one for one in left_of(session, order_id, lines) if one.line not in back]
+    reserved = [one for one in left if one.line not in back]
     session.add(
         ReshipmentRow(
             key=key,
@@ -386,6 +393,7 @@ def reserve(
         )
     )
     move_stock(session, rows, reserved, case_id=case_id, at=at, sign=-1)
+    return None
 
 
 def call_off_reshipment(session: Session, *, case_id: str, at: datetime) -> bool:
@@ -461,6 +469,11 @@ def _is_out(session: Session, sku: str) -> bool:
 
 
 # --- what stands in the rows ---
+
+
+def _is_opened_by(session: Session, claimant: str, case_id: str) -> bool:
+    """Whether a refund or return was opened by a case, or is about to be."""
+    return case_id in (came_from(session, claimant), handed_over_by(session, claimant))
 
 
 def _is_over(session: Session, order: OrderRow, lines: Sequence[LineQuantity]) -> bool:

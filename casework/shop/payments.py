@@ -17,7 +17,7 @@ from typing import Literal
 from sqlalchemy import func, or_, select
 from sqlalchemy.orm import Session
 
-from casework.dues import Due, RefundDue
+from casework.dues import Due, RefundDue, ReturnDue
 from casework.money import LineQuantity, format_yuan, part_of_line
 from casework.shop.amounts import (
     POSTAGE,
@@ -29,6 +29,7 @@ from casework.shop.amounts import (
     paid_shares,
     pieces_left,
 )
+from casework.shop.claimants import sent_again_by_another
 from casework.shop.database import after_rollback
 from casework.shop.dues import note_paid, reckon_due
 from casework.shop.errors import BadRequest, PaymentRefused, PaymentUnavailable
@@ -119,7 +120,7 @@ def pay(
     Raises:
         UnknownOrder: the shop has no such order.
         PaymentUnavailable: it may work later.
-        PaymentRefused: for good.
+        PaymentRefused: for good; also where another case sends the goods again.
 
     """
     order = lock_order(session, order_id)
@@ -133,6 +134,9 @@ def pay(
         return PayResult("already_paid", None, _sent_for(session, order, what, owed, case_id), 0)
     if _goods_are_out(session, order_id, what):
         return PayResult("left", None, 0, total)
+    sender = _sent_again_by(session, order_id, what, case_id)
+    if sender is not None:
+        raise PaymentRefused(f"the open case {sender} sends these goods again")
     if total != amount_fen:
         return PayResult("changed", None, 0, total)
     _meet_fault(session, order_id, case_id)
@@ -165,7 +169,7 @@ def record_paid_by_hand(
     Raises:
         UnknownOrder: the shop has no such order.
         BadRequest: the reference is none or was used before, the amount is not the one due, or the lines are refunded
-            already, or have left and are not back.
+            already, have left and are not back, or are sent again by another case.
 
     """
     order = lock_order(session, order_id)
@@ -186,6 +190,9 @@ def record_paid_by_hand(
         raise BadRequest("lines", "are refunded already")
     if _goods_are_out(session, order_id, what):
         raise BadRequest("lines", "have left and are not back: they are not paid for before they are")
+    sender = _sent_again_by(session, order_id, what, case_id)
+    if sender is not None:
+        raise BadRequest("lines", f"are sent again by the open case {sender}")
     if amount_fen != total:
         raise BadRequest("amount_fen", f"must be the amount due, {total} ({format_yuan(total)} yuan)")
     _write(session, order, owed, key=key, case_id=case_id, reference=reference, at=at, by_hand=True)
@@ -324,6 +331,13 @@ def _goods_are_out(session: Session, order_id: str, what: Due) -> bool:
     """Whether a line of a refund before shipping has left and is not back."""
     numbers = {one.line for one in what.lines} if isinstance(what, RefundDue) else set[int]()
     return any(row.place == "shipped" for row in line_rows(session, order_id) if row.number in numbers)
+
+
+def _sent_again_by(session: Session, order_id: str, what: Due, case_id: str) -> str | None:
+    """The case of a parcel by which goods that are to be paid for are sent again."""
+    if not isinstance(what, RefundDue | ReturnDue):
+        return None
+    return sent_again_by_another(session, order_id, what.lines, case_id=case_id)
 
 
 def _sent_for(session: Session, order: OrderRow, what: Due, owed: Reckoning, case_id: str) -> int:

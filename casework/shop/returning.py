@@ -19,6 +19,7 @@ from casework.rules import returns
 from casework.rules.parcels import SIGNED_BY_SENDER
 from casework.shop import orders
 from casework.shop.amounts import POSTAGE, RETURN_POSTAGE, left_to_ship, line_rows, reckon
+from casework.shop.claimants import had_by_another
 from casework.shop.courier import shown_scans
 from casework.shop.dues import gift_of, note_paid, reckon_due
 from casework.shop.errors import BadRequest
@@ -32,7 +33,6 @@ from casework.shop.steps import first_time
 from casework.shop.stock import move_stock
 from casework.shop.tables import (
     CaseRow,
-    ClaimRow,
     LedgerRow,
     OrderRow,
     ReturnedLineRow,
@@ -86,18 +86,13 @@ def standing(
     order = orders.read_order(session, order_id)
     numbers = {one.line for one in lines}
     goods = reckon(session, row, lines, case_id=case_id, with_postage=False)
-    claim = session.scalars(
-        select(ClaimRow.case_id)
-        .where(ClaimRow.order_id == order_id, ClaimRow.line.in_(numbers), ClaimRow.case_id != case_id)
-        .order_by(ClaimRow.line)
-    ).first()
     signed = _signed_at(session, order, numbers, at)
     return ReturnStanding(
         paid=order.paid,
         closed=order.state == "closed",
         refunded=order.paid and goods.total_fen == 0,
         has_left=all(line.place != "unshipped" for line in order.lines if line.number in numbers),
-        claimed_by=claim,
+        claimed_by=had_by_another(session, order_id, lines, case_id=case_id),
         refundable_fen=reckon_due(session, row, due, case_id=case_id, run_id=run_id).total_fen,
         signed_at=signed,
         on_its_way=signed is None and any(shown_scans(session, parcel.waybill, at) for parcel in order.parcels),

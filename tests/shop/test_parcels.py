@@ -11,16 +11,18 @@ import pytest
 from sqlalchemy import select
 
 from casework.courier import CourierSilent, OnBehalf, ParcelRequest, Scan
+from casework.dues import ReturnDue
 from casework.money import LineQuantity
 from casework.parcels import Followed
-from casework.shop import parcels, records, tracking
+from casework.shop import orders, outside, parcels, payments, records, returning, tracking
+from casework.shop.claimants import had_by_another
 from casework.shop.courier import EmbeddedCourier
 from casework.shop.database import Database
 from casework.shop.errors import BadRequest, CaseOver
 from casework.shop.faults import set_fault
-from casework.shop.tables import CourierClaimRow, OrderRow, ParcelRow, ParcelStatusRow, ScanRow
+from casework.shop.tables import CourierClaimRow, OrderRow, ParcelRow, ParcelStatusRow, ReshipmentRow, ScanRow
 from tests.orders import add_order
-from tests.shop.steps import NOW, ORDER, an_order, pieces
+from tests.shop.steps import NOW, ORDER, OTHER, an_order, claim, open_case, pieces
 
 CASE, OTHER_ORDER = "problem-parcel-YT00000000001", "3300010000000000002"
 WAYBILL, EMS = f"YT{ORDER[-11:]}", "EA00000000001CN"
@@ -85,6 +87,13 @@ def follow(session: Any, waybill: str, *, how: Any, case_id: str = CASE, run_id:
         order_id=ORDER,
         parcel=Followed(courier="yuantong", waybill=waybill, since=NOW),
         how=how,
+    )
+
+
+def reserve(session: Any, lines: Sequence[LineQuantity], *, round_: int = 1) -> str | None:
+    """Reserve the lines for the case's first run; why not, or None."""
+    return parcels.reserve(
+        session, key=f"{CASE}/run/reshipment/{round_}", case_id=CASE, order_id=ORDER, lines=lines, at=NOW
     )
 
 
@@ -209,14 +218,98 @@ def test_goods_are_reserved_once_and_what_is_sold_out_is_not(shop: Database) -> 
     opened(shop)
     with shop.writing() as session:
         for _ in range(2):
-            parcels.reserve(session, key="one", case_id=CASE, order_id=ORDER, lines=lines, at=NOW)
+            assert reserve(session, lines) is None
         assert parcels.call_off_reshipment(session, case_id=CASE, at=NOW)
         assert not parcels.call_off_reshipment(session, case_id=CASE, at=NOW)
         parcels.say_out_of_stock(session, ORDER, lines, NOW + HALF)
         assert not parcels.in_stock(session, ORDER, lines)
         assert parcels.in_stock(session, ORDER, pieces((2, 1)))
-        with pytest.raises(BadRequest, match="not in stock"):
-            parcels.reserve(session, key="two", case_id=CASE, order_id=ORDER, lines=lines, at=NOW + HALF)
+        assert reserve(session, lines, round_=2) == "the goods are not in stock"
+
+
+def test_what_is_refunded_is_not_reserved_and_needs_neither_stock_nor_leave(shop: Database) -> None:
+    both, line_one, line_two = pieces((1, 2), (2, 1)), pieces((1, 2)), pieces((2, 1))
+    with shop.writing() as session:
+        an_order(session, shipped=True)
+    opened(shop)
+    with shop.writing() as session:
+        claim(session, line_one, OTHER)
+        assert OTHER in (reserve(session, both) or "")
+        outside.refunded(session, ORDER, line_one, at=NOW)
+        parcels.say_out_of_stock(session, ORDER, line_one, NOW)
+        assert reserve(session, both) is None
+        (row,) = session.scalars(select(ReshipmentRow))
+        assert row.lines == [{"line": 2, "quantity": 1}]
+        parcels.call_off_reshipment(session, case_id=CASE, at=NOW)
+        outside.refunded(session, ORDER, line_two, at=NOW)
+        assert "nothing left" in (reserve(session, both, round_=2) or "")
+
+
+def test_who_sends_goods_again_has_their_lines_until_its_case_ends(shop: Database) -> None:
+    lines = pieces((1, 2))
+    with shop.writing() as session:
+        an_order(session, prices=((10_000, 2), (5_000, 1), (100, 1)), shipped=True)
+        open_case(session, OTHER)
+    opened(shop)
+    with shop.writing() as session:
+        reserve(session, lines)
+        assert had_by_another(session, ORDER, pieces((2, 1)), case_id=OTHER) == CASE, "all that is in the parcel"
+        assert had_by_another(session, ORDER, lines, case_id=CASE) is None
+        assert had_by_another(session, ORDER, pieces((3, 1)), case_id=OTHER) is None, "it is in no parcel of the case"
+        assert orders.standing(session, ORDER, lines, case_id=OTHER).claimed_by == CASE
+        parcels.call_off_reshipment(session, case_id=CASE, at=NOW)
+        assert had_by_another(session, ORDER, lines, case_id=OTHER) is None
+        reserve(session, lines, round_=2)
+        session.scalars(select(ReshipmentRow).where(ReshipmentRow.state == "asked")).one().state = "left"
+        assert had_by_another(session, ORDER, lines, case_id=OTHER) == CASE
+    ended(shop, "delivered")
+    with shop.reading() as session:
+        assert had_by_another(session, ORDER, lines, case_id=OTHER) is None
+    opened(shop, run_id="another run")
+    with shop.reading() as session:
+        assert had_by_another(session, ORDER, lines, case_id=OTHER) is None, (
+            "what the first one has sent is the buyer's"
+        )
+
+
+def test_a_return_that_a_parcels_case_has_opened_is_not_stopped_by_what_is_sent_again(shop: Database) -> None:
+    lines = pieces((1, 2))
+    with shop.writing() as session:
+        an_order(session, shipped=True)
+    opened(shop)
+    with shop.writing() as session:
+        records.open_record(
+            session,
+            case_id="return-after-shipping-1",
+            run_id="run",
+            flow="return-after-shipping",
+            order_id=ORDER,
+            opened_by="system",
+            opened_at=NOW,
+            from_case=CASE,
+        )
+        reserve(session, lines)
+        assert had_by_another(session, ORDER, lines, case_id="return-after-shipping-1") is None
+
+
+def test_what_is_sent_again_is_not_paid_for_also_where_it_was_claimed_before(shop: Database) -> None:
+    """As by cases of before there was this rule, or that were reset."""
+    lines = pieces((1, 2))
+    with shop.writing() as session:
+        an_order(session, shipped=True)
+    opened(shop)
+    with shop.writing() as session:
+        reserve(session, lines)
+        claim(session, lines, OTHER)
+        returning.record(session, OTHER, "run", ORDER, requested_at=NOW, fault=False)
+        due = ReturnDue(lines=lines, fault=False)
+        of_other: Any = {"case_id": OTHER, "run_id": "run", "order_id": ORDER, "what": due, "amount_fen": 20_000}
+        with pytest.raises(payments.PaymentRefused, match=CASE):
+            payments.pay(session, key="pay", at=NOW, **of_other)
+        with pytest.raises(BadRequest, match=CASE):
+            payments.record_paid_by_hand(session, key="pay", at=NOW, payment_reference="HAND-1", **of_other)
+        parcels.call_off_reshipment(session, case_id=CASE, at=NOW)
+        assert payments.pay(session, key="pay", at=NOW, **of_other).status == "paid"
 
 
 def test_a_claim_on_a_courier_is_one_a_case_and_parcel_and_an_ended_case_claims_nothing(shop: Database) -> None:

@@ -1,0 +1,100 @@
+"""Who has a line of an order for itself: the refund or return that has claimed it, or the parcel's case by which it is
+sent again.
+
+What is sent again is not paid for as well: it counts as claimed while that case is open, also when it has left. Once
+the case has ended, the buyer has the goods, and they may go back as any others.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from casework.money import LineQuantity
+from casework.shop.ahead import keep_ahead, read_ahead
+from casework.shop.tables import CaseRow, ClaimRow, ReshipmentRow
+
+CLAIMS, SENT_AGAIN = "claims", "lines sent again"
+"""Of what may have been read ahead."""
+PARCEL_CASES = "problem-parcel-"
+"""What the ids of the cases begin with that send goods again."""
+
+Had = list[tuple[int, str]]
+"""Lines, ascending, each with the case that has it."""
+
+
+def had_by_another(
+    session: Session, order_id: str, lines: Sequence[LineQuantity], *, case_id: str | None = None
+) -> str | None:
+    """The open case that has one of the lines, if it is another one than this."""
+    claimed = _first_of(_read(session, CLAIMS, order_id, _claims_of), lines, but=case_id)
+    return claimed or sent_again_by_another(session, order_id, lines, case_id=case_id)
+
+
+def claims_on(session: Session, order_id: str, lines: Sequence[LineQuantity]) -> dict[int, str]:
+    """By line, ascending, the open refund or return that has claimed it."""
+    wanted = {one.line for one in lines}
+    return {line: case_id for line, case_id in _read(session, CLAIMS, order_id, _claims_of) if line in wanted}
+
+
+def sent_again_by_another(
+    session: Session, order_id: str, lines: Sequence[LineQuantity], *, case_id: str | None = None
+) -> str | None:
+    """The open case of a parcel by which one of the lines is sent again; None: it is this one, or there is none.
+
+    A return that the case of a parcel has opened is about what was in that parcel: what is sent again is something
+    else, of another parcel, or it was lost once more.
+    """
+    sender = _first_of(_read(session, SENT_AGAIN, order_id, _sent_again_of), lines, but=case_id)
+    return None if sender is not None and _came_from_parcel(session, case_id) else sender
+
+
+def look_ahead(session: Session, order_ids: Sequence[str]) -> None:
+    """Read who has lines of some orders at once. Only for a session that only reads."""
+    keep_ahead(session, CLAIMS, _claims_of(session, order_ids))
+    keep_ahead(session, SENT_AGAIN, _sent_again_of(session, order_ids))
+
+
+def _read(session: Session, kind: str, order_id: str, read: Callable[[Session, Sequence[str]], dict[str, Had]]) -> Had:
+    return read_ahead(session, kind, order_id, lambda: read(session, [order_id])[order_id])
+
+
+def _first_of(had: Had, lines: Sequence[LineQuantity], *, but: str | None) -> str | None:
+    wanted = {one.line for one in lines}
+    return next((holder for line, holder in had if line in wanted and holder != but), None)
+
+
+def _claims_of(session: Session, order_ids: Sequence[str]) -> dict[str, Had]:
+    """By order, its claimed lines with the case of each."""
+    found: dict[str, Had] = {order_id: [] for order_id in order_ids}
+    query = select(ClaimRow.order_id, ClaimRow.line, ClaimRow.case_id).where(ClaimRow.order_id.in_(order_ids))
+    for order_id, line, case_id in session.execute(query.order_by(ClaimRow.line)):
+        found[order_id].append((line, case_id))
+    return found
+
+
+def _sent_again_of(session: Session, order_ids: Sequence[str]) -> dict[str, Had]:
+    """By order, the lines of the parcels whose open cases send goods again, with the case of each."""
+    found: dict[str, Had] = {order_id: [] for order_id in order_ids}
+    query = (
+        # the case's own lines: what came back is sent again without being reserved in stock
+        select(ReshipmentRow.order_id, ReshipmentRow.case_id, CaseRow.lines)
+        .join(CaseRow, CaseRow.case_id == ReshipmentRow.case_id)
+        .where(
+            ReshipmentRow.order_id.in_(order_ids),
+            ReshipmentRow.state != "called_off",
+            CaseRow.closed_at.is_(None),
+            # the key names the run: what an earlier case of the same id has sent, the buyer has
+            ReshipmentRow.key.startswith(CaseRow.case_id + "/" + CaseRow.run_id + "/"),
+        )
+    )
+    for order_id, case_id, lines in session.execute(query):
+        found[order_id] += [(one["line"], case_id) for one in lines]
+    return {order_id: sorted(had) for order_id, had in found.items()}
+
+
+def _came_from_parcel(session: Session, case_id: str | None) -> bool:
+    query = select(CaseRow.from_case).where(CaseRow.case_id == case_id, CaseRow.closed_at.is_(None))
+    return (session.scalar(query) or "").startswith(PARCEL_CASES)
