@@ -127,6 +127,8 @@ class ParcelCase(Case[ParcelFigures]):
     station: str | None = None
     claim_fen: int | None = None
     """What was claimed from the courier; None: nothing yet."""
+    refunded_by_others: bool = False
+    """The money for it, or a part of it, is not in a refund that this case has opened: others see to it."""
     proof: dict[str, str] = Field(default_factory=dict[str, str])
     """What showed that the parcel was delivered: signer, place, photo."""
 

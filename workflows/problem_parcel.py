@@ -24,11 +24,13 @@ from activities.parcels import (
 )
 from casework.details import local_time
 from casework.money import LineQuantity
-from casework.parcels import Followed
+from casework.parcels import Followed, about_the_money
 from casework.rules.parcels import GOING_BACK, HANDED_OVER, counted_from, delivery_cycle, proves_receipt, verdict
 from casework.templates import Post
 from casework.templates.problem_parcel import (
+    MONEY_SEEN_TO,
     ONLY_TO_A_RECEIVER,
+    REFUND_UNDER_WAY,
     REFUSE_IT,
     RETURN_GOES_ON,
     RETURN_OVER,
@@ -37,6 +39,7 @@ from casework.templates.problem_parcel import (
 from state_machines.problem_parcel import (
     PROBLEM_PARCEL,
     BuyerChooses,
+    Choice,
     ChooseRemedy,
     OnItsWay,
     ParcelCase,
@@ -62,17 +65,19 @@ FOUND = {
 OF_ONE_PARCEL = frozenset({"parcel_returned", "picked_up", "parcel_forwarded"})
 """Facts that are about one parcel: kept ones are not of goods that were sent again later."""
 
-
 LEAVES_TO_OTHERS = "leaves-to-others"
 """The change since which nobody chooses a remedy for what the platform has refunded, or a refund for what another open
 case is about."""
+ASKS_WHO_ELSE = "asks-who-else"
+"""The change since which every way to a remedy asks whether another open case is about the money: sending again and its
+approval too, and silence, which refunds only what nobody else has."""
 
 
 @case_workflow(PROBLEM_PARCEL)
 class ProblemParcel(CaseWorkflow[ParcelCase]):
     """Follow a parcel until it has arrived, or its loss is made good."""
 
-    changes = (*CaseWorkflow.changes, LEAVES_TO_OTHERS)
+    changes = (*CaseWorkflow.changes, LEAVES_TO_OTHERS, ASKS_WHO_ELSE)
 
     @workflow.init
     def __init__(self, *start: Any) -> None:
@@ -200,7 +205,10 @@ class ProblemParcel(CaseWorkflow[ParcelCase]):
         return []
 
     async def opening_refund(self) -> Outcome:
-        """Give the money back: by a return that asks for no goods, or the return that awaits this parcel is told."""
+        """Give the money back: by a return that asks for no goods, or the return that awaits this parcel is told.
+
+        What another open case has claimed is left to it, and a task names it.
+        """
         case = self.case
         if case.way_back:
             await self._tell_return("parcel.way_back_here" if case.came_back else "parcel.way_back_lost")
@@ -210,14 +218,46 @@ class ProblemParcel(CaseWorkflow[ParcelCase]):
         if case.claim_fen is None and not case.came_back and (case.damaged or self._is_lost()):
             case.claim_fen = case.amount_fen
             await self._claim(case.claim_fen)
+        with_others = case.report.with_others if case.report is not None else {}
+        if self.goes_by(ASKS_WHO_ELSE) and (with_others or not self._left()):
+            return await self._refund_the_rest(with_others)
+        return await self._open_refund_of(self._left())
+
+    async def _refund_the_rest(self, with_others: dict[int, str]) -> Outcome:
+        """Lines that other cases have claimed are left to these, which a task says; the rest, if any, is refunded."""
+        case = self.case
+        if with_others:
+            await self._leave_to(with_others)
+        rest = [one for one in self._left() if one.line not in with_others]
+        opened = await self._open_refund_of(rest) if rest else Outcome("open_refund", "nothing is opened")
+        case.refunded_by_others = True
+        # after what this case has opened itself
+        case.links += [one for one in dict.fromkeys(with_others.values()) if one not in case.links]
+        said = [f"line {line} is left to {whose}" for line, whose in with_others.items()]
+        return Outcome("open_refund", "; ".join([*said, *([opened.why] if opened.why else [])]))
+
+    async def _open_refund_of(self, lines: list[LineQuantity]) -> Outcome:
+        """Open a return of these lines that asks for no goods."""
+        case = self.case
         fields: dict[str, Any] = {
-            "lines": [one.model_dump() for one in self._left()],
+            "lines": [one.model_dump() for one in lines],
             "cause": "transit_damage" if case.damaged or self._is_lost() else "no_reason",
             "goods": "already_back" if case.came_back else "lost",
             "said_lost": case.said_lost and not case.came_back,
         }
         child = await self.open_case("return-after-shipping", fields)
+        case.refunded_by_others = child is None
         return Outcome("open_refund", None if child is not None else "a task asks to open the refund by hand")
+
+    async def _leave_to(self, with_others: dict[int, str]) -> None:
+        """The specialist sees to what the cases leave unpaid that have claimed these lines."""
+        lines = ", ".join(
+            f"{one.line} x {one.quantity} ({with_others[one.line]})" for one in self._left() if one.line in with_others
+        )
+        waybill = self._following.waybill
+        await self._post(
+            [self.to_staff("parcel.refund_with_others", Role.PARCEL_SPECIALIST, waybill=waybill, lines=lines)]
+        )
 
     async def cancelling(self) -> Outcome:
         """Called off: nothing is sent again, and what came back ships as any other order."""
@@ -237,6 +277,9 @@ class ProblemParcel(CaseWorkflow[ParcelCase]):
         case, told = self.case, {"waybill": self._following.waybill}
         if case.outcome == "loss_reported":
             then = RETURN_OVER if case.return_over else RETURN_GOES_ON
+            return {**told, "then_zh": then.zh, "then_en": then.en}
+        if case.outcome == "refund_opened":
+            then = MONEY_SEEN_TO if case.refunded_by_others else REFUND_UNDER_WAY
             return {**told, "then_zh": then.zh, "then_en": then.en}
         if case.outcome != "closed":
             return told
@@ -338,15 +381,24 @@ class ProblemParcel(CaseWorkflow[ParcelCase]):
 
     async def consult_buyer_chooses(self, attempt: Attempt[ParcelCase]) -> None:
         """Are the goods there to be sent again, and does nobody else give the money back?"""
-        await self._read_before_remedy(refunds=cast("BuyerChooses", attempt.message).choice == "refund")
+        await self._read()
+        self._refuse_if_seen_to(cast("BuyerChooses", attempt.message).choice)
 
     async def consult_choose_reship(self, _: Attempt[ParcelCase]) -> None:
-        """Are the goods there to be sent again?"""
-        await self._read_before_remedy(refunds=False)
+        """Are the goods there to be sent again, and does nobody else give the money back?"""
+        await self._read()
+        self._refuse_if_seen_to("reship")
 
     async def consult_choose_refund(self, _: Attempt[ParcelCase]) -> None:
         """What is it worth by now, and does nobody else give the money back?"""
-        await self._read_before_remedy(refunds=True)
+        await self._read()
+        self._refuse_if_seen_to("refund")
+
+    async def consult_approve(self, _: Attempt[ParcelCase]) -> None:
+        """Hours may have passed since it was chosen: does still nobody else give the money back?"""
+        if self.goes_by(ASKS_WHO_ELSE):
+            await self._read()
+            self._refuse_if_seen_to("reship")
 
     async def effect_buyer_chooses(self, attempt: Attempt[ParcelCase]) -> None:
         """Reserve what is to be sent again; refused where it has sold out since."""
@@ -433,19 +485,21 @@ class ProblemParcel(CaseWorkflow[ParcelCase]):
 
     # --- shared by the above ---
 
-    async def _read_before_remedy(self, *, refunds: bool) -> None:
-        """Read once more; what the platform or another case sees to is not seen to here as well."""
-        await self._read()
+    def _refuse_if_seen_to(self, choice: Choice) -> None:
+        """What the platform or another case sees to, as the shop last said, is not seen to here as well."""
         report = self.case.report
         if report is None or not self.goes_by(LEAVES_TO_OTHERS):
             return
         if report.order_over:
-            self.receive("order_gone", [{"by": Automatic.SYSTEM.value}])
-            raise Refused("the shop shows the lines refunded or the order closed: there is nothing left to choose")
-        if refunds and report.claimed_by is not None and not self.case.way_back:
-            raise Refused(
-                f"the open case {report.claimed_by} is about the money for these goods: call it off, or let it go on"
-            )
+            self._tell_itself_that_the_order_is_gone()
+            raise Refused("the shop shows the lines refunded or the order closed: there is nothing left to make good")
+        asks = choice == "refund" or (choice == "reship" and self.goes_by(ASKS_WHO_ELSE))
+        if asks and report.claimed_by is not None and not self.case.way_back:
+            raise Refused(about_the_money(report.claimed_by))
+
+    def _tell_itself_that_the_order_is_gone(self) -> None:
+        """The next look at the shop, which would see it, may be hours away; whoever asks now is not to wait for it."""
+        self.receive("order_gone", [{"by": Automatic.SYSTEM.value}])
 
     @property
     def _following(self) -> Followed:

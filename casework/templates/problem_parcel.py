@@ -89,8 +89,8 @@ BUYER: dict[str, Label] = {
         "The inquiry about your return parcel {waybill} of order {order_id} has ended{then_en}",
     ),
     "parcel.refund_opened": Label(
-        "您好,订单 {order_id} 的包裹 {waybill} 已为您转入退款处理,无需您寄回商品。",
-        "A refund is under way for parcel {waybill} of order {order_id}; nothing needs to be sent back.",
+        "您好,订单 {order_id} 的包裹 {waybill} 的查件已结束{then_zh}",
+        "The inquiry about parcel {waybill} of order {order_id} has ended{then_en}",
     ),
     "parcel.cancelled": Label(
         "您好,订单 {order_id} 的包裹 {waybill} 的查件已关闭,如有问题请联系客服。",
@@ -119,6 +119,12 @@ STAFF: dict[str, Label] = {
     "parcel.not_redelivered": Label(
         "快递不接受运单 {waybill} 的{what_zh}请求:请人工联系。",
         "The courier does not take the request to {what_en} parcel {waybill}: call them.",
+    ),
+    "parcel.refund_with_others": Label(
+        "订单 {order_id} 的包裹 {waybill} 应退款,但以下商品行由其他未结工单处理:{lines}。"
+        "请在其结束后核对,仍未退款的请安排退款。",
+        "Parcel {waybill} of order {order_id} is to be refunded, but other open cases have these lines: {lines}. When "
+        "they have ended, see that what they leave unpaid is refunded.",
     ),
     "parcel.way_back_arrived": Label(
         "订单 {order_id} 的退货包裹 {waybill} 显示已在我方签收:请查找并收货。",
@@ -168,6 +174,14 @@ RETURN_OVER = Label(
     "; your return had been closed before, so please ask us if in doubt.",
 )
 """At the end of a case of a parcel that a return awaits, or awaited."""
+REFUND_UNDER_WAY = Label(
+    ";已为您转入退款处理,无需您寄回商品。", "; a refund is under way, and nothing needs to be sent back."
+)
+MONEY_SEEN_TO = Label(
+    ";相关款项由客服跟进处理,如有疑问请联系客服。",
+    "; our staff see to the money for it, so please ask us if in doubt.",
+)
+"""At the end of a case whose goods are paid for: by the return that it has opened, or, at least in part, by others."""
 ONLY_TO_A_RECEIVER = frozenset(
     {"parcel.choose", "parcel.choose_reminder", "parcel.pickup", "parcel.pickup_reminder", "parcel.redelivering"}
 )

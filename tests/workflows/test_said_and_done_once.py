@@ -54,7 +54,7 @@ async def test_what_the_platform_has_refunded_is_not_chosen_again(desk: Desk) ->
     case, order, _ = await open_in_trouble(desk)
     await desk.submit(case, "courier_answers", "parcel.1", finding="lost")
     desk.platform_refunds_order(order)
-    assert "nothing left to choose" in await refused(desk, case, "choose_refund", AGENT)
+    assert "nothing left to make good" in await refused(desk, case, "choose_refund", AGENT)
     view = await desk.end(case)
     assert (view.outcome, view.links, letters(desk, case, "parcel.refund_opened")) == ("closed", [], [])
     with desk.database.reading() as session:

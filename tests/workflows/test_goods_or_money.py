@@ -1,0 +1,293 @@
+"""Goods that did not arrive are sent again or paid for, never both and never neither; nobody is told otherwise."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import pytest
+from sqlalchemy import select
+
+from casework.client import CaseOpen, CaseworkClient
+from casework.shop import payments
+from casework.shop.tables import OutboxRow, ReshipmentRow, ShipmentLineRow, ShipmentRow
+from tests.desk import Desk, Handle
+from tests.parcels import parcel_order, scan, until_it_moves
+from tests.workflows.test_problem_parcel import (
+    AGENT,
+    CLERK,
+    LEAD,
+    SPECIALIST,
+    WAREHOUSE,
+    letters,
+    open_in_trouble,
+    open_parcel,
+)
+from tests.workflows.test_returns import FLOW, opened, refused
+
+REFUND_FLOW = "refund-before-shipping"
+
+
+async def lost(desk: Desk, *, price_fen: int = 10_000) -> tuple[Handle, str]:
+    """A case whose parcel is lost, and its order."""
+    case, order, _ = await open_in_trouble(desk, price_fen=price_fen)
+    await desk.submit(case, "courier_answers", SPECIALIST, finding="lost")
+    return case, order
+
+
+async def lost_of(desk: Desk, order: str, waybill: str) -> Handle:
+    """The case of an order's parcel that is lost."""
+    scan(desk, waybill, "2")
+    case = await open_parcel(desk, order, waybill, cause="exception")
+    await desk.until(case, "investigating")
+    await desk.submit(case, "courier_answers", SPECIALIST, finding="lost")
+    return case
+
+
+def parcel_of_two_lines(desk: Desk, *, prices_fen: tuple[int, int] = (10_000, 7_000)) -> tuple[str, str]:
+    """An order of two lines in one parcel, and its waybill."""
+    order = desk.order(prices=[(price_fen, 1) for price_fen in prices_fen], shipped=True)
+    with desk.database.reading() as session:
+        return order, session.scalars(select(ShipmentRow.waybill).where(ShipmentRow.order_id == order)).one()
+
+
+def two_parcels_of_one_line(desk: Desk) -> tuple[str, list[str]]:
+    """An order of two pieces of one line, each in a parcel of its own, and their waybills."""
+    order = desk.order(prices=[(5_000, 2)], shipped=True)
+    with desk.database.writing() as session:
+        (parcel,) = session.scalars(select(ShipmentRow).where(ShipmentRow.order_id == order))
+        other = ShipmentRow(
+            order_id=order, waybill=f"ZZ{order[-11:]}", company="圆通速递", shipped_at=parcel.shipped_at
+        )
+        session.add(other)
+        session.flush()
+        session.get_one(ShipmentLineRow, (parcel.id, 1)).quantity = 1
+        session.add(ShipmentLineRow(shipment_id=other.id, line=1, quantity=1))
+        return order, [parcel.waybill, other.waybill]
+
+
+def of_line(line: int) -> list[dict[str, int]]:
+    return [{"line": line, "quantity": 1}]
+
+
+def sent_again(desk: Desk, case: Handle) -> list[list[dict[str, int]]]:
+    """What the case has had sent again, or means to."""
+    with desk.database.reading() as session:
+        return list(session.scalars(select(ReshipmentRow.lines).where(ReshipmentRow.case_id == case.id)))
+
+
+def paid_fen(desk: Desk, order: str) -> int:
+    with desk.database.reading() as session:
+        return sum(entry.amount_fen for entry in payments.ledger(session, order))
+
+
+def last_word(desk: Desk, case: Handle) -> OutboxRow:
+    """What the buyer was told at the end."""
+    return letters(desk, case, "buyer")[-1]
+
+
+def left_tasks(desk: Desk, case: Handle) -> list[OutboxRow]:
+    """The tasks that tell of money that the case has not seen to."""
+    return [one for one in letters(desk, case, "staff") if one.template == "parcel.refund_with_others"]
+
+
+# --- what is sent again is not paid for as well ---
+
+
+@pytest.mark.parametrize("flow", [REFUND_FLOW, FLOW])
+async def test_what_is_being_sent_again_is_neither_refunded_nor_returned(desk: Desk, flow: str) -> None:
+    case, order = await lost(desk)
+    await desk.submit(case, "choose_reship", AGENT)
+    cause = {"cause": "no_reason"} if flow == FLOW else {}
+    other = await desk.open_case(flow, f"{flow}-{order}", {"order_id": order, "by": AGENT, **cause})
+    view = await desk.until(other, "not_applicable")
+    assert f"the open case {case.id}" in (view.trail[-1].why or "")
+    with pytest.raises(CaseOpen, match=case.id):
+        await CaseworkClient(desk.client, desk.database).start_case(flow, {"order_id": order, "by": AGENT, **cause})
+    await desk.submit(case, "parcel_reshipped", WAREHOUSE, courier="shunfeng", waybill=f"SF{order[-10:]}")
+    assert paid_fen(desk, order) == 0
+    await case.cancel()
+    await desk.end(case)
+
+
+async def test_what_came_back_and_is_being_sent_again_is_not_refunded(desk: Desk) -> None:
+    case, order, waybill = await open_in_trouble(desk)
+    await desk.submit(case, "parcel_returned", CLERK, waybill=waybill)
+    await desk.submit(case, "choose_reship", AGENT)
+    other = await desk.start(order)
+    view = await desk.until(other, "not_applicable")
+    assert f"the open case {case.id}" in (view.trail[-1].why or "")
+    await case.cancel()
+    await desk.end(case)
+
+
+async def test_goods_that_were_sent_again_go_back_as_any_others_once_the_parcels_case_has_ended(desk: Desk) -> None:
+    case, order = await lost(desk)
+    await desk.submit(case, "choose_reship", AGENT)
+    await desk.submit(case, "parcel_reshipped", WAREHOUSE, courier="shunfeng", waybill=f"SF{order[-10:]}")
+    too_early = await opened(desk, order, "not_applicable")
+    assert f"the open case {case.id}" in ((await desk.view(too_early)).trail[-1].why or "")
+    await desk.submit(case, "buyer_confirms", AGENT)
+    await desk.end(case)
+    back = await opened(desk, order, "awaiting_parcel")
+    await back.cancel()
+    await desk.end(back)
+
+
+async def test_what_is_lost_once_more_is_paid_by_the_return_that_the_parcels_case_opens(desk: Desk) -> None:
+    case, order = await lost(desk)
+    await desk.submit(case, "choose_reship", AGENT)
+    again = f"SF{order[-10:]}"
+    await desk.submit(case, "parcel_reshipped", WAREHOUSE, courier="shunfeng", waybill=again)
+    scan(desk, again, "2", at=await desk.skipper.get_current_time(case) + timedelta(minutes=1))
+    await until_it_moves(desk, case)
+    await desk.submit(case, "courier_answers", SPECIALIST, finding="lost")
+    async with desk.before("close_case", order):  # the case is open still when its return looks
+        await desk.submit(case, "choose_refund", AGENT)
+        await desk.reached("close_case", order)
+        back = desk.client.get_workflow_handle(f"{FLOW}-{order}")
+        await desk.until(back, "confirming", "not_applicable")
+    assert (await desk.end(case)).links == [back.id]
+    assert paid_fen(desk, order) == 10_000
+    await desk.submit(back, "buyer_confirms", AGENT)
+    await desk.end(back)
+
+
+async def test_of_two_parcels_of_a_line_one_is_sent_again_and_the_other_paid_for(desk: Desk) -> None:
+    order, waybills = two_parcels_of_one_line(desk)
+    again, paid_for = [await lost_of(desk, order, waybill) for waybill in waybills]
+    await desk.submit(again, "choose_reship", AGENT)
+    await desk.submit(paid_for, "choose_refund", AGENT)
+    assert (await desk.end(paid_for)).links == [f"{FLOW}-{order}"]
+    back = desk.client.get_workflow_handle(f"{FLOW}-{order}")
+    await desk.until(back, "confirming", "not_applicable")
+    assert paid_fen(desk, order) == 5_000
+    await again.cancel()
+    await back.cancel()
+    await desk.end(again)
+
+
+# --- what silence comes to, where another case has the money ---
+
+
+async def test_silence_refunds_what_no_other_case_has_and_a_task_names_the_case_that_has_the_rest(desk: Desk) -> None:
+    order, waybill = parcel_of_two_lines(desk)
+    other = await opened(desk, order, "awaiting_parcel", suffix="-1", lines=of_line(1))
+    case = await lost_of(desk, order, waybill)
+    await desk.skip(case, timedelta(hours=49))
+    view = await desk.end(case)
+    assert (view.outcome, view.links) == ("refund_opened", [f"{FLOW}-{order}-2", other.id])
+    assert other.id in (view.trail[-1].why or "")
+    back = desk.client.get_workflow_handle(f"{FLOW}-{order}-2")
+    assert (await desk.end(back)).amount_fen == 7_000, "said to be lost by a person, within the clerk's limit"
+    (task,) = left_tasks(desk, case)
+    assert task.recipient == "parcel_specialist"
+    assert "1 x 1" in task.text_en
+    assert other.id in task.text_en
+    assert other.id in task.text_zh
+    assert "nothing needs to be sent back" not in last_word(desk, case).text_en
+    assert "无需您寄回" not in last_word(desk, case).text_zh
+    await other.cancel()
+
+
+async def test_silence_tells_of_no_refund_where_another_case_has_all_of_it(desk: Desk) -> None:
+    order, waybills = two_parcels_of_one_line(desk)
+    first, second = [await lost_of(desk, order, waybill) for waybill in waybills]
+    await desk.submit(first, "choose_refund", AGENT)
+    await desk.end(first)
+    assert "nothing needs to be sent back" in last_word(desk, first).text_en
+    back = desk.client.get_workflow_handle(f"{FLOW}-{order}")
+    await desk.until(back, "confirming")
+    assert f"the open case {back.id}" in await refused(desk, second, "choose_refund", AGENT)
+    await desk.skip(second, timedelta(hours=49))
+    view = await desk.end(second)
+    assert (view.outcome, view.links) == ("refund_opened", [back.id])
+    (task,) = left_tasks(desk, second)
+    assert "1 x 1" in task.text_en
+    assert back.id in task.text_en
+    assert "nothing needs to be sent back" not in last_word(desk, second).text_en
+    assert not [one for one in letters(desk, second, "staff") if one.template == "open_by_hand"], "one task is enough"
+    await back.cancel()
+
+
+async def test_a_supervisors_silence_asks_who_has_the_money_too(desk: Desk) -> None:
+    order, waybill = parcel_of_two_lines(desk, prices_fen=(30_000, 7_000))
+    case = await lost_of(desk, order, waybill)
+    assert (await desk.submit(case, "choose_reship", AGENT)).state == "awaiting_supervisor"
+    other = await opened(desk, order, "awaiting_supervisor", suffix="-1", lines=of_line(1))
+    await desk.skip(case, timedelta(hours=20))
+    view = await desk.end(case)
+    assert view.links == [f"{FLOW}-{order}-2", other.id]
+    assert len(left_tasks(desk, case)) == 1
+    await desk.client.get_workflow_handle(view.links[0]).cancel()
+    await other.cancel()
+
+
+# --- every way to a remedy asks the shop ---
+
+
+async def test_approval_is_refused_for_what_the_platform_has_refunded_and_nothing_is_sent(desk: Desk) -> None:
+    case, order = await lost(desk, price_fen=50_000)
+    assert (await desk.submit(case, "choose_reship", AGENT)).state == "awaiting_supervisor"
+    desk.platform_refunds_order(order)
+    assert "nothing left to make good" in await refused(desk, case, "approve", LEAD)
+    assert (await desk.end(case)).outcome == "closed"
+    assert sent_again(desk, case) == []
+    assert not [one for one in letters(desk, case, "staff") if one.template == "parcel.send_again"]
+
+
+async def test_goods_of_an_open_return_are_not_chosen_to_be_sent_again_also_over_the_limit(desk: Desk) -> None:
+    order, waybill = parcel_order(desk, price_fen=50_000)
+    other = await opened(desk, order, "awaiting_supervisor")
+    case = await lost_of(desk, order, waybill)
+    why = await refused(desk, case, "choose_reship", AGENT)
+    assert why.startswith(f"the open case {other.id} is about the money")
+    assert (await desk.view(case)).state == "choosing_remedy"
+    await other.cancel()
+    await case.cancel()
+    await desk.end(case)
+
+
+async def test_a_return_that_opens_before_the_approval_is_named_by_its_refusal(desk: Desk) -> None:
+    case, order = await lost(desk, price_fen=50_000)
+    await desk.submit(case, "choose_reship", AGENT)
+    other = await opened(desk, order, "awaiting_supervisor")
+    why = await refused(desk, case, "approve", LEAD)
+    assert why.startswith(f"the open case {other.id} is about the money"), "no field that approve does not have"
+    await other.cancel()
+    await case.cancel()
+    await desk.end(case)
+
+
+async def test_what_a_buyer_chooses_to_have_sent_again_is_not_another_cases(desk: Desk) -> None:
+    order, waybill = parcel_order(desk)
+    other = await opened(desk, order, "awaiting_parcel")
+    scan(desk, waybill, "2")
+    case = await open_parcel(desk, order, waybill, cause="exception")
+    await desk.until(case, "investigating")
+    await desk.submit(case, "courier_answers", SPECIALIST, finding="unreachable")
+    for choice in ("reship", "refund"):
+        why = await refused(desk, case, "buyer_chooses", AGENT, choice=choice)
+        assert why.startswith(f"the open case {other.id} is about the money")
+    assert (await desk.submit(case, "buyer_chooses", AGENT, choice="pickup")).state == "awaiting_pickup"
+    await other.cancel()
+    await case.cancel()
+    await desk.end(case)
+
+
+@pytest.mark.parametrize(("remedy", "state"), [("choose_refund", "refund_opened"), ("choose_reship", "reshipping")])
+async def test_a_line_that_is_paid_already_does_not_stop_the_others_remedy(desk: Desk, remedy: str, state: str) -> None:
+    order, waybill = parcel_of_two_lines(desk)
+    other = await opened(desk, order, "awaiting_parcel", suffix="-1", lines=of_line(1))
+    desk.platform_refunds_line(order, 1)
+    await desk.signal(other, "order_gone", "system")
+    await desk.until(other, "confirming")
+    case = await lost_of(desk, order, waybill)
+    await desk.submit(case, remedy, AGENT)
+    await desk.until(case, state)
+    if remedy == "choose_reship":
+        assert sent_again(desk, case) == [of_line(2)]
+        await case.cancel()
+    else:
+        assert (await desk.view(case)).links == [f"{FLOW}-{order}-2"]
+        assert left_tasks(desk, case) == []
+    await other.cancel()
