@@ -231,8 +231,6 @@ class ProblemParcel(CaseWorkflow[ParcelCase]):
         rest = [one for one in self._left() if one.line not in with_others]
         opened = await self._open_refund_of(rest) if rest else Outcome("open_refund", "nothing is opened")
         case.refunded_by_others = True
-        # after what this case has opened itself
-        case.links += [one for one in dict.fromkeys(with_others.values()) if one not in case.links]
         said = [f"line {line} is left to {whose}" for line, whose in with_others.items()]
         return Outcome("open_refund", "; ".join([*said, *([opened.why] if opened.why else [])]))
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from sqlalchemy import select
+from sqlalchemy import Text, bindparam, select
 from sqlalchemy.orm import Session
 
 from casework.money import LineQuantity
@@ -20,6 +20,26 @@ CLAIMS, SENT_AGAIN = "claims", "lines sent again"
 """Of what may have been read ahead."""
 PARCEL_CASES = "problem-parcel-"
 """What the ids of the cases begin with that send goods again."""
+
+# made once, as in `amounts`
+_OF_ORDERS = bindparam("order_ids", type_=Text(), expanding=True)
+_CLAIMS = (
+    select(ClaimRow.order_id, ClaimRow.line, ClaimRow.case_id)
+    .where(ClaimRow.order_id.in_(_OF_ORDERS))
+    .order_by(ClaimRow.line)
+)
+_SENT_AGAIN = (
+    # the case's own lines: what came back is sent again without being reserved in stock
+    select(ReshipmentRow.order_id, ReshipmentRow.case_id, CaseRow.lines)
+    .join(CaseRow, CaseRow.case_id == ReshipmentRow.case_id)
+    .where(
+        ReshipmentRow.order_id.in_(_OF_ORDERS),
+        ReshipmentRow.state != "called_off",
+        CaseRow.closed_at.is_(None),
+        # the key names the run: what an earlier case of the same id has sent, the buyer has
+        ReshipmentRow.key.startswith(CaseRow.case_id + "/" + CaseRow.run_id + "/"),
+    )
+)
 
 Had = list[tuple[int, str]]
 """Lines, ascending, each with the case that has it."""
@@ -69,8 +89,7 @@ def _first_of(had: Had, lines: Sequence[LineQuantity], *, but: str | None) -> st
 def _claims_of(session: Session, order_ids: Sequence[str]) -> dict[str, Had]:
     """By order, its claimed lines with the case of each."""
     found: dict[str, Had] = {order_id: [] for order_id in order_ids}
-    query = select(ClaimRow.order_id, ClaimRow.line, ClaimRow.case_id).where(ClaimRow.order_id.in_(order_ids))
-    for order_id, line, case_id in session.execute(query.order_by(ClaimRow.line)):
+    for order_id, line, case_id in session.execute(_CLAIMS, {"order_ids": order_ids}):
         found[order_id].append((line, case_id))
     return found
 
@@ -78,19 +97,7 @@ def _claims_of(session: Session, order_ids: Sequence[str]) -> dict[str, Had]:
 def _sent_again_of(session: Session, order_ids: Sequence[str]) -> dict[str, Had]:
     """By order, the lines of the parcels whose open cases send goods again, with the case of each."""
     found: dict[str, Had] = {order_id: [] for order_id in order_ids}
-    query = (
-        # the case's own lines: what came back is sent again without being reserved in stock
-        select(ReshipmentRow.order_id, ReshipmentRow.case_id, CaseRow.lines)
-        .join(CaseRow, CaseRow.case_id == ReshipmentRow.case_id)
-        .where(
-            ReshipmentRow.order_id.in_(order_ids),
-            ReshipmentRow.state != "called_off",
-            CaseRow.closed_at.is_(None),
-            # the key names the run: what an earlier case of the same id has sent, the buyer has
-            ReshipmentRow.key.startswith(CaseRow.case_id + "/" + CaseRow.run_id + "/"),
-        )
-    )
-    for order_id, case_id, lines in session.execute(query):
+    for order_id, case_id, lines in session.execute(_SENT_AGAIN, {"order_ids": order_ids}):
         found[order_id] += [(one["line"], case_id) for one in lines]
     return {order_id: sorted(had) for order_id, had in found.items()}
 
