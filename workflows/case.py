@@ -63,6 +63,7 @@ from state_machines.table import (
 from workflows.steps import (
     ONE_STEP_AT_A_TIME,
     RECORDS_FIRST,
+    SHORTEST_WAIT,
     TELLS_CHANGES,
     CaseSteps,
 )
@@ -70,7 +71,6 @@ from workflows.steps import (
 CaseT = TypeVar("CaseT", bound=Case[Any])
 AnswerT = TypeVar("AnswerT")
 
-SHORTEST_WAIT = timedelta(milliseconds=1)
 MOST_LOOKS = 100
 """After so many looks at the world a case continues as new: each is about a dozen events."""
 REMINDER, WATCH, OWN_ALARM = "reminder", "watch", "alarm"

@@ -38,6 +38,7 @@ CaseT = TypeVar("CaseT", bound=Case[Any])
 ActivitiesT = TypeVar("ActivitiesT")
 RequestT = TypeVar("RequestT")
 AnswerT = TypeVar("AnswerT")
+StepT = TypeVar("StepT", bound=OrderStep)
 
 SHOP_RETRIES = RetryPolicy(initial_interval=timedelta(milliseconds=100), maximum_interval=timedelta(seconds=30))
 """The shop's own database comes back: a step on it is tried until it is done."""
@@ -45,6 +46,7 @@ SHOP_TIMEOUT = timedelta(seconds=20)
 OUTSIDE_TIMEOUT = timedelta(seconds=30)
 OUTSIDE_RETRIES = RetryPolicy(initial_interval=timedelta(seconds=1), maximum_interval=timedelta(minutes=5))
 """What leaves the shop is tried until it is answered; an answer that is final ends it at once."""
+SHORTEST_WAIT = timedelta(milliseconds=1)
 ASKED_AGAIN = timedelta(seconds=1)
 """After this a child is started again whose id a start that is about to be refused has for a moment."""
 MOST_WAITS = 60
@@ -213,19 +215,19 @@ class CaseSteps(Generic[CaseT]):
             )
 
     async def in_shop_recorded(
-        self, step: Callable[[ActivitiesT, RequestT], AnswerT], request: RequestT, summary: str
+        self, step: Callable[[ActivitiesT, StepT], AnswerT], request: StepT, summary: str
     ) -> AnswerT:
         """One step on the shop by which the case gives something away that it could not have back.
 
-        It is an activity of Temporal's, not a local one: it is in the history before it is done. A local one is done
-        within a workflow task; where the worker dies after it, Temporal gives the task to another one, and a message
-        that has come meanwhile goes first, by which the case may go another way.
+        The way to it is in the history before it is done. Otherwise a worker might do it and die, and Temporal give the
+        workflow task to another one together with a message that has come meanwhile: that goes first, and the case
+        perhaps another way. A timer ends the workflow task: it waits for no slot of a worker's, as an activity would,
+        which payments that hang may all have taken.
         """
-        if not self.goes_by(RECORDS_FIRST):
-            return await self.in_shop(step, request, summary)
-        return await workflow.execute_activity_method(
-            step, request, start_to_close_timeout=SHOP_TIMEOUT, retry_policy=SHOP_RETRIES, summary=summary
-        )
+        if self.goes_by(RECORDS_FIRST):
+            await workflow.sleep(SHORTEST_WAIT, summary=f"on record: {summary}")
+            request = request.model_copy(update={"at": workflow.now(), "moment": self.moment()})
+        return await self.in_shop(step, request, summary)
 
     async def outside(
         self,
