@@ -88,8 +88,10 @@ def _pay_whatever_is_asked(
     return payments.PayResult("paid", again, amount_fen, 0)
 
 
-def _keep_it(session: Session, case_id: str, *, flag_kept: str | None, at: datetime) -> None:
-    del session, case_id, flag_kept, at
+def _keep_it(
+    session: Session, case_id: str, *, flag_kept: str | None, at: datetime, version: int | None = None
+) -> None:
+    del session, case_id, flag_kept, at, version
 
 
 def _forget(*_: Any, **__: Any) -> None:
