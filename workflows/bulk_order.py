@@ -107,7 +107,8 @@ class BulkOrder(PayingWorkflow[BulkCase]):
 
     async def terminating(self) -> Outcome:
         """End it at once: what is unpaid is closed, what is paid goes back by a refund that nobody persuades."""
-        closed = await self.in_shop_recorded(
+        await self.put_on_record("end the order")
+        closed = await self.in_shop(
             BulkOrderActivities.close_bulk,
             ClosingStep(**self.step().model_dump(), memo=self.memo("订单终止,勿发货")),
             "close the trade if nobody has paid",
@@ -196,8 +197,9 @@ class BulkOrder(PayingWorkflow[BulkCase]):
 
     async def cancelling(self) -> Outcome:
         """Called off: let go of everything."""
+        await self.put_on_record("let go of everything")
         step = self.step().model_copy(update={"lines": []})
-        await self.in_shop_recorded(
+        await self.in_shop(
             OrderActivities.restore,
             SettleStep(**step.model_dump(), memo=self.memo("大宗审核已撤销")),
             "let go of everything",

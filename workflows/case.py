@@ -254,8 +254,11 @@ class CaseWorkflow(CaseSteps[CaseT]):
             if isinstance(by, str) and is_staff_id(by):
                 received.claimed_by = by
             trigger = self._trigger(name)
-            received.message = trigger.message.model_validate(given)
-            received.unknown = unknown_in(given, received.message)
+            message = trigger.message.model_validate(given)
+            received.unknown = unknown_in(given, message)
+            if received.unknown is not None and not self._bad_start and REFUSES_UNKNOWN in self.case.changes:
+                raise ValueError(received.unknown)
+            received.message = message
             content = f"{name} {received.message.model_dump_json(exclude={'version'})}"
             received.content = sha256(content.encode()).hexdigest()[:16]
         except ValidationError as error:
@@ -688,8 +691,8 @@ class CaseWorkflow(CaseSteps[CaseT]):
     def _refuse_unsound(self, received: _Received) -> None:
         """Refuse what is malformed, or holds what nobody understands.
 
-        The latter is not asked when the message comes: one that comes with the start does so before the case knows by
-        which changes it goes.
+        The latter once more: a message that comes with the start does so before the case knows by which changes it
+        goes.
         """
         if REFUSES_UNKNOWN in self.case.changes:
             received.problem = received.problem or received.unknown

@@ -292,7 +292,8 @@ class RefundBeforeShipping(PayingWorkflow[RefundCase]):
         posts = self.to_buyer(template)
         if case.parcel_stopped:
             posts.append(self.to_staff("let_parcel_go", Role.PARCEL_SPECIALIST))
-        await self.in_shop_recorded(
+        await self.put_on_record("restore the order")
+        await self.in_shop(
             OrderActivities.restore,
             SettleStep(**self.step(posts).model_dump(), memo=self.memo(memo)),
             "restore the order",

@@ -38,7 +38,6 @@ CaseT = TypeVar("CaseT", bound=Case[Any])
 ActivitiesT = TypeVar("ActivitiesT")
 RequestT = TypeVar("RequestT")
 AnswerT = TypeVar("AnswerT")
-StepT = TypeVar("StepT", bound=OrderStep)
 
 SHOP_RETRIES = RetryPolicy(initial_interval=timedelta(milliseconds=100), maximum_interval=timedelta(seconds=30))
 """The shop's own database comes back: a step on it is tried until it is done."""
@@ -57,7 +56,7 @@ ONE_STEP_AT_A_TIME = "one-step-at-a-time"
 """The change since which a case has one step on the shop under way at a time: see `CaseSteps.in_shop`."""
 RECORDS_FIRST = "records-first"
 """The change since which a step that gives something away is in the history before it is done: see
-`CaseSteps.in_shop_recorded`."""
+`CaseSteps.put_on_record`."""
 
 
 class RefusedForGood(Exception):
@@ -170,8 +169,9 @@ class CaseSteps(Generic[CaseT]):
         case = self.case
         start = {"order_id": case.order_id, "by": Automatic.SYSTEM.value, "from_case": case.case_id, **fields}
         handed = HandedOver()
+        await self.put_on_record(f"hand over to {flow_name}")
         for _ in range(MOST_WAITS):
-            handed = await self.in_shop_recorded(
+            handed = await self.in_shop(
                 CaseActivities.hand_over,
                 HandOver(**self.step().model_dump(), flow=flow_name, start=start, involved=case.involved),
                 f"hand over to {flow_name}",
@@ -187,7 +187,7 @@ class CaseSteps(Generic[CaseT]):
                 return child_id
             await workflow.sleep(ASKED_AGAIN, summary=f"{child_id} is taken for a moment")
         if not handed.ends_soon:
-            await self.in_shop_recorded(
+            await self.in_shop(
                 CaseActivities.take_back,
                 TakeBack(**self.step().model_dump(), to_case=handed.case_id),
                 f"take back from {handed.case_id}",
@@ -214,20 +214,15 @@ class CaseSteps(Generic[CaseT]):
                 step, request, start_to_close_timeout=SHOP_TIMEOUT, retry_policy=SHOP_RETRIES, summary=summary
             )
 
-    async def in_shop_recorded(
-        self, step: Callable[[ActivitiesT, StepT], AnswerT], request: StepT, summary: str
-    ) -> AnswerT:
-        """One step on the shop by which the case gives something away that it could not have back.
+    async def put_on_record(self, what_follows: str) -> None:
+        """Have the way so far in the history before the case gives something away that it could not have back.
 
-        The way to it is in the history before it is done. Otherwise a worker might do it and die, and Temporal give the
-        workflow task to another one together with a message that has come meanwhile: that goes first, and the case
-        perhaps another way. A timer ends the workflow task: it waits for no slot of a worker's, as an activity would,
-        which payments that hang may all have taken.
+        Otherwise a worker might do that and die, and Temporal give the workflow task to another one together with a
+        message that has come meanwhile: that goes first, and the case perhaps another way. A timer ends the workflow
+        task: it waits for no slot of a worker's, as an activity would, which payments that hang may all have taken.
         """
         if self.goes_by(RECORDS_FIRST):
-            await workflow.sleep(SHORTEST_WAIT, summary=f"on record: {summary}")
-            request = request.model_copy(update={"at": workflow.now(), "moment": self.moment()})
-        return await self.in_shop(step, request, summary)
+            await workflow.sleep(SHORTEST_WAIT, summary=f"on record: {what_follows}")
 
     async def outside(
         self,
