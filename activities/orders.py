@@ -14,7 +14,7 @@ from temporalio.exceptions import ApplicationError
 from activities.defining import uninterrupted
 from activities.messages import post_all
 from casework.money import LineQuantity
-from casework.shop import claims, flags, holds, orders, records, settling, steps
+from casework.shop import bulk, claims, flags, holds, orders, records, settling, steps
 from casework.shop.database import Database
 from casework.shop.errors import CaseOver
 from casework.shop.fencing import FencingToken
@@ -153,7 +153,7 @@ class OrderActivities:
     def was_ended(self, step: OrderStep) -> bool:
         """Has a bulk case ended the order as malicious?"""
         with self._database.reading() as session:
-            return bool(records.find_records(session, order_id=step.order_id, flow="bulk-order", outcome="terminated"))
+            return bool(records.find_records(session, order_id=step.order_id, flow=bulk.FLOW, outcome="terminated"))
 
     @uninterrupted
     def part_lines(self, step: OrderStep) -> Parted:

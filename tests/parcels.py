@@ -8,7 +8,7 @@ from sqlalchemy import select
 
 from casework.case import CaseView
 from casework.shop.faults import set_fault
-from casework.shop.tables import LineRow, ShipmentRow
+from casework.shop.tables import LineRow, ShipmentLineRow, ShipmentRow
 from tests.desk import Desk, Handle
 from tests.orders import add_scan
 
@@ -24,6 +24,21 @@ def parcel_order(desk: Desk, *, price_fen: int = 10_000, **options: object) -> t
             line.sku = f"SKU-{order_id}"
         waybill = session.scalars(select(ShipmentRow.waybill).where(ShipmentRow.order_id == order_id)).one()
     return order_id, waybill
+
+
+def two_parcels_of_one_line(desk: Desk) -> tuple[str, list[str]]:
+    """An order of two pieces of one line, each in a parcel of its own, and their waybills."""
+    order = desk.order(prices=[(5_000, 2)], shipped=True)
+    with desk.database.writing() as session:
+        (parcel,) = session.scalars(select(ShipmentRow).where(ShipmentRow.order_id == order))
+        other = ShipmentRow(
+            order_id=order, waybill=f"ZZ{order[-11:]}", company="圆通速递", shipped_at=parcel.shipped_at
+        )
+        session.add(other)
+        session.flush()
+        session.get_one(ShipmentLineRow, (parcel.id, 1)).quantity = 1
+        session.add(ShipmentLineRow(shipment_id=other.id, line=1, quantity=1))
+        return order, [parcel.waybill, other.waybill]
 
 
 def silence(desk: Desk, waybill: str, how: str = "always") -> None:

@@ -21,7 +21,7 @@ from casework.rules.bulk import Sign, approved_price, talk_signs
 from casework.shop.amounts import POSTAGE, Accounts, accounts, left_to_ship, line_rows, paid_shares, pieces_left
 from casework.shop.errors import BadRequest
 from casework.shop.flags import drop_wish, wish_flag
-from casework.shop.holds import note_let_go, release_case
+from casework.shop.holds import hold_each, note_let_go, release_case
 from casework.shop.notices import tell_cases
 from casework.shop.orders import find_order, is_finished, lock_order
 from casework.shop.tables import (
@@ -97,11 +97,7 @@ def hold_all(session: Session, case_id: str, order_id: str, *, at: datetime) -> 
     to_ship = left_to_ship(session, order_id)
     if not to_ship or order.state == "closed":
         return False
-    held = set(session.scalars(select(HoldRow.line).where(HoldRow.order_id == order_id, HoldRow.case_id == case_id)))
-    for row in to_ship:
-        if row.number not in held:
-            session.add(HoldRow(order_id=order_id, line=row.number, case_id=case_id, at=at))
-    session.flush()
+    hold_each(session, case_id, order_id, [row.number for row in to_ship], at=at)
     wish_flag(session, case_id, order_id, DO_NOT_SHIP, at=at)
     return True
 
@@ -120,10 +116,7 @@ def hold_too(session: Session, order_id: str, numbers: Collection[int], *, at: d
         CaseRow.case_id.in_(select(FlagWishRow.case_id).where(FlagWishRow.order_id == order_id)),
     )
     for case_id in session.scalars(reviewing).all():
-        for number in sorted(numbers):
-            if session.get(HoldRow, (order_id, number, case_id)) is None:
-                session.add(HoldRow(order_id=order_id, line=number, case_id=case_id, at=at))
-    session.flush()
+        hold_each(session, case_id, order_id, numbers, at=at)
 
 
 def let_ship(session: Session, case_id: str, order_id: str, *, at: datetime) -> bool:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -66,15 +66,19 @@ def hold_lines(
     rows = [row for row in line_rows(session, order_id) if row.number in wanted]
     if len(rows) < len(wanted) or any(row.place == "shipped" for row in rows):
         return HoldResult(held=False, flag_found=order.own_flag)
-    held = set(session.scalars(select(HoldRow.line).where(HoldRow.order_id == order_id, HoldRow.case_id == case_id)))
-    for row in rows:
-        if row.number not in held:
-            session.add(HoldRow(order_id=order_id, line=row.number, case_id=case_id, at=at))
-    session.flush()
+    hold_each(session, case_id, order_id, [row.number for row in rows], at=at)
     # policy.md, shop.flag_profile: in handed_over, green = handed to the warehouse system
     if not (handed_over_profile and order.own_flag == "green"):
         mark_order(session, case_id, order_id, handed_over_profile=handed_over_profile, at=at)
     return HoldResult(held=True, flag_found=order.own_flag)
+
+
+def hold_each(session: Session, case_id: str, order_id: str, numbers: Iterable[int], *, at: datetime) -> None:
+    """Hold these lines, whatever state they are in; again, it changes nothing. `at` is aware."""
+    held = set(session.scalars(select(HoldRow.line).where(HoldRow.order_id == order_id, HoldRow.case_id == case_id)))
+    for number in sorted({*numbers} - held):
+        session.add(HoldRow(order_id=order_id, line=number, case_id=case_id, at=at))
+    session.flush()
 
 
 def mark_order(session: Session, case_id: str, order_id: str, *, handed_over_profile: bool, at: datetime) -> None:

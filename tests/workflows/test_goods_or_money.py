@@ -9,9 +9,9 @@ from sqlalchemy import select
 
 from casework.client import CaseOpen, CaseworkClient
 from casework.shop import payments
-from casework.shop.tables import OutboxRow, ReshipmentRow, ShipmentLineRow, ShipmentRow
+from casework.shop.tables import OutboxRow, ReshipmentRow, ShipmentRow
 from tests.desk import Desk, Handle
-from tests.parcels import parcel_order, scan, until_it_moves
+from tests.parcels import parcel_order, scan, two_parcels_of_one_line, until_it_moves
 from tests.workflows.test_problem_parcel import (
     AGENT,
     CLERK,
@@ -48,21 +48,6 @@ def parcel_of_two_lines(desk: Desk, *, prices_fen: tuple[int, int] = (10_000, 7_
     order = desk.order(prices=[(price_fen, 1) for price_fen in prices_fen], shipped=True)
     with desk.database.reading() as session:
         return order, session.scalars(select(ShipmentRow.waybill).where(ShipmentRow.order_id == order)).one()
-
-
-def two_parcels_of_one_line(desk: Desk) -> tuple[str, list[str]]:
-    """An order of two pieces of one line, each in a parcel of its own, and their waybills."""
-    order = desk.order(prices=[(5_000, 2)], shipped=True)
-    with desk.database.writing() as session:
-        (parcel,) = session.scalars(select(ShipmentRow).where(ShipmentRow.order_id == order))
-        other = ShipmentRow(
-            order_id=order, waybill=f"ZZ{order[-11:]}", company="圆通速递", shipped_at=parcel.shipped_at
-        )
-        session.add(other)
-        session.flush()
-        session.get_one(ShipmentLineRow, (parcel.id, 1)).quantity = 1
-        session.add(ShipmentLineRow(shipment_id=other.id, line=1, quantity=1))
-        return order, [parcel.waybill, other.waybill]
 
 
 def of_line(line: int) -> list[dict[str, int]]:

@@ -13,10 +13,10 @@ from activities.cases import CaseActivities, OpenCase
 from casework.policy import load_policy
 from casework.shop import outside, payments
 from casework.shop.holds import cases_holding
-from casework.shop.tables import ClaimRow, HoldRow, OutboxRow, ShipmentLineRow, ShipmentRow
+from casework.shop.tables import ClaimRow, HoldRow, OutboxRow
 from tests.desk import Desk, Handle
 from tests.orders import add_scan
-from tests.parcels import parcel_order
+from tests.parcels import parcel_order, scan, two_parcels_of_one_line
 from tests.workflows.test_bulk_order import DOSSIER, MANAGER, SPECIALIST, bulk, deliver_news, ship
 from tests.workflows.test_returns import AGENT, CLERK, FLOW, LEAD, inspected, opened, said, sign_for, stock
 
@@ -169,20 +169,9 @@ async def test_goods_that_are_here_when_the_platform_pays_are_looked_at(desk: De
 
 
 async def test_two_lost_parcels_of_one_line_are_both_refunded(desk: Desk) -> None:
-    order = desk.order(prices=[(5_000, 2)], shipped=True)
-    now = datetime.now(UTC)
-    with desk.database.writing() as session:
-        (parcel,) = session.scalars(select(ShipmentRow).where(ShipmentRow.order_id == order))
-        other = ShipmentRow(
-            order_id=order, waybill=f"ZZ{order[-11:]}", company="圆通速递", shipped_at=parcel.shipped_at
-        )
-        session.add(other)
-        session.flush()
-        session.get_one(ShipmentLineRow, (parcel.id, 1)).quantity = 1
-        session.add(ShipmentLineRow(shipment_id=other.id, line=1, quantity=1))
-        waybills = [parcel.waybill, other.waybill]
-        for waybill in waybills:
-            add_scan(session, waybill, "2", at=now)
+    order, waybills = two_parcels_of_one_line(desk)
+    for waybill in waybills:
+        scan(desk, waybill, "2")
     cases: list[Handle] = []
     for waybill in waybills:
         start = {"order_id": order, "by": AGENT, "waybill": waybill, "courier": "yuantong", "cause": "overdue"}
