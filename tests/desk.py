@@ -474,4 +474,5 @@ class Desk:
                 assert paid == paid_fen
             elif view.outcome in WORLDS[view.flow].ends_either_way:
                 assert paid in (0, view.amount_fen)
-            assert unsound_case(session, view, paid) == []
+            found = unsound_case(session, view, paid)
+            assert not found, f"{view.case_id} ({view.state}): {found}"

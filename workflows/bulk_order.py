@@ -32,7 +32,7 @@ from state_machines.bulk_order import (
     SubmitDossier,
     risk_signs,
 )
-from state_machines.roles import Automatic, Role
+from state_machines.roles import Role
 from state_machines.table import Attempt
 from workflows.case import Outcome, Refused
 from workflows.defining import case_workflow
@@ -176,7 +176,7 @@ class BulkOrder(PayingWorkflow[BulkCase]):
         self._learn(let_go.standing)
         # that nothing is left of it is other news, which the shop brings itself
         if not let_go.let_go and not let_go.standing.gone:
-            self.receive("order_changed", [{"by": Automatic.SYSTEM.value}])
+            self.bring_news("order_changed")
 
     def following(self) -> list[Post]:
         """It ships, and the specialist follows it until the buyer has confirmed."""
@@ -222,7 +222,7 @@ class BulkOrder(PayingWorkflow[BulkCase]):
         if standing.gone:
             return
         if standing.differs and attempt.automatic is not None:
-            self.receive("order_changed", [{"by": Automatic.SYSTEM.value}])
+            self.bring_news("order_changed")
         raise Refused("the shop does not show the order closed or wholly refunded")
 
     async def consult_order_changed(self, attempt: Attempt[BulkCase]) -> None:

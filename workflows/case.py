@@ -53,6 +53,7 @@ from state_machines.roles import Automatic, Role
 from state_machines.table import (
     ABOUT_THE_PERSON,
     Attempt,
+    Flow,
     Move,
     Refusal,
     State,
@@ -79,6 +80,9 @@ COUNTS_BYTES = "counts-bytes"
 """The change since which what is said beside the table, and a fact, is refused once the case has 1 MB."""
 TELLS_OF_RESET = "tells-of-reset"
 """The change since which a case that was reset tells the shop where it waits now."""
+CONTINUES_AT_TIMER = "continues-at-timer"
+"""The change since which a case with a long history continues as new at a timer of its own, with what it has not read:
+see `CaseWorkflow._continue_at_timer`. Before, it did at once."""
 CONTINUES_AFTER_UPDATES = "continues-after-updates"
 """The change since which a case to which only updates come continues as new as soon as its history is long. Before, it
 did at its next timer: the update that was just answered was not at its end yet."""
@@ -103,9 +107,9 @@ class Outcome:
 
 @dataclass(frozen=True, slots=True)
 class _Timer:
-    """A timer under way, and what it rings for."""
+    """A timer under way, and what it rings for; its result: whether the history was long when it rang."""
 
-    task: asyncio.Task[None]
+    task: asyncio.Task[bool]
     rings_for: str
 
 
@@ -133,6 +137,10 @@ class _Received:
     content: str = ""
     """A digest of what it says, to tell a resend from another message under the same id."""
     answer: Answer | None = None
+    by_update: bool = False
+    """Somebody waits for its answer; and Temporal has it in memory only, until a workflow task is done."""
+    long_history: bool = False
+    """Whether the history was long when it arrived: see `_continue_at_timer`."""
 
     @property
     def key(self) -> str | None:
@@ -143,6 +151,29 @@ class _Received:
         if self.message is None or self.message.id is None or self.message.by == Automatic.SYSTEM:
             return None
         return f"{self.message.by} {self.message.id}"
+
+    def carried(self) -> dict[str, Any]:
+        """As it is carried over into the next run, which reads it with `carried_over`."""
+        message = None if self.message is None else self.message.model_dump(mode="json", exclude_none=True)
+        return {
+            "trigger": self.trigger,
+            "at": self.at.isoformat(),
+            "seen": self.seen,
+            "message": message,
+            "problem": self.problem,
+            "unknown": self.unknown,
+            "claimed_by": self.claimed_by,
+            "content": self.content,
+        }
+
+    @classmethod
+    def carried_over(cls, flow: Flow[Any], given: dict[str, Any]) -> _Received:
+        """What the run before this one had not read yet."""
+        trigger = asides.trigger_named(flow, given["trigger"])
+        message = given["message"]
+        read = trigger.message.model_validate(message) if trigger is not None and message is not None else None
+        fields: dict[str, Any] = {**given, "at": datetime.fromisoformat(given["at"]), "message": read}
+        return cls(**fields)
 
 
 class CaseWorkflow(CaseSteps[CaseT]):
@@ -160,6 +191,7 @@ class CaseWorkflow(CaseSteps[CaseT]):
         TELLS_CHANGES,
         TELLS_OF_RESET,
         CONTINUES_AFTER_UPDATES,
+        CONTINUES_AT_TIMER,
         ONE_STEP_AT_A_TIME,
         SHORTENS_MOVES,
         COUNTS_QUIETLY,
@@ -183,6 +215,10 @@ class CaseWorkflow(CaseSteps[CaseT]):
         """A look at the world that is under way, also while the case moves on."""
         self._look_again = timedelta(0)
         self._looks = 0
+        self._has_long_history = False
+        """Whether the history was long when what has been read so far came."""
+        self._continues = False
+        """Whether it is about to continue as new: who was answered by an update hears it then, and asks no more."""
         self._published = {}
         self._told_fen = None
         self._was_reset = False
@@ -209,6 +245,8 @@ class CaseWorkflow(CaseSteps[CaseT]):
             # nobody but the run before this one knows the first run's id
             if (self.case.case_id, self.case.run_id) != (info.workflow_id, info.first_execution_run_id):
                 raise ValueError(only)
+            for unread in given.get("unread", ()):
+                self._put(_Received.carried_over(self.flow, unread))
             return
         start = self.flow.start_type.model_validate(given)
         parent = info.parent.workflow_id if info.parent else None
@@ -226,9 +264,11 @@ class CaseWorkflow(CaseSteps[CaseT]):
         )
         self._start_fields = given
 
-    def receive(self, name: str, arguments: Sequence[Any]) -> _Received:
+    def receive(self, name: str, arguments: Sequence[Any], *, by_update: bool = False) -> _Received:
         """Check what came and append it to the inbox. Never raises."""
         received = self._parse(name, arguments)
+        received.by_update = by_update
+        received.long_history = _history_is_long()
         key = received.key
         if key is not None:
             first = self._waiting_for_answer.get(key)
@@ -237,13 +277,19 @@ class CaseWorkflow(CaseSteps[CaseT]):
             known = self._bad_start is None and self.case.answers.get(key)
             if known and known.content == received.content:
                 received.answer = known
-                return received
-            if first is not None or known:
+            elif first is not None or known:
                 received.problem = "its id was used before for another message"
-            else:
-                self._waiting_for_answer[key] = received
-        self._inbox.append(received)
+        self._put(received)
         return received
+
+    def _put(self, received: _Received) -> None:
+        if received.key is not None and received.problem is None and received.answer is None:
+            self._waiting_for_answer[received.key] = received
+        self._inbox.append(received)
+
+    def bring_news(self, trigger: str) -> None:
+        """The case brings itself news of the shop, which it has just seen; it is read like any other message."""
+        self._inbox.append(self._parse(trigger, [{"by": Automatic.SYSTEM.value}]))
 
     def _parse(self, name: str, arguments: Sequence[Any]) -> _Received:
         seen = 0 if self._bad_start else self.case.version
@@ -285,6 +331,7 @@ class CaseWorkflow(CaseSteps[CaseT]):
                 at=workflow.now(),
                 seen=0,
                 problem="there is no such trigger in this flow",
+                long_history=_history_is_long(),
             )
         )
 
@@ -292,10 +339,10 @@ class CaseWorkflow(CaseSteps[CaseT]):
     async def submit(self, *arguments: Any) -> dict[str, Any]:
         """Put a message in and wait for what becomes of it; answers with the case view after the move."""
         name, rest = self._split_trigger(arguments)
-        received = self.receive(name, rest)
-        while received.answer is None:
+        received = self.receive(name, rest, by_update=True)
+        while received.answer is None or self._continues:
             try:
-                await workflow.wait_condition(lambda: received.answer is not None)
+                await workflow.wait_condition(lambda: received.answer is not None and not self._continues)
             except asyncio.CancelledError:
                 # A cancelled workflow tears the wait; the loop still answers. On eviction the next wait raises.
                 continue
@@ -377,7 +424,14 @@ class CaseWorkflow(CaseSteps[CaseT]):
                     raise
                 self._cancel_heard = True
                 self._inbox.append(
-                    _Received(CANCEL, workflow.now(), self.case.version, claimed_by=TEMPORAL, content=CANCEL)
+                    _Received(
+                        CANCEL,
+                        workflow.now(),
+                        self.case.version,
+                        claimed_by=TEMPORAL,
+                        content=CANCEL,
+                        long_history=_history_is_long(),
+                    )
                 )
 
     async def _loop(self) -> None:
@@ -461,7 +515,9 @@ class CaseWorkflow(CaseSteps[CaseT]):
         timer = self._set_timer(state)
         try:
             while case.version == here:
-                if self._inbox:
+                if self._has_long_history and self.goes_by(CONTINUES_AT_TIMER):
+                    await self._continue_at_timer()
+                elif self._inbox:
                     await self._answer_one()
                     await self._tell_what_changed()
                     if case.version == here and not timer.task.done():  # what it told may ring at another time
@@ -474,13 +530,14 @@ class CaseWorkflow(CaseSteps[CaseT]):
                     self._was_reset = False
                     if self.goes_by(TELLS_OF_RESET):
                         await self._post([])
-                elif state.watch is None and self._has_long_history():
+                elif state.watch is None and self._continues_at_once():
                     self._continue_as_new()
                 elif not timer.task.done():
                     # an update that was just answered is at its end a moment later
                     soon = state.watch is None and CONTINUES_AFTER_UPDATES in case.changes
                     await self._something_or(timer, continues=soon)
                 else:
+                    self._has_long_history = self._has_long_history or timer.task.result()
                     await self._ring(state, timer.rings_for)
                     timer = self._set_timer(state, timer)
         finally:
@@ -504,13 +561,9 @@ class CaseWorkflow(CaseSteps[CaseT]):
                 return before
             before.task.cancel()
         if until is None:  # a look is under way, and nothing else is to come
-            return _Timer(asyncio.create_task(workflow.wait_condition(lambda: False)), what)
-        return _Timer(
-            asyncio.create_task(
-                workflow.sleep(max(until - workflow.now(), SHORTEST_WAIT), summary=f"{state.name}: {what}")
-            ),
-            what,
-        )
+            return _Timer(asyncio.create_task(_never()), what)
+        left = max(until - workflow.now(), SHORTEST_WAIT)
+        return _Timer(asyncio.create_task(_timer(left, f"{state.name}: {what}")), what)
 
     async def _something_or(self, timer: _Timer, *, continues: bool) -> None:
         await workflow.wait_condition(
@@ -519,7 +572,7 @@ class CaseWorkflow(CaseSteps[CaseT]):
                 or timer.task.done()
                 or (self._look is not None and self._look.done())
                 or self._was_reset
-                or (continues and self._has_long_history())
+                or (continues and self._continues_at_once())
             )
         )
 
@@ -540,9 +593,11 @@ class CaseWorkflow(CaseSteps[CaseT]):
             )
             case.remind_at = remind_at(self.flow, case, state, cast("datetime", case.remind_at))
         elif rings_for == WATCH:
-            # Nothing is under way and nothing was sent: no message can get lost in the moment of continuing.
-            if self._looks >= MOST_LOOKS or self._has_long_history():
-                self._continue_as_new()
+            if self._looks >= MOST_LOOKS or self._has_long_history:
+                if self.goes_by(CONTINUES_AT_TIMER):
+                    await self._continue_at_timer()
+                else:
+                    self._continue_as_new()
             self._looks += 1
             self._look_again = getattr(case.figures.flow, cast("str", state.watch))
             self._look = asyncio.create_task(_coroutine(self.watch()))
@@ -553,14 +608,43 @@ class CaseWorkflow(CaseSteps[CaseT]):
         else:
             await self._move_by_itself(rings_for, Automatic.CLOCK)
 
-    def _has_long_history(self) -> bool:
+    async def _continue_at_timer(self) -> None:
+        """Continue as new at a timer of its own, and carry over what has come by then and is not read yet.
+
+        Where a message comes in the moment of continuing, Temporal takes the continuation back and plays the workflow
+        task again, with the message; it is lost if the case then continues without having been given it. So a case
+        continues nowhere but at an event, at which a replay has been given all that came before. The end of a step on
+        the shop is none: where a query has split a workflow task, a replay is told of it, and by then also of the
+        history's length, at another moment than the case was. For the same reason a message brings with it whether the
+        history was long when it came, and a timer whether it was when it rang.
+        """
+        self._has_long_history = False
+        if self._look is not None:
+            return
+        self._continues = True
+        await workflow.sleep(SHORTEST_WAIT, summary="continue as new")
+        self._continues = False
+        await workflow.wait_condition(
+            lambda: workflow.all_handlers_finished() or any(received.by_update for received in self._inbox)
+        )
+        # a cancel becomes a message a moment later than the timer is told of; it comes only once
+        if workflow.cancellation_reason() is None or self._cancel_heard:
+            self._continue_as_new()
+
+    def _continues_at_once(self) -> bool:
+        """Whether a case that was opened before `CONTINUES_AT_TIMER` continues as new here."""
         return (
-            workflow.info().is_continue_as_new_suggested() and workflow.all_handlers_finished() and self._look is None
+            CONTINUES_AT_TIMER not in self.case.changes
+            and _history_is_long()
+            and workflow.all_handlers_finished()
+            and self._look is None
         )
 
     def _continue_as_new(self) -> None:
         if workflow.all_handlers_finished():
-            workflow.continue_as_new(args=[{"carried": self.case.model_dump(mode="json")}])
+            carried: dict[str, Any] = {"carried": self.case.model_dump(mode="json")}
+            unread = [received.carried() for received in self._inbox if received.answer is None]
+            workflow.continue_as_new(args=[carried | ({"unread": unread} if unread else {})])
 
     async def sound_alarm(self) -> None:
         """What the case does when its own alarm is due (a flow's own, where it sets `alarm_at`)."""
@@ -627,6 +711,9 @@ class CaseWorkflow(CaseSteps[CaseT]):
 
     async def _answer_one(self) -> None:
         received = self._inbox.popleft()
+        self._has_long_history = self._has_long_history or received.long_history
+        if received.answer is not None:  # sent again
+            return
         if received.trigger == CANCEL and received.problem is None and self._is_working():
             self._cancels.append(received)
             return
@@ -1017,7 +1104,8 @@ class CaseWorkflow(CaseSteps[CaseT]):
         self._cancels.clear()
         while self._inbox:
             received = self._inbox.popleft()
-            self._refuse(received, received.problem or "the case has ended")
+            if received.answer is None:
+                self._refuse(received, received.problem or "the case has ended")
 
 
 def _deadline_of(state: State) -> str:
@@ -1045,3 +1133,19 @@ def _texts(message: Message) -> list[str]:
 async def _coroutine(doing: Awaitable[AnswerT]) -> AnswerT:
     """A coroutine of its own, so that any awaitable can run beside the inbox."""
     return await doing
+
+
+async def _timer(duration: timedelta, summary: str) -> bool:
+    """Answer, when it rings, whether the history is long."""
+    await workflow.sleep(duration, summary=summary)
+    return _history_is_long()
+
+
+async def _never() -> bool:
+    await workflow.wait_condition(lambda: False)
+    return False
+
+
+def _history_is_long() -> bool:
+    """Whether Temporal suggests to continue as new; to be asked where an event is read, see `_continue_at_timer`."""
+    return workflow.info().is_continue_as_new_suggested()

@@ -45,7 +45,7 @@ from state_machines.problem_parcel import (
     ParcelCase,
     ParcelReturned,
 )
-from state_machines.roles import Automatic, Label, Role
+from state_machines.roles import Label, Role
 from state_machines.table import Attempt
 from workflows.case import CaseWorkflow, Outcome, Refused
 from workflows.defining import case_workflow
@@ -498,7 +498,7 @@ class ProblemParcel(CaseWorkflow[ParcelCase]):
 
     def _tell_itself_that_the_order_is_gone(self) -> None:
         """The next look at the shop, which would see it, may be hours away; whoever asks now is not to wait for it."""
-        self.receive("order_gone", [{"by": Automatic.SYSTEM.value}])
+        self.bring_news("order_gone")
 
     @property
     def _following(self) -> Followed:

@@ -273,6 +273,7 @@ class Runtime:
             cron_schedule=None,
             parent=None if parent is None else SimpleNamespace(workflow_id=parent),
             workflow_start_time=NOW,
+            is_continue_as_new_suggested=lambda: False,
         )
 
     def workflow_info(self) -> Any:
