@@ -63,6 +63,7 @@ from state_machines.table import (
 )
 from workflows.steps import (
     ONE_STEP_AT_A_TIME,
+    RECORDS_DECISIONS,
     RECORDS_FIRST,
     SHORTEST_WAIT,
     TELLS_CHANGES,
@@ -197,6 +198,7 @@ class CaseWorkflow(CaseSteps[CaseT]):
         COUNTS_QUIETLY,
         REFUSES_UNKNOWN,
         RECORDS_FIRST,
+        RECORDS_DECISIONS,
         REMINDS_FROM_COUNT,
     )
     """The names of the changes that a newly opened case goes by; one of before asks: see `goes_by`."""
@@ -217,6 +219,7 @@ class CaseWorkflow(CaseSteps[CaseT]):
         self._looks = 0
         self._has_long_history = False
         """Whether the history was long when what has been read so far came."""
+        self._on_record = None
         self._continues = False
         """Whether it is about to continue as new: who was answered by an update hears it then, and asks no more."""
         self._published = {}
@@ -490,10 +493,13 @@ class CaseWorkflow(CaseSteps[CaseT]):
             while self._inbox and not piece.done():
                 await self._answer_one()
         outcome = piece.result()
+        self._on_record = None  # a cancel may come between two pieces of work
         await self._move_by_itself(outcome.trigger, Automatic.SYSTEM, outcome.why)
 
     async def _move_by_itself(self, trigger: str, automatic: Automatic, why: str | None = None) -> None:
         """Take the row that the work's outcome, or the clock, asks for."""
+        if automatic is Automatic.CLOCK:
+            await self.put_on_record(trigger, since=RECORDS_DECISIONS)
         attempt = self._attempt(trigger, automatic=automatic)
         if automatic is Automatic.CLOCK:
             await self._consult(attempt)
@@ -662,6 +668,8 @@ class CaseWorkflow(CaseSteps[CaseT]):
         attempt = self._attempt(seen.trigger, automatic=Automatic.SYSTEM)
         moved = self.flow.fire(attempt)
         if not isinstance(moved, Refusal):
+            await self.put_on_record(seen.trigger, since=RECORDS_DECISIONS)
+            attempt.at = workflow.now()
             await self._make_move(moved, attempt, by=Automatic.SYSTEM, why=seen.why)
 
     async def _enter(self, state: State) -> None:
@@ -721,6 +729,7 @@ class CaseWorkflow(CaseSteps[CaseT]):
 
     async def _answer(self, received: _Received, *, waited_for_work: bool = False) -> None:
         """Still this state? Who is it? May they? Does it move? Every way out of here gives an answer."""
+        self._on_record = None
         try:
             self._refuse_unsound(received)
             self._refuse_untimely(received)
@@ -733,9 +742,10 @@ class CaseWorkflow(CaseSteps[CaseT]):
             if received.message is not None and received.seen != self.case.version and not waited_for_work:
                 raise Refused("the case has moved on since")
             moved = self.flow.fire(attempt)
-            consulted = not isinstance(moved, Refusal) or moved.code not in ABOUT_THE_PERSON
-            if consulted and await self._consult(attempt):
-                moved = self.flow.fire(attempt)
+            if not isinstance(moved, Refusal) or (moved.code not in ABOUT_THE_PERSON and self._consults(attempt)):
+                await self._put_message_on_record(received, attempt)
+                if await self._consult(attempt):
+                    moved = self.flow.fire(attempt)
             if isinstance(moved, Refusal):
                 raise Refused(moved.why)
             await self._accept(received, attempt, moved)
@@ -894,6 +904,8 @@ class CaseWorkflow(CaseSteps[CaseT]):
         not_theirs = self.flow.refuses_news(attempt)
         if not_theirs is not None:
             raise Refused(not_theirs.why)
+        if not self._is_working() and self.flow.rows(self.case.state, received.trigger):
+            await self._put_message_on_record(received, attempt)
         await self._consult(attempt)
         if not self._is_working():
             moved = self.flow.fire(attempt)
@@ -962,12 +974,25 @@ class CaseWorkflow(CaseSteps[CaseT]):
             )
         )
 
+    async def _put_message_on_record(self, received: _Received, attempt: Attempt[CaseT]) -> None:
+        """What may move the case is on record before anything comes of it.
+
+        A signal is: it stands in the history before all that has come since. An update, Temporal has in memory only
+        until a workflow task is done, and its own cancel comes after all signals where a task is played again.
+        """
+        if received.by_update or received.message is None:
+            await self.put_on_record(f"{received.trigger} by {received.claimed_by}", since=RECORDS_DECISIONS)
+            attempt.at = workflow.now()
+
+    def _consults(self, attempt: Attempt[CaseT]) -> bool:
+        """Whether the flow has anything to read in the shop for the trigger."""
+        return hasattr(self, f"consult_{attempt.trigger}")
+
     async def _consult(self, attempt: Attempt[CaseT]) -> bool:
-        """Read the shop before the table is asked; whether the flow has anything to read for the trigger."""
-        consult = getattr(self, f"consult_{attempt.trigger}", None)
-        if consult is None:
+        """Read the shop before the table is asked; whether there was anything to read."""
+        if not self._consults(attempt):
             return False
-        await consult(attempt)
+        await getattr(self, f"consult_{attempt.trigger}")(attempt)
         return True
 
     async def _accept(self, received: _Received, attempt: Attempt[CaseT], moved: Move[CaseT]) -> None:
@@ -997,6 +1022,7 @@ class CaseWorkflow(CaseSteps[CaseT]):
 
     async def _make_move(self, moved: Move[CaseT], attempt: Attempt[CaseT], *, by: str, why: str | None = None) -> None:
         case = self.case
+        on_record = self._on_record == case.version
         self.flow.take(moved, attempt)
         line = TrailLine(
             at=workflow.now(),
@@ -1014,6 +1040,7 @@ class CaseWorkflow(CaseSteps[CaseT]):
         if SHORTENS_MOVES in case.changes:
             case.shorten(line)
         case.trail.append(line)
+        self._on_record = case.version if on_record else None
         if not workflow.unsafe.is_replaying():
             move_logged(
                 case=case.case_id,

@@ -58,6 +58,10 @@ RECORDS_FIRST = "records-first"
 """The change since which a step that gives something away is in the history before it is done: see
 `CaseSteps.put_on_record`."""
 
+RECORDS_DECISIONS = "records-decisions"
+"""The change since which a message that is an update, a clock's trigger, and what a look has shown are in the history
+before anything comes of them."""
+
 
 class RefusedForGood(Exception):
     """What is outside the shop gave an answer that is final: asking again helps nothing. `kind` names the error."""
@@ -78,6 +82,8 @@ class CaseSteps(Generic[CaseT]):
     """The search attributes as Temporal has them."""
     _told_fen: tuple[int, int] | None
     """What the shop was last told of the money that a wait is about, and of what leaves by silence."""
+    _on_record: int | None
+    """How many accepted moves the case had made when its way was last put on record; with the move that followed."""
     _was_reset: bool
     """Since the shop was last told: what it was told then may not be so any more."""
 
@@ -214,15 +220,20 @@ class CaseSteps(Generic[CaseT]):
                 step, request, start_to_close_timeout=SHOP_TIMEOUT, retry_policy=SHOP_RETRIES, summary=summary
             )
 
-    async def put_on_record(self, what_follows: str) -> None:
-        """Have the way so far in the history before the case gives something away that it could not have back.
+    async def put_on_record(self, what_follows: str, *, since: str = RECORDS_FIRST) -> None:
+        """Have the way so far in the history before something comes of it. `since`: the change that asks for it here.
 
         Otherwise a worker might do that and die, and Temporal give the workflow task to another one together with a
         message that has come meanwhile: that goes first, and the case perhaps another way. A timer ends the workflow
         task: it waits for no slot of a worker's, as an activity would, which payments that hang may all have taken.
+        What is given away by a decision that is on record is on record too.
         """
-        if self.goes_by(RECORDS_FIRST):
+        if since == RECORDS_FIRST and self._on_record == self.case.version:
+            return
+        if self.goes_by(since):
             await workflow.sleep(SHORTEST_WAIT, summary=f"on record: {what_follows}")
+            if RECORDS_DECISIONS in self.case.changes:
+                self._on_record = self.case.version
 
     async def outside(
         self,

@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+import itertools
+import json
+from collections.abc import Awaitable, Callable, Sequence
+from datetime import timedelta
 
 import pytest
 from temporalio.api.enums.v1 import EventType
+from temporalio.api.history.v1 import HistoryEvent
 
 from casework.shop.claims import claimed_lines
 from casework.shop.holds import cases_holding
 from tests.desk import Desk, Handle
+from tests.races.racing import called_off
+from tests.races.stages import STAGES, Stage
 from tests.workflows.test_bulk_order import DOSSIER, MANAGER, SPECIALIST, bulk
 from tests.workflows.test_problem_parcel import open_in_trouble
 from tests.workflows.test_returns import AGENT, LEAD, opened
@@ -110,3 +116,57 @@ async def test_what_hands_over_before_the_move_is_on_record_too(desk: Desk) -> N
         assert cases_holding(session, order) == [child.id]
     await child.cancel()
     await desk.end(child)
+
+
+every_stage = pytest.mark.parametrize("stage", STAGES, ids=lambda stage: stage.name)
+
+
+@every_stage
+async def test_nothing_comes_of_an_update_before_it_is_on_record(desk: Desk, stage: Stage) -> None:
+    """Until a workflow task is done, Temporal has an update in memory only: a server that is slow may lose it."""
+    case = await stage.reach(desk)
+    before = (await case.describe()).history_length
+    await desk.submit(case, stage.one.trigger, stage.one.by, **stage.one.fields)
+    events = [event async for event in case.fetch_history_events() if event.event_id > before]
+    came = next(
+        event.event_id
+        for event in events
+        if event.event_type == EventType.EVENT_TYPE_WORKFLOW_EXECUTION_UPDATE_ACCEPTED
+    )
+    with_it = recorded_by_one_task([event for event in events if event.event_id > came])
+    assert steps_in(with_it) == ["consider"], "nobody but who is asking"
+    await called_off(desk, case, stage.calls_off)
+
+
+@every_stage
+async def test_nothing_comes_of_a_deadline_before_it_is_on_record(desk: Desk, stage: Stage) -> None:
+    """Where the task is played again with a message that has come since, the message would go first."""
+    case = await stage.reach(desk)
+    view = await desk.view(case)
+    assert view.due is not None
+    await desk.skip(case, view.due - await desk.skipper.get_current_time(case) - timedelta(minutes=1))
+    before = await desk.at_rest(case)
+    await desk.skip(case, timedelta(minutes=2))
+    events = [event async for event in case.fetch_history_events() if event.event_id > before]
+    rang = next(event.event_id for event in events if event.event_type == EventType.EVENT_TYPE_TIMER_FIRED)
+    task = next(
+        event.event_id
+        for event in events
+        if event.event_id > rang and event.event_type == EventType.EVENT_TYPE_WORKFLOW_TASK_COMPLETED
+    )
+    assert steps_in(recorded_by_one_task([event for event in events if event.event_id > task])) == []
+    await called_off(desk, case, stage.calls_off)
+
+
+def recorded_by_one_task(events: Sequence[HistoryEvent]) -> list[HistoryEvent]:
+    """What stands before the next workflow task."""
+    scheduled = EventType.EVENT_TYPE_WORKFLOW_TASK_SCHEDULED
+    return list(itertools.takewhile(lambda event: event.event_type != scheduled, events))
+
+
+def steps_in(events: Sequence[HistoryEvent]) -> list[str]:
+    """The steps on the shop that were recorded, by activity."""
+    markers = [
+        event.marker_recorded_event_attributes for event in events if event.HasField("marker_recorded_event_attributes")
+    ]
+    return [json.loads(marker.details["data"].payloads[0].data)["activity_type"] for marker in markers]
