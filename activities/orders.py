@@ -153,7 +153,8 @@ class OrderActivities:
     def was_ended(self, step: OrderStep) -> bool:
         """Has a bulk case ended the order as malicious?"""
         with self._database.reading() as session:
-            return bool(records.find_records(session, order_id=step.order_id, flow=bulk.FLOW, outcome="terminated"))
+            ended = records.find_records(session, order_id=step.order_id, flow=bulk.FLOW, outcome="terminated")
+        return any(not record.died for record in ended)  # an operator may have terminated one in Temporal
 
     @uninterrupted
     def part_lines(self, step: OrderStep) -> Parted:

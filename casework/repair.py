@@ -334,7 +334,7 @@ async def _mend(client: Client, database: Database, one: Troubled, execution: Ex
             if run not in untold:  # the mending of the broken-off case itself has told of it before
                 return True
             recorded = records.find_records(session, case_id=one.case_id)
-            died = any(record.run_id == one.run_id and record.outcome in records.DIED for record in recorded)
+            died = any(record.run_id == one.run_id and record.died for record in recorded)
             return died and mending.tell_of_unsettled(session, untold[run], at=now)
     if one.trouble is Trouble.KEPT:
         with database.writing() as session:

@@ -86,9 +86,7 @@ def paid_without_end(session: Session, dead: Collection[tuple[str, str]]) -> lis
         paid[row.case_id, run_id] = (order_id, fen + row.amount_fen)
     died = {
         (case_id, run_id)
-        for case_id, run_id in session.execute(
-            select(CaseRow.case_id, CaseRow.run_id).where(CaseRow.outcome.in_(records.DIED))
-        )
+        for case_id, run_id in session.execute(select(CaseRow.case_id, CaseRow.run_id).where(records.died()))
     }
     told = set(session.scalars(select(OutboxRow.key).where(OutboxRow.template == PAID_WITHOUT_END)))
     return [

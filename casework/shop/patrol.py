@@ -205,7 +205,7 @@ def _last_endings(session: Session, waybills: Collection[str]) -> dict[str, date
         .where(
             FollowedParcelRow.waybill.in_(waybills),
             CaseRow.closed_at.is_not(None),
-            CaseRow.outcome.not_in(records.DIED),
+            ~records.died(),
         )
         .group_by(FollowedParcelRow.waybill)
     )

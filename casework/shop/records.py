@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, cast
 
-from sqlalchemy import ColumnElement, bindparam, delete, or_, select
+from sqlalchemy import ColumnElement, bindparam, delete, func, or_, select
 from sqlalchemy.orm import InstrumentedAttribute, Session
 
 from casework.money import LineQuantity
@@ -21,7 +21,8 @@ MIN_DIGITS = 4
 SUPERSEDED = "superseded"
 """The outcome of a run that never ended by itself, and whose case id was opened again."""
 DIED = (SUPERSEDED, "terminated", "timed_out", "failed", "canceled", "lost")
-"""The outcomes of runs that never ended by themselves: nothing that they were about is dealt with."""
+"""The outcomes of runs that never ended by themselves. A bulk order's own ending has one of these names too, so ask
+`CaseRecord.died`, or in a query `died`."""
 SPEAKS_FOR_BUYER = frozenset(
     trigger.name for flow in FLOWS.values() for trigger in flow.triggers.values() if trigger.speaks_for_buyer
 )
@@ -49,6 +50,12 @@ class CaseRecord:
     view: dict[str, Any] | None
     involved: list[str]
     """Who had a part in it when it handed over to another case."""
+
+    @property
+    def died(self) -> bool:
+        """Whether it is closed and never ended by itself: nothing that it was about is dealt with."""
+        # a case that ends is in the state that its outcome is called by; one that was broken off stays where it was
+        return self.outcome in DIED and (self.view or {}).get("state") != self.outcome
 
 
 def open_record(
@@ -131,6 +138,11 @@ def close_record(
     row.amount_fen = int(view.get("amount_fen", row.amount_fen))
     session.connection().execute(_DELETE_WAIT_OF_RUN, {"of_case": case_id, "of_run": run_id})
     session.flush()
+
+
+def died() -> ColumnElement[bool]:
+    """As `CaseRecord.died`, for a query on the records."""
+    return CaseRow.outcome.in_(DIED) & (func.coalesce(CaseRow.view["state"].as_string(), "") != CaseRow.outcome)
 
 
 def find_records(

@@ -380,7 +380,7 @@ class Verifier:
             if not runs:
                 raise UnknownCase(f"There is no case {case_id}.")
             last = max(runs, key=lambda run: run.opened_at)
-            ended = view is not None and last.outcome not in records.DIED
+            ended = view is not None and not last.died
             faults = _found(Part.BOOKS, [*payments.audit(session, last.order_id), *faults_of_no_run(session, case_id)])
             if view is not None and ended:
                 faults += _found(Part.BOOKS, faults_of_end(session, view, last.run_id))

@@ -41,6 +41,7 @@ from tests.cli.commands import Casework
 from tests.desk import FLOW, Desk, Handle
 from tests.parcels import parcel_order, silence
 from tests.server import SharedServer
+from tests.workflows.test_bulk_order import AUDITOR, LEAD, MANAGER, bulk, change_address, reviewed
 from worker import build_worker
 
 NOW = datetime(2026, 11, 20, 8, 0, tzinfo=UTC)
@@ -301,6 +302,37 @@ async def test_a_case_that_paid_and_was_broken_off_is_told_to_people_once_and_it
         tasks = session.scalars(select(OutboxRow).where(OutboxRow.case_id == case.id, OutboxRow.to == "staff")).all()
         asked = [row for row in tasks if row.template == mending.PAID_WITHOUT_END]
         assert [(row.recipient, "100.00" in row.text_en) for row in asked] == [("refund_clerk", True)]
+
+
+async def test_a_bulk_case_that_an_operator_broke_off_has_not_ended_the_order_as_malicious(
+    casework: Casework, desk: Desk
+) -> None:
+    order = desk.order()
+    case = await bulk(desk, order)
+    await case.terminate()
+    await troubles(casework, case.id, "--mend", "--yes")
+    assert (record_of(desk, case.id).outcome, record_of(desk, case.id).died) == ("terminated", True)
+    refund = await desk.open_in("persuading", order, reason="bought twice")
+    await desk.submit(refund, "buyer_keeps_order", "aftersale.1")
+    assert (await desk.end(refund)).outcome == "kept"
+
+
+async def test_a_bulk_case_that_paid_and_ended_the_order_as_malicious_was_not_broken_off(
+    casework: Casework, desk: Desk
+) -> None:
+    order = desk.order(prices=[(100_000, 1)])
+    case = await reviewed(desk, order, percent="5")
+    await desk.submit(case, "approve", LEAD)
+    await desk.until(case, "awaiting_audit")
+    await desk.submit(case, "change_amount", AUDITOR, amount_fen=95_000)
+    await desk.until(case, "following")
+    change_address(desk, order)
+    await desk.signal(case, "order_changed", "system")
+    await desk.until(case, "legal_review")
+    await desk.submit(case, "find_malicious", MANAGER, signs=["young_account"])
+    assert (await desk.end(case)).outcome == "terminated"
+    assert record_of(desk, case.id).died is False
+    assert await troubles(casework, case.id) == []
 
 
 async def test_a_record_whose_case_temporal_does_not_have_is_closed_as_lost(casework: Casework, desk: Desk) -> None:

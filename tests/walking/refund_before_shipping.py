@@ -170,7 +170,8 @@ class RefundHands(Hands):
                 opened_by=self.opener,
                 opened_at=at,
             )
-            records.close_record(session, case_id=bulk_case, run_id="bulk", view={}, outcome="terminated", at=at)
+            view: dict[str, Any] = {"state": "terminated", "trail": []}
+            records.close_record(session, case_id=bulk_case, run_id="bulk", view=view, outcome="terminated", at=at)
 
         self.desk.without_telling(end)
 
