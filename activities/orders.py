@@ -72,6 +72,8 @@ class Parted(BaseModel):
 
     left: list[LineQuantity]
     here: list[LineQuantity]
+    back: bool = False
+    """All that have left are back."""
 
 
 class SettleStep(OrderStep):
@@ -158,10 +160,11 @@ class OrderActivities:
 
     @uninterrupted
     def part_lines(self, step: OrderStep) -> Parted:
-        """Which of the lines have left, and which have not?"""
+        """Which of the lines have left, and which have not? Are those back?"""
         with self._database.reading() as session:
             left, here = orders.parted(session, step.order_id, step.lines)
-        return Parted(left=left, here=here)
+            out = {line.number for line in orders.read_order(session, step.order_id).lines if line.place == "shipped"}
+        return Parted(left=left, here=here, back=bool(left) and not any(one.line in out for one in left))
 
     @uninterrupted
     def hold(self, step: HoldStep) -> HoldResult:

@@ -156,13 +156,16 @@ class RefundBeforeShipping(PayingWorkflow[RefundCase]):
         takes over the others with their hold.
         """
         case = self.case
-        lost = any(line.trigger == "parcel_back_overdue" and line.accepted for line in case.trail)
-        goods = "lost" if lost else "with_buyer"
+        stopped = any(line.trigger == "parcel_back_overdue" and line.accepted for line in case.trail)
+        goods, told = ("lost", "converted_lost") if stopped else ("with_buyer", "converted")
         if not self.goes_by(OPENS_RETURN):
             return await self._ask_for_return(goods)
         parted = Parted(left=case.lines, here=[])
         if self.goes_by(PARTS_LINES):
             parted = await self.in_shop(OrderActivities.part_lines, self.step(), "which lines have left?")
+        if stopped and parted.back:
+            # the parcel's own case took it in, and nobody has told this one
+            goods, told = "already_back", "converted_back"
         in_part = bool(parted.left and parted.here)
         returned = parted.left if in_part else case.lines
         await self.open_case(
@@ -176,7 +179,6 @@ class RefundBeforeShipping(PayingWorkflow[RefundCase]):
         )
         if in_part:
             await self._refund_what_is_here(parted.here)
-        told = "converted_lost" if lost else "converted"
         await self._post(self.to_buyer(f"{told}_in_part" if in_part else told))
         return Outcome("convert")
 

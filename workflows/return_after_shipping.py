@@ -179,7 +179,7 @@ class ReturnAfterShipping(PayingWorkflow[ReturnCase]):
             ReturnActivities.settle_return,
             SettleReturnStep(
                 **self._return_step(posts).model_dump(),
-                came_back_before=case.lines if case.goods == "already_back" and not case.received else [],
+                came_back_before=case.lines if case.goods != "with_buyer" and not case.received else [],
                 memo=self.memo(memo),
             ),
             "settle the return",

@@ -285,7 +285,7 @@ def settle(
 ) -> None:
     """The end of a return that was paid, by us or by the platform: its pieces count as refunded, and the memo grows.
 
-    `came_back_before`: what had come back before this case opened, and nobody has inspected; it goes into stock. `at`
+    `came_back_before`: of these lines, what came back to another case, and nobody has inspected, goes into stock. `at`
     is aware.
 
     Raises:

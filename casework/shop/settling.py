@@ -19,8 +19,10 @@ from casework.shop.holds import release_case
 from casework.shop.orders import lock_order
 from casework.shop.platform import attribute_to_lines
 from casework.shop.steps import first_time
-from casework.shop.stock import move_stock
+from casework.shop.stock import move_stock, pieces_in_stock
 from casework.shop.tables import ClaimRow, OrderRow, ShipmentLineRow
+from casework.templates import TEMPLATES
+from state_machines.roles import Role
 
 WAREHOUSE = "warehouse"
 
@@ -127,7 +129,8 @@ def mark_goods_back(
     """Parcels of these lines have come back: the one named, or all of them; once a key.
 
     A waybill that is no parcel of these lines is refused, and nothing is changed. Other lines in a parcel can ship
-    again, unless another case has claimed them; these wait for the case's end. `at` is aware.
+    again, unless another case has claimed them; these wait for the case's end. The returns clerk is asked to tell the
+    other cases that have had the parcel stopped. `at` is aware.
 
     Raises:
         UnknownOrder: the shop has no such order.
@@ -164,10 +167,32 @@ def _take_back(
     claimed = set(
         session.scalars(select(ClaimRow.line).where(ClaimRow.order_id == order_id, ClaimRow.case_id != case_id))
     )
+    _tell_who_had_it_stopped(session, key, case_id, order_id, [row.number for row in came], at)
     others = _back_to_the_shelf(session, order_id, {row.number for row in came} - own - claimed, at)
     _ask_to_ship(session, key, case_id, order_id, others, at)
     # policy.md, shop.flag_profile: goods came back = purple
     wish_flag(session, case_id, order_id, "purple", at=at)
+
+
+def _tell_who_had_it_stopped(
+    session: Session, key: str, case_id: str, order_id: str, numbers: Sequence[int], at: datetime
+) -> None:
+    text = TEMPLATES["stopped_parcel_is_here"]
+    for waiting in cases_stopping(session, order_id, numbers):
+        if waiting != case_id:
+            parameters = {"order_id": order_id, "lines": ", ".join(map(str, numbers)), "case_id": waiting}
+            outbox.post(
+                session,
+                key=f"{waiting}/{key}",
+                case_id=waiting,
+                to="staff",
+                recipient=Role.RETURNS_CLERK,
+                template="stopped_parcel_is_here",
+                parameters=parameters,
+                text_zh=text.zh.format(**parameters),
+                text_en=text.en.format(**parameters),
+                at=at,
+            )
 
 
 def _how_far_back(session: Session, order_id: str, own: set[int], *, refused: str | None) -> GoodsBack:
@@ -205,10 +230,16 @@ def take_into_stock(
 def take_back_into_stock(
     session: Session, case_id: str, order: OrderRow, lines: Iterable[LineQuantity], at: datetime
 ) -> None:
-    """Of these lines, those that came back go into stock. `at` is aware."""
+    """Of these lines, those that came back go into stock, and what another case has put there does not again.
+
+    `at` is aware.
+    """
     rows = line_rows(session, order.id)
-    back = {row.number for row in rows if row.place == "back"}
-    move_stock(session, rows, [one for one in lines if one.line in back], case_id=case_id, at=at)
+    # what left the stock to be sent again counts against what came in: it may come back besides
+    stocked = pieces_in_stock(session, order.id)
+    here = {row.number: max(0, row.quantity - stocked.get(row.number, 0)) for row in rows if row.place == "back"}
+    pieces = [LineQuantity(line=one.line, quantity=min(one.quantity, here.get(one.line, 0))) for one in lines]
+    move_stock(session, rows, pieces, case_id=case_id, at=at)
 
 
 def _back_to_the_shelf(session: Session, order_id: str, numbers: set[int], at: datetime) -> list[int]:

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from datetime import datetime
 from typing import Literal
 
+from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from casework.money import LineQuantity
@@ -37,3 +38,13 @@ def move_stock(
                 )
             )
     session.flush()
+
+
+def pieces_in_stock(session: Session, order_id: str) -> dict[int, int]:
+    """By line, how many pieces of an order have come into stock, less those that have gone out of it again."""
+    query = (
+        select(StockMovementRow.line, func.sum(StockMovementRow.quantity))
+        .where(StockMovementRow.order_id == order_id)
+        .group_by(StockMovementRow.line)
+    )
+    return {line: int(pieces) for line, pieces in session.execute(query)}

@@ -45,6 +45,17 @@ BUYER: dict[str, Label] = {
         "A part of order {order_id} had left, was stopped and sent back to us, but has not arrived: it goes on as a "
         "return, for which you have nothing to send back. The refund of the rest goes on as it was.",
     ),
+    "converted_back": Label(
+        "您好,订单 {order_id} 的包裹已退回我方;您的退款将转为退货退款继续办理,无需您寄回商品。",
+        "The parcel of order {order_id} has come back to us. Your refund goes on as a return, for which you have "
+        "nothing to send back.",
+    ),
+    "converted_back_in_part": Label(
+        "您好,订单 {order_id} 已发出的部分已退回我方:该部分转为退货退款继续办理,无需您寄回商品;"
+        "其余部分继续为您办理退款。",
+        "A part of order {order_id} had left and has come back to us: it goes on as a return, for which you have "
+        "nothing to send back. The refund of the rest goes on as it was.",
+    ),
     "cancelled": Label(
         "您好,订单 {order_id} 的退款申请已关闭,订单按原样处理。",
         "The refund request for order {order_id} has been closed; the order goes on as it was.",
@@ -68,6 +79,12 @@ STAFF: dict[str, Label] = {
     "let_parcel_go": Label(
         "订单 {order_id} 的买家撤回退款:请通知快递继续派送被拦截的包裹。",
         "The buyer of order {order_id} withdrew the refund: tell the courier to deliver the stopped parcel.",
+    ),
+    "stopped_parcel_is_here": Label(
+        "订单 {order_id} 被拦截的商品行 {lines} 已由另一工单收下,请告知仍在等待的退款工单:"
+        "casework submit {case_id} parcel_back",
+        "Another case has taken in lines {lines} of order {order_id}, which were stopped. Tell the refund that waits "
+        "for them: casework submit {case_id} parcel_back",
     ),
     "open_return_by_hand": Label(
         "订单 {order_id} 已发出且未拦回:请为同一商品行人工开立退货({cause},{postage},货物 {goods})。",

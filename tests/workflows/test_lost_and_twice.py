@@ -13,12 +13,13 @@ from activities.cases import CaseActivities, OpenCase
 from casework.policy import load_policy
 from casework.shop import outside, payments
 from casework.shop.holds import cases_holding
-from casework.shop.tables import ClaimRow, HoldRow, OutboxRow
+from casework.shop.tables import ClaimRow, HoldRow, OutboxRow, ShipmentRow
 from tests.desk import Desk, Handle
 from tests.orders import add_scan
 from tests.parcels import parcel_order, scan, two_parcels_of_one_line
 from tests.workflows.test_bulk_order import DOSSIER, MANAGER, SPECIALIST, bulk, deliver_news, ship
-from tests.workflows.test_returns import AGENT, CLERK, FLOW, LEAD, inspected, opened, said, sign_for, stock
+from tests.workflows.test_problem_parcel import open_parcel
+from tests.workflows.test_returns import AGENT, CLERK, FINANCE, FLOW, LEAD, inspected, opened, said, sign_for, stock
 
 REFUND = "refund-before-shipping"
 
@@ -211,6 +212,69 @@ async def test_what_came_back_of_an_order_that_the_platform_refunds_goes_into_st
     desk.platform_refunds_order(order)
     await desk.signal(case, "order_gone", "system")
     assert (await desk.end(case)).outcome == "closed"
+    assert stock(desk, order) == {1: 1}
+
+
+async def stopped_and_taken_in(desk: Desk) -> tuple[str, Handle, Handle]:
+    """A stopped parcel that a refund awaits, and that its own case has taken in: the order, the refund, that case."""
+    order = desk.order()
+    refund = await desk.open_in("persuading", order, reason="bought twice")
+    await desk.platform_ships(refund)
+    await desk.until(refund, "awaiting_parcel_back")
+    with desk.database.reading() as session:
+        waybill = session.scalars(select(ShipmentRow.waybill).where(ShipmentRow.order_id == order)).one()
+    scan(desk, waybill, "6")
+    parcel = await open_parcel(desk, order, waybill, cause="asked")
+    await desk.until(parcel, "tracking", "awaiting_return")
+    await desk.submit(parcel, "parcel_returned", CLERK, waybill=waybill)
+    return order, refund, parcel
+
+
+async def test_a_stopped_parcel_that_its_own_case_took_in_is_back_for_the_refund_that_awaits_it(desk: Desk) -> None:
+    order, refund, parcel = await stopped_and_taken_in(desk)
+    task = said(desk, refund, "stopped_parcel_is_here")
+    assert task is not None
+    assert f"submit {refund.id} parcel_back" in task
+    await desk.submit(refund, "parcel_back", CLERK)
+    assert (await desk.end(refund)).outcome == "refunded"
+    await desk.signal(parcel, "order_gone", "system")
+    await desk.end(parcel)
+    assert stock(desk, order) == {1: 1}
+
+
+async def test_a_stopped_parcel_that_its_own_case_took_in_is_not_lost_where_nobody_tells_the_refund(desk: Desk) -> None:
+    order, refund, parcel = await stopped_and_taken_in(desk)
+    await desk.skip_to_deadline(refund)
+    view = await desk.end(refund)
+    assert (view.outcome, view.links) == ("converted", [f"{FLOW}-{order}"])
+    assert said(desk, refund, "converted_lost") is None
+    assert said(desk, refund, "converted_back") is not None
+    back = desk.client.get_workflow_handle(view.links[0])
+    while not (returned := await desk.view(back)).final:
+        await desk.skip(back, timedelta(days=1))
+    assert (returned.outcome, returned.given["goods"]) == ("refunded", "already_back")
+    await desk.signal(parcel, "order_gone", "system")
+    await desk.end(parcel)
+    assert stock(desk, order) == {1: 1}
+
+
+async def test_of_two_stopped_parcels_the_one_that_came_back_goes_into_stock_where_the_other_is_lost(
+    desk: Desk,
+) -> None:
+    order = desk.order(prices=[(5_000, 1), (5_000, 1)])
+    for line in (1, 2):
+        desk.ship_line(order, line, f"YT{order[-10:]}{line}")
+    refund = await desk.open_in("awaiting_parcel_back", order)
+    with pytest.raises(WorkflowUpdateFailedError):
+        await desk.submit(refund, "parcel_back", CLERK, waybill=f"YT{order[-10:]}1")
+    await desk.skip_to_deadline(refund)
+    view = await desk.end(refund)
+    assert said(desk, refund, "converted_lost") is not None
+    back = desk.client.get_workflow_handle(view.links[0])
+    await desk.until(back, "awaiting_finance")
+    await desk.submit(back, "approve", FINANCE)
+    while not (await desk.view(back)).final:
+        await desk.skip(back, timedelta(days=1))
     assert stock(desk, order) == {1: 1}
 
 
