@@ -36,12 +36,13 @@ from casework.shop.tables import (
     ParcelRow,
     ParcelStatusRow,
     ReshipmentRow,
+    ReturnRow,
     ScanRow,
     ShipmentLineRow,
     ShipmentRow,
     StockMovementRow,
 )
-from casework.shop.tracking import last_status, orders_of_waybill
+from casework.shop.tracking import is_waybill, last_status, orders_of_waybill
 from state_machines.roles import Role
 
 How = Literal["opened", "way_back", "forwarded", "reshipped"]
@@ -501,8 +502,8 @@ def _pieces_in(session: Session, shipment_id: int) -> list[LineQuantity]:
 
 def _spelling(session: Session, waybill: str) -> str:
     """The waybill as the shop writes it: capitals say nothing."""
-    for column in (ShipmentRow.waybill, FollowedParcelRow.waybill):
-        spellings = set(session.scalars(select(column).where(column.in_({waybill, waybill.upper()}))))
+    for column in (ShipmentRow.waybill, FollowedParcelRow.waybill, ReturnRow.waybill):
+        spellings = {one for one in session.scalars(select(column).where(is_waybill(column, waybill))) if one}
         if spellings:
             return waybill if waybill in spellings else min(spellings)
     return waybill

@@ -35,11 +35,12 @@ from casework.shop.tables import (
     CaseRow,
     LedgerRow,
     OrderRow,
+    ParcelRow,
     ReturnedLineRow,
     ReturnRow,
     ShipmentRow,
 )
-from casework.shop.tracking import later_waybills, orders_of_waybill, spellings
+from casework.shop.tracking import is_waybill, later_waybills, orders_of_waybill
 from casework.standing import ReturnStanding
 
 
@@ -166,10 +167,7 @@ def note_way_back(session: Session, case_id: str, run_id: str, *, courier: str, 
 def way_back_of(session: Session, waybill: str) -> WayBack | None:
     """The return that a parcel belongs to; None: it is no way back that the shop knows."""
     row = session.scalars(
-        select(ReturnRow)
-        .where(ReturnRow.waybill.in_(spellings(waybill)))
-        .order_by(ReturnRow.requested_at.desc())
-        .limit(1)
+        select(ReturnRow).where(is_waybill(ReturnRow.waybill, waybill)).order_by(ReturnRow.requested_at.desc()).limit(1)
     ).first()
     if row is None or row.waybill is None or row.courier is None:
         return None
@@ -184,13 +182,13 @@ def signed_for_by_us(session: Session, case_id: str, run_id: str, *, order_id: s
     for under its later waybill too. `at` is aware.
     """
     row = session.get_one(ReturnRow, (case_id, run_id))
-    spelled = spellings(waybill)
-    ways = dict.fromkeys([*spelled, *(later for one in spelled for later in later_waybills(session, order_id, one))])
+    answered = session.scalars(select(ParcelRow.waybill).where(is_waybill(ParcelRow.waybill, waybill)))
+    ways = dict.fromkeys([*answered, *later_waybills(session, order_id, waybill)])
     scans = [scan for way in ways for scan in shown_scans(session, way, at) if scan.at > row.requested_at]
     if not scans:
         return False
     newest = max(scans, key=lambda scan: scan.at)
-    ours = select(ShipmentRow.id).where(ShipmentRow.order_id == order_id, ShipmentRow.waybill.in_(spelled))
+    ours = select(ShipmentRow.id).where(ShipmentRow.order_id == order_id, is_waybill(ShipmentRow.waybill, waybill))
     if session.scalars(ours.limit(1)).first() is not None:
         return newest.code == SIGNED_BY_SENDER
     return newest.state == "signed"

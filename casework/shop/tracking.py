@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime, timedelta
 
-from sqlalchemy import select
-from sqlalchemy.orm import Session
+from sqlalchemy import ColumnElement, func, select
+from sqlalchemy.orm import InstrumentedAttribute, Session
 
 from casework.courier import Courier, CourierSilent, Scan
 from casework.rules.parcels import Scanned, forwarded_to, may_ask
@@ -14,27 +14,28 @@ from casework.shop.database import Database
 from casework.shop.tables import FollowedParcelRow, ParcelStatusRow, ReturnRow, ShipmentRow
 
 
-def spellings(waybill: str) -> list[str]:
-    """How a waybill may be written in the shop: capitals say nothing."""
-    return list(dict.fromkeys([waybill, waybill.upper(), waybill.lower()]))
+def is_waybill(
+    column: InstrumentedAttribute[str] | InstrumentedAttribute[str | None], waybill: str
+) -> ColumnElement[bool]:
+    """Whether a column has this waybill: capitals say nothing, and the shop keeps what people and couriers wrote."""
+    return func.upper(column) == waybill.upper()
 
 
 def orders_of_waybill(session: Session, waybill: str) -> set[str]:
     """The orders that have something in a parcel of this waybill, on its way out, back, or forwarded; capitals say
     nothing.
     """
-    spelled = spellings(waybill)
     return {
         order_id
         for table in (ShipmentRow, FollowedParcelRow, ReturnRow)
-        for order_id in session.scalars(select(table.order_id).where(table.waybill.in_(spelled)))
+        for order_id in session.scalars(select(table.order_id).where(is_waybill(table.waybill, waybill)))
     }
 
 
 def later_waybills(session: Session, order_id: str, waybill: str) -> list[str]:
-    """Under which waybills a parcel went on that was forwarded."""
+    """Under which waybills a parcel went on that was forwarded; capitals say nothing."""
     cases = select(FollowedParcelRow.case_id).where(
-        FollowedParcelRow.order_id == order_id, FollowedParcelRow.waybill == waybill
+        FollowedParcelRow.order_id == order_id, is_waybill(FollowedParcelRow.waybill, waybill)
     )
     forwarded = select(FollowedParcelRow.waybill).where(
         FollowedParcelRow.case_id.in_(cases), FollowedParcelRow.how == "forwarded"

@@ -8,7 +8,8 @@ import pytest
 from sqlalchemy.orm import Session
 
 from casework.shop.database import Database
-from casework.shop.returning import signed_for_by_us
+from casework.shop.parcels import parcel_of_start
+from casework.shop.returning import note_way_back, signed_for_by_us, way_back_of, waybill_of_another
 from casework.shop.tables import FollowedParcelRow, ReturnRow
 from tests.orders import add_scan
 from tests.shop.steps import NOW, ORDER, an_order, parcels
@@ -85,3 +86,29 @@ def test_a_way_back_is_looked_for_in_capitals_and_where_it_was_forwarded_to_sinc
         add_scan(session, "EB3", "301", at=NOW + timedelta(days=2))
         session.flush()
         assert signed("YT3")
+
+
+@pytest.mark.parametrize("written", ["Sf0012345678ab", "SF0012345678AB", "sf0012345678ab", "sF0012345678aB"])
+def test_capitals_say_nothing_wherever_a_way_back_is_looked_for(shop: Database, written: str) -> None:
+    with shop.writing() as session:
+        a_return(session)
+        note_way_back(session, RETURN, "run", courier="shunfeng", waybill="Sf0012345678ab")
+        known = way_back_of(session, written)
+        assert known is not None
+        assert known.case_id == RETURN
+        assert waybill_of_another(session, "another", written)
+        begun = parcel_of_start(session, ORDER, written, None)
+        assert begun is not None
+        assert (begun.waybill, begun.return_case) == ("Sf0012345678ab", RETURN), "one case a parcel"
+        add_scan(session, "sf0012345678AB", "301", at=NOW + timedelta(days=1))
+        assert is_signed(session, written)
+
+
+def test_capitals_say_nothing_of_a_way_back_that_was_forwarded(shop: Database) -> None:
+    with shop.writing() as session:
+        a_return(session)
+        for waybill, how in (("Rb1", "way_back"), ("EB1", "forwarded")):
+            row = {"case_id": PARCEL, "run_id": "run", "order_id": ORDER, "courier": "ems", "how": how}
+            session.add(FollowedParcelRow(waybill=waybill, **row))
+        add_scan(session, "EB1", "301", at=NOW + timedelta(days=3))
+        assert is_signed(session, "rB1")
