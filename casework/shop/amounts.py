@@ -58,10 +58,14 @@ class Accounts:
 
 @dataclass(frozen=True, slots=True)
 class Reckoning:
-    """What is due for some lines, and which part of them the platform's loose sums have paid for already."""
+    """What is due for some lines, and which part of them the platform's loose sums have paid for already.
+
+    `gift_fen` is what a missing gift takes off of it, in fen; `owed` is less by that.
+    """
 
     owed: list[LedgerLine]
     from_loose: list[LedgerLine]
+    gift_fen: int = 0
 
     @property
     def total_fen(self) -> int:

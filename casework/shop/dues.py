@@ -53,16 +53,17 @@ def gift_of(session: Session, order_id: str, *, case_id: str, run_id: str) -> Gi
     return GiftOfOrder(sum(gift.value_fen for gift in granted_gifts(session, order_id)), int(deducted or 0))
 
 
-def note_paid(session: Session, order_id: str, due: Due, *, case_id: str, run_id: str, at: datetime) -> None:
+def note_paid(session: Session, due: Due, owed: Reckoning, *, case_id: str, run_id: str, at: datetime) -> None:
     """It is paid, by us or by the platform: what a return deducted for a gift, and whether it was for a fault, counts
-    for the order's other returns from this transaction on; again, it changes nothing. `at` is aware.
+    for the order's other returns from this transaction on; again, it changes nothing. `owed` is what was due before it
+    was paid; `at` is aware.
     """
     if not isinstance(due, ReturnDue):
         return
     row = session.get_one(ReturnRow, (case_id, run_id))
     if row.settled_at is None:
         row.fault, row.settled_at = due.fault, at
-        row.gift_deducted_fen = _deducted_for_gift(session, order_id, due, case_id, run_id)
+        row.gift_deducted_fen = owed.gift_fen
         session.flush()
 
 
@@ -104,14 +105,19 @@ def _reckon_return(session: Session, order: OrderRow, due: ReturnDue, case_id: s
         fault=due.fault, whole_order=not _went_back_without_fault(session, order, case_id, run_id)
     )
     found = reckon(session, order, due.lines, case_id=case_id, with_postage=goes_back)
-    owed = _less_gift(found.owed, _deducted_for_gift(session, order.id, due, case_id, run_id))
+    gift_fen = _deducted_for_gift(session, order.id, due, case_id, run_id)
+    owed = _less_gift(found.owed, gift_fen)
+    if found.total_fen:  # else the platform has paid, with or without the gift: that is between it and the buyer
+        gift_fen = min(gift_fen, found.total_fen)
     if due.return_postage_fen:
         owed.append(LedgerLine(RETURN_POSTAGE, 1, due.return_postage_fen))
-    return Reckoning(owed, found.from_loose)
+    return Reckoning(owed, found.from_loose, gift_fen)
 
 
 def _deducted_for_gift(session: Session, order_id: str, due: ReturnDue, case_id: str, run_id: str) -> int:
-    """What is taken off for a gift that did not come back, less what another return has taken off since, in fen."""
+    """What is to be taken off for a gift that did not come back, less what another return has taken off since, in
+    fen.
+    """
     if not due.gift_deduction_fen:
         return 0
     return min(due.gift_deduction_fen, gift_of(session, order_id, case_id=case_id, run_id=run_id).left_fen)

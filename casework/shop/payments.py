@@ -130,7 +130,7 @@ def pay(
     if known is not None:
         return PayResult("already_paid", known.reference, known.amount_fen, total)
     if total == 0:
-        note_paid(session, order_id, what, case_id=case_id, run_id=run_id, at=at)
+        note_paid(session, what, owed, case_id=case_id, run_id=run_id, at=at)
         return PayResult("already_paid", None, _sent_for(session, order, what, owed, case_id), 0)
     if _goods_are_out(session, order_id, what):
         return PayResult("left", None, 0, total)
@@ -142,7 +142,7 @@ def pay(
     _meet_fault(session, order_id, case_id)
     reference = "CW" + hashlib.sha256(key.encode()).hexdigest()[:20].upper()
     _write(session, order, owed, key=key, case_id=case_id, reference=reference, at=at, by_hand=False)
-    note_paid(session, order_id, what, case_id=case_id, run_id=run_id, at=at)
+    note_paid(session, what, owed, case_id=case_id, run_id=run_id, at=at)
     return PayResult("paid", reference, total, 0)
 
 
@@ -196,7 +196,7 @@ def record_paid_by_hand(
     if amount_fen != total:
         raise BadRequest("amount_fen", f"must be the amount due, {total} ({format_yuan(total)} yuan)")
     _write(session, order, owed, key=key, case_id=case_id, reference=reference, at=at, by_hand=True)
-    note_paid(session, order_id, what, case_id=case_id, run_id=run_id, at=at)
+    note_paid(session, what, owed, case_id=case_id, run_id=run_id, at=at)
 
 
 def ledger(session: Session, order_id: str | None = None) -> list[LedgerEntry]:

@@ -18,7 +18,7 @@ from casework.money import LineQuantity
 from casework.rules import returns
 from casework.rules.parcels import SIGNED_BY_SENDER
 from casework.shop import orders
-from casework.shop.amounts import POSTAGE, RETURN_POSTAGE, left_to_ship, line_rows, reckon
+from casework.shop.amounts import POSTAGE, RETURN_POSTAGE, Reckoning, left_to_ship, line_rows, reckon
 from casework.shop.claimants import had_by_another
 from casework.shop.courier import shown_scans
 from casework.shop.dues import gift_of, note_paid, reckon_due
@@ -58,7 +58,7 @@ class WayBack:
 class PaidParts:
     """What a case has paid, in fen: for the goods, for the postage of the way out, for that of the way back.
 
-    `gift_left_fen` is what no other return had deducted by then of the order's gifts.
+    `gift_left_fen` is what it has deducted for the order's gifts; before it is paid, what no other return has.
     """
 
     goods_fen: int
@@ -294,8 +294,9 @@ def settle(
     if not first_time(session, key, at):
         return
     attribute_to_lines(session, order, due.lines, case_id=case_id, at=at)
-    note_paid(session, order_id, due, case_id=case_id, run_id=run_id, at=at)
-    _count_what_a_gift_paid_for(session, order, due, case_id, run_id, at)
+    owed = reckon_due(session, order, due, case_id=case_id, run_id=run_id)
+    note_paid(session, due, owed, case_id=case_id, run_id=run_id, at=at)
+    _count_what_a_gift_paid_for(session, order, owed, case_id, at)
     take_back_into_stock(session, case_id, order, came_back_before, at)
     append_memo(session, order_id, memo, at=at, key=f"{key}/memo")
 
@@ -326,8 +327,10 @@ def paid_parts(session: Session, order_id: str, *, case_id: str, run_id: str, pa
         if line is not None
     }
     postage, back = sums.pop(POSTAGE, 0), sums.pop(RETURN_POSTAGE, 0)
+    row = session.get_one(ReturnRow, (case_id, run_id))
+    gift = gift_of(session, order_id, case_id=case_id, run_id=run_id)
     return PaidParts(
-        sum(sums.values()), postage, back, gift_of(session, order_id, case_id=case_id, run_id=run_id).left_fen
+        sum(sums.values()), postage, back, gift.left_fen if row.settled_at is None else row.gift_deducted_fen
     )
 
 
@@ -380,11 +383,8 @@ def _returned_line(
     return row
 
 
-def _count_what_a_gift_paid_for(
-    session: Session, order: OrderRow, due: ReturnDue, case_id: str, run_id: str, at: datetime
-) -> None:
+def _count_what_a_gift_paid_for(session: Session, order: OrderRow, owed: Reckoning, case_id: str, at: datetime) -> None:
     """A missing gift worth as much as the goods leaves nothing to pay: the pieces have gone back all the same."""
-    owed = reckon_due(session, order, due, case_id=case_id, run_id=run_id)
     if owed.total_fen:
         return
     for entry in owed.owed:

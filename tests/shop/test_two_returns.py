@@ -136,3 +136,16 @@ def test_what_went_back_without_a_fault_keeps_the_postage_of_the_way_out_from_th
 def test_a_return_that_was_paid_by_the_platform_counts_when_it_is_settled(session: Session) -> None:
     settle(session, FIRST, due(1))
     assert owed(session, SECOND, due(2)) == 5_000
+
+
+def test_of_a_missing_gift_that_is_dearer_than_the_goods_the_next_return_deducts_the_rest(session: Session) -> None:
+    session.get_one(GiftPromiseRow, (ORDER, "gift")).value_fen = 8_000
+    dear = due(2, gift_fen=8_000)
+    assert pay(session, SECOND, dear, 0) == "already_paid"
+    parts = returning.paid_parts(session, ORDER, case_id=SECOND, run_id="run", payment=f"{SECOND}/run/refund")
+    assert parts.gift_left_fen == 5_000, "the letter names what was taken"
+    settle(session, SECOND, dear)
+    assert session.get_one(ReturnRow, (SECOND, "run")).gift_deducted_fen == 5_000
+    assert owed(session, FIRST, due(1, gift_fen=3_000)) == 7_000
+    assert pay(session, FIRST, due(1, gift_fen=3_000), 7_000) == "paid"
+    assert session.get_one(ReturnRow, (FIRST, "run")).gift_deducted_fen == 3_000

@@ -219,6 +219,19 @@ async def test_pieces_that_a_missing_gift_has_eaten_up_stand_in_the_ledger_and_b
         assert faults_of_no_run(session, case.id) == []
 
 
+async def test_what_a_missing_gift_is_dearer_than_the_goods_is_deducted_from_the_next_return(desk: Desk) -> None:
+    order = desk.order(prices=[(1_000, 1), (10_000, 1)], shipped=True)
+    with_gift(desk, order)
+    for line in (1, 2):
+        case = await opened(desk, order, "awaiting_parcel", suffix=f"-{line}", lines=[{"line": line, "quantity": 1}])
+        await desk.submit(case, "receive_goods", CLERK)
+        await inspected(desk, case, (line, 1), gift_back=False)
+        await desk.submit(case, "buyer_confirms", AGENT)
+        desk.require_whole(await desk.end(case))
+        assert f"less {['10.00', '2.00'][line - 1]} for a gift" in (said(desk, case, "return.refunded") or "")
+    assert paid(desk, order) == {1: 0, 2: 9_800}
+
+
 async def test_a_missing_gift_is_deducted_once_also_where_the_second_return_has_the_firsts_id(desk: Desk) -> None:
     order = desk.order(prices=[(10_000, 2)], shipped=True)
     with_gift(desk, order)
