@@ -107,10 +107,9 @@ class BulkOrder(PayingWorkflow[BulkCase]):
 
     async def terminating(self) -> Outcome:
         """End it at once: what is unpaid is closed, what is paid goes back by a refund that nobody persuades."""
-        await self.put_on_record("end the order")
-        closed = await self.in_shop(
+        closed = await self.give_away(
             BulkOrderActivities.close_bulk,
-            ClosingStep(**self.step().model_dump(), memo=self.memo("订单终止,勿发货")),
+            lambda: ClosingStep(**self.step().model_dump(), memo=self.memo("订单终止,勿发货")),
             "close the trade if nobody has paid",
         )
         why = "unpaid: the trade is closed"
@@ -197,11 +196,11 @@ class BulkOrder(PayingWorkflow[BulkCase]):
 
     async def cancelling(self) -> Outcome:
         """Called off: let go of everything."""
-        await self.put_on_record("let go of everything")
-        step = self.step().model_copy(update={"lines": []})
-        await self.in_shop(
+        await self.give_away(
             OrderActivities.restore,
-            SettleStep(**step.model_dump(), memo=self.memo("大宗审核已撤销")),
+            lambda: SettleStep(
+                **self.step().model_copy(update={"lines": []}).model_dump(), memo=self.memo("大宗审核已撤销")
+            ),
             "let go of everything",
         )
         return Outcome("undo")

@@ -194,7 +194,9 @@ class GiftApproval(PayingWorkflow[GiftCase]):
         return self.case.standing
 
     async def _take_back(self) -> None:
-        await self.in_shop(GiftActivities.withdraw_gift, self._gift_step("%s,作废"), "take back what was promised")
+        await self.give_away(
+            GiftActivities.withdraw_gift, lambda: self._gift_step("%s,作废"), "take back what was promised"
+        )
         self.case.promised = False
 
     async def _grant_credited(self) -> None:

@@ -260,10 +260,9 @@ class ProblemParcel(CaseWorkflow[ParcelCase]):
     async def cancelling(self) -> Outcome:
         """Called off: nothing is sent again, and what came back ships as any other order."""
         case = self.case
-        await self.put_on_record("give the parcel up")
-        await self.in_shop(
+        await self.give_away(
             ParcelActivities.give_up_parcel,
-            GiveUp(**self.step().model_dump(), came_back=case.came_back and not case.way_back),
+            lambda: GiveUp(**self.step().model_dump(), came_back=case.came_back and not case.way_back),
             "give the parcel up",
         )
         return Outcome("undo")

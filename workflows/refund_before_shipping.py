@@ -294,9 +294,8 @@ class RefundBeforeShipping(PayingWorkflow[RefundCase]):
         posts = self.to_buyer(template)
         if case.parcel_stopped:
             posts.append(self.to_staff("let_parcel_go", Role.PARCEL_SPECIALIST))
-        await self.put_on_record("restore the order")
-        await self.in_shop(
+        await self.give_away(
             OrderActivities.restore,
-            SettleStep(**self.step(posts).model_dump(), memo=self.memo(memo)),
+            lambda: SettleStep(**self.step(posts).model_dump(), memo=self.memo(memo)),
             "restore the order",
         )

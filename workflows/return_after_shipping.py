@@ -197,10 +197,9 @@ class ReturnAfterShipping(PayingWorkflow[ReturnCase]):
     async def cancelling(self) -> Outcome:
         """Called off: let go of everything; goods that are here go back to the buyer."""
         posts = [self.to_staff("return.send_all_back", Role.RETURNS_CLERK)] if self.case.goods_came_in else []
-        await self.put_on_record("call the return off")
-        await self.in_shop(
+        await self.give_away(
             ReturnActivities.undo_return,
-            UndoStep(**self.step(posts).model_dump(), memo=self.memo("退货工单已撤销")),
+            lambda: UndoStep(**self.step(posts).model_dump(), memo=self.memo("退货工单已撤销")),
             "call the return off",
         )
         return Outcome("undo")

@@ -235,6 +235,16 @@ class CaseSteps(Generic[CaseT]):
             if RECORDS_DECISIONS in self.case.changes:
                 self._on_record = self.case.version
 
+    async def give_away(
+        self, step: Callable[[ActivitiesT, RequestT], AnswerT], request: Callable[[], RequestT], summary: str
+    ) -> AnswerT:
+        """A step on the shop by which the case gives something away that it could not have back: on record first.
+
+        The `request` is made only then: it says where the case is, and other steps may have come in between.
+        """
+        await self.put_on_record(summary)
+        return await self.in_shop(step, request(), summary)
+
     async def outside(
         self,
         step: Callable[[ActivitiesT, RequestT], AnswerT],

@@ -11,7 +11,7 @@ from datetime import datetime
 from typing import Literal
 
 from pydantic import BaseModel
-from sqlalchemy import func, or_, select
+from sqlalchemy import delete, func, or_, select
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
@@ -19,6 +19,7 @@ from casework.rules.gifts import budget_left, budget_month, cost_of_gift
 from casework.shop.amounts import POSTAGE, accounts
 from casework.shop.errors import BadRequest
 from casework.shop.flags import append_memo
+from casework.shop.holds import note_let_go
 from casework.shop.notices import tell_cases
 from casework.shop.orders import Order, find_order, lock_order, read_order
 from casework.shop.tables import GiftMonthRow, GiftPromiseRow, GiftRow, OrderRow
@@ -242,13 +243,13 @@ def withdraw(session: Session, *, key: str, case_id: str, order_id: str, memo: s
 
     """
     lock_order(session, order_id)
-    rows = session.scalars(
-        select(GiftPromiseRow).where(
-            GiftPromiseRow.order_id == order_id, GiftPromiseRow.case_id == case_id, GiftPromiseRow.granted_at.is_(None)
-        )
-    ).all()
-    for row in rows:
-        session.delete(row)
+    not_granted = (
+        GiftPromiseRow.order_id == order_id,
+        GiftPromiseRow.case_id == case_id,
+        GiftPromiseRow.granted_at.is_(None),
+    )
+    rows = session.scalars(delete(GiftPromiseRow).where(*not_granted).returning(GiftPromiseRow)).all()
+    note_let_go(session, case_id, rows)
     if rows:
         append_memo(session, order_id, memo, at=at, key=f"{key}/memo")
     session.flush()

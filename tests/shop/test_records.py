@@ -8,13 +8,21 @@ from typing import Any
 import pytest
 from sqlalchemy.orm import Session
 
-from casework.shop import fencing, flags, holds, notices, orders, outbox, outside, payments, records
+from casework.shop import fencing, flags, gifts, holds, notices, orders, outbox, outside, payments, records
 from casework.shop.claims import claim_lines, claimed_lines
 from casework.shop.database import Database
 from casework.shop.errors import BadRequest, CaseOver
 from casework.shop.fencing import FencingToken
 from casework.shop.staff import all_staff, load_sample_if_empty, set_present
-from casework.shop.tables import CaseRow, ClaimRow, FlagWishRow, FollowedParcelRow, HoldRow, InterceptRow
+from casework.shop.tables import (
+    CaseRow,
+    ClaimRow,
+    FlagWishRow,
+    FollowedParcelRow,
+    GiftPromiseRow,
+    HoldRow,
+    InterceptRow,
+)
 from state_machines.roles import Role
 from tests.shop.steps import CASE, NOW, ORDER, OTHER, an_order, claim, hold, open_case, parcels, pieces
 
@@ -408,16 +416,33 @@ def has(session: Session, case_id: str = CASE) -> dict[str, list[object]]:
         "holds": [row.line for row in session.query(HoldRow).filter_by(case_id=case_id)],
         "flags": [row.colour for row in session.query(FlagWishRow).filter_by(case_id=case_id)],
         "stopped": [(row.key, row.at) for row in session.query(InterceptRow).filter_by(case_id=case_id)],
+        "promises": [(row.kind, row.promised_at) for row in session.query(GiftPromiseRow).filter_by(case_id=case_id)],
     }
 
 
-NOTHING: dict[str, list[object]] = {"claims": [], "holds": [], "flags": [], "stopped": []}
+NOTHING: dict[str, list[object]] = {"claims": [], "holds": [], "flags": [], "stopped": [], "promises": []}
 ALL_OF_IT: dict[str, list[object]] = {
     "claims": [(1, 0), (2, 0)],
     "holds": [1, 2],
     "flags": ["green"],
     "stopped": [("stop", NOW)],
+    "promises": [("gift", NOW)],
 }
+
+
+def a_promise(case_id: str = CASE) -> GiftPromiseRow:
+    return GiftPromiseRow(
+        order_id=ORDER,
+        kind="gift",
+        case_id=case_id,
+        key="promise",
+        quantity=1,
+        cost_fen=1,
+        value_fen=1,
+        month="2026-11",
+        loose_before_fen=0,
+        promised_at=NOW,
+    )
 
 
 @pytest.fixture
@@ -428,6 +453,7 @@ def letting_go(shop: Database) -> Database:
         claim(session, pieces((1, 2), (2, 1)))
         assert hold(session, pieces((1, 2), (2, 1))).held
         session.add(InterceptRow(key="stop", case_id=CASE, order_id=ORDER, stopped=True, at=NOW))
+        session.add(a_promise())
         session.flush()
         assert has(session) == ALL_OF_IT
         assert fencing.admit(session, CASE, "run", FencingToken("execution", 30, version=5, state="settling"))
@@ -455,6 +481,19 @@ def test_what_was_let_go_on_a_way_that_was_taken_back_is_had_again(
         assert fencing.admit(session, CASE, "run", moment)
         assert has(session) == (ALL_OF_IT if again else NOTHING)
         assert flags.shown_flag(session, ORDER) == ("green" if again else "none")
+
+
+def test_a_promise_that_was_taken_back_on_a_way_that_was_taken_back_is_had_again(shop: Database) -> None:
+    with shop.writing() as session:
+        an_order(session)
+        open_case(session)
+        session.add(a_promise())
+        session.flush()
+        assert fencing.admit(session, CASE, "run", FencingToken("execution", 30, version=5, state="cancelling"))
+        assert gifts.withdraw(session, key="w", case_id=CASE, order_id=ORDER, memo="[作废]", at=NOW)
+        assert has(session) == NOTHING
+        assert fencing.admit(session, CASE, "run", FencingToken("execution", 34, version=4, state="awaiting_audit"))
+        assert has(session) == {**NOTHING, "promises": [("gift", NOW)]}
 
 
 def test_what_was_let_go_long_ago_is_not_had_again_where_a_later_move_is_taken_back(letting_go: Database) -> None:

@@ -17,6 +17,8 @@ from tests.desk import Desk, Handle
 from tests.races.racing import called_off
 from tests.races.stages import STAGES, Stage
 from tests.workflows.test_bulk_order import DOSSIER, MANAGER, SPECIALIST, bulk
+from tests.workflows.test_gift_approval import AUDITOR, RICH, new_order, open_gift
+from tests.workflows.test_gift_approval import LEAD as GIFT_LEAD
 from tests.workflows.test_problem_parcel import open_in_trouble
 from tests.workflows.test_returns import AGENT, LEAD, opened
 
@@ -56,6 +58,13 @@ async def malicious(desk: Desk) -> tuple[Handle, str]:
     return case, order
 
 
+async def gift(desk: Desk) -> tuple[Handle, str]:
+    order = new_order(desk, RICH)
+    case = await open_gift(desk, order)
+    await desk.until(case, "awaiting_audit")
+    return case, order
+
+
 @pytest.mark.parametrize(
     ("begin", "trigger", "by", "step", "outcome"),
     [
@@ -64,6 +73,7 @@ async def malicious(desk: Desk) -> tuple[Handle, str]:
         (a_return, "cancel_case", LEAD, "undo_return", "cancelled"),
         (parcel, "cancel_case", LEAD, "give_up_parcel", "cancelled"),
         (malicious, "find_malicious", MANAGER, "close_bulk", "terminated"),
+        (gift, "cancel_case", GIFT_LEAD, "withdraw_gift", "cancelled"),
     ],
 )
 async def test_a_step_that_gives_something_away_is_on_record_before_it_is_done(
@@ -170,3 +180,16 @@ def steps_in(events: Sequence[HistoryEvent]) -> list[str]:
         event.marker_recorded_event_attributes for event in events if event.HasField("marker_recorded_event_attributes")
     ]
     return [json.loads(marker.details["data"].payloads[0].data)["activity_type"] for marker in markers]
+
+
+@pytest.mark.parametrize("trigger", ["find_out_of_stock", "order_gone"])
+async def test_what_takes_a_promise_back_before_the_move_is_on_record_too(desk: Desk, trigger: str) -> None:
+    case, order = await gift(desk)
+    if trigger == "order_gone":
+        desk.platform_refunds_order(order)
+    async with desk.before("withdraw_gift", order):
+        await desk.signal(case, trigger, "system" if trigger == "order_gone" else AUDITOR)
+        await desk.reached("withdraw_gift", order)
+        assert await is_on_record(case, trigger)
+    await desk.until(case, "revoked" if trigger == "order_gone" else "negotiating")
+    await case.cancel()
