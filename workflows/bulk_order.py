@@ -36,7 +36,7 @@ from state_machines.roles import Role
 from state_machines.table import Attempt
 from workflows.case import Outcome, Refused
 from workflows.defining import case_workflow
-from workflows.paying import ASKS_BEFORE_NEWS, PayingWorkflow
+from workflows.paying import PayingWorkflow
 
 NOT_KNOWN = "?"
 
@@ -214,9 +214,8 @@ class BulkOrder(PayingWorkflow[BulkCase]):
 
     # --- what is checked with, or written to, the shop when a message is accepted ---
 
-    async def consult_order_gone(self, attempt: Attempt[BulkCase]) -> None:
+    async def read_news(self, attempt: Attempt[BulkCase]) -> None:
         """The news counts only if the shop, read again, agrees; what has only changed is news of another kind."""
-        await self.look_whether_paid(ASKS_BEFORE_NEWS)
         standing = await self._read()
         if standing.gone:
             return

@@ -17,7 +17,7 @@ from state_machines.roles import Role
 from state_machines.table import Attempt
 from workflows.case import Outcome, Refused
 from workflows.defining import case_workflow
-from workflows.paying import ASKS_BEFORE_NEWS, PayingWorkflow
+from workflows.paying import PayingWorkflow
 
 
 @case_workflow(GIFT_APPROVAL)
@@ -148,9 +148,8 @@ class GiftApproval(PayingWorkflow[GiftCase]):
         """Is the order paid by now?"""
         await self._read_order("read the order again")
 
-    async def consult_order_gone(self, attempt: Attempt[GiftCase]) -> None:
+    async def read_news(self, attempt: Attempt[GiftCase]) -> None:
         """The news counts only if the shop, read again, agrees."""
-        await self.look_whether_paid(ASKS_BEFORE_NEWS)
         standing = await self._read_order("read the order again")
         if attempt.automatic is not None and not (standing.gone or standing.shipped):
             raise Refused("the shop does not show the order closed or shipped")

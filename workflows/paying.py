@@ -17,7 +17,7 @@ from workflows.steps import RefusedForGood
 ASKS_WHETHER_PAID = "asks-whether-paid"
 """The change since which a case whose payment is being repaired is not called off before the shop was asked whether it
 was paid by hand."""
-ASKS_BEFORE_NEWS = "asks-before-news"
+_ASKS_BEFORE_NEWS = "asks-before-news"
 """The change since which it asks that also before it goes by the news that the order is refunded, by itself perhaps."""
 PayingCaseT = TypeVar("PayingCaseT", bound=PayingCase[Any])
 
@@ -25,7 +25,7 @@ PayingCaseT = TypeVar("PayingCaseT", bound=PayingCase[Any])
 class PayingWorkflow(CaseWorkflow[PayingCaseT]):
     """A case that pays the buyer in one of its states, by `pay`."""
 
-    changes = (*CaseWorkflow.changes, ASKS_WHETHER_PAID, ASKS_BEFORE_NEWS)
+    changes = (*CaseWorkflow.changes, ASKS_WHETHER_PAID, _ASKS_BEFORE_NEWS)
 
     @property
     def purpose(self) -> str:
@@ -45,6 +45,10 @@ class PayingWorkflow(CaseWorkflow[PayingCaseT]):
         """More is due by now than whoever decided may decide: nothing is paid."""
         return Outcome("fail_payment", why)
 
+    def goods_are_out(self, why: str) -> Outcome:
+        """What is to be paid before shipping has left, and is not back: nothing is paid."""
+        return Outcome("fail_payment", why)
+
     async def pay(self) -> Outcome:
         """Pay, once: the order is read again and the payment written in one transaction.
 
@@ -62,7 +66,7 @@ class PayingWorkflow(CaseWorkflow[PayingCaseT]):
             return Outcome("fail_payment", str(refused) if known else f"the payment failed: {refused.kind}")
         match paid.status:
             case "left":
-                return Outcome("find_shipped", "it left and is not back: nothing is paid")
+                return self.goods_are_out("it left and is not back: nothing is paid")
             case "changed":
                 case.to_pay_fen = paid.due_fen
                 return await self.pay()
@@ -80,11 +84,26 @@ class PayingWorkflow(CaseWorkflow[PayingCaseT]):
         if await self.look_whether_paid():
             raise Refused("it was paid by hand, and the shop has it on record: retry_payment settles it")
 
-    async def look_whether_paid(self, change: str = ASKS_WHETHER_PAID) -> bool:
-        """A payment by hand may be in the shop, its confirmation lost with the worker: whether it was found there.
+    async def consult_order_gone(self, attempt: Attempt[PayingCaseT]) -> None:
+        """The news counts only if the shop, read again, agrees: and it may tell of the case's own payment by hand."""
+        await self._look_whether_paid(_ASKS_BEFORE_NEWS)
+        await self.read_news(attempt)
 
-        `change` is the one since which this is asked.
+    @abstractmethod
+    async def read_news(self, attempt: Attempt[PayingCaseT], /) -> None:
+        """Read the order again of which the shop, or a person, says that it is gone.
+
+        Raises:
+            Refused: the shop does not agree.
+
         """
+
+    async def look_whether_paid(self) -> bool:
+        """A payment by hand may be in the shop, its confirmation lost with the worker: whether it was found there."""
+        return await self._look_whether_paid(ASKS_WHETHER_PAID)
+
+    async def _look_whether_paid(self, change: str) -> bool:
+        """`change` is the one since which this is asked."""
         case = self.case
         if case.state != "repairing_payment" or case.money_sent or not self.goes_by(change):
             return False

@@ -19,7 +19,7 @@ from state_machines.roles import Role
 from state_machines.table import Attempt
 from workflows.case import Outcome, Refused
 from workflows.defining import case_workflow
-from workflows.paying import ASKS_BEFORE_NEWS, PayingWorkflow
+from workflows.paying import PayingWorkflow
 from workflows.steps import RefusedForGood
 
 OPENS_RETURN = "opens-return"
@@ -108,6 +108,10 @@ class RefundBeforeShipping(PayingWorkflow[RefundCase]):
     def more_is_due(self, why: str) -> Outcome:
         """A superior decides on what rose above the authority of whoever decided."""
         return Outcome("find_amount_risen", why)
+
+    def goods_are_out(self, why: str) -> Outcome:
+        """The parcel is to be stopped."""
+        return Outcome("find_shipped", why)
 
     async def settling(self) -> Outcome:
         """Strike the lines from shipping, let hold and claim go, write the memo, tell the buyer."""
@@ -217,9 +221,8 @@ class RefundBeforeShipping(PayingWorkflow[RefundCase]):
 
     # --- what is checked with, or written to, the shop when a message is accepted ---
 
-    async def consult_order_gone(self, _: Attempt[RefundCase]) -> None:
+    async def read_news(self, _: Attempt[RefundCase]) -> None:
         """The news counts only if the shop, read again, agrees."""
-        await self.look_whether_paid(ASKS_BEFORE_NEWS)
         case = self.case
         case.standing = await self.in_shop(
             OrderActivities.read_standing,

@@ -39,7 +39,7 @@ from state_machines.roles import Label, Role
 from state_machines.table import Attempt
 from workflows.case import Outcome, Refused
 from workflows.defining import case_workflow
-from workflows.paying import ASKS_BEFORE_NEWS, PayingWorkflow
+from workflows.paying import PayingWorkflow
 
 MOST_NAMED = 20
 """So many lines are named in a task; of more, their number."""
@@ -206,9 +206,8 @@ class ReturnAfterShipping(PayingWorkflow[ReturnCase]):
 
     # --- what is checked with, or written to, the shop when a message is accepted, or the clock fires ---
 
-    async def consult_order_gone(self, _: Attempt[ReturnCase]) -> None:
+    async def read_news(self, _: Attempt[ReturnCase]) -> None:
         """The news counts only if the shop, read again, agrees."""
-        await self.look_whether_paid(ASKS_BEFORE_NEWS)
         await self._read_again(for_news=True)
         if self.case.standing is None or not self.case.standing.refunded:
             raise Refused("the shop does not show the lines refunded")
