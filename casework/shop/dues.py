@@ -9,7 +9,7 @@ from datetime import datetime
 from sqlalchemy import ColumnElement, and_, func, not_, select
 from sqlalchemy.orm import Session
 
-from casework.dues import Due, PostageDue, RebateDue, ReturnDue
+from casework.dues import Due, PostageDue, RebateDue, RefundDue, ReturnDue
 from casework.rules.bulk import spread
 from casework.rules.postage import outbound_goes_back
 from casework.shop.amounts import (
@@ -73,14 +73,14 @@ def reckon_due(session: Session, order: OrderRow, due: Due, *, case_id: str, run
         case ReturnDue():
             return _reckon_return(session, order, due, case_id, run_id)
         case PostageDue():
-            return _postage(session, order, due, case_id)
+            return _reckon_postage(session, order, due, case_id)
         case RebateDue():
-            return _rebate(session, order, due)
-        case _:
+            return _reckon_rebate(session, order, due)
+        case RefundDue():
             return reckon(session, order, due.lines, case_id=case_id)
 
 
-def _postage(session: Session, order: OrderRow, due: PostageDue, case_id: str) -> Reckoning:
+def _reckon_postage(session: Session, order: OrderRow, due: PostageDue, case_id: str) -> Reckoning:
     """What is left of the postage that was paid, and no more than was promised.
 
     A sum that the platform has paid since the promise, without naming a line, counts in full against it: money that was
@@ -149,7 +149,7 @@ def _less_gift(entries: Sequence[LedgerLine], deduction_fen: int) -> list[Ledger
     return left[::-1]
 
 
-def _rebate(session: Session, order: OrderRow, due: RebateDue) -> Reckoning:
+def _reckon_rebate(session: Session, order: OrderRow, due: RebateDue) -> Reckoning:
     """The difference between what the buyer has paid and the approved price, spread over the lines that are left.
 
     Source: flows.md 4, "paid: the difference is refunded"; flows.md, "Money". It is money for no pieces: what is left
