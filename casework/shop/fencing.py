@@ -64,12 +64,12 @@ def admit(
     if row.closed_at is None:
         if token is None:
             return True
-        given_up = in_turn and row.at_execution == token.execution and token.events < (row.at_events or 0)
+        given_up = in_turn and _is_given_up(row, token)
         note_progress(session, row, token)
         return not given_up
     if token is None or not _may_have_closed(row, token):
         raise CaseOver(case_id)
-    if is_before_closing(row, token):
+    if is_before_closing(row, token) or _led_to_closing(row, token):
         return False
     _reopen(session, row, token)
     return True
@@ -78,8 +78,8 @@ def admit(
 def reopen_if_later(session: Session, row: CaseRow, token: FencingToken) -> bool:
     """Whether a case that is about to say where it waits is open; where its closing did not count, it is open again.
 
-    Of what was asked for by as many events as the closing nobody knows which came first: a word that arrives late opens
-    nothing again, unlike a step that the case needs the answer of (`admit`).
+    Of what was asked for by as many events as the closing, a word opens nothing again: it may have arrived late, and
+    no answer of it is needed, unlike a step's (`admit`).
     """
     if row.closed_at is None:
         return True
@@ -93,6 +93,23 @@ def reopen_if_later(session: Session, row: CaseRow, token: FencingToken) -> bool
 def is_before_closing(row: CaseRow, token: FencingToken) -> bool:
     """Whether a step was asked for earlier in the execution than that closed the case."""
     return row.closing_execution == token.execution and token.events < (row.closing_events or 0)
+
+
+def _led_to_closing(row: CaseRow, token: FencingToken) -> bool:
+    """Whether a step of as many events as the closing, of the same workflow task that is, was on the way to it.
+
+    A step of another way, which Temporal has the case take instead, has it in another state after as many moves.
+    """
+    if (row.closing_execution, row.closing_events) != (token.execution, token.events):
+        return False
+    moves = [line for line in (row.view or {}).get("trail", ()) if line.get("accepted") and line.get("dest")]
+    return token.version < len(moves) and moves[token.version]["source"] == token.state
+
+
+def _is_given_up(row: CaseRow, token: FencingToken) -> bool:
+    """Whether a step arrives after a later one of the same execution."""
+    # an older execution may be the one that goes on: Temporal takes a continuation back where a message came meanwhile
+    return row.at_execution == token.execution and token.events < (row.at_events or 0)
 
 
 def _may_have_closed(row: CaseRow, token: FencingToken) -> bool:
@@ -174,7 +191,5 @@ def _is_newer(row: CaseRow, token: FencingToken) -> bool:
 
 def _give_again(session: Session, row: CaseRow, token: FencingToken) -> None:
     """What the case let go by moves that it has not made is its own again; what it let go before stays let go."""
-    if row.let_go is not None and row.let_go.get("version", -1) >= token.version:
-        have_again(session, row.case_id, row.let_go, at=token.at or row.opened_at)
-        row.let_go = None
+    have_again(session, row, since=token.version, at=token.at or row.opened_at)
     session.flush()

@@ -27,6 +27,8 @@ from casework.shop.tables import (
 
 _HAS = (HoldRow, ClaimRow, FlagWishRow, InterceptRow, GiftPromiseRow)
 """What a case can have of an order."""
+MOST_TIMES = 3
+"""Of so many times that a case let something go the shop knows what: no workflow task has more."""
 _TABLES = {table.__tablename__: table for table in _HAS}
 # made once, as in `amounts`: every case that ends asks it
 _ORDERS_WITH = union(*(select(row.order_id).where(row.case_id == bindparam("case_id")) for row in _HAS))
@@ -127,25 +129,36 @@ def release_case(
 
 
 def note_let_go(session: Session, case_id: str, gone: Sequence[Base], *, version: int | None = None) -> None:
-    """Note on a case's record what it lets go by its latest move, to be had again where Temporal takes that back.
+    """Note on a case's record what it lets go, to be had again where Temporal takes the moves back that led to it.
 
-    `version` is how many moves the case has made; None: as many as the shop has noted by now.
+    `version` is how many moves the case has made; None: as many as the shop has noted by now. The last few that let
+    something go are known: Temporal takes back what was done in one workflow task.
     """
     if not gone:
         return
     newest = select(CaseRow).where(CaseRow.case_id == case_id).order_by(CaseRow.opened_at.desc()).limit(1)
     row = session.scalars(newest).first()
     if row is not None:
-        row.let_go = {
+        now = {
             "version": (row.at_version or 0) if version is None else version,
             "rows": [[one.__tablename__, _written(one)] for one in gone],
         }
+        row.let_go = {"times": [*_times_of(row), now][-MOST_TIMES:]}
 
 
-def have_again(session: Session, case_id: str, let_go: Mapping[str, Any], *, at: datetime) -> None:
-    """A case that let something go has it again, but for what has left and what is another's by now. `at` is aware."""
-    rows = [(_TABLES[name], dict(row)) for name, row in let_go["rows"]]
-    orders = {row["order_id"] for _, row in rows}
+def have_again(session: Session, case: CaseRow, *, since: int, at: datetime) -> None:
+    """A case has again what it let go after it had made so many moves or more (`since`), but for what has left and what
+    is another's by now. `at` is aware.
+    """
+    taken_back = [one for one in _times_of(case) if one["version"] >= since]
+    if not taken_back:
+        return
+    case.let_go = {"times": [one for one in _times_of(case) if one["version"] < since]}
+    rows: dict[tuple[Any, ...], dict[str, Any]] = {}
+    for name, row in (named for one in taken_back for named in one["rows"]):
+        # of what was let go twice, the case had the first where it goes on
+        rows.setdefault((_TABLES[name], *(row[column.name] for column in _TABLES[name].__table__.primary_key)), row)
+    orders = {row["order_id"] for row in rows.values()}
     lock_orders(session, orders)
     shipped = {
         (line.order_id, line.number)
@@ -153,14 +166,19 @@ def have_again(session: Session, case_id: str, let_go: Mapping[str, Any], *, at:
         for line in line_rows(session, order_id)
         if line.place == "shipped"
     }
-    for table, row in rows:
+    for (table, *key), row in rows.items():
         if table is FlagWishRow:
-            wish_flag(session, case_id, row["order_id"], row["colour"], at=at)
-        elif table is not HoldRow or (row["order_id"], row["line"]) not in shipped:
-            found = _read(table, row)
-            if session.get(table, inspect(found).mapper.primary_key_from_instance(found)) is None:
-                session.add(found)
+            wish_flag(session, case.case_id, row["order_id"], row["colour"], at=at)
+        elif table is HoldRow and (row["order_id"], row["line"]) in shipped:
+            continue
+        elif session.get(table, tuple(key)) is None:
+            session.add(_read(table, row))
     session.flush()
+
+
+def _times_of(case: CaseRow) -> list[dict[str, Any]]:
+    """The last few times that a case let something go, oldest first: after how many moves, and what."""
+    return [] if case.let_go is None else case.let_go.get("times", [case.let_go])
 
 
 def _written(row: Base) -> dict[str, Any]:

@@ -433,7 +433,8 @@ class CaseRow(Base):
     at_state: Mapped[str | None] = mapped_column(String(64))
     """In which state it was when it was told; None: told by a Casework that did not say."""
     let_go: Mapped[dict[str, Any] | None]
-    """What it has let go by its latest moves: it has it again if Temporal takes these back (`holds.note_let_go`)."""
+    """What it has let go by the last few moves that let something go: it has it again if Temporal takes these back
+    (`holds.note_let_go`)."""
 
     __table_args__ = (
         Index(

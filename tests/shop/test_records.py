@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from itertools import pairwise
 from typing import Any
 
 import pytest
+from sqlalchemy import delete
 from sqlalchemy.orm import Session
 
 from casework.shop import fencing, flags, gifts, holds, notices, orders, outbox, outside, payments, records
@@ -106,6 +108,24 @@ def test_only_the_execution_that_closed_a_case_opens_it_again_and_keeps_nothing_
         close(session)
         with pytest.raises(CaseOver):
             ask(moment)
+
+
+@pytest.mark.parametrize(
+    ("version", "state", "opens"),
+    [(4, "awaiting_finance", False), (5, "refunding", False), (5, "awaiting_supervisor", True), (6, "settling", True)],
+)
+def test_a_late_attempt_of_the_workflow_task_that_closed_a_case_opens_nothing_and_another_way_does(
+    shop: Database, version: int, state: str, *, opens: bool
+) -> None:
+    """Of as many events as the closing: a step on the way to it, or of another way that Temporal took instead."""
+    states = ["checking", "holding", "asking_reason", "persuading", "awaiting_finance", "refunding", "settled"]
+    moves = [{"accepted": True, "source": source, "dest": dest} for source, dest in pairwise(states)]
+    trail = [*moves[:3], {"accepted": True, "source": "persuading", "dest": None}, {"accepted": False}, *moves[3:]]
+    with shop.writing() as session:
+        open_case(session)
+        close(session, moment=FencingToken("execution", 30, version=6, state="settled"), trail=trail)
+        assert fencing.admit(session, CASE, "run", FencingToken("execution", 30, version=version, state=state)) is opens
+        assert (records.open_cases_of_order(session, ORDER) == [CASE]) is opens
 
 
 def test_an_execution_that_continues_the_one_that_closed_a_case_has_it_open_again(shop: Database) -> None:
@@ -494,6 +514,36 @@ def test_a_promise_that_was_taken_back_on_a_way_that_was_taken_back_is_had_again
         assert has(session) == NOTHING
         assert fencing.admit(session, CASE, "run", FencingToken("execution", 34, version=4, state="awaiting_audit"))
         assert has(session) == {**NOTHING, "promises": [("gift", NOW)]}
+
+
+@pytest.mark.parametrize(
+    ("version", "state", "again"),
+    [
+        (4, "following", ALL_OF_IT),
+        (6, "disputed", {**ALL_OF_IT, "holds": [], "flags": []}),
+        (6, "settling", NOTHING),
+    ],
+)
+def test_what_was_let_go_by_several_moves_is_had_again_as_far_as_they_were_taken_back(
+    shop: Database, version: int, state: str, again: dict[str, list[object]]
+) -> None:
+    with shop.writing() as session:
+        an_order(session)
+        claim(session, pieces((1, 2), (2, 1)))
+        assert hold(session, pieces((1, 2), (2, 1))).held
+        session.add(InterceptRow(key="stop", case_id=CASE, order_id=ORDER, stopped=True, at=NOW))
+        session.add(a_promise())
+        session.flush()
+        assert fencing.admit(session, CASE, "run", FencingToken("execution", 30, version=5, state="releasing"))
+        wish = session.get_one(FlagWishRow, CASE)
+        holds.note_let_go(session, CASE, [*session.scalars(delete(HoldRow).returning(HoldRow)), wish])
+        flags.drop_wish(session, CASE, ORDER, lasting=None, at=NOW)
+        assert fencing.admit(session, CASE, "run", FencingToken("execution", 30, version=6, state="settling"))
+        assert gifts.withdraw(session, key="w", case_id=CASE, order_id=ORDER, memo="[作废]", at=NOW)
+        holds.release_case(session, CASE, flag_kept=None, at=NOW)
+        assert has(session) == NOTHING
+        assert fencing.admit(session, CASE, "run", FencingToken("execution", 34, version=version, state=state))
+        assert has(session) == again
 
 
 def test_what_was_let_go_long_ago_is_not_had_again_where_a_later_move_is_taken_back(letting_go: Database) -> None:
