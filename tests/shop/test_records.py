@@ -431,9 +431,11 @@ def test_an_attempt_of_a_local_step_that_was_given_up_keeps_nothing_after_a_late
 
 def has(session: Session, case_id: str = CASE) -> dict[str, list[object]]:
     """What a case has of orders."""
+    claims = session.query(ClaimRow).filter_by(case_id=case_id).order_by(ClaimRow.line)
+    held = session.query(HoldRow).filter_by(case_id=case_id).order_by(HoldRow.line)
     return {
-        "claims": [(row.line, row.refunded_before) for row in session.query(ClaimRow).filter_by(case_id=case_id)],
-        "holds": [row.line for row in session.query(HoldRow).filter_by(case_id=case_id)],
+        "claims": [(row.line, row.refunded_before) for row in claims],
+        "holds": [row.line for row in held],
         "flags": [row.colour for row in session.query(FlagWishRow).filter_by(case_id=case_id)],
         "stopped": [(row.key, row.at) for row in session.query(InterceptRow).filter_by(case_id=case_id)],
         "promises": [(row.kind, row.promised_at) for row in session.query(GiftPromiseRow).filter_by(case_id=case_id)],
