@@ -14,6 +14,7 @@ from casework.shop import outbox, parcels, records, settling
 from casework.shop.database import Database
 from casework.shop.errors import BadRequest
 from casework.templates import Post
+from state_machines.roles import Role
 
 
 class ParcelStep(OrderStep):
@@ -38,6 +39,12 @@ class FollowStep(OrderStep):
 
     parcel: Followed
     sent_again: bool
+
+
+class ReserveStep(OrderStep):
+    """Reserve what is to be sent again of a parcel; None: told by a Casework that did not say of which."""
+
+    waybill: str | None = None
 
 
 class CallOff(OrderStep):
@@ -80,7 +87,7 @@ class ParcelActivities:
         with writing_for(self._database, step) as session:
             report = _read(session, step)
             since = parcels.left_at(session, step.order_id, step.waybill, way_back=step.way_back)
-            value = parcels.value_of(session, step.order_id, step.lines)
+            value = report.value_fen
             specialist: str | None = None
             if report.known and not report.settled:
                 parcels.follow(
@@ -102,10 +109,13 @@ class ParcelActivities:
 
     @uninterrupted
     def look_at_parcel(self, step: ParcelStep) -> ParcelReport:
-        """Have the trade's receipt put off where it is near, and read how the parcel stands."""
+        """Have the trade's receipt put off where it is near, tell the warehouse what it is not to send any more, and
+        read how the parcel stands.
+        """
         with writing_for(self._database, step) as session:
             if not step.way_back:
                 parcels.put_off_receipt(session, step.order_id, step.waybill, step.at)
+                _tell_warehouse(session, step)
             return _read(session, step)
 
     @uninterrupted
@@ -136,14 +146,18 @@ class ParcelActivities:
         return Done()
 
     @uninterrupted
-    def reserve_goods(self, step: OrderStep) -> Done:
-        """Reserve the goods that are to be sent again; refused where there are none, or another case has the money."""
+    def reserve_goods(self, step: ReserveStep) -> Done:
+        """Reserve the goods that are to be sent again, but those that another case has the money for; refused where
+        there are none.
+        """
         with writing_for(self._database, step) as session:
             refused = parcels.reserve(
                 session,
                 key=step.round_key("reshipment"),
                 case_id=step.case_id,
+                run_id=step.run_id,
                 order_id=step.order_id,
+                waybill=step.waybill,
                 lines=step.lines,
                 at=step.at,
             )
@@ -168,8 +182,9 @@ class ParcelActivities:
     def say_out_of_stock(self, step: OrderStep) -> None:
         """The warehouse has none of these goods: what it was to send is called off."""
         with writing_for(self._database, step) as session:
+            wanted = parcels.asked_to_send(session, step.case_id)
             parcels.call_off_reshipment(session, case_id=step.case_id, at=step.at)
-            parcels.say_out_of_stock(session, step.order_id, step.lines, step.at)
+            parcels.say_out_of_stock(session, step.order_id, wanted or step.lines, step.at)
 
     @uninterrupted
     def take_returned(self, step: TakeReturned) -> None:
@@ -224,10 +239,30 @@ class ParcelActivities:
         return goes_on
 
 
+def _tell_warehouse(session: Session, step: ParcelStep) -> None:
+    """Where something of what the warehouse is to send was refunded since, a new task takes the old one's place."""
+    changed = parcels.changed_since_asked(session, case_id=step.case_id, order_id=step.order_id, at=step.at)
+    if changed is None:
+        return
+    role, template = (
+        (Role.WAREHOUSE, "parcel.send_less") if changed.lines else (Role.AFTERSALE_SUPERVISOR, "parcel.send_nothing")
+    )
+    lines = ", ".join(f"{one.line} x {one.quantity}" for one in changed.lines)
+    task = Post(
+        purpose=f"staff.{template}.{changed.mark}",
+        template=template,
+        to="staff",
+        role=role,
+        parameters={"order_id": step.order_id, "lines": lines, "waybill": step.waybill},
+    )
+    post_all(session, step.case_id, step.run_id, [task], step.at)
+
+
 def _read(session: Session, step: ParcelStep) -> ParcelReport:
     return parcels.read_parcel(
         session,
         case_id=step.case_id,
+        run_id=step.run_id,
         order_id=step.order_id,
         waybill=step.waybill,
         following=step.following,

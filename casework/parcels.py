@@ -26,11 +26,12 @@ class ParcelReport(BaseModel):
 
     Attributes:
         known: whether there is such a parcel.
-        settled: whether nobody needs to look for it: it came back, or its trade is over.
+        settled: whether nobody needs to look for it: it came back, its trade is over, or its goods were sent again or
+            paid for.
         order_over: whether the shop shows its lines refunded, or the order closed.
         trade_finished: whether the buyer, or the platform, has confirmed receipt.
-        in_stock: whether the same goods are there to be sent again.
-        left: what is in it and is not refunded.
+        in_stock: whether the same goods are there to be sent again, those that other cases have apart.
+        left: what is in it, and is neither refunded nor made good by an earlier case.
         value_fen: what was paid for that.
         region: where it goes, seen from the shop.
         code: the newest scan's code as the courier wrote it; None: the courier has told of none.

@@ -19,6 +19,7 @@ from activities.parcels import (
     ParcelActivities,
     ParcelStep,
     RegisterStep,
+    ReserveStep,
     TakeReturned,
     TellReturn,
 )
@@ -71,13 +72,16 @@ case is about."""
 ASKS_WHO_ELSE = "asks-who-else"
 """The change since which every way to a remedy asks whether another open case is about the money: sending again and its
 approval too, and silence, which refunds only what nobody else has."""
+CHOOSES_WHAT_IS_FREE = "chooses-what-is-free"
+"""The change since which a person may do what silence does: choose a remedy for what no other open case has, where one
+has the rest."""
 
 
 @case_workflow(PROBLEM_PARCEL)
 class ProblemParcel(CaseWorkflow[ParcelCase]):
     """Follow a parcel until it has arrived, or its loss is made good."""
 
-    changes = (*CaseWorkflow.changes, LEAVES_TO_OTHERS, ASKS_WHO_ELSE)
+    changes = (*CaseWorkflow.changes, LEAVES_TO_OTHERS, ASKS_WHO_ELSE, CHOOSES_WHAT_IS_FREE)
 
     @workflow.init
     def __init__(self, *start: Any) -> None:
@@ -183,10 +187,12 @@ class ProblemParcel(CaseWorkflow[ParcelCase]):
         return []
 
     def reshipping(self) -> list[Post]:
-        """The warehouse sends the goods again."""
-        lines = ", ".join(f"{one.line} x {one.quantity}" for one in self._left())
+        """The warehouse sends the goods again, but those that other cases have, which a task names."""
+        lines = ", ".join(f"{one.line} x {one.quantity}" for one in self._free())
+        with_others = self._with_others()
         return [
             self.to_staff("parcel.send_again", Role.WAREHOUSE, lines=lines),
+            *([self._left_to("parcel.rest_with_others", with_others)] if with_others else []),
             *self.to_buyer("parcel.sending_again"),
         ]
 
@@ -218,7 +224,7 @@ class ProblemParcel(CaseWorkflow[ParcelCase]):
         if case.claim_fen is None and not case.came_back and (case.damaged or self._is_lost()):
             case.claim_fen = case.amount_fen
             await self._claim(case.claim_fen)
-        with_others = case.report.with_others if case.report is not None else {}
+        with_others = self._with_others()
         if self.goes_by(ASKS_WHO_ELSE) and (with_others or not self._left()):
             return await self._refund_the_rest(with_others)
         return await self._open_refund_of(self._left())
@@ -228,7 +234,7 @@ class ProblemParcel(CaseWorkflow[ParcelCase]):
         case = self.case
         if with_others:
             await self._leave_to(with_others)
-        rest = [one for one in self._left() if one.line not in with_others]
+        rest = self._free()
         opened = await self._open_refund_of(rest) if rest else Outcome("open_refund", "nothing is opened")
         case.refunded_by_others = True
         said = [f"line {line} is left to {whose}" for line, whose in with_others.items()]
@@ -249,13 +255,14 @@ class ProblemParcel(CaseWorkflow[ParcelCase]):
 
     async def _leave_to(self, with_others: dict[int, str]) -> None:
         """The specialist sees to what the cases leave unpaid that have claimed these lines."""
+        await self._post([self._left_to("parcel.refund_with_others", with_others)])
+
+    def _left_to(self, template: str, with_others: dict[int, str]) -> Post:
+        """A task for the specialist that names the lines which other cases have, and these cases."""
         lines = ", ".join(
             f"{one.line} x {one.quantity} ({with_others[one.line]})" for one in self._left() if one.line in with_others
         )
-        waybill = self._following.waybill
-        await self._post(
-            [self.to_staff("parcel.refund_with_others", Role.PARCEL_SPECIALIST, waybill=waybill, lines=lines)]
-        )
+        return self.to_staff(template, Role.PARCEL_SPECIALIST, waybill=self._following.waybill, lines=lines)
 
     async def cancelling(self) -> Outcome:
         """Called off: nothing is sent again, and what came back ships as any other order."""
@@ -378,22 +385,22 @@ class ProblemParcel(CaseWorkflow[ParcelCase]):
         await self._ask_and_read()
 
     async def consult_buyer_chooses(self, attempt: Attempt[ParcelCase]) -> None:
-        """Are the goods there to be sent again, and does nobody else give the money back?"""
+        """Are the goods there to be sent again, and does nobody else give the money back for all of them?"""
         await self._read()
         self._refuse_if_seen_to(cast("BuyerChooses", attempt.message).choice)
 
     async def consult_choose_reship(self, _: Attempt[ParcelCase]) -> None:
-        """Are the goods there to be sent again, and does nobody else give the money back?"""
+        """Are the goods there to be sent again, and does nobody else give the money back for all of them?"""
         await self._read()
         self._refuse_if_seen_to("reship")
 
     async def consult_choose_refund(self, _: Attempt[ParcelCase]) -> None:
-        """What is it worth by now, and does nobody else give the money back?"""
+        """What is it worth by now, and does nobody else give the money back for all of it?"""
         await self._read()
         self._refuse_if_seen_to("refund")
 
     async def consult_approve(self, _: Attempt[ParcelCase]) -> None:
-        """Hours may have passed since it was chosen: does still nobody else give the money back?"""
+        """Hours may have passed since it was chosen: does still nobody else give the money back for all of it?"""
         if self.goes_by(ASKS_WHO_ELSE):
             await self._read()
             self._refuse_if_seen_to("reship")
@@ -492,8 +499,11 @@ class ProblemParcel(CaseWorkflow[ParcelCase]):
             self._tell_itself_that_the_order_is_gone()
             raise Refused("the shop shows the lines refunded or the order closed: there is nothing left to make good")
         asks = choice == "refund" or (choice == "reship" and self.goes_by(ASKS_WHO_ELSE))
-        if asks and report.claimed_by is not None and not self.case.way_back:
-            raise Refused(about_the_money(report.claimed_by))
+        if not asks or report.claimed_by is None or self.case.way_back:
+            return
+        if self._free() and self.goes_by(CHOOSES_WHAT_IS_FREE) and self.goes_by(ASKS_WHO_ELSE):
+            return
+        raise Refused(about_the_money(report.claimed_by))
 
     def _tell_itself_that_the_order_is_gone(self) -> None:
         """The next look at the shop, which would see it, may be hours away; whoever asks now is not to wait for it."""
@@ -507,6 +517,15 @@ class ProblemParcel(CaseWorkflow[ParcelCase]):
     def _left(self) -> list[LineQuantity]:
         """What is in the parcel and is not refunded, as the shop last said."""
         return self.case.lines if self.case.report is None else self.case.report.left
+
+    def _with_others(self) -> dict[int, str]:
+        """By line that is left, the case that has claimed it, where that is another's, as the shop last said."""
+        return {} if self.case.report is None else self.case.report.with_others
+
+    def _free(self) -> list[LineQuantity]:
+        """What of the parcel's goods is left, and no other case has."""
+        with_others = self._with_others()
+        return [one for one in self._left() if one.line not in with_others]
 
     @property
     def _shipment(self) -> str:
@@ -597,7 +616,8 @@ class ProblemParcel(CaseWorkflow[ParcelCase]):
     async def _reserve_if_sent_again(self, attempt: Attempt[ParcelCase]) -> None:
         if attempt.move is None or attempt.move.dest != "reshipping":
             return
-        done = await self.in_shop(ParcelActivities.reserve_goods, self.step(), "reserve the goods")
+        step = ReserveStep(**self.step().model_dump(), waybill=self._shipment)
+        done = await self.in_shop(ParcelActivities.reserve_goods, step, "reserve the goods")
         if done.refused is not None:
             raise Refused(done.refused)
         await self._read()

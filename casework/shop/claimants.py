@@ -2,7 +2,8 @@
 sent again.
 
 What is sent again is not paid for as well: it counts as claimed while that case is open, also when it has left. Once
-the case has ended, the buyer has the goods, and they may go back as any others.
+the case has ended, the buyer has the goods, or soon will, and they may go back as any others; for the parcel in whose
+place they were sent nothing is due any more (`losses`).
 """
 
 from __future__ import annotations
@@ -29,8 +30,7 @@ _CLAIMS = (
     .order_by(ClaimRow.line)
 )
 _SENT_AGAIN = (
-    # the case's own lines: what came back is sent again without being reserved in stock
-    select(ReshipmentRow.order_id, ReshipmentRow.case_id, CaseRow.lines)
+    select(ReshipmentRow.order_id, ReshipmentRow.case_id, ReshipmentRow.lines, CaseRow.lines)
     .join(CaseRow, CaseRow.case_id == ReshipmentRow.case_id)
     .where(
         ReshipmentRow.order_id.in_(_OF_ORDERS),
@@ -97,8 +97,10 @@ def _claims_of(session: Session, order_ids: Sequence[str]) -> dict[str, Had]:
 def _sent_again_of(session: Session, order_ids: Sequence[str]) -> dict[str, Had]:
     """By order, the lines of the parcels whose open cases send goods again, with the case of each."""
     found: dict[str, Had] = {order_id: [] for order_id in order_ids}
-    for order_id, case_id, lines in session.execute(_SENT_AGAIN, {"order_ids": order_ids}):
-        found[order_id] += [(one["line"], case_id) for one in lines]
+    for order_id, case_id, sent, inside in session.execute(_SENT_AGAIN, {"order_ids": order_ids}):
+        # one of before names only what was taken out of stock, and not what had come back: there, all of the parcel
+        whole = bool(sent) and all("back" in one for one in sent)
+        found[order_id] += [(one["line"], case_id) for one in (sent if whole else inside)]
     return {order_id: sorted(had) for order_id, had in found.items()}
 
 

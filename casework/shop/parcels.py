@@ -22,6 +22,7 @@ from casework.shop.courier import cases_stopping
 from casework.shop.errors import BadRequest
 from casework.shop.flags import append_memo
 from casework.shop.handing_over import handed_over_by
+from casework.shop.losses import made_good
 from casework.shop.orders import find_order, is_finished, lock_order
 from casework.shop.records import came_from
 from casework.shop.returning import way_back_of
@@ -229,10 +230,44 @@ def left_of(session: Session, order_id: str, lines: Sequence[LineQuantity]) -> l
     return [LineQuantity(line=one.line, quantity=min(one.quantity, left[one.line])) for one in lines if left[one.line]]
 
 
+def left_in_parcel(
+    session: Session,
+    order_id: str,
+    waybill: str,
+    lines: Sequence[LineQuantity],
+    *,
+    but: tuple[str, str] | None = None,
+) -> list[LineQuantity]:
+    """What of these pieces is in a parcel and is neither refunded nor made good by any case but the run `but`.
+
+    A line may be in several parcels: what was sent again of one, or paid for, is not what the others hold.
+    """
+    shipment = _shipment(session, order_id, waybill)
+    inside = {one.line: one.quantity for one in _pieces_in(session, shipment.id)} if shipment is not None else {}
+    done = made_good(session, order_id, waybill, but=but)
+    pieces = [
+        LineQuantity(
+            line=one.line,
+            # of a parcel whose lines nobody has told, what its case is about
+            quantity=min(one.quantity, inside.get(one.line, 0) if inside else one.quantity) - done.get(one.line, 0),
+        )
+        for one in lines
+    ]
+    return left_of(session, order_id, [one for one in pieces if one.quantity > 0])
+
+
+def is_made_good(session: Session, order_id: str, waybill: str) -> bool:
+    """Whether all that was in a parcel was sent again, paid for or refunded; not where nobody knows what was."""
+    shipment = _shipment(session, order_id, waybill)
+    inside = _pieces_in(session, shipment.id) if shipment is not None else []
+    return bool(inside) and not left_in_parcel(session, order_id, waybill, inside)
+
+
 def read_parcel(
     session: Session,
     *,
     case_id: str,
+    run_id: str,
     order_id: str,
     waybill: str,
     following: str,
@@ -253,8 +288,11 @@ def read_parcel(
     shipment = _shipment(session, order_id, waybill)
     known = way_back or shipment is not None or order_of_waybill(session, waybill, order_id) == order_id
     over = _is_over(session, order, lines)
-    left = left_of(session, order_id, lines)
+    own = (case_id, run_id)
+    left = left_of(session, order_id, lines) if way_back else left_in_parcel(session, order_id, waybill, lines, but=own)
     claims = claims_on(session, order_id, left)
+    with_others = {line: one for line, one in claims.items() if not _is_opened_by(session, one, case_id)}
+    free = [one for one in left if one.line not in with_others]
     finished = is_finished(order)
     back = shipment is not None and shipment.back_at is not None
     status = session.get(ParcelStatusRow, following)
@@ -267,19 +305,19 @@ def read_parcel(
     address = order.changed_address or order.address
     return ParcelReport(
         known=known,
-        settled=over or back or (finished and not way_back),
+        settled=over or back or (not way_back and (finished or (bool(lines) and not left))),
         order_over=over,
         trade_finished=finished,
-        in_stock=in_stock(session, order_id, left),
+        in_stock=in_stock(session, order_id, free or left),
         left=left,
-        value_fen=value_of(session, order_id, lines),
+        value_fen=value_of(session, order_id, left),
         region=region_of(address, shop_province=shop_province, remote_provinces=remote_provinces),
         code=last.code if last else None,
         scan_at=last.at if last else None,
         answered_at=status.answered_at if status is not None else None,
         forwarding=forwarding,
         claimed_by=next(iter(claims.values()), None),
-        with_others={line: one for line, one in claims.items() if not _is_opened_by(session, one, case_id)},
+        with_others=with_others,
     )
 
 
@@ -358,10 +396,18 @@ def say_out_of_stock(session: Session, order_id: str, lines: Sequence[LineQuanti
 
 
 def reserve(
-    session: Session, *, key: str, case_id: str, order_id: str, lines: Sequence[LineQuantity], at: datetime
+    session: Session,
+    *,
+    key: str,
+    case_id: str,
+    run_id: str,
+    order_id: str,
+    waybill: str | None,
+    lines: Sequence[LineQuantity],
+    at: datetime,
 ) -> str | None:
-    """Reserve the goods that are to be sent again, as far as they are not refunded; once a key. What came back is there
-    and needs no stock.
+    """Reserve the goods of a parcel (None: of one that is not named) that are to be sent again, as far as they are neither refunded nor made good, and
+    no other case has the money for them; once a key. What came back is there and needs no stock.
 
     Answers why not; None: they are reserved. `at` is aware.
 
@@ -372,29 +418,66 @@ def reserve(
     lock_order(session, order_id)
     if session.get(ReshipmentRow, key) is not None:
         return None
-    left = left_of(session, order_id, lines)
+    own = (case_id, run_id)
+    left = left_in_parcel(session, order_id, waybill, lines, but=own) if waybill else left_of(session, order_id, lines)
     if not left:
-        return "the goods are refunded: there is nothing left to send again"
-    if not in_stock(session, order_id, left):
-        return "the goods are not in stock"
+        return "the goods are refunded or made good: there is nothing left to send again"
     claims = claims_on(session, order_id, left)
-    if claims:
+    free = [one for one in left if one.line not in claims]
+    if not free:
         return about_the_money(next(iter(claims.values())))
+    if not in_stock(session, order_id, free):
+        return "the goods are not in stock"
     rows = line_rows(session, order_id)
     back = {row.number for row in rows if row.place == "back"}
-    reserved = [one for one in left if one.line not in back]
     session.add(
         ReshipmentRow(
             key=key,
             case_id=case_id,
             order_id=order_id,
-            lines=[one.model_dump() for one in reserved],
+            lines=[{**one.model_dump(), "back": one.line in back} for one in free],
             state="asked",
             at=at,
         )
     )
-    move_stock(session, rows, reserved, case_id=case_id, at=at, sign=-1)
+    move_stock(session, rows, [one for one in free if one.line not in back], case_id=case_id, at=at, sign=-1)
     return None
+
+
+@dataclass(frozen=True, slots=True)
+class Changed:
+    """What the warehouse is to send now, where that is less than it was asked to; `mark` is another for each change."""
+
+    mark: str
+    lines: list[LineQuantity]
+
+
+def changed_since_asked(session: Session, *, case_id: str, order_id: str, at: datetime) -> Changed | None:
+    """What a case has the warehouse send, where some of it has been refunded since; None: all that was asked, or
+    nothing. The task of before is cancelled, once for each change. `at` is aware.
+    """
+    asked = session.scalar(
+        select(ReshipmentRow).where(ReshipmentRow.case_id == case_id, ReshipmentRow.state == "asked").limit(1)
+    )
+    if asked is None or not _is_whole(asked):
+        return None
+    pieces = _asked_in(asked)
+    now = left_of(session, order_id, pieces)
+    if now == pieces:
+        return None
+    listed = ",".join(f"{one.line}x{one.quantity}" for one in now)
+    mark = f"{asked.key.rpartition('/')[2]}.{zlib.crc32(listed.encode()):08x}"
+    if first_time(session, f"{asked.key}/{mark}", at):
+        outbox.cancel_tasks(session, case_id, Role.WAREHOUSE, at=at)
+    return Changed(mark, now)
+
+
+def asked_to_send(session: Session, case_id: str) -> list[LineQuantity]:
+    """What a case has asked the warehouse to send and has not left yet; of one of before, what was reserved."""
+    asked = session.scalars(
+        select(ReshipmentRow).where(ReshipmentRow.case_id == case_id, ReshipmentRow.state == "asked")
+    )
+    return [one for row in asked for one in _asked_in(row)]
 
 
 def call_off_reshipment(session: Session, *, case_id: str, at: datetime) -> bool:
@@ -406,7 +489,8 @@ def call_off_reshipment(session: Session, *, case_id: str, at: datetime) -> bool
     for row in session.scalars(
         select(ReshipmentRow).where(ReshipmentRow.case_id == case_id, ReshipmentRow.state == "asked")
     ).all():
-        reserved = [LineQuantity.model_validate(one) for one in row.lines]
+        # what came back was never taken out of stock
+        reserved = [LineQuantity.model_validate(one) for one in row.lines if not one.get("back")]
         row.state = "called_off"
         move_stock(session, line_rows(session, row.order_id), reserved, case_id=case_id, at=at)
         called_off = True
@@ -427,23 +511,33 @@ def send_again(
 ) -> None:
     """The goods have left once more, under a waybill of their own: a parcel of the order like any other. Once a key.
 
-    `at` is aware.
+    What the warehouse was asked to send and was refunded since has not left: it goes back into stock. `at` is aware.
 
     Raises:
         UnknownOrder: the shop has no such order.
-        BadRequest: the waybill is a parcel already.
+        BadRequest: the waybill is a parcel already, or all that was to be sent is refunded.
 
     """
     order = lock_order(session, order_id)
     if not first_time(session, key, at):
         return
-    for row in session.scalars(
+    sent = list[LineQuantity]()
+    asked = session.scalars(
         select(ReshipmentRow).where(ReshipmentRow.case_id == case_id, ReshipmentRow.state == "asked")
-    ):
+    ).all()
+    for row in asked:
+        # of a reshipment of before it is not written down what came back
+        pieces = _asked_in(row) if _is_whole(row) else list(lines)
+        left = left_of(session, order_id, pieces)
+        sent += left
+        _put_back(session, row, left, at)
         row.state = "left"
+    if not asked:
+        sent = left_of(session, order_id, lines)
+    if not sent:
+        raise BadRequest("waybill", "all that was to be sent again is refunded")
     if session.scalar(select(ShipmentRow.id).where(ShipmentRow.waybill == parcel.waybill).limit(1)) is not None:
         raise BadRequest("waybill", f"{parcel.waybill} is a parcel already")
-    sent = left_of(session, order_id, lines)
     wanted = {one.line for one in sent}
     rows = [row for row in line_rows(session, order_id) if row.number in wanted]
     outside.send_off(
@@ -455,6 +549,25 @@ def send_again(
         if inside is not None:
             inside.quantity = one.quantity
     session.flush()
+
+
+def _put_back(session: Session, row: ReshipmentRow, left: Sequence[LineQuantity], at: datetime) -> None:
+    """Of what was to be sent again only `left` is: the rest goes back into stock, or into it if it had come back."""
+    remaining = {one.line: one.quantity for one in left}
+    rest = [LineQuantity(line=one.line, quantity=one.quantity - remaining.get(one.line, 0)) for one in _asked_in(row)]
+    move_stock(session, line_rows(session, row.order_id), rest, case_id=row.case_id, at=at)
+    row.lines = [
+        {**one, "quantity": remaining[one["line"]]} for one in row.lines if remaining.get(one["line"]) is not None
+    ]
+
+
+def _asked_in(row: ReshipmentRow) -> list[LineQuantity]:
+    return [LineQuantity.model_validate(one) for one in row.lines]
+
+
+def _is_whole(row: ReshipmentRow) -> bool:
+    """Whether all that is to be sent again is written down, and not only what was taken out of stock for it."""
+    return all("back" in one for one in row.lines) and bool(row.lines)
 
 
 def _is_out(session: Session, sku: str) -> bool:

@@ -15,7 +15,7 @@ from casework.policy import Policy
 from casework.rules.parcels import Scanned, courier_code, delivery_cycle, region_of
 from casework.rules.patrol import Finding, Seen, cause_of
 from casework.shop import records
-from casework.shop.parcels import open_parcel_cases
+from casework.shop.parcels import is_made_good, open_parcel_cases
 from casework.shop.tables import (
     CaseRow,
     ClaimRow,
@@ -100,9 +100,9 @@ def needing_case(
 ) -> list[Found]:
     """Those that need a case at `at` and have none, each waybill once; `words` are the couriers' last, by waybill.
 
-    Left out is a parcel that an open case follows or awaits, one whose case has ended since it began to need one, and
-    one that was signed for while a refund or return of something in it is open: then the buyer has said so already.
-    `at` is aware.
+    Left out is a parcel that an open case follows or awaits, one whose case has ended since it began to need one, one
+    whose goods were sent again or paid for, and one that was signed for while a refund or return of something in it is
+    open: then the buyer has said so already. `at` is aware.
     """
     found: list[Found] = []
     for parcel in parcels:
@@ -119,12 +119,16 @@ def needing_case(
     followed = open_parcel_cases(session, waybills)
     ended = _last_endings(session, waybills)
     claimed = _claimed(session, found)
+    # what had no case was not made good: of most parcels nothing more is asked
+    had_case = set(session.scalars(select(FollowedParcelRow.waybill).where(FollowedParcelRow.waybill.in_(waybills))))
     needing: dict[str, Found] = {}
     for one in found:
         waybill, end = one.parcel.waybill, ended.get(one.parcel.waybill)
         dealt_with = end is not None and end >= one.finding.since
         told = one.finding.cause == "signed_unconfirmed" and one.parcel.shipment_id in claimed
-        if waybill not in followed and not dealt_with and not told:
+        if waybill in followed or dealt_with or told:
+            continue
+        if waybill not in had_case or not is_made_good(session, one.parcel.order_id, waybill):
             needing.setdefault(waybill, one)
     return list(needing.values())
 

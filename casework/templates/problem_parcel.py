@@ -108,6 +108,24 @@ STAFF: dict[str, Label] = {
         "订单 {order_id} 的商品行 {lines} 请补发,发出后登记新单号。",
         "Send lines {lines} of order {order_id} again, and report the new waybill.",
     ),
+    "parcel.send_less": Label(
+        "订单 {order_id} 的补发有变:部分商品已退款,现在只补发商品行 {lines},发出后登记新单号。",
+        "What is to be sent again of order {order_id} has changed, as some of it is refunded: send only lines {lines}, "
+        "and report the new waybill.",
+    ),
+    "parcel.send_nothing": Label(
+        "订单 {order_id} 的包裹 {waybill} 待补发的商品均已退款,无需补发:请撤销查件工单;其余商品如仍需补偿,"
+        "请由仓库登记缺货,工单将为其转退款。",
+        "All that was to be sent again of parcel {waybill} of order {order_id} is refunded, and nothing is to be sent: "
+        "call the case off. Where other goods of the parcel are still to be made good, have the warehouse find it out "
+        "of stock: the case then opens their refund.",
+    ),
+    "parcel.rest_with_others": Label(
+        "订单 {order_id} 的包裹 {waybill} 正在补发,但以下商品行由其他未结工单处理,不补发:{lines}。"
+        "请在其结束后核对,仍未退款的请补发或退款。",
+        "The goods of parcel {waybill} of order {order_id} are sent again, but not these lines, which other open cases "
+        "have: {lines}. When they have ended, see that what they leave unpaid is sent again or refunded.",
+    ),
     "parcel.stop_reshipment": Label(
         "订单 {order_id} 的买家已收到货,补发件 {waybill} 仍在途:请联系快递拦回。",
         "The buyer of order {order_id} has the goods, and reshipment {waybill} is still on its way: have it stopped.",

@@ -14,7 +14,7 @@ from casework.policy import Policy, load_policy
 from casework.shop import courier, outside, records
 from casework.shop.courier import EmbeddedCourier
 from casework.shop.database import Database
-from casework.shop.tables import ClaimRow, FollowedParcelRow, OrderRow, ParcelRow, ScanRow, ShipmentRow
+from casework.shop.tables import ClaimRow, FollowedParcelRow, OrderRow, ParcelRow, ScanRow, ShipmentLineRow, ShipmentRow
 from tests.shop.steps import CASE, NOW, ORDER, an_order, claim, pieces
 
 SHIPPED = load_policy(None)
@@ -301,6 +301,36 @@ def test_a_parcel_whose_case_ended_before_it_was_overdue_needs_one(shop: Databas
     shipped(shop)
     parcel_case(shop, opened=NOW - timedelta(days=29), closed=NOW - timedelta(days=28))
     assert causes(look(shop)) == [(WAYBILL, "overdue")]
+
+
+def test_a_parcel_whose_goods_were_sent_again_needs_no_case_whatever_is_scanned(shop: Database) -> None:
+    shipped(shop)
+    scan(shop, "0", timedelta(days=29))
+    opened = NOW - timedelta(days=3)
+    parcel_case(shop, opened=opened, closed=NOW - timedelta(days=1))
+    case_id, again = f"problem-parcel-{WAYBILL}", "SF00000000001"
+    with shop.writing() as session:
+        parcel = ShipmentRow(order_id=ORDER, waybill=again, company="", shipped_at=NOW - timedelta(days=2))
+        session.add(parcel)
+        session.flush()
+        session.add(ShipmentLineRow(shipment_id=parcel.id, line=1, quantity=2))
+        session.add(
+            FollowedParcelRow(
+                case_id=case_id,
+                run_id=f"run-{opened}",
+                waybill=again,
+                order_id=ORDER,
+                courier="shunfeng",
+                how="reshipped",
+                since=NOW - timedelta(days=2),
+            )
+        )
+    scan(shop, "209", timedelta(hours=1))
+    assert causes(look(shop)) == [(WAYBILL, "exception")], "one of its lines was not sent again"
+    with shop.writing() as session:
+        (parcel,) = session.query(ShipmentRow).filter_by(waybill=again)
+        session.add(ShipmentLineRow(shipment_id=parcel.id, line=2, quantity=1))
+    assert causes(look(shop)) == []
 
 
 def test_what_is_signed_for_is_not_asked_about_while_a_return_of_it_is_open(shop: Database) -> None:

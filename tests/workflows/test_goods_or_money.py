@@ -9,7 +9,7 @@ from sqlalchemy import select
 
 from casework.client import CaseOpen, CaseworkClient
 from casework.shop import payments
-from casework.shop.tables import OutboxRow, ReshipmentRow, ShipmentRow
+from casework.shop.tables import LineRow, OutboxRow, ReshipmentRow, ShipmentLineRow, ShipmentRow
 from tests.desk import Desk, Handle
 from tests.parcels import parcel_order, scan, two_parcels_of_one_line, until_it_moves
 from tests.workflows.test_problem_parcel import (
@@ -22,7 +22,7 @@ from tests.workflows.test_problem_parcel import (
     open_in_trouble,
     open_parcel,
 )
-from tests.workflows.test_returns import FLOW, opened, refused
+from tests.workflows.test_returns import FLOW, opened, refused, stock
 
 REFUND_FLOW = "refund-before-shipping"
 
@@ -57,7 +57,8 @@ def of_line(line: int) -> list[dict[str, int]]:
 def sent_again(desk: Desk, case: Handle) -> list[list[dict[str, int]]]:
     """What the case has had sent again, or means to."""
     with desk.database.reading() as session:
-        return list(session.scalars(select(ReshipmentRow.lines).where(ReshipmentRow.case_id == case.id)))
+        asked = session.scalars(select(ReshipmentRow.lines).where(ReshipmentRow.case_id == case.id))
+        return [[{"line": one["line"], "quantity": one["quantity"]} for one in lines] for lines in asked]
 
 
 def paid_fen(desk: Desk, order: str) -> int:
@@ -149,6 +150,180 @@ async def test_of_two_parcels_of_a_line_one_is_sent_again_and_the_other_paid_for
     await again.cancel()
     await back.cancel()
     await desk.end(again)
+
+
+def waybill_of(desk: Desk, order: str) -> str:
+    """The order's first parcel."""
+    with desk.database.reading() as session:
+        return session.scalars(select(ShipmentRow.waybill).where(ShipmentRow.order_id == order)).first() or ""
+
+
+@pytest.mark.parametrize("end", ["buyer_confirms", "cancel_case"])
+async def test_a_parcel_whose_goods_were_sent_again_is_settled(desk: Desk, end: str) -> None:
+    case, order = await lost(desk)
+    first, again = waybill_of(desk, order), f"SF{order[-10:]}"
+    await desk.submit(case, "choose_reship", AGENT)
+    await desk.submit(case, "parcel_reshipped", WAREHOUSE, courier="shunfeng", waybill=again)
+    if end == "buyer_confirms":
+        await desk.submit(case, end, AGENT)
+    else:
+        await desk.submit(case, end, LEAD, note="the buyer does not answer")
+    await desk.end(case)
+    once_more = await open_parcel(desk, order, first, cause="exception")
+    assert (await desk.end(once_more)).outcome == "not_applicable"
+    other = await open_parcel(desk, order, again, courier="shunfeng", cause="overdue")
+    await desk.until(other, "tracking")  # what was sent again is a parcel like any other
+    assert paid_fen(desk, order) == 0
+    await other.cancel()
+    await desk.end(other)
+
+
+async def test_a_parcel_that_was_paid_for_is_not_paid_again_with_a_piece_that_arrived(desk: Desk) -> None:
+    order, (first, second) = two_parcels_of_one_line(desk)
+    case = await lost_of(desk, order, first)
+    await desk.submit(case, "choose_refund", AGENT)
+    back = desk.client.get_workflow_handle((await desk.end(case)).links[0])
+    await desk.until(back, "confirming")
+    too_early = await open_parcel(desk, order, first, cause="exception")
+    assert (await desk.end(too_early)).outcome == "not_applicable", "its refund is open still"
+    await desk.submit(back, "buyer_confirms", AGENT)
+    await desk.end(back)
+    once_more = await open_parcel(desk, order, first, cause="exception")
+    assert (await desk.end(once_more)).outcome == "not_applicable"
+    assert paid_fen(desk, order) == 5_000
+    other = await lost_of(desk, order, second)
+    await desk.submit(other, "choose_refund", AGENT)
+    back = desk.client.get_workflow_handle((await desk.end(other)).links[0])
+    await desk.until(back, "confirming")
+    assert paid_fen(desk, order) == 10_000, "the other parcel is lost too"
+    await back.cancel()
+
+
+# --- what the platform refunds while the warehouse is to send it ---
+
+
+async def test_what_the_platform_refunds_while_it_is_to_be_sent_again_stays_in_stock(desk: Desk) -> None:
+    order, waybill = parcel_of_two_lines(desk)
+    case = await lost_of(desk, order, waybill)
+    await desk.submit(case, "choose_reship", AGENT)
+    assert stock(desk, order) == {1: -1, 2: -1}
+    desk.platform_refunds_line(order, 1)
+    for _ in range(2):  # the case looks again, and says so once
+        assert "does not show" in await told_in_vain(desk, case)
+    tasks = [one for one in letters(desk, case, "staff") if one.recipient == "warehouse"]
+    assert [(one.template, one.parameters["lines"], one.cancelled_at is None) for one in tasks] == [
+        ("parcel.send_again", "1 x 1, 2 x 1", False),
+        ("parcel.send_less", "2 x 1", True),
+    ]
+    again = f"SF{order[-10:]}"
+    await desk.submit(case, "parcel_reshipped", WAREHOUSE, courier="shunfeng", waybill=again)
+    assert stock(desk, order) == {2: -1}
+    assert sent_again(desk, case) == [of_line(2)]
+    assert inside(desk, again) == of_line(2)
+    await case.cancel()
+    await desk.end(case)
+
+
+async def test_what_came_back_and_is_refunded_before_it_is_sent_again_goes_into_stock(desk: Desk) -> None:
+    order, waybill = parcel_of_two_lines(desk)
+    scan(desk, waybill, "2")
+    case = await open_parcel(desk, order, waybill, cause="exception")
+    await desk.until(case, "investigating")
+    await desk.submit(case, "parcel_returned", CLERK, waybill=waybill)
+    await desk.submit(case, "choose_reship", AGENT)
+    assert stock(desk, order) == {}
+    desk.platform_refunds_line(order, 1)
+    again = f"SF{order[-10:]}"
+    await desk.submit(case, "parcel_reshipped", WAREHOUSE, courier="shunfeng", waybill=again)
+    assert stock(desk, order) == {1: 1}
+    assert inside(desk, again) == of_line(2)
+    await case.cancel()
+    await desk.end(case)
+
+
+async def told_in_vain(desk: Desk, case: Handle) -> str:
+    """Why the news that the order is gone is refused."""
+    before = len((await desk.view(case)).trail)
+    await desk.signal(case, "order_gone", "system")
+    view = await desk.until_shown(case, lambda view: len(view.trail) > before, "refused")
+    return view.trail[-1].why or ""
+
+
+def inside(desk: Desk, waybill: str) -> list[dict[str, int]]:
+    """What is in a parcel."""
+    with desk.database.reading() as session:
+        rows = session.scalars(
+            select(ShipmentLineRow)
+            .join(ShipmentRow, ShipmentRow.id == ShipmentLineRow.shipment_id)
+            .where(ShipmentRow.waybill == waybill)
+            .order_by(ShipmentLineRow.line)
+        )
+        return [{"line": row.line, "quantity": row.quantity} for row in rows]
+
+
+# --- a person may do what silence does ---
+
+
+async def test_a_person_refunds_what_no_other_case_has(desk: Desk) -> None:
+    order, waybill = parcel_of_two_lines(desk)
+    other = await opened(desk, order, "collecting_evidence", suffix="-1", lines=of_line(1), cause="quality")
+    case = await lost_of(desk, order, waybill)
+    await desk.submit(case, "choose_refund", AGENT)
+    view = await desk.end(case)
+    assert view.links == [f"{FLOW}-{order}-2"]
+    (task,) = left_tasks(desk, case)
+    assert other.id in task.text_en
+    back = desk.client.get_workflow_handle(view.links[0])
+    await desk.until(back, "confirming")
+    assert paid_fen(desk, order) == 7_000
+    await other.cancel()
+    await back.cancel()
+
+
+async def test_a_person_has_sent_again_what_no_other_case_has_and_the_rest_is_followed_later(desk: Desk) -> None:
+    order, waybill = parcel_of_two_lines(desk)
+    other = await opened(desk, order, "collecting_evidence", suffix="-1", lines=of_line(1), cause="quality")
+    case = await lost_of(desk, order, waybill)
+    assert (await desk.submit(case, "choose_reship", AGENT)).state == "reshipping"
+    tasks = {one.template: one for one in letters(desk, case, "staff")}
+    assert tasks["parcel.send_again"].parameters["lines"] == "2 x 1"
+    assert f"1 x 1 ({other.id})" in tasks["parcel.rest_with_others"].text_en
+    assert f"1 x 1 ({other.id})" in tasks["parcel.rest_with_others"].text_zh
+    await other.cancel()
+    await desk.end(other)
+    again = f"SF{order[-10:]}"
+    await desk.submit(case, "parcel_reshipped", WAREHOUSE, courier="shunfeng", waybill=again)
+    assert inside(desk, again) == of_line(2), "the warehouse was not asked for the other line"
+    await desk.submit(case, "buyer_confirms", AGENT)
+    await desk.end(case)
+    rest = await lost_of(desk, order, waybill)
+    assert (await desk.view(rest)).amount_fen == 10_000, "only that line was not made good"
+    await desk.submit(rest, "choose_refund", AGENT)
+    assert (await desk.end(rest)).links == [f"{FLOW}-{order}-1"]
+    back = desk.client.get_workflow_handle(f"{FLOW}-{order}-1")
+    await desk.until(back, "confirming")
+    assert paid_fen(desk, order) == 10_000
+    await back.cancel()
+
+
+async def test_where_all_that_was_to_be_sent_is_refunded_a_task_says_what_to_do(desk: Desk) -> None:
+    order, waybill = parcel_of_two_lines(desk)
+    with desk.database.writing() as session:
+        for line in session.scalars(select(LineRow).where(LineRow.order_id == order)):
+            line.sku = f"SKU-{order}-{line.number}"
+    other = await opened(desk, order, "collecting_evidence", suffix="-1", lines=of_line(1), cause="quality")
+    case = await lost_of(desk, order, waybill)
+    await desk.submit(case, "choose_reship", AGENT)
+    desk.platform_refunds_line(order, 2)
+    await told_in_vain(desk, case)
+    (task,) = [one for one in letters(desk, case, "staff") if one.template == "parcel.send_nothing"]
+    assert task.recipient == "aftersale_supervisor"
+    why = await refused(desk, case, "parcel_reshipped", WAREHOUSE, courier="shunfeng", waybill=f"SF{order[-10:]}")
+    assert "refunded" in why
+    await desk.submit(case, "find_out_of_stock", WAREHOUSE)
+    assert (await desk.end(case)).links == []
+    assert stock(desk, order) == {}
+    await other.cancel()
 
 
 # --- what silence comes to, where another case has the money ---

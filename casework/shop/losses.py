@@ -1,0 +1,121 @@
+"""Whether the loss of a parcel was made good: its goods were sent again in another parcel, or paid for.
+
+It says so what the parcels' own cases have done. The ledger knows a line's pieces, and not in which parcel they were;
+of goods that were sent again it knows nothing.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from sqlalchemy import or_, select
+from sqlalchemy.orm import Session
+
+from casework.money import LineQuantity
+from casework.shop.tables import CaseRow, FollowedParcelRow, ShipmentLineRow, ShipmentRow
+
+Run = tuple[str, str]
+"""A run of a case: its case id and its run id."""
+
+
+@dataclass(slots=True)
+class _Goods:
+    """The same goods in one run of a parcel's case: under which waybills they went, and under which, if any, the goods
+    that were sent in their place. `since` is when the run was opened, and aware.
+    """
+
+    run: Run
+    since: datetime
+    outcome: str | None
+    waybills: list[str] = field(default_factory=list[str])
+    replaced_by: str | None = None
+
+
+def made_good(session: Session, order_id: str, waybill: str, *, but: Run | None = None) -> dict[int, int]:
+    """How many pieces of what was in a parcel were sent again or paid for, or are being paid for now, by line.
+
+    What the run `but` has done does not count: it asks what others have left to it.
+    """
+    goods = _goods_of(session, order_id)
+    same = _same_goods(goods, waybill)
+    pieces: defaultdict[int, int] = defaultdict(int)
+    for one in goods:
+        if one.run == but or same.isdisjoint(one.waybills):
+            continue
+        for made in _sent_in(session, order_id, one) if one.replaced_by else _paid_by(session, order_id, one, goods):
+            pieces[made.line] += made.quantity
+    return dict(pieces)
+
+
+def given_up(session: Session, order_id: str) -> set[str]:
+    """The waybills of an order's parcels of which the newest case has ended in a refund: nobody waits for them."""
+    goods = [one for one in _goods_of(session, order_id) if one.replaced_by is None]
+    newest = {waybill: one for one in goods for waybill in one.waybills}
+    return {waybill for waybill, one in newest.items() if one.outcome == "refund_opened"}
+
+
+def _goods_of(session: Session, order_id: str) -> list[_Goods]:
+    """What the cases of an order's parcels have followed, by run, the first opened first."""
+    rows = session.execute(
+        select(
+            FollowedParcelRow.waybill,
+            FollowedParcelRow.how,
+            FollowedParcelRow.since,
+            CaseRow.case_id,
+            CaseRow.run_id,
+            CaseRow.opened_at,
+            CaseRow.outcome,
+        )
+        .join(CaseRow, (CaseRow.case_id == FollowedParcelRow.case_id) & (CaseRow.run_id == FollowedParcelRow.run_id))
+        .where(FollowedParcelRow.order_id == order_id, FollowedParcelRow.how != "way_back")
+    ).all()
+    found: list[_Goods] = []
+    # a run begins with the parcel that it was opened for; of what came later it is known when that left
+    for row in sorted(
+        rows, key=lambda row: (row.opened_at, row.run_id, row.how != "opened", row.since or row.opened_at)
+    ):
+        run = (row.case_id, row.run_id)
+        before = found[-1] if found and found[-1].run == run else None
+        if before is None or row.how == "reshipped":
+            if before is not None:
+                before.replaced_by = row.waybill
+            found.append(_Goods(run, row.opened_at, row.outcome))
+        found[-1].waybills.append(row.waybill)
+    return found
+
+
+def _same_goods(goods: Sequence[_Goods], waybill: str) -> set[str]:
+    """Every waybill under which the goods of this one went: a parcel may have been forwarded, also more than once."""
+    same = {waybill}
+    while more := {each for one in goods if not same.isdisjoint(one.waybills) for each in one.waybills} - same:
+        same |= more
+    return same
+
+
+def _sent_in(session: Session, order_id: str, goods: _Goods) -> list[LineQuantity]:
+    """What was sent in place of goods."""
+    inside = session.execute(
+        select(ShipmentLineRow.line, ShipmentLineRow.quantity)
+        .join(ShipmentRow, ShipmentRow.id == ShipmentLineRow.shipment_id)
+        .where(ShipmentRow.order_id == order_id, ShipmentRow.waybill == goods.replaced_by)
+    )
+    return [LineQuantity(line=line, quantity=quantity) for line, quantity in inside]
+
+
+def _paid_by(session: Session, order_id: str, goods: _Goods, all_goods: Sequence[_Goods]) -> list[LineQuantity]:
+    """What the refunds are of that the run has opened for its goods, and that are paid or may be still."""
+    case_id, _ = goods.run
+    later = [one.since for one in all_goods if one.run[0] == case_id and one.since > goods.since]
+    opened = select(CaseRow.lines).where(
+        CaseRow.order_id == order_id,
+        CaseRow.from_case == case_id,
+        CaseRow.flow == "return-after-shipping",
+        CaseRow.opened_at >= goods.since,
+        or_(CaseRow.closed_at.is_(None), CaseRow.outcome == "refunded"),
+    )
+    if later:
+        opened = opened.where(CaseRow.opened_at < min(later))
+    return [LineQuantity.model_validate(one) for lines in session.scalars(opened) for one in lines]
