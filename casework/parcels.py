@@ -40,6 +40,8 @@ class ParcelReport(BaseModel):
         forwarding: under which waybill it goes on, where the newest scan says so.
         claimed_by: the open refund or return that is about the money for something that is left; None: there is none.
         with_others: by line that is left, the open refund or return that has claimed it, where another case opened it.
+        awaited_by: those of them that wait for the buyer to send back what is in this parcel, and nothing else, while
+            nobody has signed for it: they wait in vain where it is lost.
 
     """
 
@@ -57,6 +59,7 @@ class ParcelReport(BaseModel):
     forwarding: Followed | None = None
     claimed_by: str | None = None
     with_others: dict[int, str] = Field(default_factory=dict[int, str])
+    awaited_by: list[str] = Field(default_factory=list[str])
 
     @property
     def last(self) -> Scanned | None:

@@ -9,7 +9,7 @@ from datetime import timedelta
 from typing import Any, cast
 
 from temporalio import workflow
-from temporalio.exceptions import ActivityError
+from temporalio.exceptions import ActivityError, ApplicationError
 
 from activities.courier import AskCourier, ClaimStep, CourierActivities, CourierStep
 from activities.parcels import (
@@ -50,7 +50,7 @@ from state_machines.roles import Label, Role
 from state_machines.table import Attempt
 from workflows.case import CaseWorkflow, Outcome, Refused
 from workflows.defining import case_workflow
-from workflows.steps import RefusedForGood
+from workflows.steps import ASKED_AGAIN, MOST_WAITS, RefusedForGood
 
 ASKING_TIMEOUT = timedelta(minutes=2)
 """For how long a courier is asked in one look, also where the worker is away meanwhile."""
@@ -75,13 +75,22 @@ approval too, and silence, which refunds only what nobody else has."""
 CHOOSES_WHAT_IS_FREE = "chooses-what-is-free"
 """The change since which a person may do what silence does: choose a remedy for what no other open case has, where one
 has the rest."""
+CALLS_OFF_RETURNS = "calls-off-returns"
+"""The change since which the refund of a lost parcel calls off the returns that wait for the buyer to send back what
+never came."""
 
 
 @case_workflow(PROBLEM_PARCEL)
 class ProblemParcel(CaseWorkflow[ParcelCase]):
     """Follow a parcel until it has arrived, or its loss is made good."""
 
-    changes = (*CaseWorkflow.changes, LEAVES_TO_OTHERS, ASKS_WHO_ELSE, CHOOSES_WHAT_IS_FREE)
+    changes = (
+        *CaseWorkflow.changes,
+        LEAVES_TO_OTHERS,
+        ASKS_WHO_ELSE,
+        CHOOSES_WHAT_IS_FREE,
+        CALLS_OFF_RETURNS,
+    )
 
     @workflow.init
     def __init__(self, *start: Any) -> None:
@@ -224,10 +233,34 @@ class ProblemParcel(CaseWorkflow[ParcelCase]):
         if case.claim_fen is None and not case.came_back and (case.damaged or self._is_lost()):
             case.claim_fen = case.amount_fen
             await self._claim(case.claim_fen)
+        if self._waiting_in_vain() and self.goes_by(CALLS_OFF_RETURNS):
+            await self._call_off_returns(self._waiting_in_vain())
         with_others = self._with_others()
         if self.goes_by(ASKS_WHO_ELSE) and (with_others or not self._left()):
             return await self._refund_the_rest(with_others)
         return await self._open_refund_of(self._left())
+
+    async def _call_off_returns(self, returns: list[str]) -> None:
+        """The buyer is not asked for what never came, and has the money for it from here: once, and without a return.
+
+        Its own table gives a return that waits for goods no way to the money without them. Temporal's own cancel ends
+        it, by a row that it has, and lets the lines go. One that does not end in time keeps them, which a task says.
+        """
+        await self.put_on_record("call off the returns of what never came")
+        for one in returns:
+            with suppress(ApplicationError):  # it has just ended by itself
+                await workflow.get_external_workflow_handle(one).cancel()
+        for _ in range(MOST_WAITS):
+            await self._read()
+            if set(returns).isdisjoint(self._with_others().values()):
+                break
+            await workflow.sleep(ASKED_AGAIN, summary=f"{', '.join(returns)} called off")
+        listed = ", ".join(one for one in returns if one not in self._with_others().values())
+        if listed:
+            waybill = self._following.waybill
+            await self._post(
+                [self.to_staff("parcel.returns_called_off", Role.AFTERSALE_AGENT, waybill=waybill, returns=listed)]
+            )
 
     async def _refund_the_rest(self, with_others: dict[int, str]) -> Outcome:
         """Lines that other cases have claimed are left to these, which a task says; the rest, if any, is refunded."""
@@ -501,6 +534,8 @@ class ProblemParcel(CaseWorkflow[ParcelCase]):
         asks = choice == "refund" or (choice == "reship" and self.goes_by(ASKS_WHO_ELSE))
         if not asks or report.claimed_by is None or self.case.way_back:
             return
+        if choice == "refund" and self._waiting_in_vain() and self.goes_by(CALLS_OFF_RETURNS):
+            return
         if self._free() and self.goes_by(CHOOSES_WHAT_IS_FREE) and self.goes_by(ASKS_WHO_ELSE):
             return
         raise Refused(about_the_money(report.claimed_by))
@@ -526,6 +561,13 @@ class ProblemParcel(CaseWorkflow[ParcelCase]):
         """What of the parcel's goods is left, and no other case has."""
         with_others = self._with_others()
         return [one for one in self._left() if one.line not in with_others]
+
+    def _waiting_in_vain(self) -> list[str]:
+        """The open returns that wait for the buyer to send back what never came, as the shop last said."""
+        case = self.case
+        if case.report is None or case.way_back or case.came_back or not (case.damaged or self._is_lost()):
+            return []
+        return case.report.awaited_by
 
     @property
     def _shipment(self) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import zlib
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal
@@ -14,7 +14,7 @@ from sqlalchemy.orm import Session
 from casework.authority import is_present
 from casework.money import LineQuantity, part_of_line
 from casework.parcels import Followed, ParcelReport, about_the_money
-from casework.rules.parcels import RECEIPT_TIME, courier_code, receipt_extended, region_of
+from casework.rules.parcels import HANDED_OVER, RECEIPT_TIME, courier_code, receipt_extended, region_of
 from casework.shop import outbox, outside, settling
 from casework.shop.amounts import accounts, line_rows, paid_shares, pieces_left
 from casework.shop.claimants import claims_on
@@ -42,6 +42,7 @@ from casework.shop.tables import (
     ShipmentLineRow,
     ShipmentRow,
     StockMovementRow,
+    WaitRow,
 )
 from casework.shop.tracking import is_waybill, last_status, orders_of_waybill
 from state_machines.roles import Role
@@ -318,7 +319,32 @@ def read_parcel(
         forwarding=forwarding,
         claimed_by=next(iter(claims.values()), None),
         with_others=with_others,
+        awaited_by=[]
+        if last is not None and last.state in HANDED_OVER
+        else _awaiting(session, order_id, with_others, left),
     )
+
+
+def _awaiting(session: Session, order_id: str, claimants: Mapping[int, str], left: Sequence[LineQuantity]) -> list[str]:
+    """Of these cases, the returns that wait for the buyer to send back what is in a parcel, and nothing else.
+
+    A line of which a piece is in another parcel does not count: that piece may be what comes back.
+    """
+    done = accounts(session, order_id)
+    inside = {one.line: one.quantity for one in left}
+    whole = {row.number for row in line_rows(session, order_id) if pieces_left(row, done) <= inside.get(row.number, 0)}
+    waits = session.scalars(
+        select(WaitRow)
+        .where(WaitRow.case_id.in_(set(claimants.values())), WaitRow.flow == "return-after-shipping")
+        .order_by(WaitRow.case_id)
+    )
+    return [
+        row.case_id
+        for row in waits
+        if row.case["state"] == "awaiting_parcel"
+        and not row.case["kept"]
+        and all(one["line"] in whole for one in row.case["lines"])
+    ]
 
 
 def put_off_receipt(session: Session, order_id: str, waybill: str, at: datetime) -> datetime | None:
@@ -406,8 +432,9 @@ def reserve(
     lines: Sequence[LineQuantity],
     at: datetime,
 ) -> str | None:
-    """Reserve the goods of a parcel (None: of one that is not named) that are to be sent again, as far as they are neither refunded nor made good, and
-    no other case has the money for them; once a key. What came back is there and needs no stock.
+    """Reserve the goods of a parcel (None: of one that is not named) that are to be sent again, as far as they are
+    neither refunded nor made good, and no other case has the money for them; once a key. What came back is there and
+    needs no stock.
 
     Answers why not; None: they are reserved. `at` is aware.
 

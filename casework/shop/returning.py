@@ -6,7 +6,7 @@ and what of it has come in stands in `returned_lines`.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -26,6 +26,7 @@ from casework.shop.errors import BadRequest
 from casework.shop.flags import append_memo, wish_flag
 from casework.shop.gifts import has_free_shipping
 from casework.shop.holds import release_case
+from casework.shop.losses import given_up
 from casework.shop.orders import Line, Order, lock_order
 from casework.shop.platform import attribute_to_lines
 from casework.shop.settling import take_back_into_stock
@@ -87,7 +88,14 @@ def standing(
     order = orders.read_order(session, order_id)
     numbers = {one.line for one in lines}
     goods = reckon(session, row, lines, case_id=case_id, with_postage=False)
-    signed = _signed_at(session, order, numbers, at)
+    lost = given_up(session, order_id)
+    signed = _signed_at(session, order, numbers, at, lost)
+    coming = [
+        parcel
+        for parcel in order.parcels
+        # where one will never come, the others count only as far as the lines are in them
+        if not lost or (parcel.waybill not in lost and any(one.line in numbers for one in parcel.lines))
+    ]
     return ReturnStanding(
         paid=order.paid,
         closed=order.state == "closed",
@@ -96,7 +104,7 @@ def standing(
         claimed_by=had_by_another(session, order_id, lines, case_id=case_id),
         refundable_fen=reckon_due(session, row, due, case_id=case_id, run_id=run_id).total_fen,
         signed_at=signed,
-        on_its_way=signed is None and any(shown_scans(session, parcel.waybill, at) for parcel in order.parcels),
+        on_its_way=signed is None and any(shown_scans(session, parcel.waybill, at) for parcel in coming),
         finished_at=returns.finished_at(signed, order.confirmed_at),
         free_shipping=order.postage_fen == 0 or has_free_shipping(session, order_id),
     )
@@ -334,8 +342,12 @@ def paid_parts(session: Session, order_id: str, *, case_id: str, run_id: str, pa
     )
 
 
-def _signed_at(session: Session, order: Order, numbers: set[int], at: datetime) -> datetime | None:
-    """When the lines were signed for: of several, the first; a line in several parcels has come with its last."""
+def _signed_at(
+    session: Session, order: Order, numbers: set[int], at: datetime, lost: Collection[str]
+) -> datetime | None:
+    """When the lines were signed for: of several, the first; a line in several parcels has come with its last, those
+    apart that are `lost` and that nobody has signed for.
+    """
     by_parcel = {
         parcel.waybill: returns.signed_at(
             [
@@ -347,10 +359,11 @@ def _signed_at(session: Session, order: Order, numbers: set[int], at: datetime) 
         )
         for parcel in order.parcels
     }
+    gone = {waybill for waybill in lost if by_parcel.get(waybill) is None}
     found: list[datetime | None] = []
     for line in order.lines:
         if line.number in numbers:
-            parcels = _parcels_that_count(order, line)
+            parcels = [one for one in _parcels_that_count(order, line) if one not in gone]
             found.append(
                 returns.received_at([by_parcel[waybill] for waybill in parcels]) if parcels else order.confirmed_at
             )

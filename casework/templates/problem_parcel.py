@@ -144,6 +144,11 @@ STAFF: dict[str, Label] = {
         "Parcel {waybill} of order {order_id} is to be refunded, but other open cases have these lines: {lines}. When "
         "they have ended, see that what they leave unpaid is refunded.",
     ),
+    "parcel.returns_called_off": Label(
+        "订单 {order_id} 的包裹 {waybill} 未能送达,买家无货可退:退货工单 {returns} 已撤销,退款由查件工单另行办理。",
+        "Parcel {waybill} of order {order_id} never came, so that the buyer has nothing to send back: {returns} is "
+        "called off, and the case of the parcel sees to the refund.",
+    ),
     "parcel.way_back_arrived": Label(
         "订单 {order_id} 的退货包裹 {waybill} 显示已在我方签收:请查找并收货。",
         "Return parcel {waybill} of order {order_id} is shown as signed for at our address: find it and receive it.",

@@ -331,7 +331,7 @@ async def test_where_all_that_was_to_be_sent_is_refunded_a_task_says_what_to_do(
 
 async def test_silence_refunds_what_no_other_case_has_and_a_task_names_the_case_that_has_the_rest(desk: Desk) -> None:
     order, waybill = parcel_of_two_lines(desk)
-    other = await opened(desk, order, "awaiting_parcel", suffix="-1", lines=of_line(1))
+    other = await opened(desk, order, "collecting_evidence", suffix="-1", lines=of_line(1), cause="quality")
     case = await lost_of(desk, order, waybill)
     await desk.skip(case, timedelta(hours=49))
     view = await desk.end(case)
@@ -380,6 +380,70 @@ async def test_a_supervisors_silence_asks_who_has_the_money_too(desk: Desk) -> N
     assert len(left_tasks(desk, case)) == 1
     await desk.client.get_workflow_handle(view.links[0]).cancel()
     await other.cancel()
+
+
+# --- a return that waits for what never came ---
+
+
+@pytest.mark.parametrize("by", ["choose_refund", "silence"])
+async def test_a_return_that_waits_for_what_never_came_is_called_off_and_the_buyer_is_paid_once(
+    desk: Desk, by: str
+) -> None:
+    order, waybill = parcel_order(desk)
+    scan(desk, waybill, "0")
+    back = await opened(desk, order, "awaiting_parcel")
+    case = await lost_of(desk, order, waybill)
+    if by == "silence":
+        await desk.skip(case, timedelta(hours=49))
+    else:
+        await desk.submit(case, by, AGENT)
+    view = await desk.end(case)
+    assert (view.outcome, view.links) == ("refund_opened", [f"{FLOW}-{order}"])
+    assert (await desk.end(back)).outcome == "cancelled"
+    refund = desk.client.get_workflow_handle(f"{FLOW}-{order}")
+    await desk.until(refund, "confirming")
+    assert paid_fen(desk, order) == 10_000
+    assert "nothing needs to be sent back" in last_word(desk, case).text_en
+    tasks = {one.template: one for one in letters(desk, case, "staff")}
+    assert back.id in tasks["parcel.returns_called_off"].text_en
+    assert left_tasks(desk, case) == []
+    await desk.submit(refund, "buyer_confirms", AGENT)
+    await desk.end(refund)
+    assert paid_fen(desk, order) == 10_000
+
+
+async def test_a_return_of_a_piece_that_may_be_another_parcels_is_left_alone_and_ends_in_time(desk: Desk) -> None:
+    order, (first, second) = two_parcels_of_one_line(desk)
+    scan(desk, second, "0")
+    back = await opened(desk, order, "awaiting_parcel", lines=of_line(1))
+    case = await lost_of(desk, order, first)
+    assert f"the open case {back.id}" in await refused(desk, case, "choose_refund", AGENT)
+    await desk.skip(case, timedelta(hours=49))
+    assert (await desk.end(case)).links == []
+    assert len(left_tasks(desk, case)) == 1
+    scan(desk, second, "301", at=await desk.skipper.get_current_time(back))
+    for _ in range(3):
+        await desk.skip(back, timedelta(days=8))
+    assert (await desk.end(back)).outcome == "lapsed", "what was lost is waited for no longer"
+
+
+async def test_a_return_that_was_still_judged_when_its_parcel_was_lost_does_not_wait_for_ever(desk: Desk) -> None:
+    order, waybill = parcel_order(desk)
+    back = await opened(desk, order, "collecting_evidence", cause="quality")
+    case = await lost_of(desk, order, waybill)
+    await desk.skip(case, timedelta(hours=49))
+    await desk.end(case)
+    (task,) = left_tasks(desk, case)
+    assert back.id in task.text_en
+    for _ in range(6):
+        await desk.skip(back, timedelta(days=8))
+    assert (await desk.end(back)).outcome == "lapsed"
+    again = await lost_of(desk, order, waybill)  # and then the parcel's case is free to refund
+    await desk.submit(again, "choose_refund", AGENT)
+    refund = desk.client.get_workflow_handle((await desk.end(again)).links[0])
+    await desk.until(refund, "confirming")
+    assert paid_fen(desk, order) == 10_000
+    await refund.cancel()
 
 
 # --- every way to a remedy asks the shop ---

@@ -1,0 +1,153 @@
+"""What a parcel's loss was made good by: its goods sent again, or paid for, by whichever run of whichever case."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+from typing import Any
+
+import pytest
+from sqlalchemy.orm import Session
+
+from casework.money import LineQuantity
+from casework.shop import parcels, records
+from casework.shop.database import Database
+from casework.shop.losses import given_up, made_good
+from casework.shop.tables import FollowedParcelRow, ShipmentLineRow, ShipmentRow
+from tests.shop.steps import NOW, ORDER, an_order, pieces
+
+WAYBILL = f"YT{ORDER[-11:]}"
+FORWARDED, AGAIN = "EA00000000001CN", "SF00000000001"
+CASE, RETURN = f"problem-parcel-{WAYBILL}", f"return-after-shipping-{ORDER}"
+HOUR = timedelta(hours=1)
+
+
+@pytest.fixture
+def session(shop: Database) -> Any:
+    with shop.writing() as session:
+        an_order(session, shipped=True)
+        yield session
+
+
+def record(session: Session, case_id: str, run_id: str, at: datetime, flow: str, **fields: Any) -> None:
+    records.open_record(
+        session,
+        case_id=case_id,
+        run_id=run_id,
+        flow=flow,
+        order_id=ORDER,
+        opened_by="system",
+        opened_at=at,
+        **fields,
+    )
+
+
+def run(
+    session: Session,
+    *waybills: tuple[str, str],
+    at: datetime = NOW,
+    outcome: str | None = "delivered",
+    case_id: str = CASE,
+) -> tuple[str, str]:
+    """A run of a parcel's case that has followed these waybills, one an hour; each with how."""
+    own = (case_id, f"run-{at:%d-%H}")
+    record(session, *own, at, "problem-parcel")
+    for number, (waybill, how) in enumerate(waybills):
+        session.add(
+            FollowedParcelRow(
+                case_id=case_id,
+                run_id=own[1],
+                waybill=waybill,
+                order_id=ORDER,
+                courier="yuantong",
+                how=how,
+                since=at + number * HOUR if number else None,
+            )
+        )
+    session.flush()
+    if outcome is not None:
+        records.close_record(session, case_id=own[0], run_id=own[1], view={}, outcome=outcome, at=at + 9 * HOUR)
+    return own
+
+
+def sent(session: Session, waybill: str, *inside: tuple[int, int]) -> None:
+    parcel = ShipmentRow(order_id=ORDER, waybill=waybill, company="", shipped_at=NOW)
+    session.add(parcel)
+    session.flush()
+    session.add_all(ShipmentLineRow(shipment_id=parcel.id, line=line, quantity=pieces) for line, pieces in inside)
+    session.flush()
+
+
+def refund(
+    session: Session, *lines: tuple[int, int], outcome: str | None, at: datetime = NOW + HOUR, run_id: str = "run"
+) -> None:
+    """A return that the parcel's case has opened."""
+    record(session, RETURN, run_id, at, "return-after-shipping", lines=pieces(*lines), from_case=CASE)
+    if outcome is not None:
+        records.close_record(session, case_id=RETURN, run_id=run_id, view={}, outcome=outcome, at=at + HOUR)
+
+
+def left(session: Session, waybill: str = WAYBILL, **but: Any) -> list[LineQuantity]:
+    return parcels.left_in_parcel(session, ORDER, waybill, pieces((1, 2), (2, 1)), **but)
+
+
+def test_what_was_sent_again_is_settled_piece_by_piece_and_not_by_the_run_that_asks(session: Session) -> None:
+    own = run(session, (WAYBILL, "opened"), (AGAIN, "reshipped"))
+    sent(session, AGAIN, (1, 1))
+    assert made_good(session, ORDER, WAYBILL) == {1: 1}
+    assert left(session) == pieces((1, 1), (2, 1))
+    assert left(session, but=own) == pieces((1, 2), (2, 1))
+    assert left(session, AGAIN) == pieces((1, 1)), "what was sent again is a parcel like any other"
+    assert not parcels.is_made_good(session, ORDER, WAYBILL)
+    run(session, (WAYBILL, "opened"), ("SF00000000002", "reshipped"), at=NOW + timedelta(days=1))
+    sent(session, "SF00000000002", (1, 1), (2, 1))
+    assert parcels.is_made_good(session, ORDER, WAYBILL), "by two runs together"
+
+
+def test_what_was_sent_again_may_be_lost_too_and_be_sent_once_more(session: Session) -> None:
+    run(session, (WAYBILL, "opened"), (AGAIN, "reshipped"), ("SF00000000002", "reshipped"))
+    sent(session, AGAIN, (1, 2), (2, 1))
+    sent(session, "SF00000000002", (1, 2))
+    assert left(session) == []
+    assert left(session, AGAIN) == pieces((2, 1))
+
+
+@pytest.mark.parametrize("waybill", [WAYBILL, FORWARDED])
+def test_a_parcel_is_the_same_under_the_waybill_that_it_was_forwarded_to(session: Session, waybill: str) -> None:
+    run(session, (WAYBILL, "opened"), (FORWARDED, "forwarded"))
+    at = NOW + timedelta(days=1)
+    run(session, (FORWARDED, "opened"), (AGAIN, "reshipped"), at=at, case_id=f"problem-parcel-{FORWARDED}")
+    sent(session, AGAIN, (1, 2), (2, 1))
+    assert left(session, waybill) == []
+
+
+@pytest.mark.parametrize(("outcome", "counts"), [(None, True), ("refunded", True), ("platform_dispute", False)])
+def test_what_is_paid_for_or_may_be_still_is_settled(session: Session, outcome: str | None, counts: bool) -> None:
+    run(session, (WAYBILL, "opened"), outcome="refund_opened")
+    refund(session, (1, 1), outcome=outcome)
+    assert left(session) == pieces(*([(1, 1), (2, 1)] if counts else [(1, 2), (2, 1)]))
+
+
+def test_a_refund_is_of_the_run_that_opened_it_and_of_its_last_parcel(session: Session) -> None:
+    run(session, (WAYBILL, "opened"), (AGAIN, "reshipped"), outcome="refund_opened")
+    sent(session, AGAIN, (2, 1))
+    refund(session, (2, 1), outcome="refunded")
+    later = NOW + timedelta(days=1)
+    own = run(session, (WAYBILL, "opened"), at=later, outcome=None)
+    refund(session, (1, 1), outcome=None, at=later + HOUR, run_id="later")
+    assert made_good(session, ORDER, AGAIN) == {2: 1}
+    assert made_good(session, ORDER, WAYBILL, but=own) == {2: 1}
+    assert made_good(session, ORDER, WAYBILL) == {1: 1, 2: 1}
+
+
+def test_the_newest_case_says_whether_a_parcel_is_waited_for(session: Session) -> None:
+    run(session, (WAYBILL, "opened"), outcome="refund_opened")
+    assert given_up(session, ORDER) == {WAYBILL}
+    run(session, (WAYBILL, "opened"), at=NOW + timedelta(days=1), outcome=None)
+    assert given_up(session, ORDER) == set()
+
+
+def test_of_what_was_sent_again_and_then_refunded_the_parcel_of_before_is_not_the_one_given_up(
+    session: Session,
+) -> None:
+    run(session, (WAYBILL, "opened"), (AGAIN, "reshipped"), outcome="refund_opened")
+    assert given_up(session, ORDER) == {AGAIN}
