@@ -191,5 +191,5 @@ def _is_newer(row: CaseRow, token: FencingToken) -> bool:
 
 def _give_again(session: Session, row: CaseRow, token: FencingToken) -> None:
     """What the case let go by moves that it has not made is its own again; what it let go before stays let go."""
-    have_again(session, row, since=token.version, at=token.at or row.opened_at)
+    have_again(session, row, since=token.version, state=token.state, at=token.at or row.opened_at)
     session.flush()

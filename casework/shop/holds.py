@@ -141,19 +141,23 @@ def note_let_go(session: Session, case_id: str, gone: Sequence[Base], *, version
     if row is not None:
         now = {
             "version": (row.at_version or 0) if version is None else version,
+            "state": row.at_state if version is None else None,
             "rows": [[one.__tablename__, _written(one)] for one in gone],
         }
         row.let_go = {"times": [*_times_of(row), now][-MOST_TIMES:]}
 
 
-def have_again(session: Session, case: CaseRow, *, since: int, at: datetime) -> None:
+def have_again(session: Session, case: CaseRow, *, since: int, state: str | None, at: datetime) -> None:
     """A case has again what it let go after it had made so many moves or more (`since`), but for what has left and what
-    is another's by now. `at` is aware.
+    is another's by now. What it let go in the very state that it is in after them (`state`) stays let go. `at` is aware.
     """
-    taken_back = [one for one in _times_of(case) if one["version"] >= since]
+    times = _times_of(case)
+    taken_back = [
+        one for one in times if one["version"] >= since and (one["version"], one.get("state")) != (since, state)
+    ]
     if not taken_back:
         return
-    case.let_go = {"times": [one for one in _times_of(case) if one["version"] < since]}
+    case.let_go = {"times": [one for one in times if one not in taken_back]}
     rows: dict[tuple[Any, ...], dict[str, Any]] = {}
     for name, row in (named for one in taken_back for named in one["rows"]):
         # of what was let go twice, the case had the first where it goes on

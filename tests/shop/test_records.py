@@ -548,6 +548,13 @@ def test_what_was_let_go_by_several_moves_is_had_again_as_far_as_they_were_taken
         assert has(session) == again
 
 
+def test_what_a_state_has_let_go_is_not_had_again_where_the_move_after_it_is_taken_back(letting_go: Database) -> None:
+    with letting_go.writing() as session:
+        assert fencing.admit(session, CASE, "run", FencingToken("execution", 32, version=6, state="disputed"))
+        assert fencing.admit(session, CASE, "run", FencingToken("execution", 34, version=5, state="settling"))
+        assert has(session) == NOTHING
+
+
 def test_what_was_let_go_long_ago_is_not_had_again_where_a_later_move_is_taken_back(letting_go: Database) -> None:
     with letting_go.writing() as session:
         for moment in (
