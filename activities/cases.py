@@ -19,7 +19,7 @@ from casework.shop.claims import CLAIMING, claimed_lines
 from casework.shop.database import Database
 from casework.shop.errors import BadRequest, CaseOver
 from casework.shop.fencing import FencingToken
-from casework.shop.holds import release_case
+from casework.shop.releasing import release_case
 from casework.templates import Post
 from state_machines.flows import FLOWS
 

@@ -11,7 +11,7 @@ from activities.messages import post_all
 from activities.orders import OrderStep, writing_for
 from casework.dues import ReturnDue
 from casework.money import LineQuantity
-from casework.shop import claims, flags, holds, orders, returning
+from casework.shop import claims, flags, orders, releasing, returning
 from casework.shop.database import Database
 from casework.shop.dues import GiftOfOrder, gift_of
 from casework.shop.returning import PaidParts
@@ -212,7 +212,7 @@ class ReturnActivities:
                 order_id=step.order_id,
                 at=step.at,
             )
-            holds.release_case(session, step.case_id, flag_kept=None, at=step.at)
+            releasing.release_case(session, step.case_id, flag_kept=None, at=step.at)
             flags.append_memo(session, step.order_id, step.memo, at=step.at, key=step.key("memo"))
             post_all(session, step.case_id, step.run_id, step.posts, step.at)
 

@@ -59,7 +59,12 @@ WORDS = (
     ("decision", "决定", "a trigger that counts only in a state that asks for it"),
     ("fact", "事实", "a trigger that is true whenever it comes; too early, it is kept until a state can use it"),
     ("kept", "已记下的事实", "facts that wait in the case for a state that can use them (`kept` of the case view)"),
-    ("way", "路径", "the moves by which a case has come from its opening to where it is, or to its end"),
+    ("path", "路径", "the moves by which a case has come from its opening to where it is, or to its end: its way"),
+    (
+        "specification",
+        "规格说明",
+        "the shop's own documents (`flows.md` and others): cited as the source of a rule, and not in this repository",
+    ),
     ("aside", "旁白", "what people say beside the table, a comment for example: nothing moves"),
     ("wait", "等待", "a state in which nothing is done until somebody acts, its deadline passes, or a look moves it"),
     ("deadline", "时限", "until when a wait lasts; then the clock fires the trigger that the table names"),

@@ -1091,7 +1091,7 @@ class CaseWorkflow(CaseSteps[CaseT]):
 
     # --- the end ---
 
-    def told(self) -> dict[str, str]:
+    def ending_parameters(self) -> dict[str, str]:
         """What the buyer's message at the end says, besides the order (a flow's own)."""
         return {}
 
@@ -1104,7 +1104,7 @@ class CaseWorkflow(CaseSteps[CaseT]):
             look.exception()
         self._publish()
         ending = ENDINGS[self.flow.name][cast("str", self.case.outcome)]
-        farewell = self.to_buyer(ending, **self.told()) if ending is not None else []
+        farewell = self.to_buyer(ending, **self.ending_parameters()) if ending is not None else []
         while True:
             self._answer_late()
             for kept in list(self.case.kept):
@@ -1117,7 +1117,7 @@ class CaseWorkflow(CaseSteps[CaseT]):
                     run_id=self.case.run_id,
                     view=view,
                     at=workflow.now(),
-                    moment=self.moment(),
+                    moment=self.fencing_token(),
                     posts=farewell,
                 ),
                 f"close the record: {self.case.outcome}",

@@ -47,7 +47,7 @@ class GiftApproval(PayingWorkflow[GiftCase]):
         """What is credited of the postage: no more than was decided on."""
         return PostageDue(at_most_fen=self.case.decided_fen)
 
-    def told(self) -> dict[str, str]:
+    def ending_parameters(self) -> dict[str, str]:
         """What it is about, and whether money went back for it, in words."""
         amount = yuan(self.case.paid_fen)
         credited = self.case.paid_fen > 0

@@ -307,7 +307,7 @@ class ProblemParcel(CaseWorkflow[ParcelCase]):
         )
         return Outcome("undo")
 
-    def told(self) -> dict[str, str]:
+    def ending_parameters(self) -> dict[str, str]:
         """The parcel that it was about in the end; one that the buyer may still be brought is to be refused.
 
         A return on its way to us may have ended before: then nothing goes on with it.

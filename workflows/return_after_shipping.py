@@ -78,7 +78,7 @@ class ReturnAfterShipping(PayingWorkflow[ReturnCase]):
         """More than was decided on: finance decides."""
         return Outcome("find_amount_risen", why)
 
-    def told(self) -> dict[str, str]:
+    def ending_parameters(self) -> dict[str, str]:
         """By which parcel the goods went back to the buyer."""
         sent = self.case.sent_back
         return {"courier": sent.courier, "waybill": sent.waybill} if sent is not None else {}

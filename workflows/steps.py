@@ -155,7 +155,7 @@ class CaseSteps(Generic[CaseT]):
             lines=case.lines,
             at=workflow.now(),
             posts=list(posts),
-            moment=self.moment(),
+            moment=self.fencing_token(),
             round=case.version,
         )
 
@@ -276,7 +276,7 @@ class CaseSteps(Generic[CaseT]):
                 raise RefusedForGood(cause.type or "an error", cause.message) from None
             raise
 
-    def moment(self) -> FencingToken:
+    def fencing_token(self) -> FencingToken:
         """Where this execution is, for steps that must not be done once the case is over."""
         info = workflow.info()
         return FencingToken(
@@ -300,7 +300,7 @@ class CaseSteps(Generic[CaseT]):
                 order_id=self.case.order_id,
                 posts=posts,
                 at=workflow.now(),
-                moment=self.moment(),
+                moment=self.fencing_token(),
                 waits=waits,
             ),
             "tell " + (", ".join(dict.fromkeys(post.recipient or post.to for post in posts)) or "the shop"),

@@ -21,9 +21,10 @@ from casework.rules.bulk import Sign, approved_price, talk_signs
 from casework.shop.amounts import POSTAGE, Accounts, accounts, left_to_ship, line_rows, paid_shares, pieces_left
 from casework.shop.errors import BadRequest
 from casework.shop.flags import drop_wish, wish_flag
-from casework.shop.holds import hold_each, note_let_go, release_case
+from casework.shop.holds import hold_each
 from casework.shop.notices import tell_cases
 from casework.shop.orders import find_order, is_finished, lock_order
+from casework.shop.releasing import note_released, release_case
 from casework.shop.tables import (
     CaseRow,
     ChatRow,
@@ -102,7 +103,7 @@ def hold_all(session: Session, case_id: str, order_id: str, *, at: datetime) -> 
     return True
 
 
-def hold_too(session: Session, order_id: str, numbers: Collection[int], *, at: datetime) -> None:
+def hold_for_review(session: Session, order_id: str, numbers: Collection[int], *, at: datetime) -> None:
     """Lines that are new, or can ship again, are held from this transaction on by the case that has the rest of the
     order under review; there may be none. `at` is aware.
     """
@@ -134,7 +135,7 @@ def let_ship(session: Session, case_id: str, order_id: str, *, at: datetime) -> 
         return False
     held = delete(HoldRow).where(HoldRow.order_id == order_id, HoldRow.case_id == case_id)
     wish = session.get(FlagWishRow, case_id)
-    note_let_go(session, case_id, [*session.scalars(held.returning(HoldRow)), *([wish] if wish is not None else [])])
+    note_released(session, case_id, [*session.scalars(held.returning(HoldRow)), *([wish] if wish is not None else [])])
     drop_wish(session, case_id, order_id, lasting=None, at=at)
     reviewed = session.get(ReviewRow, case_id)
     if reviewed is not None:

@@ -53,7 +53,7 @@ def claim_lines(session: Session, case_id: str, order_id: str, lines: Sequence[L
     return None
 
 
-def claims_lines(session: Session, case_id: str) -> bool:
+def is_of_claiming_flow(session: Session, case_id: str) -> bool:
     """Whether a case is of a flow that claims its lines."""
     return session.scalar(select(CaseRow.flow).where(CaseRow.case_id == case_id).limit(1)) in CLAIMING
 

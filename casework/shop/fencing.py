@@ -15,7 +15,7 @@ from sqlalchemy.orm import Session
 from sqlalchemy.orm.attributes import set_committed_value
 
 from casework.shop.errors import CaseOver
-from casework.shop.holds import have_again
+from casework.shop.releasing import restore_released
 from casework.shop.tables import CASES, WAITS, CaseRow
 
 # made once, as in `amounts`, and of the table: the ORM would take longer to look for objects of it than the step takes
@@ -120,7 +120,7 @@ def _may_have_closed(row: CaseRow, token: FencingToken) -> bool:
 def _reopen(session: Session, row: CaseRow, token: FencingToken) -> None:
     """The closing did not count: the case has again what it let go with it."""
     row.closed_at = row.outcome = row.view = row.closing_execution = row.closing_events = None
-    _give_again(session, row, token)
+    _restore_released(session, row, token)
 
 
 def went_further(session: Session, case_id: str, run_id: str, token: FencingToken) -> bool:
@@ -145,7 +145,7 @@ def note_progress(session: Session, row: CaseRow, token: FencingToken, *, waits_
     if (taken_back or row.at_version not in (None, token.version)) and not waits_again:
         waits_no_more(session, row.case_id)
     if taken_back:
-        _give_again(session, row, token)
+        _restore_released(session, row, token)
     told_later = waits_again and token.events != row.at_events
     if taken_back or told_later or (row.at_version, row.at_execution) != (token.version, token.execution):
         progress = {
@@ -189,7 +189,7 @@ def _is_newer(row: CaseRow, token: FencingToken) -> bool:
     return (token.at, token.version) >= (row.at_time, version)
 
 
-def _give_again(session: Session, row: CaseRow, token: FencingToken) -> None:
+def _restore_released(session: Session, row: CaseRow, token: FencingToken) -> None:
     """What the case let go by moves that it has not made is its own again; what it let go before stays let go."""
-    have_again(session, row, since=token.version, state=token.state, at=token.at or row.opened_at)
+    restore_released(session, row, since=token.version, state=token.state, at=token.at or row.opened_at)
     session.flush()

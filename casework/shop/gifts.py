@@ -19,9 +19,9 @@ from casework.rules.gifts import budget_left, budget_month, cost_of_gift
 from casework.shop.amounts import POSTAGE, accounts
 from casework.shop.errors import BadRequest
 from casework.shop.flags import append_memo
-from casework.shop.holds import note_let_go
 from casework.shop.notices import tell_cases
 from casework.shop.orders import Order, find_order, lock_order, read_order
+from casework.shop.releasing import note_released
 from casework.shop.tables import GiftMonthRow, GiftPromiseRow, GiftRow, OrderRow
 from casework.standing import GiftStanding
 
@@ -249,7 +249,7 @@ def withdraw(session: Session, *, key: str, case_id: str, order_id: str, memo: s
         GiftPromiseRow.granted_at.is_(None),
     )
     rows = session.scalars(delete(GiftPromiseRow).where(*not_granted).returning(GiftPromiseRow)).all()
-    note_let_go(session, case_id, rows)
+    note_released(session, case_id, rows)
     if rows:
         append_memo(session, order_id, memo, at=at, key=f"{key}/memo")
     session.flush()

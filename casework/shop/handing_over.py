@@ -8,7 +8,7 @@ from sqlalchemy import delete, select, update
 from sqlalchemy.orm import Session
 
 from casework.money import LineQuantity
-from casework.shop.claims import claim_lines, claims_lines
+from casework.shop.claims import claim_lines, is_of_claiming_flow
 from casework.shop.errors import BadRequest
 from casework.shop.orders import lock_order
 from casework.shop.tables import CaseRow, ClaimRow, HoldRow
@@ -79,7 +79,7 @@ def take_back(session: Session, *, from_case: str, to_case: str, order_id: str) 
         session.flush()
         session.merge(HoldRow(order_id=row.order_id, line=row.line, case_id=from_case, at=row.at))
     claimed = (ClaimRow.case_id == to_case, ClaimRow.handed_over_by == from_case)
-    if claims_lines(session, from_case):
+    if is_of_claiming_flow(session, from_case):
         session.execute(update(ClaimRow).where(*claimed).values(case_id=from_case, handed_over_by=None))
     else:
         session.execute(delete(ClaimRow).where(*claimed))

@@ -12,8 +12,8 @@ from sqlalchemy.orm import Session
 
 from casework.money import format_yuan
 from casework.shop import outbox, records
-from casework.shop.holds import release_case
 from casework.shop.parcels import call_off_reshipment
+from casework.shop.releasing import release_case
 from casework.shop.tables import (
     CaseRow,
     ClaimRow,

@@ -27,7 +27,7 @@ SPEAKS_FOR_BUYER = frozenset(
     trigger.name for flow in FLOWS.values() for trigger in flow.triggers.values() if trigger.speaks_for_buyer
 )
 """Who fires these is involved in the case (flows.md, "Four eyes")."""
-# made once, as in `fencing`
+# made once, as in `amounts`
 _DELETE_WAIT_OF_RUN = delete(WAITS).where(
     WAITS.c.case_id == bindparam("of_case"), WAITS.c.run_id == bindparam("of_run")
 )

@@ -25,10 +25,10 @@ from casework.shop.dues import gift_of, note_paid, reckon_due
 from casework.shop.errors import BadRequest
 from casework.shop.flags import append_memo, wish_flag
 from casework.shop.gifts import has_free_shipping
-from casework.shop.holds import release_case
 from casework.shop.losses import given_up
 from casework.shop.orders import Line, Order, lock_order
 from casework.shop.platform import attribute_to_lines
+from casework.shop.releasing import release_case
 from casework.shop.settling import take_back_into_stock
 from casework.shop.steps import first_time
 from casework.shop.stock import move_stock

@@ -12,12 +12,12 @@ from sqlalchemy.orm import Session
 from casework.money import LineQuantity
 from casework.shop import outbox
 from casework.shop.amounts import accounts, left_to_ship, line_rows, pieces_left
-from casework.shop.bulk import hold_too
+from casework.shop.bulk import hold_for_review
 from casework.shop.courier import cases_stopping, out_without_parcel, parcels_of
 from casework.shop.flags import append_memo, wish_flag
-from casework.shop.holds import release_case
 from casework.shop.orders import lock_order
 from casework.shop.platform import attribute_to_lines
+from casework.shop.releasing import release_case
 from casework.shop.steps import first_time
 from casework.shop.stock import move_stock, pieces_in_stock
 from casework.shop.tables import ClaimRow, OrderRow, ShipmentLineRow
@@ -253,7 +253,7 @@ def _back_to_the_shelf(session: Session, order_id: str, numbers: set[int], at: d
             row.place = "unshipped"
             again.append(row.number)
     session.flush()
-    hold_too(session, order_id, again, at=at)
+    hold_for_review(session, order_id, again, at=at)
     return again
 
 

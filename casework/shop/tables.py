@@ -434,7 +434,7 @@ class CaseRow(Base):
     """In which state it was when it was told; None: told by a Casework that did not say."""
     let_go: Mapped[dict[str, Any] | None]
     """What it has let go by the last few moves that let something go: it has it again if Temporal takes these back
-    (`holds.note_let_go`)."""
+    (`releasing.note_released`)."""
 
     __table_args__ = (
         Index(

@@ -16,7 +16,7 @@ from casework.shop.tables import WAITS, CaseRow, WaitRow
 from casework.waiting import Waits
 from state_machines.flows import FLOWS
 
-# made once, and of the table (see `records`): every wait begins with one of them
+# made once, and of the table (see `fencing`): every wait begins with one of them
 _INSERT_WAIT = insert(WAITS)
 _UPDATE_WAIT = update(WAITS).where(WAITS.c.case_id == bindparam("of_case"))
 

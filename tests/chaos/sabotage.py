@@ -17,7 +17,7 @@ from sqlalchemy.orm import Session
 import activities.cases
 from casework.courier import ParcelRequest
 from casework.dues import Due
-from casework.shop import flags, handing_over, holds, outbox, payments, settling
+from casework.shop import flags, handing_over, outbox, payments, releasing, settling
 from casework.shop.amounts import LedgerLine, Reckoning
 from casework.shop.courier import EmbeddedCourier
 from casework.shop.orders import lock_order
@@ -34,7 +34,7 @@ AT_THE_END = {"refunded"} | {template for of_flow in ENDINGS.values() for templa
 def everything() -> None:
     """A payment service that knows no keys, holds that nobody lets go, and an outbox that forgets what it has."""
     payments.pay = _pay_whatever_is_asked
-    activities.cases.release_case = settling.release_case = holds.release_case = _keep_it
+    activities.cases.release_case = settling.release_case = releasing.release_case = _keep_it
     outbox.post = _post_again
 
 

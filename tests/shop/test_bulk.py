@@ -14,7 +14,7 @@ from sqlalchemy.orm import Session
 from casework.dues import RebateDue, RefundDue
 from casework.money import LineQuantity
 from casework.rules.bulk import Sign
-from casework.shop import bulk, claims, flags, handing_over, holds, orders, outside, payments, settling
+from casework.shop import bulk, claims, flags, handing_over, holds, orders, outside, payments, releasing, settling
 from casework.shop.database import Database
 from casework.shop.errors import BadRequest, Held
 from casework.shop.notices import pending
@@ -373,7 +373,7 @@ def test_the_red_flag_of_a_terminated_order_stays(shop: Database) -> None:
     with shop.writing() as session:
         reviewed(session)
         bulk.leave_red(session, BULK, at=NOW)
-        holds.release_case(session, BULK, flag_kept=None, at=NOW)
+        releasing.release_case(session, BULK, flag_kept=None, at=NOW)
         assert held_lines(session) == []
         assert flags.shown_flag(session, ORDER) == "red"
 

@@ -20,7 +20,7 @@ from casework.shop.amounts import LedgerLine, accounts
 from casework.shop.database import Database
 from casework.shop.errors import BadRequest
 from casework.shop.gifts import Budget, GiftKind, Present
-from casework.shop.holds import release_case
+from casework.shop.releasing import release_case
 from casework.shop.tables import GiftPromiseRow, GiftRow, OrderRow
 from tests.shop.steps import NOW, ORDER, an_order
 

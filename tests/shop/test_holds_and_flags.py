@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from casework.shop import courier, flags, holds, outside
+from casework.shop import courier, flags, holds, outside, releasing
 from casework.shop.claims import claimed_lines
 from casework.shop.database import Database
 from casework.shop.errors import BadRequest, Held
@@ -37,7 +37,7 @@ def test_a_hold_is_counted_by_case(shop: Database) -> None:
         hold(session, pieces((1, 1), (2, 1)), OTHER)
         assert holds.cases_holding(session, ORDER, 1) == sorted([CASE, OTHER])
         assert holds.cases_holding(session, ORDER, 2) == [OTHER]
-        holds.release_case(session, OTHER, flag_kept=None, at=NOW)
+        releasing.release_case(session, OTHER, flag_kept=None, at=NOW)
         assert holds.cases_holding(session, ORDER) == [CASE]
 
 
@@ -78,7 +78,7 @@ def test_what_was_handed_to_the_warehouse_is_held_and_marked_only_once_the_wareh
         holds.mark_order(session, CASE, ORDER, handed_over_profile=True, at=NOW)
         assert flags.shown_flag(session, ORDER) == "red"
         assert hold_it(OTHER).flag_found == "green", "the first case's red does not hide the order's own flag"
-        holds.release_case(session, CASE, flag_kept=None, at=NOW)
+        releasing.release_case(session, CASE, flag_kept=None, at=NOW)
         assert flags.shown_flag(session, ORDER) == "green", "the second case has not marked it yet"
 
 
@@ -136,7 +136,7 @@ def test_the_strongest_wish_is_shown_then_the_orders_own_flag(shop: Database) ->
             flags.wish_flag(session, case, ORDER, colour, at=NOW)
             shown.append(flags.shown_flag(session, ORDER))
         for case in ("c", "b", "a"):
-            holds.release_case(session, case, flag_kept=None, at=NOW)
+            releasing.release_case(session, case, flag_kept=None, at=NOW)
             shown.append(flags.shown_flag(session, ORDER))
         history = flags.flag_history(session, ORDER)
     assert shown == ["yellow", "green", "purple", "red", "purple", "green", "yellow"]
@@ -150,7 +150,7 @@ def test_releasing_lets_everything_go(shop: Database) -> None:
         hold(session, pieces((1, 1)))
         courier.intercept(session, key="stop", case_id=CASE, order_id=ORDER, lines=pieces((1, 1)), at=NOW)
         assert courier.cases_stopping(session, ORDER, [1]) == [CASE]
-        holds.release_case(session, CASE, flag_kept=None, at=NOW)
+        releasing.release_case(session, CASE, flag_kept=None, at=NOW)
         assert holds.cases_holding(session, ORDER) == []
         assert claimed_lines(session, CASE) == []
         assert session.query(InterceptRow).all() == []
@@ -161,8 +161,8 @@ def test_a_lasting_flag_stays_when_the_case_is_released_again(shop: Database) ->
     with shop.writing() as session:
         an_order(session)
         hold(session, pieces((1, 1)))
-        holds.release_case(session, CASE, flag_kept="red", at=NOW)
-        holds.release_case(session, CASE, flag_kept=None, at=NOW)
+        releasing.release_case(session, CASE, flag_kept="red", at=NOW)
+        releasing.release_case(session, CASE, flag_kept=None, at=NOW)
         assert flags.shown_flag(session, ORDER) == "red"
 
 
@@ -170,7 +170,7 @@ def test_a_case_without_hold_or_claim_can_leave_a_lasting_flag(shop: Database) -
     with shop.writing() as session:
         an_order(session)
         open_case(session)
-        holds.release_case(session, CASE, flag_kept="red", at=NOW)
+        releasing.release_case(session, CASE, flag_kept="red", at=NOW)
         assert flags.shown_flag(session, ORDER) == "red"
 
 

@@ -10,7 +10,7 @@ import pytest
 from sqlalchemy import delete
 from sqlalchemy.orm import Session
 
-from casework.shop import fencing, flags, gifts, holds, notices, orders, outbox, outside, payments, records
+from casework.shop import fencing, flags, gifts, notices, orders, outbox, outside, payments, records, releasing
 from casework.shop.claims import claim_lines, claimed_lines
 from casework.shop.database import Database
 from casework.shop.errors import BadRequest, CaseOver
@@ -479,7 +479,7 @@ def letting_go(shop: Database) -> Database:
         session.flush()
         assert has(session) == ALL_OF_IT
         assert fencing.admit(session, CASE, "run", FencingToken("execution", 30, version=5, state="settling"))
-        holds.release_case(session, CASE, flag_kept=None, at=NOW)
+        releasing.release_case(session, CASE, flag_kept=None, at=NOW)
         assert has(session) == NOTHING
     return shop
 
@@ -538,11 +538,11 @@ def test_what_was_let_go_by_several_moves_is_had_again_as_far_as_they_were_taken
         session.flush()
         assert fencing.admit(session, CASE, "run", FencingToken("execution", 30, version=5, state="releasing"))
         wish = session.get_one(FlagWishRow, CASE)
-        holds.note_let_go(session, CASE, [*session.scalars(delete(HoldRow).returning(HoldRow)), wish])
+        releasing.note_released(session, CASE, [*session.scalars(delete(HoldRow).returning(HoldRow)), wish])
         flags.drop_wish(session, CASE, ORDER, lasting=None, at=NOW)
         assert fencing.admit(session, CASE, "run", FencingToken("execution", 30, version=6, state="settling"))
         assert gifts.withdraw(session, key="w", case_id=CASE, order_id=ORDER, memo="[作废]", at=NOW)
-        holds.release_case(session, CASE, flag_kept=None, at=NOW)
+        releasing.release_case(session, CASE, flag_kept=None, at=NOW)
         assert has(session) == NOTHING
         assert fencing.admit(session, CASE, "run", FencingToken("execution", 34, version=version, state=state))
         assert has(session) == again

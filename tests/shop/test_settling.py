@@ -8,7 +8,7 @@ import pytest
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from casework.shop import courier, flags, holds, orders, outbox, outside, platform, settling
+from casework.shop import courier, flags, holds, orders, outbox, outside, platform, releasing, settling
 from casework.shop.claims import claimed_lines
 from casework.shop.database import Database
 from casework.shop.errors import BadRequest
@@ -374,7 +374,7 @@ def test_goods_that_left_without_a_waybill_come_back_into_stock(shop: Database) 
 def test_lines_that_left_do_not_ship_again_when_the_case_is_over(shop: Database) -> None:
     with shop.writing() as session:
         left_without_a_waybill(session)
-        holds.release_case(session, CASE, flag_kept=None, at=NOW)
+        releasing.release_case(session, CASE, flag_kept=None, at=NOW)
         for lines in (None, [1]):
             with pytest.raises(BadRequest, match=r"nothing|not there"):
                 outside.ship(session, ORDER, lines=lines, at=NOW)
@@ -427,7 +427,7 @@ def test_a_late_parcel_that_was_signed_for_is_not_stopped(shop: Database) -> Non
 def test_a_late_parcel_goes_on_when_the_case_that_stopped_it_is_over(shop: Database) -> None:
     with shop.writing() as session:
         left_without_a_waybill(session)
-        holds.release_case(session, CASE, flag_kept=None, at=NOW)
+        releasing.release_case(session, CASE, flag_kept=None, at=NOW)
         claim(session, WHOLE)
         outside.ship(session, ORDER, at=NOW, waybill="YT1")
         assert parcels(session)[0].intercepted_at is None

@@ -13,7 +13,7 @@ from sqlalchemy.orm import Session
 from casework.parts import parts
 from casework.shop import flags
 from casework.shop.amounts import accounts, left_to_ship, line_rows
-from casework.shop.bulk import hold_too
+from casework.shop.bulk import hold_for_review
 from casework.shop.courier import out_without_parcel
 from casework.shop.importing.reading import BadRow
 from casework.shop.importing.rows import SHOP_ZONE, ChatIn, CourierIn, GiftIn, LineIn, OrderIn
@@ -69,7 +69,7 @@ class Importer:
                 self._gone.add(order_id)
         for order_id in sorted(self._changed):
             to_ship = {line.number for line in left_to_ship(self._session, order_id)}
-            hold_too(self._session, order_id, to_ship, at=self._at)
+            hold_for_review(self._session, order_id, to_ship, at=self._at)
         for order_id in sorted(self._gone | self._changed):
             news = "order_gone" if order_id in self._gone else "order_changed"
             tell_cases(self._session, order_id, news, at=self._at)
