@@ -221,7 +221,7 @@ class CaseWorkflow(CaseSteps[CaseT]):
         """Whether the history was long when what has been read so far came."""
         self._on_record = None
         self._continues = False
-        """Whether it is about to continue as new: who was answered by an update hears it then, and asks no more."""
+        """Whether the timer runs at which it continues as new."""
         self._published = {}
         self._told_fen = None
         self._was_reset = False
@@ -343,9 +343,9 @@ class CaseWorkflow(CaseSteps[CaseT]):
         """Put a message in and wait for what becomes of it; answers with the case view after the move."""
         name, rest = self._split_trigger(arguments)
         received = self.receive(name, rest, by_update=True)
-        while received.answer is None or self._continues:
+        while received.answer is None or self._is_about_to_continue():
             try:
-                await workflow.wait_condition(lambda: received.answer is not None and not self._continues)
+                await workflow.wait_condition(lambda: received.answer is not None and not self._is_about_to_continue())
             except asyncio.CancelledError:
                 # A cancelled workflow tears the wait; the loop still answers. On eviction the next wait raises.
                 continue
@@ -637,6 +637,11 @@ class CaseWorkflow(CaseSteps[CaseT]):
         if workflow.cancellation_reason() is None or self._cancel_heard:
             self._continue_as_new()
 
+    def _is_about_to_continue(self) -> bool:
+        """Who was answered by an update hears it only then: the next update would come to a run that has ended."""
+        waits = self.flow.states[self.case.state].kind is StateKind.WAIT
+        return self._continues or (self._has_long_history and waits and CONTINUES_AT_TIMER in self.case.changes)
+
     def _continues_at_once(self) -> bool:
         """Whether a case that was opened before `CONTINUES_AT_TIMER` continues as new here."""
         return (
@@ -668,8 +673,6 @@ class CaseWorkflow(CaseSteps[CaseT]):
         attempt = self._attempt(seen.trigger, automatic=Automatic.SYSTEM)
         moved = self.flow.fire(attempt)
         if not isinstance(moved, Refusal):
-            await self.put_on_record(seen.trigger, since=RECORDS_DECISIONS)
-            attempt.at = workflow.now()
             await self._make_move(moved, attempt, by=Automatic.SYSTEM, why=seen.why)
 
     async def _enter(self, state: State) -> None:

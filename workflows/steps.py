@@ -59,8 +59,7 @@ RECORDS_FIRST = "records-first"
 `CaseSteps.put_on_record`."""
 
 RECORDS_DECISIONS = "records-decisions"
-"""The change since which a message that is an update, a clock's trigger, and what a look has shown are in the history
-before anything comes of them."""
+"""The change since which an update, and what the clock asks for, are in the history before anything comes of them."""
 
 
 class RefusedForGood(Exception):

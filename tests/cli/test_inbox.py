@@ -218,14 +218,14 @@ async def test_a_case_that_was_reset_to_before_a_move_waits_where_it_is_now(case
     await desk.submit(handle, "approve", "aftersale-lead.1")
     before = await desk.until(handle, "awaiting_finance")
     await reset(desk, case, task)
-    await desk.until(handle, "persuading")
+    await desk.until(handle, "awaiting_supervisor")
     await desk.at_rest(handle)
     assert (await desk.view(handle)).version < before.version
     assert case not in await listed(casework, "--role", "finance_manager")
-    assert case in await listed(casework, "--role", "aftersale_agent")
-    await desk.submit(handle, "buyer_insists", "aftersale.1")
+    assert case in await listed(casework, "--role", "aftersale_supervisor")
+    await desk.submit(handle, "approve", "aftersale-lead.1")
     await desk.at_rest(handle)
-    assert case in await listed(casework, "--role", "aftersale_supervisor"), "and it goes on from there"
+    assert case in await listed(casework, "--role", "finance_manager"), "and it goes on from there"
 
 
 async def test_a_case_that_an_older_casework_opened_is_asked_once(casework: Casework, desk: Desk) -> None:
