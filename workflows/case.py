@@ -220,8 +220,6 @@ class CaseWorkflow(CaseSteps[CaseT]):
         self._has_long_history = False
         """Whether the history was long when what has been read so far came."""
         self._on_record = None
-        self._continues = False
-        """Whether the timer runs at which it continues as new."""
         self._published = {}
         self._told_fen = None
         self._was_reset = False
@@ -624,12 +622,11 @@ class CaseWorkflow(CaseSteps[CaseT]):
         history's length, at another moment than the case was. For the same reason a message brings with it whether the
         history was long when it came, and a timer whether it was when it rang.
         """
-        self._has_long_history = False
-        if self._look is not None:
+        self._has_long_history = self._look is None  # also where it is for many looks that it continues
+        if not self._has_long_history:
             return
-        self._continues = True
         await workflow.sleep(SHORTEST_WAIT, summary="continue as new")
-        self._continues = False
+        self._has_long_history = False
         await workflow.wait_condition(
             lambda: workflow.all_handlers_finished() or any(received.by_update for received in self._inbox)
         )
@@ -640,7 +637,7 @@ class CaseWorkflow(CaseSteps[CaseT]):
     def _is_about_to_continue(self) -> bool:
         """Who was answered by an update hears it only then: the next update would come to a run that has ended."""
         waits = self.flow.states[self.case.state].kind is StateKind.WAIT
-        return self._continues or (self._has_long_history and waits and CONTINUES_AT_TIMER in self.case.changes)
+        return self._has_long_history and waits and CONTINUES_AT_TIMER in self.case.changes
 
     def _continues_at_once(self) -> bool:
         """Whether a case that was opened before `CONTINUES_AT_TIMER` continues as new here."""

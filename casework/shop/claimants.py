@@ -8,7 +8,8 @@ place they were sent nothing is due any more (`losses`).
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 from sqlalchemy import Text, bindparam, select
 from sqlalchemy.orm import Session
@@ -98,12 +99,19 @@ def _sent_again_of(session: Session, order_ids: Sequence[str]) -> dict[str, Had]
     """By order, the lines of the parcels whose open cases send goods again, with the case of each."""
     found: dict[str, Had] = {order_id: [] for order_id in order_ids}
     for order_id, case_id, sent, inside in session.execute(_SENT_AGAIN, {"order_ids": order_ids}):
-        # one of before names only what was taken out of stock, and not what had come back: there, all of the parcel
-        whole = bool(sent) and all("back" in one for one in sent)
-        found[order_id] += [(one["line"], case_id) for one in (sent if whole else inside)]
+        found[order_id] += [(one["line"], case_id) for one in (sent if says_all(sent) else inside)]
     return {order_id: sorted(had) for order_id, had in found.items()}
 
 
 def _came_from_parcel(session: Session, case_id: str | None) -> bool:
     query = select(CaseRow.from_case).where(CaseRow.case_id == case_id, CaseRow.closed_at.is_(None))
     return (session.scalar(query) or "").startswith(PARCEL_CASES)
+
+
+def says_all(sent: Sequence[Mapping[str, Any]]) -> bool:
+    """Whether a reshipment names all that is to be sent again.
+
+    One of before names only what was taken out of stock, and not what had come back: nobody knows but of all of the
+    parcel.
+    """
+    return bool(sent) and all("back" in one for one in sent)

@@ -17,7 +17,7 @@ from casework.parcels import Followed, ParcelReport, about_the_money
 from casework.rules.parcels import HANDED_OVER, RECEIPT_TIME, courier_code, receipt_extended, region_of
 from casework.shop import outbox, outside, settling
 from casework.shop.amounts import accounts, line_rows, paid_shares, pieces_left
-from casework.shop.claimants import claims_on
+from casework.shop.claimants import claims_on, says_all
 from casework.shop.courier import cases_stopping
 from casework.shop.errors import BadRequest
 from casework.shop.flags import append_memo
@@ -483,10 +483,8 @@ def changed_since_asked(session: Session, *, case_id: str, order_id: str, at: da
     """What a case has the warehouse send, where some of it has been refunded since; None: all that was asked, or
     nothing. The task of before is cancelled, once for each change. `at` is aware.
     """
-    asked = session.scalar(
-        select(ReshipmentRow).where(ReshipmentRow.case_id == case_id, ReshipmentRow.state == "asked").limit(1)
-    )
-    if asked is None or not _is_whole(asked):
+    asked = next(iter(_asked(session, case_id)), None)
+    if asked is None or not says_all(asked.lines):
         return None
     pieces = _asked_in(asked)
     now = left_of(session, order_id, pieces)
@@ -501,10 +499,7 @@ def changed_since_asked(session: Session, *, case_id: str, order_id: str, at: da
 
 def asked_to_send(session: Session, case_id: str) -> list[LineQuantity]:
     """What a case has asked the warehouse to send and has not left yet; of one of before, what was reserved."""
-    asked = session.scalars(
-        select(ReshipmentRow).where(ReshipmentRow.case_id == case_id, ReshipmentRow.state == "asked")
-    )
-    return [one for row in asked for one in _asked_in(row)]
+    return [one for row in _asked(session, case_id) for one in _asked_in(row)]
 
 
 def call_off_reshipment(session: Session, *, case_id: str, at: datetime) -> bool:
@@ -513,9 +508,7 @@ def call_off_reshipment(session: Session, *, case_id: str, at: datetime) -> bool
     `at` is aware.
     """
     called_off = False
-    for row in session.scalars(
-        select(ReshipmentRow).where(ReshipmentRow.case_id == case_id, ReshipmentRow.state == "asked")
-    ).all():
+    for row in _asked(session, case_id):
         # what came back was never taken out of stock
         reserved = [LineQuantity.model_validate(one) for one in row.lines if not one.get("back")]
         row.state = "called_off"
@@ -549,12 +542,10 @@ def send_again(
     if not first_time(session, key, at):
         return
     sent = list[LineQuantity]()
-    asked = session.scalars(
-        select(ReshipmentRow).where(ReshipmentRow.case_id == case_id, ReshipmentRow.state == "asked")
-    ).all()
+    asked = _asked(session, case_id)
     for row in asked:
         # of a reshipment of before it is not written down what came back
-        pieces = _asked_in(row) if _is_whole(row) else list(lines)
+        pieces = _asked_in(row) if says_all(row.lines) else list(lines)
         left = left_of(session, order_id, pieces)
         sent += left
         _put_back(session, row, left, at)
@@ -592,9 +583,10 @@ def _asked_in(row: ReshipmentRow) -> list[LineQuantity]:
     return [LineQuantity.model_validate(one) for one in row.lines]
 
 
-def _is_whole(row: ReshipmentRow) -> bool:
-    """Whether all that is to be sent again is written down, and not only what was taken out of stock for it."""
-    return all("back" in one for one in row.lines) and bool(row.lines)
+def _asked(session: Session, case_id: str) -> Sequence[ReshipmentRow]:
+    """What a case has asked the warehouse to send, and has not left yet."""
+    mine = (ReshipmentRow.case_id == case_id, ReshipmentRow.state == "asked")
+    return session.scalars(select(ReshipmentRow).where(*mine)).all()
 
 
 def _is_out(session: Session, sku: str) -> bool:

@@ -467,17 +467,22 @@ def a_promise(case_id: str = CASE) -> GiftPromiseRow:
     )
 
 
+def give_all_of_it(session: Session) -> None:
+    """A case gets all that one can have of an order."""
+    an_order(session)
+    claim(session, pieces((1, 2), (2, 1)))
+    assert hold(session, pieces((1, 2), (2, 1))).held
+    session.add(InterceptRow(key="stop", case_id=CASE, order_id=ORDER, stopped=True, at=NOW))
+    session.add(a_promise())
+    session.flush()
+    assert has(session) == ALL_OF_IT
+
+
 @pytest.fixture
 def letting_go(shop: Database) -> Database:
     """A case that has all that one can have of an order lets it go by its fifth move."""
     with shop.writing() as session:
-        an_order(session)
-        claim(session, pieces((1, 2), (2, 1)))
-        assert hold(session, pieces((1, 2), (2, 1))).held
-        session.add(InterceptRow(key="stop", case_id=CASE, order_id=ORDER, stopped=True, at=NOW))
-        session.add(a_promise())
-        session.flush()
-        assert has(session) == ALL_OF_IT
+        give_all_of_it(session)
         assert fencing.admit(session, CASE, "run", FencingToken("execution", 30, version=5, state="settling"))
         releasing.release_case(session, CASE, flag_kept=None, at=NOW)
         assert has(session) == NOTHING
@@ -530,12 +535,7 @@ def test_what_was_let_go_by_several_moves_is_had_again_as_far_as_they_were_taken
     shop: Database, version: int, state: str, again: dict[str, list[object]]
 ) -> None:
     with shop.writing() as session:
-        an_order(session)
-        claim(session, pieces((1, 2), (2, 1)))
-        assert hold(session, pieces((1, 2), (2, 1))).held
-        session.add(InterceptRow(key="stop", case_id=CASE, order_id=ORDER, stopped=True, at=NOW))
-        session.add(a_promise())
-        session.flush()
+        give_all_of_it(session)
         assert fencing.admit(session, CASE, "run", FencingToken("execution", 30, version=5, state="releasing"))
         wish = session.get_one(FlagWishRow, CASE)
         releasing.note_released(session, CASE, [*session.scalars(delete(HoldRow).returning(HoldRow)), wish])

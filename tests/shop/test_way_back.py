@@ -51,12 +51,17 @@ def test_a_parcel_of_the_buyers_is_with_us_when_it_was_signed_for(shop: Database
         assert is_signed(session, "RB1") is ours
 
 
+def forward(session: Session, waybill: str, onward: str) -> None:
+    """A parcel's case has had the way back forwarded."""
+    for one, how in ((waybill, "way_back"), (onward, "forwarded")):
+        row = {"case_id": PARCEL, "run_id": "run", "order_id": ORDER, "courier": "ems", "how": how}
+        session.add(FollowedParcelRow(waybill=one, **row))
+
+
 def test_of_a_way_back_that_was_forwarded_the_newest_scan_of_either_waybill_counts(shop: Database) -> None:
     with shop.writing() as session:
         a_return(session)
-        for waybill, how in (("RB1", "way_back"), ("EB1", "forwarded")):
-            row = {"case_id": PARCEL, "run_id": "run", "order_id": ORDER, "courier": "ems", "how": how}
-            session.add(FollowedParcelRow(waybill=waybill, **row))
+        forward(session, "RB1", "EB1")
         add_scan(session, "RB1", "301", at=NOW + timedelta(days=1))
         add_scan(session, "EB1", "0", at=NOW + timedelta(days=3))
         assert not is_signed(session, "RB1"), "it moves again"
@@ -107,8 +112,6 @@ def test_capitals_say_nothing_wherever_a_way_back_is_looked_for(shop: Database, 
 def test_capitals_say_nothing_of_a_way_back_that_was_forwarded(shop: Database) -> None:
     with shop.writing() as session:
         a_return(session)
-        for waybill, how in (("Rb1", "way_back"), ("EB1", "forwarded")):
-            row = {"case_id": PARCEL, "run_id": "run", "order_id": ORDER, "courier": "ems", "how": how}
-            session.add(FollowedParcelRow(waybill=waybill, **row))
+        forward(session, "Rb1", "EB1")
         add_scan(session, "EB1", "301", at=NOW + timedelta(days=3))
         assert is_signed(session, "rB1")
