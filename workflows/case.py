@@ -73,6 +73,8 @@ from workflows.steps import (
 CaseT = TypeVar("CaseT", bound=Case[Any])
 AnswerT = TypeVar("AnswerT")
 
+TAKEN_BEFORE_ASKING = 10
+"""After so many messages and timers a case asks whether its history is long."""
 MOST_LOOKS = 100
 """After so many looks at the world a case continues as new: each is about a dozen events."""
 REMINDER, WATCH, OWN_ALARM = "reminder", "watch", "alarm"
@@ -108,9 +110,9 @@ class Outcome:
 
 @dataclass(frozen=True, slots=True)
 class _Timer:
-    """A timer under way, and what it rings for; its result: whether the history was long when it rang."""
+    """A timer under way, and what it rings for."""
 
-    task: asyncio.Task[bool]
+    task: asyncio.Task[None]
     rings_for: str
 
 
@@ -140,8 +142,6 @@ class _Received:
     answer: Answer | None = None
     by_update: bool = False
     """Somebody waits for its answer; and Temporal has it in memory only, until a workflow task is done."""
-    long_history: bool = False
-    """Whether the history was long when it arrived: see `_continue_at_timer`."""
 
     @property
     def key(self) -> str | None:
@@ -217,8 +217,10 @@ class CaseWorkflow(CaseSteps[CaseT]):
         """A look at the world that is under way, also while the case moves on."""
         self._look_again = timedelta(0)
         self._looks = 0
-        self._has_long_history = False
-        """Whether the history was long when what has been read so far came."""
+        self._taken = 0
+        """How many messages and timers it has taken since it last asked whether its history is long."""
+        self._continues = False
+        """Whether the timer runs at which it may continue as new."""
         self._on_record = None
         self._published = {}
         self._told_fen = None
@@ -269,7 +271,6 @@ class CaseWorkflow(CaseSteps[CaseT]):
         """Check what came and append it to the inbox. Never raises."""
         received = self._parse(name, arguments)
         received.by_update = by_update
-        received.long_history = _history_is_long()
         key = received.key
         if key is not None:
             first = self._waiting_for_answer.get(key)
@@ -332,7 +333,6 @@ class CaseWorkflow(CaseSteps[CaseT]):
                 at=workflow.now(),
                 seen=0,
                 problem="there is no such trigger in this flow",
-                long_history=_history_is_long(),
             )
         )
 
@@ -431,7 +431,6 @@ class CaseWorkflow(CaseSteps[CaseT]):
                         self.case.version,
                         claimed_by=TEMPORAL,
                         content=CANCEL,
-                        long_history=_history_is_long(),
                     )
                 )
 
@@ -519,7 +518,7 @@ class CaseWorkflow(CaseSteps[CaseT]):
         timer = self._set_timer(state)
         try:
             while case.version == here:
-                if self._has_long_history and self.goes_by(CONTINUES_AT_TIMER):
+                if self._taken >= TAKEN_BEFORE_ASKING and self._look is None and self.goes_by(CONTINUES_AT_TIMER):
                     await self._continue_at_timer()
                 elif self._inbox:
                     await self._answer_one()
@@ -541,7 +540,7 @@ class CaseWorkflow(CaseSteps[CaseT]):
                     soon = state.watch is None and CONTINUES_AFTER_UPDATES in case.changes
                     await self._something_or(timer, continues=soon)
                 else:
-                    self._has_long_history = self._has_long_history or timer.task.result()
+                    self._taken += 1
                     await self._ring(state, timer.rings_for)
                     timer = self._set_timer(state, timer)
         finally:
@@ -565,9 +564,13 @@ class CaseWorkflow(CaseSteps[CaseT]):
                 return before
             before.task.cancel()
         if until is None:  # a look is under way, and nothing else is to come
-            return _Timer(asyncio.create_task(_never()), what)
-        left = max(until - workflow.now(), SHORTEST_WAIT)
-        return _Timer(asyncio.create_task(_timer(left, f"{state.name}: {what}")), what)
+            return _Timer(asyncio.create_task(workflow.wait_condition(lambda: False)), what)
+        return _Timer(
+            asyncio.create_task(
+                workflow.sleep(max(until - workflow.now(), SHORTEST_WAIT), summary=f"{state.name}: {what}")
+            ),
+            what,
+        )
 
     async def _something_or(self, timer: _Timer, *, continues: bool) -> None:
         await workflow.wait_condition(
@@ -597,11 +600,10 @@ class CaseWorkflow(CaseSteps[CaseT]):
             )
             case.remind_at = remind_at(self.flow, case, state, cast("datetime", case.remind_at))
         elif rings_for == WATCH:
-            if self._looks >= MOST_LOOKS or self._has_long_history:
-                if self.goes_by(CONTINUES_AT_TIMER):
-                    await self._continue_at_timer()
-                else:
-                    self._continue_as_new()
+            if self._continues_at_once() or (self._looks >= MOST_LOOKS and not self.goes_by(CONTINUES_AT_TIMER)):
+                self._continue_as_new()
+            elif self._looks >= MOST_LOOKS:
+                await self._continue_at_timer(anyway=True)
             self._looks += 1
             self._look_again = getattr(case.figures.flow, cast("str", state.watch))
             self._look = asyncio.create_task(_coroutine(self.watch()))
@@ -612,21 +614,25 @@ class CaseWorkflow(CaseSteps[CaseT]):
         else:
             await self._move_by_itself(rings_for, Automatic.CLOCK)
 
-    async def _continue_at_timer(self) -> None:
-        """Continue as new at a timer of its own, and carry over what has come by then and is not read yet.
+    async def _continue_at_timer(self, *, anyway: bool = False) -> None:
+        """Continue as new at a timer of its own if the history is long, or `anyway`; carry over what is not read yet.
 
         Where a message comes in the moment of continuing, Temporal takes the continuation back and plays the workflow
         task again, with the message; it is lost if the case then continues without having been given it. So a case
         continues nowhere but at an event, at which a replay has been given all that came before. The end of a step on
-        the shop is none: where a query has split a workflow task, a replay is told of it, and by then also of the
-        history's length, at another moment than the case was. For the same reason a message brings with it whether the
-        history was long when it came, and a timer whether it was when it rang.
+        the shop is none: where a query has split a workflow task, a replay is told of it at another moment than the
+        case was. What the SDK says of the history's length may differ too, of a task that is split: so it is asked at a
+        timer, and what has come by then is not read in the same task.
         """
-        self._has_long_history = self._look is None  # also where it is for many looks that it continues
-        if not self._has_long_history:
+        self._taken = 0
+        self._continues = True
+        await workflow.sleep(SHORTEST_WAIT, summary="is the history long?")
+        continues = anyway or _history_is_long()
+        if self._inbox:
+            await workflow.sleep(SHORTEST_WAIT, summary="continue as new, if it is")
+        self._continues = False
+        if not continues:
             return
-        await workflow.sleep(SHORTEST_WAIT, summary="continue as new")
-        self._has_long_history = False
         await workflow.wait_condition(
             lambda: workflow.all_handlers_finished() or any(received.by_update for received in self._inbox)
         )
@@ -637,7 +643,8 @@ class CaseWorkflow(CaseSteps[CaseT]):
     def _is_about_to_continue(self) -> bool:
         """Who was answered by an update hears it only then: the next update would come to a run that has ended."""
         waits = self.flow.states[self.case.state].kind is StateKind.WAIT
-        return self._has_long_history and waits and CONTINUES_AT_TIMER in self.case.changes
+        asks = self._taken >= TAKEN_BEFORE_ASKING and waits and self._look is None
+        return self._continues or (asks and CONTINUES_AT_TIMER in self.case.changes)
 
     def _continues_at_once(self) -> bool:
         """Whether a case that was opened before `CONTINUES_AT_TIMER` continues as new here."""
@@ -719,7 +726,7 @@ class CaseWorkflow(CaseSteps[CaseT]):
 
     async def _answer_one(self) -> None:
         received = self._inbox.popleft()
-        self._has_long_history = self._has_long_history or received.long_history
+        self._taken += 1
         if received.answer is not None:  # sent again
             return
         if received.trigger == CANCEL and received.problem is None and self._is_working():
@@ -1160,17 +1167,6 @@ def _texts(message: Message) -> list[str]:
 async def _coroutine(doing: Awaitable[AnswerT]) -> AnswerT:
     """A coroutine of its own, so that any awaitable can run beside the inbox."""
     return await doing
-
-
-async def _timer(duration: timedelta, summary: str) -> bool:
-    """Answer, when it rings, whether the history is long."""
-    await workflow.sleep(duration, summary=summary)
-    return _history_is_long()
-
-
-async def _never() -> bool:
-    await workflow.wait_condition(lambda: False)
-    return False
 
 
 def _history_is_long() -> bool:

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import suppress
 
 import pytest
 from temporalio.client import WorkflowUpdateFailedError
+from temporalio.service import RPCError
 
+from casework.case import MOST_REFUSED
 from tests.desk import Desk, Handle
 
 AGENT, LEAD = "aftersale.1", "aftersale-lead.5"
@@ -33,7 +36,8 @@ async def told_until_it_continues(desk: Desk, case: Handle, trigger: str) -> int
         await desk.signal(case, trigger, "warehouse.1")
         sent += 1
         assert sent < 100, "it never continued as new"
-        await desk.view(case)
+        with suppress(RPCError):  # Temporal may leave a query without an answer that comes just then
+            await desk.view(case)
     return sent
 
 
@@ -43,11 +47,11 @@ async def test_what_a_case_has_not_read_when_it_continues_is_read_by_the_next_ru
     while (await case.describe()).run_id == first_run:
         await asyncio.gather(*(desk.signal(case, "buyer_insists", "warehouse.1", id=f"{sent}.{n}") for n in range(5)))
         sent += 5
-        assert sent < 200, "it never continued as new"
+        assert sent < 1_000, "it never continued as new"
         await desk.at_rest(case)
     again = await desk.submit(case, "buyer_insists", AGENT, id="again")
     assert again.state == "awaiting_supervisor"
-    assert len([line for line in again.trail if not line.accepted]) == sent
+    assert len([line for line in again.trail if not line.accepted]) == min(sent, MOST_REFUSED)
     started = (await case.fetch_history()).events[0].workflow_execution_started_event_attributes
     assert b'"unread":[' in started.input.payloads[0].data
     await case.terminate()

@@ -288,6 +288,7 @@ async def test_a_workflow_that_nobody_works_on_under_the_childs_id_is_not_waited
     await desk.platform_ships(refund)
     for _ in range(70):
         await desk.skip(refund, timedelta(seconds=3))
+        await desk.at_rest(refund)  # else time may pass before the case has asked again
         if (await refund.describe()).status is not WorkflowExecutionStatus.RUNNING:
             break
     view = await asyncio.wait_for(desk.end(refund), 3)
