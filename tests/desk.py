@@ -331,6 +331,8 @@ class Desk:
                     return view
                 if view.final:
                     break
+        if not view.final:  # it has continued as new
+            return await self.until_shown(handle, holds, what)
         raise AssertionError(f"{handle.id} ended in {view.state}: never {what}")
 
     async def until_true(self, handle: Handle, holds: Callable[[], bool], what: str) -> None:
