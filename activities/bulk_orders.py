@@ -7,7 +7,6 @@ from decimal import Decimal
 from pydantic import BaseModel, Field
 
 from activities.defining import uninterrupted
-from activities.messages import post_all
 from activities.orders import OrderStep, writing_for
 from casework.money import LineQuantity
 from casework.rules.bulk import Sign
@@ -96,7 +95,6 @@ class BulkOrderActivities:
             bulk.hold_all(session, step.case_id, step.order_id, at=step.at)
             record = bulk.gather_record(session, step.order_id, step.chat_id, step.risk_words)
             standing = bulk.standing(session, step.case_id, step.order_id)
-            post_all(session, step.case_id, step.run_id, step.posts, step.at)
         registered = record.registered_on
         return Screened(
             standing=standing,

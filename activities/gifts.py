@@ -97,7 +97,7 @@ class GiftActivities:
     @uninterrupted
     def promise_gift(self, step: PromiseStep) -> Promised:
         """Write the memo and reserve the cost in the month's budget, in one transaction that reads the order again."""
-        with writing_for(self._database, step) as session:
+        with writing_for(self._database, step, posting=False) as session:
             result = gifts.promise(
                 session,
                 step.present,
@@ -128,7 +128,6 @@ class GiftActivities:
                     memo=step.memo,
                     at=step.at,
                 )
-                post_all(session, step.case_id, step.run_id, step.posts, step.at)
         except BadRequest as refused:
             return Done(refused=str(refused))
         return Done()
@@ -145,7 +144,6 @@ class GiftActivities:
                 memo=step.memo,
                 at=step.at,
             )
-            post_all(session, step.case_id, step.run_id, step.posts, step.at)
 
     @uninterrupted
     def withdraw_gift(self, step: GiftStep) -> None:
@@ -159,4 +157,3 @@ class GiftActivities:
                 memo=step.memo,
                 at=step.at,
             )
-            post_all(session, step.case_id, step.run_id, step.posts, step.at)

@@ -27,7 +27,10 @@ CASE_OVER = "CaseOver"
 
 
 class OrderStep(BaseModel):
-    """One step on some lines of an order, for one case, at the case's own time (aware); `posts` go out with it."""
+    """One step on some lines of an order, for one case, at the case's own time (aware).
+
+    `posts` go out in the transaction of what the step writes; one that only reads, or leaves the shop, posts nothing.
+    """
 
     case_id: str
     run_id: str
@@ -83,8 +86,10 @@ class SettleStep(OrderStep):
 
 
 @contextmanager
-def writing_for(database: Database, step: OrderStep) -> Generator[Session]:
-    """One transaction of a step of a case that is still open.
+def writing_for(database: Database, step: OrderStep, *, posting: bool = True) -> Generator[Session]:
+    """One transaction of a step of a case that is still open; the step's posts go out at the end of it.
+
+    `posting=False`: what goes out depends on what comes of the step, which says so itself, or nothing goes out.
 
     Raises:
         ApplicationError: not retryable, where the case is over: Temporal gave this attempt up and went on.
@@ -97,6 +102,8 @@ def writing_for(database: Database, step: OrderStep) -> Generator[Session]:
         steps.writing_for(database, step.case_id, step.run_id, step.moment, in_turn=in_turn) as session,
     ):
         yield session
+        if posting:
+            post_all(session, step.case_id, step.run_id, step.posts, step.at)
 
 
 @contextmanager
@@ -122,7 +129,7 @@ def note_moves(database: Database, step: OrderStep) -> None:
         ApplicationError: as `writing_for`.
 
     """
-    with writing_for(database, step):
+    with writing_for(database, step, posting=False):
         pass
 
 
@@ -142,7 +149,6 @@ class OrderActivities:
             standing = orders.standing(session, step.order_id, step.lines, case_id=step.case_id)
             if standing.claimed_by is None and standing.paid and not (standing.closed or standing.refunded):
                 claims.claim_lines(session, step.case_id, step.order_id, step.lines)
-            post_all(session, step.case_id, step.run_id, step.posts, step.at)
         return standing
 
     @uninterrupted
@@ -170,7 +176,7 @@ class OrderActivities:
     def hold(self, step: HoldStep) -> HoldResult:
         """Hold the lines against shipping and mark the order: one atomic race, which exactly one side wins."""
         with writing_for(self._database, step) as session:
-            held = holds.hold_lines(
+            return holds.hold_lines(
                 session,
                 step.case_id,
                 step.order_id,
@@ -178,8 +184,6 @@ class OrderActivities:
                 handed_over_profile=step.handed_over_profile,
                 at=step.at,
             )
-            post_all(session, step.case_id, step.run_id, step.posts, step.at)
-        return held
 
     @uninterrupted
     def mark_order(self, step: HoldStep) -> None:
@@ -188,19 +192,17 @@ class OrderActivities:
             holds.mark_order(
                 session, step.case_id, step.order_id, handed_over_profile=step.handed_over_profile, at=step.at
             )
-            post_all(session, step.case_id, step.run_id, step.posts, step.at)
 
     @uninterrupted
     def mark_left(self, step: OrderStep) -> None:
         """The warehouse says that the lines have left; their waybill is not known."""
         with writing_for(self._database, step) as session:
             settling.mark_left(session, order_id=step.order_id, lines=step.lines)
-            post_all(session, step.case_id, step.run_id, step.posts, step.at)
 
     @uninterrupted
     def mark_goods_back(self, step: ParcelBackStep) -> GoodsBack:
         """A parcel that had left has come back, or all of them; a waybill of other lines is refused."""
-        with writing_for(self._database, step) as session:
+        with writing_for(self._database, step, posting=False) as session:
             back = settling.mark_goods_back(
                 session,
                 key=step.round_key("goods_back") + (f"/{step.waybill}" if step.waybill is not None else ""),
@@ -227,7 +229,6 @@ class OrderActivities:
                 memo=step.memo,
                 at=step.at,
             )
-            post_all(session, step.case_id, step.run_id, step.posts, step.at)
 
     @uninterrupted
     def restore(self, step: SettleStep) -> None:
@@ -242,4 +243,3 @@ class OrderActivities:
                 at=step.at,
             )
             flags.append_memo(session, step.order_id, step.memo, at=step.at, key=step.key("memo"))
-            post_all(session, step.case_id, step.run_id, step.posts, step.at)

@@ -7,7 +7,6 @@ from datetime import datetime
 from sqlalchemy.orm import Session
 
 from activities.defining import uninterrupted
-from activities.messages import post_all
 from activities.orders import OrderStep, writing_for
 from casework.dues import ReturnDue
 from casework.money import LineQuantity
@@ -92,7 +91,6 @@ class ReturnActivities:
             )
             if found.claimed_by is None and found.paid and found.has_left and not (found.closed or found.refunded):
                 claims.claim_lines(session, step.case_id, step.order_id, step.lines)
-            post_all(session, step.case_id, step.run_id, step.posts, step.at)
         return found
 
     @uninterrupted
@@ -192,7 +190,6 @@ class ReturnActivities:
                 memo=step.memo,
                 at=step.at,
             )
-            post_all(session, step.case_id, step.run_id, step.posts, step.at)
 
     @uninterrupted
     def finish_return(self, step: OrderStep) -> None:
@@ -214,7 +211,6 @@ class ReturnActivities:
             )
             releasing.release_case(session, step.case_id, flag_kept=None, at=step.at)
             flags.append_memo(session, step.order_id, step.memo, at=step.at, key=step.key("memo"))
-            post_all(session, step.case_id, step.run_id, step.posts, step.at)
 
 
 def _standing(session: Session, step: ReturnStep) -> ReturnStanding:
