@@ -7,7 +7,7 @@ from decimal import Decimal
 from pydantic import BaseModel, Field
 
 from activities.defining import uninterrupted
-from activities.orders import OrderStep, writing_for
+from activities.steps import OrderStep, writing_for
 from casework.money import LineQuantity
 from casework.rules.bulk import Sign
 from casework.shop import bulk, flags

@@ -9,8 +9,7 @@ from pydantic import BaseModel, Field
 from temporalio.exceptions import ApplicationError
 
 from activities.defining import uninterrupted
-from activities.messages import post_all
-from activities.orders import OrderStep, writing_for
+from activities.steps import CaseStep, OrderStep, post_all, writing_for
 from casework.case import CaseView
 from casework.opening import BadStart, examine_start, open_in_shop
 from casework.policy import Policy
@@ -50,13 +49,10 @@ class Opened(BaseModel):
     changes: list[str] = Field(default_factory=list[str])
 
 
-class CloseCase(BaseModel):
-    """A case that has ended, as it is to be remembered. `at` is aware."""
+class CloseCase(CaseStep):
+    """A case that has ended, as it is to be remembered."""
 
-    case_id: str
-    run_id: str
     view: CaseView
-    at: datetime
     moment: FencingToken
     posts: list[Post] = Field(default_factory=list[Post])
     """What the buyer is told at the end."""
@@ -174,7 +170,7 @@ class CaseActivities:
         with self._database.writing() as session:
             if not records.is_open_in_another_run(session, request.case_id, request.run_id):
                 release_case(session, request.case_id, flag_kept=None, at=request.at, version=request.moment.version)
-            post_all(session, request.case_id, request.run_id, request.posts, request.at)
+            post_all(session, request, request.posts)
             records.close_record(
                 session,
                 case_id=request.case_id,

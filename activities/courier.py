@@ -11,7 +11,7 @@ from typing import TypeVar
 from pydantic import BaseModel
 
 from activities.defining import uninterrupted
-from activities.orders import OrderStep, note_moves, refused_if_over
+from activities.steps import OrderStep, note_moves, refused_if_over
 from casework.courier import Courier, OnBehalf, ParcelRequest
 from casework.shop import tracking
 from casework.shop.database import Database

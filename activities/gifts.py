@@ -7,8 +7,7 @@ from typing import Literal
 from pydantic import BaseModel
 
 from activities.defining import uninterrupted
-from activities.messages import post_all
-from activities.orders import Done, OrderStep, writing_for
+from activities.steps import Done, OrderStep, post_all, writing_for
 from casework.shop import gifts
 from casework.shop.database import Database
 from casework.shop.errors import BadRequest
@@ -110,7 +109,7 @@ class GiftActivities:
                 at=step.at,
             )
             if result.promised:
-                post_all(session, step.case_id, step.run_id, step.posts, step.at)
+                post_all(session, step, step.posts)
         return result
 
     @uninterrupted

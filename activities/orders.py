@@ -2,54 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator
-from contextlib import contextmanager
-from datetime import datetime
-
-from pydantic import BaseModel, Field
-from sqlalchemy.orm import Session
-from temporalio import activity
-from temporalio.exceptions import ApplicationError
+from pydantic import BaseModel
 
 from activities.defining import uninterrupted
-from activities.messages import post_all
+from activities.steps import OrderStep, post_all, writing_for
 from casework.money import LineQuantity
-from casework.shop import bulk, claims, flags, holds, orders, records, settling, steps
+from casework.shop import bulk, claims, flags, holds, orders, records, settling
 from casework.shop.database import Database
-from casework.shop.errors import CaseOver
-from casework.shop.fencing import FencingToken
 from casework.shop.holds import HoldResult
 from casework.shop.settling import GoodsBack
 from casework.standing import RefundStanding
-from casework.templates import Post
-
-CASE_OVER = "CaseOver"
-
-
-class OrderStep(BaseModel):
-    """One step on some lines of an order, for one case, at the case's own time (aware).
-
-    `posts` go out in the transaction of what the step writes; one that only reads, or leaves the shop, posts nothing.
-    """
-
-    case_id: str
-    run_id: str
-    order_id: str
-    lines: list[LineQuantity]
-    at: datetime
-    posts: list[Post] = Field(default_factory=list[Post])
-    moment: FencingToken | None = None
-    """Where the case's execution is: a step of a case that is over is refused."""
-    round: int = 0
-    """Which time it is that the case does this, where it may do it again: goods can leave and come back twice."""
-
-    def key(self, purpose: str) -> str:
-        """The step's idempotency key: the case's one execution, and the purpose."""
-        return f"{self.case_id}/{self.run_id}/{purpose}"
-
-    def round_key(self, purpose: str) -> str:
-        """As `key`, for a step that the case may do again in a later round."""
-        return self.key(f"{purpose}/{self.round}")
 
 
 class HoldStep(OrderStep):
@@ -62,12 +24,6 @@ class ParcelBackStep(OrderStep):
     """A parcel of the lines came back: the one with this waybill, or all of them."""
 
     waybill: str | None
-
-
-class Done(BaseModel):
-    """Why the shop refused a step; None: it is done."""
-
-    refused: str | None = None
 
 
 class Parted(BaseModel):
@@ -83,54 +39,6 @@ class SettleStep(OrderStep):
     """Settle a refund, or restore the order, with a memo."""
 
     memo: str
-
-
-@contextmanager
-def writing_for(database: Database, step: OrderStep, *, posting: bool = True) -> Generator[Session]:
-    """One transaction of a step of a case that is still open; the step's posts go out at the end of it.
-
-    `posting=False`: what goes out depends on what comes of the step, which says so itself, or nothing goes out.
-
-    Raises:
-        ApplicationError: not retryable, where the case is over: Temporal gave this attempt up and went on.
-
-    """
-    # a case has one local activity under way at a time
-    in_turn = activity.in_activity() and activity.info().is_local
-    with (
-        refused_if_over(),
-        steps.writing_for(database, step.case_id, step.run_id, step.moment, in_turn=in_turn) as session,
-    ):
-        yield session
-        if posting:
-            post_all(session, step.case_id, step.run_id, step.posts, step.at)
-
-
-@contextmanager
-def refused_if_over() -> Generator[None]:
-    """What a case that is over asks for comes too late.
-
-    Raises:
-        ApplicationError: not retryable, where the case is over: Temporal gave this attempt up and went on.
-
-    """
-    try:
-        yield
-    except CaseOver as late:
-        raise ApplicationError(str(late), type=CASE_OVER, non_retryable=True) from None
-
-
-def note_moves(database: Database, step: OrderStep) -> None:
-    """Take down which moves the case has made, before somebody outside is asked who may be long in answering.
-
-    Otherwise lists would offer until then what was decided by a plain signal, or by the clock.
-
-    Raises:
-        ApplicationError: as `writing_for`.
-
-    """
-    with writing_for(database, step, posting=False):
-        pass
 
 
 class OrderActivities:
@@ -213,7 +121,7 @@ class OrderActivities:
                 waybill=step.waybill,
             )
             if back.refused is None:
-                post_all(session, step.case_id, step.run_id, step.posts, step.at)
+                post_all(session, step, step.posts)
         return back
 
     @uninterrupted

@@ -6,8 +6,7 @@ from pydantic import Field
 from sqlalchemy.orm import Session
 
 from activities.defining import uninterrupted
-from activities.messages import post_all
-from activities.orders import Done, OrderStep, writing_for
+from activities.steps import Done, OrderStep, post_all, writing_for
 from casework.parcels import Followed, ParcelReport, Registered
 from casework.rules.parcels import priority_of
 from casework.shop import outbox, parcels, records, settling
@@ -235,7 +234,7 @@ class ParcelActivities:
                     text_en=text.en,
                     at=step.at,
                 )
-            post_all(session, step.case_id, step.run_id, () if goes_on else step.if_over, step.at)
+            post_all(session, step, () if goes_on else step.if_over)
         return goes_on
 
 
@@ -255,7 +254,7 @@ def _tell_warehouse(session: Session, step: ParcelStep) -> None:
         role=role,
         parameters={"order_id": step.order_id, "lines": lines, "waybill": step.waybill},
     )
-    post_all(session, step.case_id, step.run_id, [task], step.at)
+    post_all(session, step, [task])
 
 
 def _read(session: Session, step: ParcelStep) -> ParcelReport:

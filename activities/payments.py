@@ -8,7 +8,7 @@ from pydantic import BaseModel
 from temporalio.exceptions import ApplicationError
 
 from activities.defining import uninterrupted
-from activities.orders import OrderStep, note_moves, writing_for
+from activities.steps import OrderStep, note_moves, writing_for
 from casework.dues import Due, RefundDue
 from casework.shop import payments
 from casework.shop.database import Database

@@ -7,7 +7,7 @@ from datetime import datetime
 from sqlalchemy.orm import Session
 
 from activities.defining import uninterrupted
-from activities.orders import OrderStep, writing_for
+from activities.steps import OrderStep, writing_for
 from casework.dues import ReturnDue
 from casework.money import LineQuantity
 from casework.shop import claims, flags, orders, releasing, returning

@@ -43,7 +43,7 @@ WORKER, SERVER, DATABASE = "worker", "server", "database"
 _REACH, _SHORTEN = "casework_chaos_reach", "casework_chaos_shorten"
 _WRITTEN: Final = "casework_chaos_written"
 _NOTES: Final = frozenset(
-    # a case's moves (`activities.orders.note_moves`), and that a fault that happens once has happened
+    # a case's moves (`activities.steps.note_moves`), and that a fault that happens once has happened
     {("cases", Update), ("waits", Insert), ("waits", Update), ("waits", Delete), ("faults", Delete)}
 )
 """What a transaction may write without anything being done by it that an activity is for."""

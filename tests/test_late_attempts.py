@@ -9,8 +9,9 @@ import pytest
 from temporalio.exceptions import ApplicationError
 
 from activities.courier import CourierActivities
-from activities.orders import HoldStep, OrderActivities, OrderStep, SettleStep
+from activities.orders import HoldStep, OrderActivities, SettleStep
 from activities.payments import HandPayment, Payment, PaymentActivities
+from activities.steps import OrderStep
 from casework.money import LineQuantity
 from casework.shop import payments, records
 from casework.shop.courier import EmbeddedCourier

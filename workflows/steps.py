@@ -17,7 +17,7 @@ from temporalio.exceptions import ActivityError, ApplicationError, WorkflowAlrea
 
 from activities.cases import CaseActivities, HandedOver, HandOver, TakeBack
 from activities.messages import MessageActivities, PostMessages
-from activities.orders import CASE_OVER, OrderStep
+from activities.steps import CASE_OVER, OrderStep
 from casework.case import Case
 from casework.details import (
     current_details,

@@ -7,8 +7,8 @@ from temporalio import workflow
 
 from activities.bulk_orders import BulkOrderActivities as Bulk
 from activities.bulk_orders import PriceStep, ScreenStep
-from activities.orders import OrderStep
 from activities.payments import Payment, PaymentActivities
+from activities.steps import OrderStep
 from bench.bare.plain import Plain, outside, signal
 from casework.dues import RebateDue
 from casework.templates import yuan

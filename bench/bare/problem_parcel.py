@@ -7,8 +7,8 @@ from temporalio import workflow
 from temporalio.workflow import now
 
 from activities.courier import AskCourier, CourierActivities, CourierStep
-from activities.orders import OrderStep
 from activities.parcels import FollowStep, ParcelActivities, ParcelStep, RegisterStep
+from activities.steps import OrderStep
 from bench.bare.plain import Plain, outside, signal
 from casework.parcels import Followed
 from casework.rules.parcels import EXCEPTIONS, HANDED_OVER

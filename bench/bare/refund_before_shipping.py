@@ -8,7 +8,7 @@ from typing import Any
 from temporalio import workflow
 from temporalio.workflow import now
 
-from activities import cases, messages, orders, payments, staff
+from activities import cases, messages, orders, payments, staff, steps
 from casework.hours import OpenHours, add_open_time
 from casework.messages import Message
 from casework.templates import yuan
@@ -43,7 +43,7 @@ class BareRefundBeforeShipping:
         flow, shop, begun = (figures := RefundFigures.model_validate(opened.figures)).flow, figures.shop, now()
         case |= {"lines": opened.resolved["lines"], "moment": {"execution": case["run_id"], "events": 1}}
         hours = OpenHours(shop.open_from, shop.open_until, shop.timezone)
-        fen = (await local(orders.OrderActivities.check_and_claim, orders.OrderStep(**case, at=now()))).refundable_fen
+        fen = (await local(orders.OrderActivities.check_and_claim, steps.OrderStep(**case, at=now()))).refundable_fen
         words = {"case_id": case["case_id"], "order_id": start["order_id"], "amount": yuan(fen)}
         case["posts"] = [{"purpose": "asked", "template": "refund_requested", "to": "buyer", "parameters": words}]
         await local(orders.OrderActivities.hold, orders.HoldStep(**case, at=now()))

@@ -6,9 +6,9 @@ from temporalio import workflow
 from temporalio.workflow import now
 
 from activities import returns
-from activities.orders import OrderStep
 from activities.payments import Payment, PaymentActivities
 from activities.returns import ReturnActivities as Returns
+from activities.steps import OrderStep
 from bench.bare.plain import Plain, outside, signal
 from casework.dues import ReturnDue
 from casework.money import LineQuantity

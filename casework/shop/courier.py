@@ -16,7 +16,7 @@ from casework.rules.parcels import HANDED_OVER, STATES, ParcelState
 from casework.shop.database import Database
 from casework.shop.faults import fault_of, faults_of, forget_fault
 from casework.shop.orders import lock_order
-from casework.shop.steps import writing_for
+from casework.shop.steps import case_transaction
 from casework.shop.tables import (
     ClaimRow,
     CourierClaimRow,
@@ -159,7 +159,7 @@ class EmbeddedCourier:
             return agreed
 
     def _writing(self, of: OnBehalf) -> AbstractContextManager[Session]:
-        return writing_for(self._database, of.case_id, of.run_id, of.moment)
+        return case_transaction(self._database, of.case_id, of.run_id, of.moment)
 
 
 def shown_scans(session: Session, waybill: str, at: datetime) -> list[Scan]:

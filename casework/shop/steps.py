@@ -16,7 +16,7 @@ from casework.shop.tables import StepRow
 
 
 @contextmanager
-def writing_for(
+def case_transaction(
     database: Database, case_id: str, run_id: str, moment: FencingToken | None, *, in_turn: bool = False
 ) -> Generator[Session]:
     """One transaction of a case's step; nothing of it stays where the step was done before (see `admit`).

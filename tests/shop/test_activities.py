@@ -12,8 +12,9 @@ from sqlalchemy.orm import ORMExecuteState, Session
 from activities.bulk_orders import BulkOrderActivities
 from activities.courier import CourierActivities
 from activities.messages import MessageActivities, PostMessages
-from activities.orders import HoldStep, OrderActivities, OrderStep, ParcelBackStep
+from activities.orders import HoldStep, OrderActivities, ParcelBackStep
 from activities.payments import HandPayment, Payment, PaymentActivities
+from activities.steps import OrderStep
 from casework.courier import CourierSilent
 from casework.shop import flags, orders, outside, waiting
 from casework.shop.claims import claimed_lines
