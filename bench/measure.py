@@ -333,8 +333,8 @@ async def replay_ms(history: WorkflowHistory, times: int = 10) -> float:
 def moves_us(flow: str, times: int = 50) -> dict[str, float]:
     """How long the machine takes for a move, by row of the flow's table, in microseconds: the median of many tries.
 
-    Asked is what a running case asks, in a situation in which the row is taken: `fire`, which tries the rows in their
-    order, and `take`, which makes the move.
+    Asked is what a running case asks, in a situation in which the row is taken: `find_move`, which tries the rows in
+    their order, and `take`, which makes the move.
     """
     machine = FLOWS[flow]
     took: dict[str, float] = {}
@@ -347,11 +347,11 @@ def moves_us(flow: str, times: int = 50) -> dict[str, float]:
                 event.happening.learn(case)
             attempt = Attempt(case, event.trigger, time_of(event), event.actor, event.automatic, event.message)
             begun = time.perf_counter_ns()
-            moved = machine.fire(attempt)
-            if not isinstance(moved, Refusal):
-                machine.take(moved, attempt)
+            found = machine.find_move(attempt)
+            if not isinstance(found, Refusal):
+                machine.take(found, attempt)
             tries.append(time.perf_counter_ns() - begun)
-            if moved is not row:
+            if found is not row:
                 raise RuntimeError(f"{row.trigger} from {row.source} was not taken")
         took[f"{row.trigger}: {row.source} to {row.dest}"] = statistics.median(tries) / 1000
     return took

@@ -80,7 +80,7 @@ def offered(flow: Flow[Any], case: Case[Any]) -> dict[str, list[Role]]:
 def _is_taken(flow: Flow[Any], case: Case[Any], trigger: str, role: Role) -> bool:
     somebody = Actor(staff_id="", grants={role: None})
     attempt = Attempt(case, trigger, case.entered_at or case.opened_at, somebody, offering=True)
-    return not isinstance(flow.fire(attempt), Refusal)
+    return not isinstance(flow.find_move(attempt), Refusal)
 
 
 def expected(flow: Flow[Any], case: Case[Any]) -> tuple[Role, ...]:
@@ -93,15 +93,15 @@ def if_silent(flow: Flow[Any], case: Case[Any]) -> IfSilent | None:
     deadline = flow.states[case.state].deadline
     if deadline is None or case.due is None:
         return None
-    moved = flow.fire(Attempt(case, deadline.trigger, case.due, automatic=Automatic.CLOCK))
-    if isinstance(moved, Refusal):
+    found = flow.find_move(Attempt(case, deadline.trigger, case.due, automatic=Automatic.CLOCK))
+    if isinstance(found, Refusal):
         return None
-    return IfSilent(trigger=deadline.trigger, dest=moved.dest, at=case.due, pays_fen=paid_by_silence(flow, case, moved))
+    return IfSilent(trigger=deadline.trigger, dest=found.dest, at=case.due, pays_fen=paid_by_silence(flow, case, found))
 
 
-def paid_by_silence(flow: Flow[Any], case: Case[Any], moved: Move[Any]) -> int:
+def paid_by_silence(flow: Flow[Any], case: Case[Any], move: Move[Any]) -> int:
     """What leaves by a row that the clock takes, in fen."""
-    return case.amount_fen if flow.states[moved.dest].pays else 0
+    return case.amount_fen if flow.states[move.dest].pays else 0
 
 
 def search_attributes(flow: Flow[Any], case: Case[Any]) -> list[SearchAttributePair[Any]]:

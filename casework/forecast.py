@@ -104,11 +104,11 @@ def _play(flow: Flow[Any], case: Case[Any], *, now: datetime, until: datetime, l
             break
         pays_fen = 0
         if state.kind is StateKind.WORK:
-            moved = _only_way(flow, state)
-            if moved is None:
+            move = _only_way(flow, state)
+            if move is None:
                 course.then_unknown = [Unknown.WORKS]
                 break
-            attempt = Attempt(case, moved.trigger, at, automatic=Automatic.SYSTEM)
+            attempt = Attempt(case, move.trigger, at, automatic=Automatic.SYSTEM)
         else:
             unknown = [*unknown, *(one for one in _unknown_in(flow, case, state, lookups) if one not in unknown)]
             if state.deadline is None:
@@ -120,22 +120,22 @@ def _play(flow: Flow[Any], case: Case[Any], *, now: datetime, until: datetime, l
                 break
             at = max(at, case.due)
             attempt = Attempt(case, state.deadline.trigger, case.due, automatic=Automatic.CLOCK)
-            fired = flow.fire(attempt)
-            if isinstance(fired, Refusal):
+            found = flow.find_move(attempt)
+            if isinstance(found, Refusal):
                 course.then_unknown = [*unknown, Unknown.READS]
                 break
-            moved, pays_fen = fired, paid_by_silence(flow, case, fired)
+            move, pays_fen = found, paid_by_silence(flow, case, found)
         course.steps.append(
             Step(
-                trigger=moved.trigger,
-                source=moved.source,
-                dest=moved.dest,
+                trigger=move.trigger,
+                source=move.source,
+                dest=move.dest,
                 at=at,
                 pays_fen=pays_fen,
                 unknown=unknown,
             )
         )
-        flow.take(moved, attempt)
+        flow.take(move, attempt)
     return course
 
 

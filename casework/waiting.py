@@ -92,12 +92,12 @@ def asked_of(flow: Flow[Any], case: Case[Any], actor: Actor) -> Asked:
         if offer.role in actor.grants:
             theirs.setdefault(offer.trigger, []).append(offer.role)
     for trigger, roles in theirs.items():
-        moved = flow.fire(Attempt(case, trigger, at, actor, offering=True))
-        if not isinstance(moved, Refusal):
+        found = flow.find_move(Attempt(case, trigger, at, actor, offering=True))
+        if not isinstance(found, Refusal):
             fields = fields_of(flow.triggers[trigger].message)
             may.append(WaitingFor(trigger=trigger, roles=[role.value for role in roles], fields=fields))
         elif trigger != CANCEL and not set(roles).isdisjoint(state.expects):
-            why_not = why_not or moved.why
+            why_not = why_not or found.why
     expected_of_them = any(
         one.trigger != CANCEL and not set(one.roles).isdisjoint(role.value for role in state.expects) for one in may
     )

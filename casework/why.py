@@ -160,17 +160,17 @@ def _ask(flow: Flow[Any], attempt: Attempt[Any], verdict: Verdict, lookups: Look
     if not_theirs is not None:
         verdict.obstacle = _obstacle(not_theirs)
         return
-    moved = flow.fire(attempt)
+    found = flow.find_move(attempt)
     passed_over = attempt.refusal
-    if isinstance(moved, Refusal):
-        verdict.obstacle = _obstacle(moved)
+    if isinstance(found, Refusal):
+        verdict.obstacle = _obstacle(found)
         if fact:
             verdict.kept = True
             verdict.may = None if attempt.trigger in lookups.consulted else True
-        elif moved.guard is not None and _may_be_otherwise(moved, attempt.trigger, lookups):
-            verdict.may, verdict.unknown = None, [moved.guard.name]
+        elif found.guard is not None and _may_be_otherwise(found, attempt.trigger, lookups):
+            verdict.may, verdict.unknown = None, [found.guard.name]
         return
-    verdict.dest, verdict.row = moved.dest, _row(moved)
+    verdict.dest, verdict.row = found.dest, _row(found)
     verdict.role = attempt.role.value if attempt.role else None
     verdict.kept = fact and flow.states[attempt.case.state].kind is StateKind.WORK
     refused_by_shop = attempt.trigger in (lookups.consulted if verdict.kept else lookups.triggers)
@@ -178,7 +178,7 @@ def _ask(flow: Flow[Any], attempt: Attempt[Any], verdict: Verdict, lookups: Look
     if passed_over is not None:
         verdict.obstacle = _obstacle(passed_over)
     if attempt.offering:
-        verdict.unknown = [guard.name for guard in moved.only_if if guard.looked_up]
+        verdict.unknown = [guard.name for guard in found.only_if if guard.looked_up]
 
 
 def _may_be_otherwise(refusal: Refusal, trigger: str, lookups: Lookups) -> bool:
@@ -235,16 +235,16 @@ def _who_could(
                 continue
         else:
             attempt = Attempt(case, trigger, at, actor, message=message, offering=True)
-            moved = flow.fire(attempt)
+            found = flow.find_move(attempt)
             role = attempt.role
-            if not isinstance(moved, Refusal):
-                dest = moved.dest
+            if not isinstance(found, Refusal):
+                dest = found.dest
             elif flow.triggers[trigger].kind is TriggerKind.FACT:
                 # as in `_ask`: a fact is kept, so whoever may tell it could
                 if flow.refuses_news(attempt) is not None:
                     continue
                 role = next(one for one in flow.roles_of(trigger) if one in actor.grants)
-            elif not _may_be_otherwise(moved, trigger, lookups):
+            elif not _may_be_otherwise(found, trigger, lookups):
                 continue
         yield Person(staff_id=actor.staff_id, name=member.name, role=role.value if role else None, dest=dest)
 

@@ -140,7 +140,7 @@ def taken_by(flow: Flow[Any], case: Case[Any], person: Actor, at: datetime) -> R
     if role is None:
         return Refusal("role", f"{person.staff_id} is not {' or '.join(wanted)}, for whom {case.state} waits")
     asked_for = dict.fromkeys(row.trigger for row in flow.rows(case.state) if set(wanted) & set(row.roles))
-    tried = [flow.fire(Attempt(case, one, at, person, offering=True)) for one in asked_for if one != CANCEL]
+    tried = [flow.find_move(Attempt(case, one, at, person, offering=True)) for one in asked_for if one != CANCEL]
     refused = [one for one in tried if isinstance(one, Refusal)]
     if len(refused) < len(tried):
         return role

@@ -1,4 +1,7 @@
-"""What a flow is: states, triggers and moves as data, and the machine that enforces them, built on `transitions`.
+"""What a flow is: states, triggers and moves as data, and the machine that enforces them.
+
+The machine is one of `transitions`, which chooses the row that an attempt takes, or refuses it, and moves nothing:
+`Flow.take` makes the move.
 
 A flow is one table. Everything else that knows about moves (the signals a case listens to, the diagram, the
 documentation, the checks, the inbox) is derived from it. No Temporal, no I/O, no clock: time and facts come in as
@@ -342,10 +345,10 @@ _NAME = re.compile(r"^[a-z][a-z_]*[a-z]$")
 
 
 class Flow(Generic[CaseT]):
-    """One flow: its table, checked, and the machine that enforces it.
+    """One flow: its table, checked, the machine that chooses its rows, and the move itself.
 
-    `fire` answers which row an attempt would take, or why none. It changes nothing in the case; the answer also stands
-    in the attempt. `take` then makes the move on the case.
+    `find_move` answers which row an attempt would take, or why none. It changes nothing in the case; the answer also
+    stands in the attempt. `take` then makes the move on the case.
     """
 
     def __init__(
@@ -442,7 +445,7 @@ class Flow(Generic[CaseT]):
             ],
         )
 
-    def fire(self, attempt: Attempt[CaseT]) -> Move[CaseT] | Refusal:
+    def find_move(self, attempt: Attempt[CaseT]) -> Move[CaseT] | Refusal:
         """Ask the machine which row the attempt takes from where its case is, or why none.
 
         Nothing changes in the case. The answer also stands in the attempt, with the role in which the row would be

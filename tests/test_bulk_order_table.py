@@ -295,7 +295,7 @@ def test_a_value_that_a_condition_refuses_is_named_first(
     state: str, trigger: str, role: Role, message: Message, said: str
 ) -> None:
     actor = Actor(staff_id="somebody.1", grants={role: None})
-    refused = BULK_ORDER.fire(Attempt(a_case(state, approved_fen=2), trigger, NOW, actor, message=message))
+    refused = BULK_ORDER.find_move(Attempt(a_case(state, approved_fen=2), trigger, NOW, actor, message=message))
     assert isinstance(refused, Refusal)
     assert refused.why.startswith(said)
 
@@ -322,9 +322,9 @@ def take(case: BulkCase, trigger: str, role: Role | None = None, message: Messag
     actor = None if role is None else Actor(staff_id="somebody.1", grants={role: None})
     automatic = None if role is not None else Automatic.CLOCK
     made = Attempt(case, trigger, NOW, actor, automatic, message)
-    moved = BULK_ORDER.fire(made)
-    assert not isinstance(moved, Refusal), moved
-    BULK_ORDER.take(moved, made)
+    found = BULK_ORDER.find_move(made)
+    assert not isinstance(found, Refusal), found
+    BULK_ORDER.take(found, made)
     return case
 
 

@@ -207,9 +207,9 @@ def take(case: GiftCase, trigger: str, role: Role, message: Any = None) -> str:
     made: Attempt[GiftCase] = Attempt(
         case, trigger, NOW, Actor(staff_id="somebody.1", grants={role: None}), message=message
     )
-    moved = FLOW.fire(made)
-    assert not isinstance(moved, Refusal), moved
-    FLOW.take(moved, made)
+    found = FLOW.find_move(made)
+    assert not isinstance(found, Refusal), found
+    FLOW.take(found, made)
     return case.state
 
 

@@ -320,9 +320,9 @@ def test_a_persons_own_lower_limit_counts_for_sending_again() -> None:
     case = parcel(state="choosing_remedy", amount_fen=15_000)
     for own, dest in ((None, "reshipping"), (14_999, "awaiting_supervisor")):
         agent = Actor(staff_id="aftersale.2", grants={Role.AFTERSALE_AGENT: own})
-        moved = FLOW.fire(Attempt(case, "choose_reship", NOW, agent, message=ChooseRemedy(by="aftersale.2")))
-        assert not isinstance(moved, Refusal)
-        assert moved.dest == dest
+        found = FLOW.find_move(Attempt(case, "choose_reship", NOW, agent, message=ChooseRemedy(by="aftersale.2")))
+        assert not isinstance(found, Refusal)
+        assert found.dest == dest
 
 
 # --- what a case remembers ---
@@ -330,9 +330,9 @@ def test_a_persons_own_lower_limit_counts_for_sending_again() -> None:
 
 def take(case: ParcelCase, trigger: str, message: Message, role: Role) -> ParcelCase:
     attempt = Attempt(case, trigger, NOW, Actor(staff_id="somebody.1", grants={role: None}), message=message)
-    moved = FLOW.fire(attempt)
-    assert not isinstance(moved, Refusal), moved
-    FLOW.take(moved, attempt)
+    found = FLOW.find_move(attempt)
+    assert not isinstance(found, Refusal), found
+    FLOW.take(found, attempt)
     return case
 
 

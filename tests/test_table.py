@@ -76,10 +76,10 @@ def person(*roles: Role, staff_id: str = "somebody.1", limit: int | None = None,
     return Actor(staff_id=staff_id, grants=dict.fromkeys(roles, limit), **known)
 
 
-def fire(case: RefundCase, trigger: str, who: Actor | Automatic, flow: Flow[Any] = FLOW) -> Move[Any] | Refusal:
+def find_move(case: RefundCase, trigger: str, who: Actor | Automatic, flow: Flow[Any] = FLOW) -> Move[Any] | Refusal:
     if isinstance(who, Automatic):
-        return flow.fire(Attempt(case, trigger, NOW, automatic=who))
-    return flow.fire(Attempt(case, trigger, NOW, actor=who))
+        return flow.find_move(Attempt(case, trigger, NOW, automatic=who))
+    return flow.find_move(Attempt(case, trigger, NOW, actor=who))
 
 
 # --- unsound flows ---
@@ -409,7 +409,7 @@ def test_whatever_is_not_in_the_table_is_refused(flow: Flow[Any]) -> None:
             for who in (*Role, *Automatic):
                 if (state, trigger, who) in allowed:
                     continue
-                answer = fire(case, trigger, who if isinstance(who, Automatic) else person(who), flow)
+                answer = find_move(case, trigger, who if isinstance(who, Automatic) else person(who), flow)
                 assert isinstance(answer, Refusal), f"{who} could {trigger} in {state}"
                 known = any(row.trigger == trigger for row in flow.rows(state))
                 assert answer.code == ("role" if known else "not_possible")
@@ -418,7 +418,7 @@ def test_whatever_is_not_in_the_table_is_refused(flow: Flow[Any]) -> None:
 def test_firing_changes_nothing_in_the_case() -> None:
     case = a_case("persuading", amount_fen=LIMIT)
     before = case.model_copy(deep=True)
-    assert isinstance(fire(case, "buyer_insists", person(AGENT)), Move)
+    assert isinstance(find_move(case, "buyer_insists", person(AGENT)), Move)
     assert case == before
 
 
@@ -470,7 +470,7 @@ def test_the_first_row_whose_conditions_hold_is_taken_whatever_the_case_knows(
         ),
         None,
     )
-    answer = FLOW.fire(attempt)
+    answer = FLOW.find_move(attempt)
     assert answer is wanted if wanted else isinstance(answer, Refusal)
 
 
@@ -480,7 +480,7 @@ def test_no_amount_over_ones_limit_is_ever_paid_without_the_next_level(amount: i
         ("persuading", "buyer_insists", AGENT, LIMIT, "awaiting_supervisor"),
         ("awaiting_supervisor", "approve", SUPERVISOR, UPPER_LIMIT, "awaiting_finance"),
     ):
-        answer = fire(a_case(state, amount_fen=amount), trigger, person(role, limit=limit))
+        answer = find_move(a_case(state, amount_fen=amount), trigger, person(role, limit=limit))
         assert isinstance(answer, Move)
         within = amount <= min(policy_limit, policy_limit if limit is None else limit)
         assert answer.dest == ("refunding" if within else above)
@@ -490,7 +490,7 @@ def test_no_amount_over_ones_limit_is_ever_paid_without_the_next_level(amount: i
 def test_silence_pays_only_what_the_buyer_asked_for(facts: dict[str, Any]) -> None:
     for row in FLOW.moves:
         if CLOCK in row.who:
-            answer = fire(a_case(row.source, **facts), row.trigger, CLOCK)
+            answer = find_move(a_case(row.source, **facts), row.trigger, CLOCK)
             assert isinstance(answer, Move)
             if FLOW.states[answer.dest].pays:
                 assert answer.trigger in ("persuasion_over", "finance_silent")
@@ -501,7 +501,7 @@ def test_silence_pays_only_what_the_buyer_asked_for(facts: dict[str, Any]) -> No
 def test_once_money_is_sent_no_case_is_called_off(facts: dict[str, Any]) -> None:
     for state in CANCELLED_FROM:
         for who in (person(SUPERVISOR), SYSTEM):
-            answer = fire(a_case(state, **facts), "cancel_case", who)
+            answer = find_move(a_case(state, **facts), "cancel_case", who)
             if facts["money_sent"]:
                 assert isinstance(answer, Refusal)
                 assert answer.code == "money_sent"
@@ -524,36 +524,36 @@ FOUR_EYES = [
 def test_who_has_a_part_in_the_request_may_not_decide_on_it(state: str, trigger: str, role: Role) -> None:
     case = a_case(state, involved=["opener.1", "agent.2"])
     for staff_id in ("opener.1", "agent.2"):
-        answer = fire(case, trigger, person(role, staff_id=staff_id))
+        answer = find_move(case, trigger, person(role, staff_id=staff_id))
         assert isinstance(answer, Refusal)
         assert answer.code == "four_eyes"
         assert staff_id in answer.why
-    deputy = fire(case, trigger, person(role, staff_id="deputy.1", deputises_for=["agent.2"]))
+    deputy = find_move(case, trigger, person(role, staff_id="deputy.1", deputises_for=["agent.2"]))
     assert isinstance(deputy, Refusal)
     assert deputy.code == "four_eyes"
-    assert isinstance(fire(case, trigger, person(role, deputises_for=["stranger.1"])), Move)
+    assert isinstance(find_move(case, trigger, person(role, deputises_for=["stranger.1"])), Move)
 
 
 def test_approvals_at_two_levels_come_from_two_people() -> None:
     case = a_case("awaiting_finance", approvals=[Approval(role=SUPERVISOR, by="lead.1")])
-    same = fire(case, "approve", person(FINANCE, staff_id="lead.1"))
+    same = find_move(case, "approve", person(FINANCE, staff_id="lead.1"))
     assert isinstance(same, Refusal)
     assert same.code == "four_eyes"
-    assert isinstance(fire(case, "approve", person(FINANCE, staff_id="finance.1")), Move)
+    assert isinstance(find_move(case, "approve", person(FINANCE, staff_id="finance.1")), Move)
 
 
 def test_acting_within_a_standing_limit_is_no_approval() -> None:
     case = a_case("persuading", amount_fen=LIMIT)
-    answer = fire(case, "buyer_insists", person(AGENT, staff_id="opener.1"))
+    answer = find_move(case, "buyer_insists", person(AGENT, staff_id="opener.1"))
     assert isinstance(answer, Move)
     assert answer.dest == "refunding"
 
 
 def test_a_person_of_the_wrong_role_is_told_whose_decision_it_is() -> None:
-    answer = fire(a_case("awaiting_supervisor"), "approve", person(AGENT))
+    answer = find_move(a_case("awaiting_supervisor"), "approve", person(AGENT))
     assert answer == Refusal("role", "approve in awaiting_supervisor is for aftersale_supervisor")
 
 
 def test_a_message_for_another_state_is_refused_as_not_possible() -> None:
-    answer = fire(a_case("persuading"), "approve", person(SUPERVISOR))
+    answer = find_move(a_case("persuading"), "approve", person(SUPERVISOR))
     assert answer == Refusal("not_possible", "approve is not possible in persuading")

@@ -1,6 +1,6 @@
 """The case loop that all flows share: do what the state asks, fire the trigger that comes out, until a final state.
 
-Handlers only check and append; the loop alone moves the machine, one message at a time. So two approvals in one
+Handlers only check and append; the loop alone moves the case, one message at a time. So two approvals in one
 workflow task never become two steps, and nothing that a stranger sends can wedge the workflow task.
 """
 
@@ -500,11 +500,11 @@ class CaseWorkflow(CaseSteps[CaseT]):
         attempt = self._attempt(trigger, automatic=automatic)
         if automatic is Automatic.CLOCK:
             await self._consult(attempt)
-        moved = self.flow.fire(attempt)
-        if isinstance(moved, Refusal):
+        found = self.flow.find_move(attempt)
+        if isinstance(found, Refusal):
             # Nothing is lost: the workflow task fails loudly until the code is mended.
-            raise HoleInTable(f"{trigger} by the {automatic} in {self.case.state}: {moved.why}")
-        await self._make_move(moved, attempt, by=automatic, why=why)
+            raise HoleInTable(f"{trigger} by the {automatic} in {self.case.state}: {found.why}")
+        await self._make_move(found, attempt, by=automatic, why=why)
 
     async def _wait_in(self, state: State) -> None:
         """Wait for the next accepted message or the deadline."""
@@ -675,9 +675,9 @@ class CaseWorkflow(CaseSteps[CaseT]):
         if seen is None:
             return
         attempt = self._attempt(seen.trigger, automatic=Automatic.SYSTEM)
-        moved = self.flow.fire(attempt)
-        if not isinstance(moved, Refusal):
-            await self._make_move(moved, attempt, by=Automatic.SYSTEM, why=seen.why)
+        found = self.flow.find_move(attempt)
+        if not isinstance(found, Refusal):
+            await self._make_move(found, attempt, by=Automatic.SYSTEM, why=seen.why)
 
     async def _enter(self, state: State) -> None:
         """A move into a state says to whom it falls now, and sets the state's deadline anew."""
@@ -748,14 +748,14 @@ class CaseWorkflow(CaseSteps[CaseT]):
             # Temporal's own cancel (no message) is meant for the case, wherever it is: it comes only once
             if received.message is not None and received.seen != self.case.version and not waited_for_work:
                 raise Refused("the case has moved on since")
-            moved = self.flow.fire(attempt)
-            if not isinstance(moved, Refusal) or (moved.code not in ABOUT_THE_PERSON and self._consults(attempt)):
+            found = self.flow.find_move(attempt)
+            if not isinstance(found, Refusal) or (found.code not in ABOUT_THE_PERSON and self._consults(attempt)):
                 await self._put_message_on_record(received, attempt)
                 if await self._consult(attempt):
-                    moved = self.flow.fire(attempt)
-            if isinstance(moved, Refusal):
-                raise Refused(moved.why)
-            await self._accept(received, attempt, moved)
+                    found = self.flow.find_move(attempt)
+            if isinstance(found, Refusal):
+                raise Refused(found.why)
+            await self._accept(received, attempt, found)
         except Refused as refused:
             self._refuse(received, str(refused))
 
@@ -915,9 +915,9 @@ class CaseWorkflow(CaseSteps[CaseT]):
             await self._put_message_on_record(received, attempt)
         await self._consult(attempt)
         if not self._is_working():
-            moved = self.flow.fire(attempt)
-            if not isinstance(moved, Refusal):
-                return await self._accept(received, attempt, moved)
+            found = self.flow.find_move(attempt)
+            if not isinstance(found, Refusal):
+                return await self._accept(received, attempt, found)
         message = cast("Message", received.message)
         self.flow.note_involvement(attempt)
         if attempt.automatic and any(kept.trigger == received.trigger for kept in self.case.kept):
@@ -955,10 +955,10 @@ class CaseWorkflow(CaseSteps[CaseT]):
             received = _Received(kept.trigger, kept.at, self.case.version, attempt.message, claimed_by=kept.by)
             try:
                 await self._consult(attempt)
-                moved = self.flow.fire(attempt)
-                if not isinstance(moved, Refusal):
+                found = self.flow.find_move(attempt)
+                if not isinstance(found, Refusal):
                     self.case.kept.remove(kept)
-                    await self._accept(received, attempt, moved)
+                    await self._accept(received, attempt, found)
                     return True
             except Refused as refused:
                 if kept in self.case.kept:
@@ -1002,7 +1002,7 @@ class CaseWorkflow(CaseSteps[CaseT]):
         await getattr(self, f"consult_{attempt.trigger}")(attempt)
         return True
 
-    async def _accept(self, received: _Received, attempt: Attempt[CaseT], moved: Move[CaseT]) -> None:
+    async def _accept(self, received: _Received, attempt: Attempt[CaseT], move: Move[CaseT]) -> None:
         """The table agrees: do what must be done in the shop before the move, then make it."""
         effect = getattr(self, f"effect_{attempt.trigger}", None)
         if effect is not None:
@@ -1014,7 +1014,7 @@ class CaseWorkflow(CaseSteps[CaseT]):
             except Refused:
                 self.case.involved = involved
                 raise
-        await self._make_move(moved, attempt, by=received.claimed_by)
+        await self._make_move(move, attempt, by=received.claimed_by)
         return self._settle_answer(received, accepted=True)
 
     def _attempt(
@@ -1027,17 +1027,17 @@ class CaseWorkflow(CaseSteps[CaseT]):
     ) -> Attempt[CaseT]:
         return Attempt(self.case, trigger, workflow.now(), actor, automatic, message)
 
-    async def _make_move(self, moved: Move[CaseT], attempt: Attempt[CaseT], *, by: str, why: str | None = None) -> None:
+    async def _make_move(self, move: Move[CaseT], attempt: Attempt[CaseT], *, by: str, why: str | None = None) -> None:
         case = self.case
         on_record = self._on_record == case.version
-        self.flow.take(moved, attempt)
+        self.flow.take(move, attempt)
         line = TrailLine(
             at=workflow.now(),
             by=by,
             role=attempt.role,
-            trigger=moved.trigger,
-            source=moved.source,
-            dest=moved.dest,
+            trigger=move.trigger,
+            source=move.source,
+            dest=move.dest,
             note=_said(attempt.message),
             accepted=True,
             why=why,
@@ -1051,14 +1051,14 @@ class CaseWorkflow(CaseSteps[CaseT]):
         if not workflow.unsafe.is_replaying():
             move_logged(
                 case=case.case_id,
-                trigger=moved.trigger,
-                source=moved.source,
-                dest=moved.dest,
+                trigger=move.trigger,
+                source=move.source,
+                dest=move.dest,
                 by=by,
                 role=attempt.role,
             )
-            count_move(flow=case.flow, trigger=moved.trigger, dest=moved.dest)
-        after = getattr(self, f"after_{moved.trigger}", None)
+            count_move(flow=case.flow, trigger=move.trigger, dest=move.dest)
+        after = getattr(self, f"after_{move.trigger}", None)
         if after is not None:
             await after()
 

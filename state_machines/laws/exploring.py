@@ -338,13 +338,13 @@ class Explorer(Generic[CaseT]):
         if happening is not None:
             happening.learn(case)
         attempt = Attempt(case, event.trigger, time_of(event), event.actor, event.automatic, event.message)
-        moved = self.flow.fire(attempt)
+        found = self.flow.find_move(attempt)
         keeps = event.actor is not None and self.flow.triggers[event.trigger].kind is TriggerKind.FACT
-        if isinstance(moved, Refusal) and not (learns or keeps):
-            return Step(here, event, None, moved.why, here)
+        if isinstance(found, Refusal) and not (learns or keeps):
+            return Step(here, event, None, found.why, here)
         if not learns:
             attempt.case = case = _copied(case)
-        if isinstance(moved, Refusal):
+        if isinstance(found, Refusal):
             seen = here.seen
             if keeps and event.actor is not None:
                 # it is kept, and its sender has a part from now on
@@ -353,12 +353,12 @@ class Explorer(Generic[CaseT]):
                     case.kept = [_kept(event.trigger, event.actor, event.message)]
                 if speaks_for_buyer(event.trigger):
                     seen = seen._replace(involved=seen.involved | {event.actor.staff_id})
-            return Step(here, event, None, moved.why, self.situation(case, seen))
+            return Step(here, event, None, found.why, self.situation(case, seen))
         if event.trigger in self.world.effects:
             self.world.effects[event.trigger](case)
-        seen = self._watch(here.seen, moved, attempt, happening)
-        self.flow.take(moved, attempt)
-        return Step(here, event, moved, None, self.situation(case, seen))
+        seen = self._watch(here.seen, found, attempt, happening)
+        self.flow.take(found, attempt)
+        return Step(here, event, found, None, self.situation(case, seen))
 
     def _watch(
         self, seen: Witnessed, moved: Move[CaseT], attempt: Attempt[CaseT], happening: Happening[CaseT] | None
