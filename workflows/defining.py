@@ -12,11 +12,16 @@ from casework.messages import fields_of
 from casework.templates import ENDINGS
 from state_machines import asides
 from state_machines.asides import ASIDES
-from state_machines.table import Flow, StateKind, Trigger, UnsoundFlow
+from state_machines.table import Flow, StateKind, Trigger, TriggerKind, UnsoundFlow
 from workflows.case import CaseWorkflow
 
 WorkflowT = TypeVar("WorkflowT", bound="type[CaseWorkflow[Any]]")
-_HOOKS_OF_TRIGGERS = frozenset({"consult", "effect", "after"})
+_CALLED_FOR = {
+    "consult": frozenset({TriggerKind.DECISION, TriggerKind.FACT, TriggerKind.CLOCK}),
+    "effect": frozenset({TriggerKind.DECISION, TriggerKind.FACT}),
+    "after": frozenset(TriggerKind),
+}
+"""For which kinds of triggers the loop calls a hook: what the work comes to has read the shop, and has written to it."""
 _DEFINITION = "__temporal_workflow_definition"
 """Where the SDK keeps what `workflow.defn` has made."""
 _DEFINITIONS: dict[tuple[str, str], Any] = {}
@@ -27,7 +32,7 @@ def case_workflow(flow: Flow[Any]) -> Callable[[WorkflowT], WorkflowT]:
     """Make a flow's class its Temporal workflow: one signal a trigger, and one method a state or a refusal to import.
 
     Raises:
-        UnsoundFlow: where a state has no method of its name, or a hook is of no trigger or wait.
+        UnsoundFlow: where a state has no method of its name, or a hook is of no trigger or wait that calls it.
 
     """
 
@@ -45,7 +50,9 @@ def case_workflow(flow: Flow[Any]) -> Callable[[WorkflowT], WorkflowT]:
             raise UnsoundFlow(f"{flow.name}: nothing is done in {', '.join(missing)}")
         strays = [name for name in dir(cls) if _is_stray_hook(flow, name)]
         if strays:
-            raise UnsoundFlow(f"{flow.name}: {', '.join(strays)} belongs to no trigger, or to no wait, of the table")
+            raise UnsoundFlow(
+                f"{flow.name}: {', '.join(strays)} belongs to no trigger, or to no wait, that would call it"
+            )
         ends = {name for name in flow.states if flow.is_final(name)}
         if set(ENDINGS.get(flow.name, ())) != ends:
             raise UnsoundFlow(f"{flow.name}: casework/templates must name for each ending what the buyer is told")
@@ -62,10 +69,10 @@ def case_workflow(flow: Flow[Any]) -> Callable[[WorkflowT], WorkflowT]:
 
 
 def _is_stray_hook(flow: Flow[Any], method: str) -> bool:
-    """Whether a method is named as a hook, of something that the table does not have: nobody would ever call it."""
+    """Whether a method is named as a hook that nobody would ever call, by what the table has and the loop does."""
     hook, _, of = method.partition("_")
-    if hook in _HOOKS_OF_TRIGGERS:
-        return of not in flow.triggers
+    if hook in _CALLED_FOR:
+        return of not in flow.triggers or flow.triggers[of].kind not in _CALLED_FOR[hook]
     return hook == "begin" and (of not in flow.states or flow.states[of].kind is not StateKind.WAIT)
 
 

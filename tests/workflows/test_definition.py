@@ -32,7 +32,10 @@ def test_a_state_in_which_nothing_is_done_is_named() -> None:
     "hook",
     [
         "effect_confirm_lefft",
+        "effect_persuasion_over",  # the clock's: a message has effects in the shop
+        "effect_hold",  # what the work comes to: the work itself has written to the shop
         "consult_nothing",
+        "consult_hold",
         "after_persuading",  # a state
         "begin_persuadign",
         "begin_checking",  # works: nobody waits there
