@@ -255,6 +255,14 @@ class Case(BaseModel, Generic[FiguresT]):
         few = sum(line.accepted for line in self.trail) + len(self.kept) <= FEW
         return 0 if few else len(self.model_dump_json().encode())
 
+    def opened_with(self, change: str) -> bool:
+        """Whether the case knows by itself that it goes by the change: it was opened with it, or has asked before.
+
+        For places that must not ask Temporal (`goes_by` in `workflows/steps.py`): handlers and wait conditions, where
+        an answer would be an event that no replay repeats, the table, and what every case comes past.
+        """
+        return change in self.changes
+
     @property
     def figures(self) -> FiguresT:
         """The policy in force for this case.

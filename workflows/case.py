@@ -201,7 +201,7 @@ class CaseWorkflow(CaseSteps[CaseT]):
         RECORDS_DECISIONS,
         REMINDS_FROM_COUNT,
     )
-    """The names of the changes that a newly opened case goes by; one of before asks: see `goes_by`."""
+    """The names of the changes that a newly opened case goes by; one from an older version asks: see `goes_by`."""
 
     # --- in ---
 
@@ -304,7 +304,7 @@ class CaseWorkflow(CaseSteps[CaseT]):
             trigger = self._trigger(name)
             message = trigger.message.model_validate(given)
             received.unknown = unknown_in(given, message)
-            if received.unknown is not None and not self._bad_start and REFUSES_UNKNOWN in self.case.changes:
+            if received.unknown is not None and not self._bad_start and self.case.opened_with(REFUSES_UNKNOWN):
                 raise ValueError(received.unknown)
             received.message = message
             content = f"{name} {received.message.model_dump_json(exclude={'version'})}"
@@ -537,7 +537,7 @@ class CaseWorkflow(CaseSteps[CaseT]):
                     self._continue_as_new()
                 elif not timer.task.done():
                     # an update that was just answered is at its end a moment later
-                    soon = state.watch is None and CONTINUES_AFTER_UPDATES in case.changes
+                    soon = state.watch is None and case.opened_with(CONTINUES_AFTER_UPDATES)
                     await self._something_or(timer, continues=soon)
                 else:
                     self._taken += 1
@@ -644,12 +644,12 @@ class CaseWorkflow(CaseSteps[CaseT]):
         """Who was answered by an update hears it only then: the next update would come to a run that has ended."""
         waits = self.flow.states[self.case.state].kind is StateKind.WAIT
         asks = self._taken >= TAKEN_BEFORE_ASKING and waits and self._look is None
-        return self._continues or (asks and CONTINUES_AT_TIMER in self.case.changes)
+        return self._continues or (asks and self.case.opened_with(CONTINUES_AT_TIMER))
 
     def _continues_at_once(self) -> bool:
         """Whether a case that was opened before `CONTINUES_AT_TIMER` continues as new here."""
         return (
-            CONTINUES_AT_TIMER not in self.case.changes
+            not self.case.opened_with(CONTINUES_AT_TIMER)
             and _history_is_long()
             and workflow.all_handlers_finished()
             and self._look is None
@@ -798,7 +798,7 @@ class CaseWorkflow(CaseSteps[CaseT]):
         The latter once more: a message that comes with the start does so before the case knows by which changes it
         goes.
         """
-        if REFUSES_UNKNOWN in self.case.changes:
+        if self.case.opened_with(REFUSES_UNKNOWN):
             received.problem = received.problem or received.unknown
         if received.problem is not None:
             raise Refused(received.problem)
@@ -1044,7 +1044,7 @@ class CaseWorkflow(CaseSteps[CaseT]):
             references=references_of(attempt.message),
             given=given_in(attempt.message),
         )
-        if SHORTENS_MOVES in case.changes:
+        if case.opened_with(SHORTENS_MOVES):
             case.shorten(line)
         case.trail.append(line)
         self._on_record = case.version if on_record else None

@@ -21,7 +21,7 @@ _CALLED_FOR = {
     "effect": frozenset({TriggerKind.DECISION, TriggerKind.FACT}),
     "after": frozenset(TriggerKind),
 }
-"""For which kinds of triggers the loop calls a hook: what the work comes to has read the shop, and has written to it."""
+"""For which kinds of triggers the loop calls a hook: the work of a state reads the shop and writes to it by itself."""
 _DEFINITION = "__temporal_workflow_definition"
 """Where the SDK keeps what `workflow.defn` has made."""
 _DEFINITIONS: dict[tuple[str, str], Any] = {}

@@ -9,7 +9,7 @@ import asyncio
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from datetime import timedelta
-from typing import Any, Generic, TypeVar
+from typing import Any, ClassVar, Generic, TypeVar
 
 from temporalio import workflow
 from temporalio.common import RetryPolicy, SearchAttributeUpdate
@@ -74,6 +74,8 @@ class CaseSteps(Generic[CaseT]):
     """A case's steps on the shop and outside, what it posts, and what it shows of itself in Temporal."""
 
     flow: Flow[CaseT]
+    changes: ClassVar[Sequence[str]] = ()
+    """The names of the changes that a newly opened case goes by: see `goes_by`."""
     case: CaseT
     _turn: asyncio.Lock
     """Of the one step on the shop that may be under way: see `in_shop`."""
@@ -87,14 +89,21 @@ class CaseSteps(Generic[CaseT]):
     """Since the shop was last told: what it was told then may not be so any more."""
 
     def goes_by(self, change: str) -> bool:
-        """Whether the case goes by a change of its flow from here on; the change is named, and so is its patch.
+        """Whether the case goes by a change of its flow from here on; `change` is also the patch id.
 
-        A case that was opened since knows so by itself. One of before asks Temporal, which answers once a run: where
-        the run came past here before the change was made, it did not, and goes on as it began.
+        A case that was opened since knows so by itself (`Case.opened_with`). One from an older version asks Temporal,
+        which answers once per run: where the run came past here before the change was made, it did not, and goes on as
+        it began.
+
+        Raises:
+            RuntimeError: the change is not in the flow's `changes`: new cases would have to ask Temporal too.
+
         """
-        if change not in self.case.changes and workflow.patched(change):
+        if change not in self.changes:
+            raise RuntimeError(f"{change} is missing from the changes of {type(self).__name__}")
+        if not self.case.opened_with(change) and workflow.patched(change):
             self.case.changes.append(change)
-        return change in self.case.changes
+        return self.case.opened_with(change)
 
     def _is_working(self) -> bool:
         return self.flow.states[self.case.state].kind is StateKind.WORK
@@ -213,7 +222,7 @@ class CaseSteps(Generic[CaseT]):
         shop is away for some seconds, Temporal gives a replay both answers at once, and what follows comes in another
         order (temporalio/sdk-python#1881).
         """
-        turn = self._turn if ONE_STEP_AT_A_TIME in self.case.changes else nullcontext()
+        turn = self._turn if self.case.opened_with(ONE_STEP_AT_A_TIME) else nullcontext()
         async with turn:
             return await workflow.execute_local_activity_method(
                 step, request, start_to_close_timeout=SHOP_TIMEOUT, retry_policy=SHOP_RETRIES, summary=summary
@@ -231,7 +240,7 @@ class CaseSteps(Generic[CaseT]):
             return
         if self.goes_by(since):
             await workflow.sleep(SHORTEST_WAIT, summary=f"on record: {what_follows}")
-            if RECORDS_DECISIONS in self.case.changes:
+            if self.case.opened_with(RECORDS_DECISIONS):
                 self._on_record = self.case.version
 
     async def give_away(

@@ -24,7 +24,7 @@ LARGE_FEN = 500_000
 @guard("金额超过 5,000.00 且按新规则", "more than 5,000.00, and the case goes by large-refunds-wait")
 def large_waits(attempt: Attempt[RefundCase]) -> bool:
     """A large refund waits for somebody, where the case goes by the change."""
-    return attempt.case.amount_fen > LARGE_FEN and LARGE_WAITS in attempt.case.changes
+    return attempt.case.amount_fen > LARGE_FEN and attempt.case.opened_with(LARGE_WAITS)
 
 
 ROW = move("finance_silent", "awaiting_finance", "awaiting_finance", Automatic.CLOCK, large_waits)

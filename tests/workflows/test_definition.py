@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
@@ -9,6 +10,7 @@ import pytest
 from state_machines.flows import FLOWS
 from state_machines.table import UnsoundFlow
 from workflows.defining import case_workflow
+from workflows.refund_before_shipping import RefundBeforeShipping
 
 REFUND = FLOWS["refund-before-shipping"]
 
@@ -45,3 +47,9 @@ def test_a_state_in_which_nothing_is_done_is_named() -> None:
 def test_a_hook_that_nobody_would_ever_call_is_named(hook: str) -> None:
     with pytest.raises(UnsoundFlow, match=rf"^refund-before-shipping: {hook} belongs to no trigger, or to no wait"):
         defined(**dict.fromkeys(REFUND.states, does_nothing), **{hook: does_nothing})
+
+
+def test_a_change_that_was_forgotten_among_the_flow_s_changes_is_named() -> None:
+    stranger = cast("RefundBeforeShipping", SimpleNamespace(changes=RefundBeforeShipping.changes))
+    with pytest.raises(RuntimeError, match=r"^forgotten is missing from the changes of "):
+        RefundBeforeShipping.goes_by(stranger, "forgotten")
