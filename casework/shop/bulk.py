@@ -245,7 +245,7 @@ def change_price(session: Session, case_id: str, order_id: str, amount_fen: int,
     order.list_fen = order.list_fen or order.total_fen
     order.goods_fen, order.total_fen = amount_fen - order.postage_fen, amount_fen
     session.flush()
-    tell_cases(session, order_id, "order_changed", at=at, but=case_id)
+    tell_cases(session, order_id, "order_changed", at=at, excluding=case_id)
 
 
 def close_unpaid(session: Session, case_id: str, order_id: str, *, at: datetime) -> bool:
@@ -261,7 +261,7 @@ def close_unpaid(session: Session, case_id: str, order_id: str, *, at: datetime)
         for row in line_rows(session, order_id):
             row.state = "closed"
         session.flush()
-        tell_cases(session, order_id, "order_gone", at=at, but=case_id)
+        tell_cases(session, order_id, "order_gone", at=at, excluding=case_id)
     return not _is_paid(order)
 
 

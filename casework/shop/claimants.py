@@ -50,7 +50,7 @@ def had_by_another(
     session: Session, order_id: str, lines: Sequence[LineQuantity], *, case_id: str | None = None
 ) -> str | None:
     """The open case that has one of the lines, if it is another one than this."""
-    claimed = _first_of(_read(session, CLAIMS, order_id, _claims_of), lines, but=case_id)
+    claimed = _first_of(_read(session, CLAIMS, order_id, _claims_of), lines, excluding=case_id)
     return claimed or sent_again_by_another(session, order_id, lines, case_id=case_id)
 
 
@@ -68,7 +68,7 @@ def sent_again_by_another(
     A return that the case of a parcel has opened is about what was in that parcel: what is sent again is something
     else, of another parcel, or it was lost once more.
     """
-    sender = _first_of(_read(session, SENT_AGAIN, order_id, _sent_again_of), lines, but=case_id)
+    sender = _first_of(_read(session, SENT_AGAIN, order_id, _sent_again_of), lines, excluding=case_id)
     return None if sender is not None and _came_from_parcel(session, case_id) else sender
 
 
@@ -82,9 +82,9 @@ def _read(session: Session, kind: str, order_id: str, read: Callable[[Session, S
     return read_ahead(session, kind, order_id, lambda: read(session, [order_id])[order_id])
 
 
-def _first_of(had: Had, lines: Sequence[LineQuantity], *, but: str | None) -> str | None:
+def _first_of(had: Had, lines: Sequence[LineQuantity], *, excluding: str | None) -> str | None:
     wanted = {one.line for one in lines}
-    return next((holder for line, holder in had if line in wanted and holder != but), None)
+    return next((holder for line, holder in had if line in wanted and holder != excluding), None)
 
 
 def _claims_of(session: Session, order_ids: Sequence[str]) -> dict[str, Had]:

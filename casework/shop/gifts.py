@@ -117,7 +117,8 @@ def standing(session: Session, order_id: str, kind: GiftKind, *, budget: Budget,
         granted_by=granted_by,
         goods_total_fen=order.total_fen - order.postage_fen,
         budget_left_fen=budget_left(
-            monthly_budget_fen=budget.monthly_fen, promised_fen=_promised_fen(session, month, but=(order_id, kind))
+            monthly_budget_fen=budget.monthly_fen,
+            promised_fen=_promised_fen(session, month, excluding=(order_id, kind)),
         ),
     )
 
@@ -210,7 +211,7 @@ def put_on_order(
         order.postage_fen -= waived_fen
         # what the order cost before a bulk discount, with postage: the postage that is waived is no goods
         order.list_fen = None if order.list_fen is None else order.list_fen - waived_fen
-        tell_cases(session, order_id, "order_changed", at=at, but=case_id)
+        tell_cases(session, order_id, "order_changed", at=at, excluding=case_id)
     else:
         _take_from_stock(session, row)
     row.granted_at = at
@@ -297,9 +298,9 @@ def _postage_left(session: Session, order: OrderRow) -> int:
     return order.postage_fen - accounts(session, order.id).fen.get(POSTAGE, 0)
 
 
-def _promised_fen(session: Session, month: str, *, but: tuple[str, str]) -> int:
+def _promised_fen(session: Session, month: str, *, excluding: tuple[str, str]) -> int:
     """What is promised or granted of a month's budget, apart from one order's own of this kind that may be replaced."""
-    order_id, kind = but
+    order_id, kind = excluding
     query = select(func.coalesce(func.sum(GiftPromiseRow.cost_fen), 0)).where(
         GiftPromiseRow.month == month, or_(GiftPromiseRow.order_id != order_id, GiftPromiseRow.kind != kind)
     )

@@ -22,9 +22,9 @@ Run = tuple[str, str]
 
 
 @dataclass(slots=True)
-class _Goods:
-    """The same goods in one run of a parcel's case: under which waybills they went, and under which, if any, the goods
-    that were sent in their place. `since` is when the run was opened, and aware.
+class _ParcelContents:
+    """One set of goods that one run of a parcel case followed: its waybills in order, and the waybill of the
+    replacement shipment, if any. `since` is when the run was opened, and aware.
     """
 
     run: Run
@@ -34,16 +34,16 @@ class _Goods:
     replaced_by: str | None = None
 
 
-def made_good(session: Session, order_id: str, waybill: str, *, but: Run | None = None) -> dict[int, int]:
+def made_good(session: Session, order_id: str, waybill: str, *, excluding: Run | None = None) -> dict[int, int]:
     """How many pieces of what was in a parcel were sent again or paid for, or are being paid for now, by line.
 
-    What the run `but` has done does not count: it asks what others have left to it.
+    What the run `excluding` has done does not count: it asks what others have left to it.
     """
     goods = _goods_of(session, order_id)
     same = _same_goods(goods, waybill)
     pieces: defaultdict[int, int] = defaultdict(int)
     for one in goods:
-        if one.run == but or same.isdisjoint(one.waybills):
+        if one.run == excluding or same.isdisjoint(one.waybills):
             continue
         for made in _sent_in(session, order_id, one) if one.replaced_by else _paid_by(session, order_id, one, goods):
             pieces[made.line] += made.quantity
@@ -57,7 +57,7 @@ def given_up(session: Session, order_id: str) -> set[str]:
     return {waybill for waybill, one in newest.items() if one.outcome == "refund_opened"}
 
 
-def _goods_of(session: Session, order_id: str) -> list[_Goods]:
+def _goods_of(session: Session, order_id: str) -> list[_ParcelContents]:
     """What the cases of an order's parcels have followed, by run, the first opened first."""
     rows = session.execute(
         select(
@@ -72,7 +72,7 @@ def _goods_of(session: Session, order_id: str) -> list[_Goods]:
         .join(CaseRow, (CaseRow.case_id == FollowedParcelRow.case_id) & (CaseRow.run_id == FollowedParcelRow.run_id))
         .where(FollowedParcelRow.order_id == order_id, FollowedParcelRow.how != "way_back")
     ).all()
-    found: list[_Goods] = []
+    found: list[_ParcelContents] = []
     # a run begins with the parcel that it was opened for; of what came later it is known when that left
     for row in sorted(
         rows, key=lambda row: (row.opened_at, row.run_id, row.how != "opened", row.since or row.opened_at)
@@ -82,12 +82,12 @@ def _goods_of(session: Session, order_id: str) -> list[_Goods]:
         if before is None or row.how == "reshipped":
             if before is not None:
                 before.replaced_by = row.waybill
-            found.append(_Goods(run, row.opened_at, row.outcome))
+            found.append(_ParcelContents(run, row.opened_at, row.outcome))
         found[-1].waybills.append(row.waybill)
     return found
 
 
-def _same_goods(goods: Sequence[_Goods], waybill: str) -> set[str]:
+def _same_goods(goods: Sequence[_ParcelContents], waybill: str) -> set[str]:
     """Every waybill under which the goods of this one went: a parcel may have been forwarded, also more than once."""
     same = {waybill}
     while more := {each for one in goods if not same.isdisjoint(one.waybills) for each in one.waybills} - same:
@@ -95,7 +95,7 @@ def _same_goods(goods: Sequence[_Goods], waybill: str) -> set[str]:
     return same
 
 
-def _sent_in(session: Session, order_id: str, goods: _Goods) -> list[LineQuantity]:
+def _sent_in(session: Session, order_id: str, goods: _ParcelContents) -> list[LineQuantity]:
     """What was sent in place of goods."""
     inside = session.execute(
         select(ShipmentLineRow.line, ShipmentLineRow.quantity)
@@ -105,7 +105,9 @@ def _sent_in(session: Session, order_id: str, goods: _Goods) -> list[LineQuantit
     return [LineQuantity(line=line, quantity=quantity) for line, quantity in inside]
 
 
-def _paid_by(session: Session, order_id: str, goods: _Goods, all_goods: Sequence[_Goods]) -> list[LineQuantity]:
+def _paid_by(
+    session: Session, order_id: str, goods: _ParcelContents, all_goods: Sequence[_ParcelContents]
+) -> list[LineQuantity]:
     """What the refunds are of that the run has opened for its goods, and that are paid or may be still."""
     case_id, _ = goods.run
     later = [one.since for one in all_goods if one.run[0] == case_id and one.since > goods.since]

@@ -28,7 +28,7 @@ class Notice:
     at: datetime
 
 
-def tell_of_refund(session: Session, order_id: str, *, at: datetime, but: str | None = None) -> None:
+def tell_of_refund(session: Session, order_id: str, *, at: datetime, excluding: str | None = None) -> None:
     """Money has gone back to the buyer: the order is gone where it was the whole of it, else it has changed.
 
     `at` is aware.
@@ -39,18 +39,18 @@ def tell_of_refund(session: Session, order_id: str, *, at: datetime, but: str | 
     # of a return without a fault the postage of the way out stays paid, and of one without its gift the gift's value
     nothing_left = bool(lines) and not any(pieces_left(line, done) for line in lines)
     whole = order.state == "closed" or done.total_fen >= order.paid_fen or nothing_left
-    tell_cases(session, order_id, "order_gone" if whole else "order_changed", at=at, but=but)
+    tell_cases(session, order_id, "order_gone" if whole else "order_changed", at=at, excluding=excluding)
 
 
-def tell_cases(session: Session, order_id: str, trigger: News, *, at: datetime, but: str | None = None) -> None:
-    """Note the news for each open case of the order, but the one that brings it.
+def tell_cases(session: Session, order_id: str, trigger: News, *, at: datetime, excluding: str | None = None) -> None:
+    """Note the news for each open case of the order, excluding the one that brings it.
 
     It takes the place of the same news that waits to be told already: whoever is telling the old one right now marks
     only that one as told, and the case, which may have read the order before this change, hears of it again. `at` is
     aware.
     """
     for case_id in open_cases_of_order(session, order_id):
-        if case_id == but:
+        if case_id == excluding:
             continue
         session.execute(
             update(NoticeRow)

@@ -22,7 +22,7 @@ from casework.shop.courier import cases_stopping
 from casework.shop.errors import BadRequest
 from casework.shop.flags import append_memo
 from casework.shop.handing_over import handed_over_by
-from casework.shop.losses import made_good
+from casework.shop.losses import Run, made_good
 from casework.shop.orders import find_order, is_finished, lock_order
 from casework.shop.records import came_from
 from casework.shop.returning import way_back_of
@@ -237,15 +237,15 @@ def left_in_parcel(
     waybill: str,
     lines: Sequence[LineQuantity],
     *,
-    but: tuple[str, str] | None = None,
+    excluding: Run | None = None,
 ) -> list[LineQuantity]:
-    """What of these pieces is in a parcel and is neither refunded nor made good by any case but the run `but`.
+    """What of these pieces is in a parcel and is neither refunded nor made good by any run but `excluding`.
 
     A line may be in several parcels: what was sent again of one, or paid for, is not what the others hold.
     """
     shipment = _shipment(session, order_id, waybill)
     inside = {one.line: one.quantity for one in _pieces_in(session, shipment.id)} if shipment is not None else {}
-    done = made_good(session, order_id, waybill, but=but)
+    done = made_good(session, order_id, waybill, excluding=excluding)
     pieces = [
         LineQuantity(
             line=one.line,
@@ -290,7 +290,11 @@ def read_parcel(
     known = way_back or shipment is not None or order_of_waybill(session, waybill, order_id) == order_id
     over = _is_over(session, order, lines)
     own = (case_id, run_id)
-    left = left_of(session, order_id, lines) if way_back else left_in_parcel(session, order_id, waybill, lines, but=own)
+    left = (
+        left_of(session, order_id, lines)
+        if way_back
+        else left_in_parcel(session, order_id, waybill, lines, excluding=own)
+    )
     claims = claims_on(session, order_id, left)
     with_others = {line: one for line, one in claims.items() if not _is_opened_by(session, one, case_id)}
     free = [one for one in left if one.line not in with_others]
@@ -446,7 +450,11 @@ def reserve(
     if session.get(ReshipmentRow, key) is not None:
         return None
     own = (case_id, run_id)
-    left = left_in_parcel(session, order_id, waybill, lines, but=own) if waybill else left_of(session, order_id, lines)
+    left = (
+        left_in_parcel(session, order_id, waybill, lines, excluding=own)
+        if waybill
+        else left_of(session, order_id, lines)
+    )
     if not left:
         return "the goods are refunded or made good: there is nothing left to send again"
     claims = claims_on(session, order_id, left)

@@ -324,7 +324,7 @@ def _write(
         )
     session.flush()
     credit_loose(session, order, owed.from_loose)
-    tell_of_refund(session, order.id, at=at, but=case_id)
+    tell_of_refund(session, order.id, at=at, excluding=case_id)
 
 
 def _goods_are_out(session: Session, order_id: str, what: Due) -> bool:

@@ -86,8 +86,8 @@ def refund(
         records.close_record(session, case_id=RETURN, run_id=run_id, view={}, outcome=outcome, at=at + HOUR)
 
 
-def left(session: Session, waybill: str = WAYBILL, **but: Any) -> list[LineQuantity]:
-    return parcels.left_in_parcel(session, ORDER, waybill, pieces((1, 2), (2, 1)), **but)
+def left(session: Session, waybill: str = WAYBILL, **more: Any) -> list[LineQuantity]:
+    return parcels.left_in_parcel(session, ORDER, waybill, pieces((1, 2), (2, 1)), **more)
 
 
 def test_what_was_sent_again_is_settled_piece_by_piece_and_not_by_the_run_that_asks(session: Session) -> None:
@@ -95,7 +95,7 @@ def test_what_was_sent_again_is_settled_piece_by_piece_and_not_by_the_run_that_a
     sent(session, AGAIN, (1, 1))
     assert made_good(session, ORDER, WAYBILL) == {1: 1}
     assert left(session) == pieces((1, 1), (2, 1))
-    assert left(session, but=own) == pieces((1, 2), (2, 1))
+    assert left(session, excluding=own) == pieces((1, 2), (2, 1))
     assert left(session, AGAIN) == pieces((1, 1)), "what was sent again is a parcel like any other"
     assert not parcels.is_made_good(session, ORDER, WAYBILL)
     run(session, (WAYBILL, "opened"), ("SF00000000002", "reshipped"), at=NOW + timedelta(days=1))
@@ -135,7 +135,7 @@ def test_a_refund_is_of_the_run_that_opened_it_and_of_its_last_parcel(session: S
     own = run(session, (WAYBILL, "opened"), at=later, outcome=None)
     refund(session, (1, 1), outcome=None, at=later + HOUR, run_id="later")
     assert made_good(session, ORDER, AGAIN) == {2: 1}
-    assert made_good(session, ORDER, WAYBILL, but=own) == {2: 1}
+    assert made_good(session, ORDER, WAYBILL, excluding=own) == {2: 1}
     assert made_good(session, ORDER, WAYBILL) == {1: 1, 2: 1}
 
 
