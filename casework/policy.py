@@ -38,6 +38,7 @@ from pydantic import (
 from pydantic_core import ErrorDetails
 
 from casework.files import read_at_most
+from casework.rules.parcels import Region, delivery_cycle
 from casework.sentences import shortened
 
 SHIPPED = Path(__file__).with_name("policy.toml")
@@ -366,6 +367,17 @@ class ProblemParcelPolicy(Section):
     receipt_reminder: ReminderTimes
     proof: Time
     return_: Time
+
+    def delivery_cycle(self, region: Region, courier: str) -> timedelta:
+        """How long delivery usually takes, from the shipping on."""
+        return delivery_cycle(
+            region,
+            courier,
+            same=self.cycle_same_province,
+            other=self.cycle_other,
+            remote=self.cycle_remote,
+            ems_extra=self.cycle_ems_extra,
+        )
 
     @model_validator(mode="after")
     def _figures_fit(self) -> Self:

@@ -26,7 +26,7 @@ from activities.parcels import (
 from casework.details import local_time
 from casework.money import LineQuantity
 from casework.parcels import Followed, about_the_money
-from casework.rules.parcels import GOING_BACK, HANDED_OVER, counted_from, delivery_cycle, proves_receipt, verdict
+from casework.rules.parcels import GOING_BACK, HANDED_OVER, counted_from, proves_receipt, verdict
 from casework.templates import Post
 from casework.templates.problem_parcel import (
     MONEY_SEEN_TO,
@@ -382,14 +382,7 @@ class ProblemParcel(CaseWorkflow[ParcelCase]):
             overdue_from_start=case.way_back or case.cause == "overdue",
             answered_at=case.answered_at,
             denied_at=case.denied_at,
-            cycle=delivery_cycle(
-                report.region,
-                parcel.courier,
-                same=figures.cycle_same_province,
-                other=figures.cycle_other,
-                remote=figures.cycle_remote,
-                ems_extra=figures.cycle_ems_extra,
-            ),
+            cycle=figures.delivery_cycle(report.region, parcel.courier),
             grace=figures.overdue_grace,
             no_scan=figures.no_scan,
             fresh=figures.poll_min,

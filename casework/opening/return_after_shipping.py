@@ -20,7 +20,9 @@ def resolve(session: Session, start: ReturnStart) -> Resolved:
 
     """
     # what another case asks for was its own until now: what became of it meanwhile, the case finds by itself
-    lines = orders.resolve_shipped_lines(session, start.order_id, start.lines, handed_over=start.from_case is not None)
+    lines = orders.resolve_lines(
+        session, start.order_id, start.lines, have_left=True, handed_over=start.from_case is not None
+    )
     asked = {line.line for line in start.lines or ()}
     every_line = {line.number for line in orders.read_order(session, start.order_id).lines}
     requested = None

@@ -15,7 +15,9 @@ from sqlalchemy import or_, select
 from sqlalchemy.orm import Session
 
 from casework.money import LineQuantity
-from casework.shop.tables import CaseRow, FollowedParcelRow, ShipmentLineRow, ShipmentRow
+from casework.shop.runs import OF_FOLLOWED_PARCEL
+from casework.shop.shipments import pieces_in, shipment_of
+from casework.shop.tables import CaseRow, FollowedParcelRow
 
 Run = tuple[str, str]
 """A run of a case: its case id and its run id."""
@@ -69,7 +71,7 @@ def _goods_of(session: Session, order_id: str) -> list[_ParcelContents]:
             CaseRow.opened_at,
             CaseRow.outcome,
         )
-        .join(CaseRow, (CaseRow.case_id == FollowedParcelRow.case_id) & (CaseRow.run_id == FollowedParcelRow.run_id))
+        .join(CaseRow, OF_FOLLOWED_PARCEL)
         .where(FollowedParcelRow.order_id == order_id, FollowedParcelRow.how != "way_back")
     ).all()
     found: list[_ParcelContents] = []
@@ -97,12 +99,7 @@ def _same_goods(goods: Sequence[_ParcelContents], waybill: str) -> set[str]:
 
 def _sent_in(session: Session, order_id: str, goods: _ParcelContents) -> list[LineQuantity]:
     """What was sent in place of goods."""
-    inside = session.execute(
-        select(ShipmentLineRow.line, ShipmentLineRow.quantity)
-        .join(ShipmentRow, ShipmentRow.id == ShipmentLineRow.shipment_id)
-        .where(ShipmentRow.order_id == order_id, ShipmentRow.waybill == goods.replaced_by)
-    )
-    return [LineQuantity(line=line, quantity=quantity) for line, quantity in inside]
+    return [] if goods.replaced_by is None else pieces_in(session, shipment_of(session, order_id, goods.replaced_by))
 
 
 def _paid_by(

@@ -27,8 +27,9 @@ from casework.shop.amounts import (
 )
 from casework.shop.claimants import had_by_another
 from casework.shop.errors import BadRequest, UnknownOrder
+from casework.shop.shipments import pieces_in_each
 from casework.shop.states import OrderState
-from casework.shop.tables import ChatRow, LineRow, OrderRow, ShipmentLineRow, ShipmentRow
+from casework.shop.tables import ChatRow, LineRow, OrderRow, ShipmentRow
 from casework.standing import RefundStanding
 
 Place = Literal["unshipped", "shipped", "back"]
@@ -244,40 +245,19 @@ def unshipped_order_ids(session: Session) -> list[str]:
 
 
 def resolve_lines(
-    session: Session, order_id: str, asked: Sequence[LineQuantity] | None, *, handed_over: bool = False
+    session: Session,
+    order_id: str,
+    asked: Sequence[LineQuantity] | None,
+    *,
+    have_left: bool = False,
+    handed_over: bool = False,
 ) -> list[LineQuantity]:
-    """The lines of a refund before shipping, ascending: those asked for, checked, or all unshipped ones.
+    """The lines of a refund before shipping, or of a return (`have_left`), ascending: those asked for, checked, or all.
 
-    By default what is left of all unshipped lines, or of all lines when none is unshipped. Where nothing is left of
-    any line, all of them: the case then finds that there is nothing to refund. With `handed_over`, no more than was
-    bought may be asked for, instead of no more than is left, and some of it may have shipped.
-
-    Raises:
-        UnknownOrder: the shop has no such order.
-        BadRequest: the lines are unknown, named twice, more than is left, or both shipped and unshipped.
-
-    """
-    order = read_order(session, order_id)
-    if not order.lines_known or not order.lines:
-        raise BadRequest("order_id", f"the lines of order {order_id} are not all known: import its line list first")
-    if asked is None:
-        unshipped = [line for line in order.lines if line.place == "unshipped" and line.left]
-        chosen = unshipped or [line for line in order.lines if line.left]
-        if not chosen:
-            return [LineQuantity(line=line.number, quantity=line.quantity) for line in order.lines]
-        return [LineQuantity(line=line.number, quantity=line.left) for line in chosen]
-    return _checked(order, asked, handed_over=handed_over)
-
-
-def resolve_shipped_lines(
-    session: Session, order_id: str, asked: Sequence[LineQuantity] | None, *, handed_over: bool = False
-) -> list[LineQuantity]:
-    """The lines of a return after shipping, ascending: those asked for, checked, or all that have left.
-
-    By default what is left of all lines that have left, or of all lines where none has; where nothing is left of any,
-    all of them: the case then finds that nothing was shipped, or that there is nothing to refund. With
+    By default what is left of all unshipped lines, or of a return: of all lines that have left; of all lines, where
+    none is. Where nothing is left of any line, all of them: the case then finds that there is nothing to refund. With
     `handed_over`, no more than was bought may be asked for, instead of no more than is left, and some of it may be
-    here.
+    where the others are not.
 
     Raises:
         UnknownOrder: the shop has no such order.
@@ -290,7 +270,7 @@ def resolve_shipped_lines(
     if asked is not None:
         return _checked(order, asked, handed_over=handed_over)
     left = [line for line in order.lines if line.left]
-    chosen = [line for line in left if line.place != "unshipped"] or left
+    chosen = [line for line in left if (line.place != "unshipped") is have_left] or left
     if not chosen:
         return [LineQuantity(line=line.number, quantity=line.quantity) for line in order.lines]
     return [LineQuantity(line=line.number, quantity=line.left) for line in chosen]
@@ -407,19 +387,13 @@ def _parcels_of(session: Session, order_ids: Sequence[str]) -> dict[str, list[Pa
     ).all()
     if not rows:
         return found
-    inside: dict[int, list[LineQuantity]] = {}
-    for one in session.scalars(
-        select(ShipmentLineRow)
-        .where(ShipmentLineRow.shipment_id.in_([row.id for row in rows]))
-        .order_by(ShipmentLineRow.line)
-    ):
-        inside.setdefault(one.shipment_id, []).append(LineQuantity(line=one.line, quantity=one.quantity))
+    inside = pieces_in_each(session, [row.id for row in rows])
     for row in rows:
         found[row.order_id].append(
             Parcel(
                 waybill=row.waybill,
                 company=row.company,
-                lines=inside.get(row.id, []),
+                lines=inside[row.id],
                 shipped_at=row.shipped_at,
                 intercepted_at=row.intercepted_at,
                 back_at=row.back_at,

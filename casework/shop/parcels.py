@@ -26,6 +26,8 @@ from casework.shop.losses import Run, made_good
 from casework.shop.orders import find_order, is_finished, lock_order
 from casework.shop.records import came_from
 from casework.shop.returning import way_back_of
+from casework.shop.runs import OF_FOLLOWED_PARCEL
+from casework.shop.shipments import lines_in, pieces_in, shipment_of
 from casework.shop.staff import all_staff
 from casework.shop.steps import first_time
 from casework.shop.stock import move_stock
@@ -71,7 +73,7 @@ def open_parcel_cases(session: Session, waybills: Collection[str]) -> dict[str, 
         select(ShipmentRow).where(ShipmentRow.waybill.in_(wanted), ShipmentRow.intercepted_at.is_not(None))
     ):
         if row.back_at is None:
-            for case_id in cases_stopping(session, row.order_id, _lines_in(session, row.id)):
+            for case_id in cases_stopping(session, row.order_id, lines_in(session, row)):
                 found[row.waybill] = case_id
     ids = {f"{FLOW}-{waybill}": waybill for waybill in wanted}
     for case_id in session.scalars(
@@ -80,7 +82,7 @@ def open_parcel_cases(session: Session, waybills: Collection[str]) -> dict[str, 
         found[ids[case_id]] = case_id
     followed = (
         select(FollowedParcelRow.waybill, FollowedParcelRow.case_id)
-        .join(CaseRow, (CaseRow.case_id == FollowedParcelRow.case_id) & (CaseRow.run_id == FollowedParcelRow.run_id))
+        .join(CaseRow, OF_FOLLOWED_PARCEL)
         .where(FollowedParcelRow.waybill.in_(wanted), CaseRow.closed_at.is_(None))
     )
     found.update((waybill, case_id) for waybill, case_id in session.execute(followed))
@@ -124,14 +126,12 @@ def parcel_of_start(session: Session, order_id: str, waybill: str, from_case: st
     whose = order_of_waybill(session, spelling, order_id)
     if whose not in (None, order_id):
         raise BadRequest("waybill", f"{spelling} is a parcel of order {whose}, not of {order_id}")
-    shipment = session.scalar(
-        select(ShipmentRow).where(ShipmentRow.order_id == order_id, ShipmentRow.waybill == spelling)
-    )
+    shipment = shipment_of(session, order_id, spelling)
     if shipment is not None:
-        return KnownParcel(spelling, _pieces_in(session, shipment.id))
+        return KnownParcel(spelling, pieces_in(session, shipment))
     follower = session.execute(
         select(FollowedParcelRow, CaseRow)
-        .join(CaseRow, (CaseRow.case_id == FollowedParcelRow.case_id) & (CaseRow.run_id == FollowedParcelRow.run_id))
+        .join(CaseRow, OF_FOLLOWED_PARCEL)
         .where(FollowedParcelRow.order_id == order_id, FollowedParcelRow.waybill == spelling)
         .order_by(CaseRow.closed_at.is_not(None), CaseRow.opened_at.desc())
     ).first()
@@ -196,7 +196,7 @@ def left_at(session: Session, order_id: str, waybill: str, *, way_back: bool) ->
 
     The time is aware.
     """
-    shipment = None if way_back else _shipment(session, order_id, waybill)
+    shipment = None if way_back else shipment_of(session, order_id, waybill)
     if shipment is not None and shipment.shipped_at is not None:
         return shipment.shipped_at
     first = session.scalar(select(ScanRow.at).where(ScanRow.waybill == waybill).order_by(ScanRow.at).limit(1))
@@ -243,8 +243,8 @@ def left_in_parcel(
 
     A line may be in several parcels: what was sent again of one, or paid for, is not what the others hold.
     """
-    shipment = _shipment(session, order_id, waybill)
-    inside = {one.line: one.quantity for one in _pieces_in(session, shipment.id)} if shipment is not None else {}
+    shipment = shipment_of(session, order_id, waybill)
+    inside = {one.line: one.quantity for one in pieces_in(session, shipment)}
     done = made_good(session, order_id, waybill, excluding=excluding)
     pieces = [
         LineQuantity(
@@ -259,8 +259,8 @@ def left_in_parcel(
 
 def is_made_good(session: Session, order_id: str, waybill: str) -> bool:
     """Whether all that was in a parcel was sent again, paid for or refunded; not where nobody knows what was."""
-    shipment = _shipment(session, order_id, waybill)
-    inside = _pieces_in(session, shipment.id) if shipment is not None else []
+    shipment = shipment_of(session, order_id, waybill)
+    inside = pieces_in(session, shipment)
     return bool(inside) and not left_in_parcel(session, order_id, waybill, inside)
 
 
@@ -286,7 +286,7 @@ def read_parcel(
 
     """
     order = find_order(session, order_id)
-    shipment = _shipment(session, order_id, waybill)
+    shipment = shipment_of(session, order_id, waybill)
     known = way_back or shipment is not None or order_of_waybill(session, waybill, order_id) == order_id
     over = _is_over(session, order, lines)
     own = (case_id, run_id)
@@ -569,7 +569,7 @@ def send_again(
     outside.send_off(
         session, order, rows, waybill=parcel.waybill, company=parcel.courier, shipped_at=parcel.since, at=at
     )
-    shipment = _shipment(session, order_id, parcel.waybill)
+    shipment = shipment_of(session, order_id, parcel.waybill)
     for one in sent:  # what was in the parcel, and not all that is left of the line
         inside = session.get(ShipmentLineRow, (shipment.id, one.line)) if shipment is not None else None
         if inside is not None:
@@ -623,21 +623,6 @@ def _is_over(session: Session, order: OrderRow, lines: Sequence[LineQuantity]) -
     done = accounts(session, order.id)
     rows = {row.number: row for row in line_rows(session, order.id)}
     return bool(lines) and all(not pieces_left(rows[one.line], done) for one in lines)
-
-
-def _shipment(session: Session, order_id: str, waybill: str) -> ShipmentRow | None:
-    return session.scalar(select(ShipmentRow).where(ShipmentRow.order_id == order_id, ShipmentRow.waybill == waybill))
-
-
-def _lines_in(session: Session, shipment_id: int) -> set[int]:
-    return {one.line for one in _pieces_in(session, shipment_id)}
-
-
-def _pieces_in(session: Session, shipment_id: int) -> list[LineQuantity]:
-    rows = session.scalars(
-        select(ShipmentLineRow).where(ShipmentLineRow.shipment_id == shipment_id).order_by(ShipmentLineRow.line)
-    )
-    return [LineQuantity(line=row.line, quantity=row.quantity) for row in rows]
 
 
 def _spelling(session: Session, waybill: str) -> str:

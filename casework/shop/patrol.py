@@ -12,10 +12,11 @@ from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from casework.policy import Policy
-from casework.rules.parcels import Scanned, courier_code, delivery_cycle, region_of
+from casework.rules.parcels import Scanned, courier_code, region_of
 from casework.rules.patrol import Finding, Seen, cause_of
 from casework.shop import records
 from casework.shop.parcels import is_made_good, open_parcel_cases
+from casework.shop.runs import OF_FOLLOWED_PARCEL
 from casework.shop.tables import (
     CaseRow,
     ClaimRow,
@@ -191,21 +192,14 @@ def _cycle(policy: Policy, order: OrderRow, courier: str) -> timedelta:
         shop_province=policy.shop.province,
         remote_provinces=figures.remote_provinces,
     )
-    return delivery_cycle(
-        region,
-        courier,
-        same=figures.cycle_same_province,
-        other=figures.cycle_other,
-        remote=figures.cycle_remote,
-        ems_extra=figures.cycle_ems_extra,
-    )
+    return figures.delivery_cycle(region, courier)
 
 
 def _last_endings(session: Session, waybills: Collection[str]) -> dict[str, datetime]:
     """When the last case that followed a waybill ended; one that never ended by itself has dealt with nothing."""
     rows = session.execute(
         select(FollowedParcelRow.waybill, func.max(CaseRow.closed_at))
-        .join(CaseRow, (CaseRow.case_id == FollowedParcelRow.case_id) & (CaseRow.run_id == FollowedParcelRow.run_id))
+        .join(CaseRow, OF_FOLLOWED_PARCEL)
         .where(
             FollowedParcelRow.waybill.in_(waybills),
             CaseRow.closed_at.is_not(None),

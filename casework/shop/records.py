@@ -13,6 +13,7 @@ from sqlalchemy.orm import InstrumentedAttribute, Session
 from casework.money import LineQuantity
 from casework.shop.errors import CaseOver
 from casework.shop.fencing import FencingToken, is_before_closing, waits_no_more
+from casework.shop.runs import newest_run
 from casework.shop.tables import WAITS, CaseRow, FollowedParcelRow, ReturnRow, ShipmentRow
 from state_machines.flows import FLOWS
 
@@ -230,21 +231,20 @@ def involved_in(session: Session, case_id: str) -> list[str]:
 
 def order_of(session: Session, case_id: str) -> str | None:
     """The order that the last run of a case is about; None: the shop knows no such case."""
-    query = select(CaseRow.order_id).where(CaseRow.case_id == case_id).order_by(CaseRow.opened_at.desc())
-    return session.scalar(query.limit(1))
+    row = newest_run(session, case_id)
+    return None if row is None else row.order_id
 
 
 def lines_of(session: Session, case_id: str) -> list[LineQuantity]:
     """The lines that the last run of a case is about, as it was opened."""
-    query = select(CaseRow).where(CaseRow.case_id == case_id).order_by(CaseRow.opened_at.desc()).limit(1)
-    row = session.scalar(query)
+    row = newest_run(session, case_id)
     return [] if row is None else [LineQuantity.model_validate(line) for line in row.lines]
 
 
 def came_from(session: Session, case_id: str) -> str | None:
     """The case that opened the last run of this one, if one did."""
-    query = select(CaseRow.from_case).where(CaseRow.case_id == case_id).order_by(CaseRow.opened_at.desc()).limit(1)
-    return session.scalar(query)
+    row = newest_run(session, case_id)
+    return None if row is None else row.from_case
 
 
 def resolve_case(session: Session, text: str) -> list[str]:

@@ -12,6 +12,7 @@ from sqlalchemy.orm import Session
 from casework.shop.amounts import line_rows
 from casework.shop.flags import drop_wish, wish_flag
 from casework.shop.orders import lock_orders
+from casework.shop.runs import newest_run
 from casework.shop.tables import (
     Base,
     CaseRow,
@@ -66,8 +67,7 @@ def note_released(session: Session, case_id: str, gone: Sequence[Base], *, versi
     """
     if not gone:
         return
-    newest = select(CaseRow).where(CaseRow.case_id == case_id).order_by(CaseRow.opened_at.desc()).limit(1)
-    row = session.scalars(newest).first()
+    row = newest_run(session, case_id)
     if row is not None:
         now = {
             "version": (row.at_version or 0) if version is None else version,

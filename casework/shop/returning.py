@@ -29,6 +29,7 @@ from casework.shop.losses import given_up
 from casework.shop.orders import Line, Order, lock_order
 from casework.shop.platform import attribute_to_lines
 from casework.shop.releasing import release_case
+from casework.shop.runs import newest_run
 from casework.shop.settling import take_back_into_stock
 from casework.shop.steps import first_time
 from casework.shop.stock import move_stock
@@ -131,12 +132,7 @@ def first_request(session: Session, case_id: str, order_id: str, lines: Sequence
 
     """
     # an opening whose answer was lost is asked for again: the new return, of the same id, is on the record by then
-    case = session.scalars(
-        select(CaseRow)
-        .where(CaseRow.case_id == case_id, CaseRow.closed_at.is_not(None))
-        .order_by(CaseRow.opened_at.desc())
-        .limit(1)
-    ).first()
+    case = newest_run(session, case_id, CaseRow.closed_at.is_not(None))
     row = session.get(ReturnRow, (case.case_id, case.run_id)) if case is not None else None
     if case is None or row is None or case.order_id != order_id:
         raise BadRequest("reopens", f"order {order_id} has no such return")
@@ -151,12 +147,8 @@ def first_request(session: Session, case_id: str, order_id: str, lines: Sequence
 
 def asked_as_refund(session: Session, case_id: str) -> datetime | None:
     """When the refund was asked for (aware) that turned into a return; None: that case is none."""
-    return session.scalars(
-        select(CaseRow.opened_at)
-        .where(CaseRow.case_id == case_id, CaseRow.flow == "refund-before-shipping")
-        .order_by(CaseRow.opened_at.desc())
-        .limit(1)
-    ).first()
+    refund = newest_run(session, case_id, CaseRow.flow == "refund-before-shipping")
+    return None if refund is None else refund.opened_at
 
 
 def waybill_of_another(session: Session, order_id: str, waybill: str) -> bool:

@@ -18,9 +18,10 @@ from casework.shop.flags import append_memo, wish_flag
 from casework.shop.orders import lock_order
 from casework.shop.platform import attribute_to_lines
 from casework.shop.releasing import release_case
+from casework.shop.shipments import lines_in
 from casework.shop.steps import first_time
 from casework.shop.stock import move_stock, pieces_in_stock
-from casework.shop.tables import ClaimRow, OrderRow, ShipmentLineRow
+from casework.shop.tables import ClaimRow, OrderRow
 from casework.templates import TEMPLATES
 from state_machines.roles import Role
 
@@ -96,7 +97,7 @@ def restore_order(
     own = {one.line for one in lines}
     _ask_to_ship(session, key, case_id, order_id, _back_to_the_shelf(session, order_id, own, at), at)
     for parcel in parcels_of(session, order_id, own):
-        if set(cases_stopping(session, order_id, _lines_in(session, parcel.id))) <= {case_id}:
+        if set(cases_stopping(session, order_id, lines_in(session, parcel))) <= {case_id}:
             parcel.intercepted_at = None
     release_case(session, case_id, flag_kept=None, at=at)
 
@@ -148,7 +149,7 @@ def mark_goods_back(
         for parcel in parcels:
             if parcel.back_at is None:
                 parcel.back_at = at
-                inside |= _lines_in(session, parcel.id)
+                inside |= lines_in(session, parcel)
         session.flush()
         _take_back(session, key, case_id, order_id, inside, own, at)
     return _how_far_back(session, order_id, own, refused=None)
@@ -159,7 +160,7 @@ def _take_back(
 ) -> None:
     """What was inside is back, as far as no other parcel under way holds a part of it."""
     for parcel in parcels_of(session, order_id, inside):
-        inside = inside - _lines_in(session, parcel.id)
+        inside = inside - lines_in(session, parcel)
     came = [row for row in line_rows(session, order_id) if row.number in inside and row.place == "shipped"]
     for row in came:
         row.place = "back"
@@ -205,10 +206,6 @@ def _how_far_back(session: Session, order_id: str, own: set[int], *, refused: st
 def _same_waybill(known: str, given: str) -> bool:
     """Whether a person means this parcel: spaces and capitals say nothing."""
     return known.upper() == "".join(given.split()).upper()
-
-
-def _lines_in(session: Session, shipment_id: int) -> set[int]:
-    return set(session.scalars(select(ShipmentLineRow.line).where(ShipmentLineRow.shipment_id == shipment_id)))
 
 
 def take_into_stock(
