@@ -942,6 +942,8 @@ class CaseWorkflow(CaseSteps[CaseT]):
     async def _use_kept_fact(self) -> bool:
         """Try every kept fact, oldest first, before the clock; each is used once."""
         for kept in list(self.case.kept):
+            if not self.flow.rows(self.case.state, kept.trigger):
+                continue
             trigger = self.flow.triggers[kept.trigger]
             from_shop = kept.by == Automatic.SYSTEM
             attempt = self._attempt(
@@ -950,8 +952,6 @@ class CaseWorkflow(CaseSteps[CaseT]):
                 automatic=Automatic.SYSTEM if from_shop else None,
                 message=trigger.message.model_validate(kept.payload),
             )
-            if not self.flow.rows(self.case.state, kept.trigger):
-                continue
             received = _Received(kept.trigger, kept.at, self.case.version, attempt.message, claimed_by=kept.by)
             try:
                 await self._consult(attempt)

@@ -8,7 +8,7 @@ from typing import Literal
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
-from casework.shop.orders import find_order, lock_order
+from casework.shop.orders import lock_order
 from casework.shop.tables import FlagChangeRow, FlagWishRow, MemoEntryRow, OrderRow
 
 Colour = Literal["red", "purple", "green", "yellow", "blue", "none"]
@@ -21,14 +21,12 @@ STAFF_MARK = "工号"
 """A memo with an agent's number says that the order is good: its own flag is yellow (data.md)."""
 
 
-def shown_flag(session: Session, order_id: str) -> str:
-    """The flag shown: red, then purple, then green among what the cases wish, then the order's own.
-
-    Raises:
-        UnknownOrder: the shop has no such order.
-
-    """
-    return _shown(session, find_order(session, order_id))
+def shown_flag(session: Session, order: OrderRow) -> str:
+    """The flag shown: red, then purple, then green among what the cases wish, then the order's own."""
+    wishes = set(session.scalars(select(FlagWishRow.colour).where(FlagWishRow.order_id == order.id)))
+    if order.lasting_flag:
+        wishes.add(order.lasting_flag)
+    return next((colour for colour in WISHES if colour in wishes), order.own_flag)
 
 
 def own_flag(memo: str) -> Colour:
@@ -42,7 +40,7 @@ def wish_flag(session: Session, case_id: str, order_id: str, colour: str, *, at:
     `at` is aware.
     """
     order = lock_order(session, order_id)
-    before = _shown(session, order)
+    before = shown_flag(session, order)
     wish = session.get(FlagWishRow, case_id)
     if wish is None:
         wish = FlagWishRow(case_id=case_id, order_id=order_id, colour=colour, found=before)
@@ -55,7 +53,7 @@ def wish_flag(session: Session, case_id: str, order_id: str, colour: str, *, at:
 def drop_wish(session: Session, case_id: str, order_id: str, *, lasting: str | None, at: datetime) -> None:
     """Take a case's wish away, or leave a lasting flag in its place. `at` is aware."""
     order = lock_order(session, order_id)
-    before = _shown(session, order)
+    before = shown_flag(session, order)
     wish = session.get(FlagWishRow, case_id)
     if wish is not None:
         session.delete(wish)
@@ -67,7 +65,7 @@ def drop_wish(session: Session, case_id: str, order_id: str, *, lasting: str | N
 def set_own_flag(session: Session, order_id: str, colour: str, *, at: datetime) -> None:
     """Set the order's own flag, which shows while no case wishes for another. `at` is aware."""
     order = lock_order(session, order_id)
-    before = _shown(session, order)
+    before = shown_flag(session, order)
     order.own_flag = colour
     _note_change(session, order, before, None, at)
 
@@ -103,28 +101,15 @@ def compose_memo(session: Session, order: OrderRow) -> None:
     order.memo = memo
 
 
-def memo_history(session: Session, order_id: str) -> list[tuple[datetime, str]]:
-    """What was appended to the order's memo, whole, oldest first. Times are aware, in UTC."""
-    rows = session.scalars(select(MemoEntryRow).where(MemoEntryRow.order_id == order_id).order_by(MemoEntryRow.number))
-    return [(row.at, row.text) for row in rows]
-
-
 def flag_history(session: Session, order_id: str) -> list[tuple[datetime, str, str]]:
     """Every change of the flag shown: when, from, to; oldest first. Times are aware, in UTC."""
     rows = session.scalars(select(FlagChangeRow).where(FlagChangeRow.order_id == order_id).order_by(FlagChangeRow.id))
     return [(row.at, row.before, row.after) for row in rows]
 
 
-def _shown(session: Session, order: OrderRow) -> str:
-    wishes = set(session.scalars(select(FlagWishRow.colour).where(FlagWishRow.order_id == order.id)))
-    if order.lasting_flag:
-        wishes.add(order.lasting_flag)
-    return next((colour for colour in WISHES if colour in wishes), order.own_flag)
-
-
 def _note_change(session: Session, order: OrderRow, before: str, case_id: str | None, at: datetime) -> None:
     session.flush()
-    after = _shown(session, order)
+    after = shown_flag(session, order)
     if after != before:
         session.add(FlagChangeRow(order_id=order.id, at=at, before=before, after=after, case_id=case_id))
         session.flush()

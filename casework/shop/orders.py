@@ -137,15 +137,13 @@ def is_finished(order: OrderRow) -> bool:
     return order.state == "finished" or order.confirmed_at is not None
 
 
-def find_order(session: Session, order_id: str, *, lock: bool = False) -> OrderRow:
+def find_order(session: Session, order_id: str) -> OrderRow:
     """One order's row.
 
     Raises:
         UnknownOrder: the shop has no such order.
 
     """
-    if lock:
-        return lock_order(session, order_id)
     row = read_ahead(session, ROWS, order_id, lambda: session.get(OrderRow, order_id))
     if row is None:
         raise UnknownOrder(order_id)
@@ -169,14 +167,14 @@ def look_ahead(session: Session, order_ids: Iterable[str]) -> None:
     keep_ahead(session, ORDERS, {})
 
 
-def read_order(session: Session, order_id: str, *, lock: bool = False) -> Order:
+def read_order(session: Session, order_id: str) -> Order:
     """Read one order.
 
     Raises:
         UnknownOrder: the shop has no such order.
 
     """
-    row = find_order(session, order_id, lock=lock)
+    row = find_order(session, order_id)
     return read_ahead(session, ORDERS, order_id, lambda: _whole(session, row))
 
 
@@ -212,11 +210,6 @@ def personal_of(session: Session, order_id: str) -> Personal:
     )
 
 
-def all_orders(session: Session) -> list[Order]:
-    """Every order of the shop, by id."""
-    return [_whole(session, row) for row in session.scalars(select(OrderRow).order_by(OrderRow.id))]
-
-
 @dataclass(frozen=True, slots=True)
 class Counts:
     """How many orders and lines the shop has."""
@@ -231,17 +224,6 @@ def count_orders(session: Session) -> Counts:
         orders=int(session.scalar(select(func.count()).select_from(OrderRow)) or 0),
         lines=int(session.scalar(select(func.count()).select_from(LineRow)) or 0),
     )
-
-
-def unshipped_order_ids(session: Session) -> list[str]:
-    """The orders that are paid, whose lines are all known and of which nothing has left yet, by id."""
-    left = select(LineRow.order_id).where(LineRow.place != "unshipped")
-    query = (
-        select(OrderRow.id)
-        .where(OrderRow.state == "paid", OrderRow.lines_known, OrderRow.id.not_in(left))
-        .order_by(OrderRow.id)
-    )
-    return list(session.scalars(query))
 
 
 def resolve_lines(

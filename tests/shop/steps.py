@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import UTC, datetime
 
+from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from casework.dues import RefundDue
 from casework.money import LineQuantity
-from casework.shop import claims, holds, payments, records, settling
-from casework.shop.tables import ShipmentRow
+from casework.shop import claims, flags, holds, orders, payments, records, settling
+from casework.shop.tables import MemoEntryRow, ShipmentRow
 from tests.orders import add_order
 
 NOW = datetime(2026, 11, 20, 10, 0, tzinfo=UTC)
@@ -101,3 +102,14 @@ def settle(session: Session, lines: Sequence[LineQuantity], *, key: str = "settl
 def parcels(session: Session) -> list[ShipmentRow]:
     """The order's parcels."""
     return list(session.query(ShipmentRow).filter_by(order_id=ORDER).order_by(ShipmentRow.id))
+
+
+def shown_flag(session: Session, order_id: str = ORDER) -> str:
+    """The flag that an order shows."""
+    return flags.shown_flag(session, orders.find_order(session, order_id))
+
+
+def memo_history(session: Session, order_id: str = ORDER) -> list[tuple[datetime, str]]:
+    """What was appended to an order's memo, whole, oldest first."""
+    rows = session.scalars(select(MemoEntryRow).where(MemoEntryRow.order_id == order_id).order_by(MemoEntryRow.number))
+    return [(row.at, row.text) for row in rows]

@@ -16,7 +16,7 @@ from activities.orders import HoldStep, OrderActivities, ParcelBackStep
 from activities.payments import HandPayment, Payment, PaymentActivities
 from activities.steps import OrderStep
 from casework.courier import CourierSilent
-from casework.shop import flags, orders, outside, waiting
+from casework.shop import orders, outside, waiting
 from casework.shop.claims import claimed_lines
 from casework.shop.courier import EmbeddedCourier
 from casework.shop.database import Database
@@ -28,7 +28,7 @@ from casework.shop.tables import LineRow, OrderRow, OutboxRow
 from casework.templates import Post
 from casework.waiting import Waits
 from state_machines.roles import Role
-from tests.shop.steps import CASE, NOW, ORDER, OTHER, an_order, claim, open_case, parcels, pieces
+from tests.shop.steps import CASE, NOW, ORDER, OTHER, an_order, claim, open_case, parcels, pieces, shown_flag
 
 WHOLE = pieces((1, 2), (2, 1))
 DIALECT: Dialect = make_url("postgresql://").get_dialect()()
@@ -115,10 +115,10 @@ def test_an_order_is_marked_after_the_warehouse_was_asked(shop: Database) -> Non
     held = desk.hold(hold)
     assert (held.held, held.flag_found) == (True, "green")
     with shop.reading() as session:
-        assert flags.shown_flag(session, ORDER) == "green"
+        assert shown_flag(session, ORDER) == "green"
     desk.mark_order(hold)
     with shop.reading() as session:
-        assert flags.shown_flag(session, ORDER) == "red"
+        assert shown_flag(session, ORDER) == "red"
 
 
 def test_lines_that_the_warehouse_says_left_have_left(shop: Database) -> None:

@@ -20,7 +20,7 @@ from casework.shop.errors import BadRequest, Held
 from casework.shop.notices import pending
 from casework.shop.tables import ChatRow, HoldRow, LineRow, OrderRow, ReviewRow
 from tests.orders import add_order
-from tests.shop.steps import NOW, ORDER, an_order, open_case, pieces
+from tests.shop.steps import NOW, ORDER, an_order, open_case, pieces, shown_flag
 
 BULK = f"bulk-order-{ORDER}"
 FIVE = Decimal(5)
@@ -56,7 +56,7 @@ def test_everything_that_is_left_to_ship_is_held_and_marked_do_not_ship(shop: Da
         an_order(session, prices=((100, 1), (200, 1), (300, 1)), shipped=[1])
         assert bulk.hold_all(session, BULK, ORDER, at=NOW)
         assert held_lines(session) == [2, 3]
-        assert flags.shown_flag(session, ORDER) == "red"
+        assert shown_flag(session, ORDER) == "red"
         with pytest.raises(Held):
             outside.ship(session, ORDER, at=NOW)
         standing = bulk.standing(session, BULK, ORDER)
@@ -71,7 +71,7 @@ def test_nothing_is_held_where_all_has_left_or_the_trade_is_closed(shop: Databas
         assert not bulk.hold_all(session, BULK, ORDER, at=NOW)
         assert not bulk.hold_all(session, "bulk-order-3300010000000000002", "3300010000000000002", at=NOW)
         assert session.query(HoldRow).count() == 0
-        assert flags.shown_flag(session, ORDER) == "none"
+        assert shown_flag(session, ORDER) == "none"
         standing = bulk.standing(session, BULK, ORDER)
     assert (standing.held, standing.can_be_held, standing.all_shipped) == (False, False, True)
     assert standing.last_shipped_at is not None
@@ -115,7 +115,7 @@ def test_letting_it_ship_takes_hold_and_wish_away_and_another_case_keeps_its_own
         assert bulk.let_ship(session, BULK, ORDER, at=NOW)
         assert held_lines(session) == []
         assert held_lines(session, "other") == [1]
-        assert flags.shown_flag(session, ORDER) == "green"
+        assert shown_flag(session, ORDER) == "green"
 
 
 # --- what was reviewed ---
@@ -375,7 +375,7 @@ def test_the_red_flag_of_a_terminated_order_stays(shop: Database) -> None:
         bulk.leave_red(session, BULK, at=NOW)
         releasing.release_case(session, BULK, flag_kept=None, at=NOW)
         assert held_lines(session) == []
-        assert flags.shown_flag(session, ORDER) == "red"
+        assert shown_flag(session, ORDER) == "red"
 
 
 def test_what_another_refund_has_is_not_opened_again(shop: Database) -> None:

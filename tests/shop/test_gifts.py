@@ -14,7 +14,7 @@ from sqlalchemy.orm import Session
 
 from casework.dues import PostageDue
 from casework.money import LineQuantity
-from casework.shop import bulk, flags, gifts, outside, payments, platform, records
+from casework.shop import bulk, gifts, outside, payments, platform, records
 from casework.shop.amounts import POSTAGE as POSTAGE_LINE
 from casework.shop.amounts import LedgerLine, accounts
 from casework.shop.database import Database
@@ -22,7 +22,7 @@ from casework.shop.errors import BadRequest
 from casework.shop.gifts import Budget, GiftKind, Present
 from casework.shop.releasing import release_case
 from casework.shop.tables import GiftPromiseRow, GiftRow, OrderRow
-from tests.shop.steps import NOW, ORDER, an_order
+from tests.shop.steps import NOW, ORDER, an_order, memo_history
 
 CASE, OTHER = f"gift-approval-{ORDER}-gift", f"gift-approval-{ORDER}-free-shipping"
 TOWELS = Present("gift", "GP-TW02", 2, 1_800)
@@ -93,7 +93,7 @@ def test_a_promise_writes_the_memo_and_keeps_its_cost_from_the_budget(sold: Data
         result = promise(session)
         assert result.promised
         assert result.standing.budget_left_fen == 500_000
-        assert flags.memo_history(session, ORDER) == [(NOW, "[赠品]")]
+        assert memo_history(session, ORDER) == [(NOW, "[赠品]")]
         # what is left for another order
         an_order(session, order_id="3300010000000000002")
         other = gifts.standing(session, "3300010000000000002", "gift", budget=BUDGET, at=NOW)
@@ -106,7 +106,7 @@ def test_the_same_promise_again_changes_nothing_and_gives_the_same_answer(sold: 
     with sold.writing() as session:
         # the answer was lost, and the budget is used up meanwhile
         assert promise(session, budget=Budget(0, "Asia/Shanghai")).promised
-        assert len(flags.memo_history(session, ORDER)) == 1
+        assert len(memo_history(session, ORDER)) == 1
         assert session.query(GiftPromiseRow).count() == 1
 
 
@@ -114,7 +114,7 @@ def test_beyond_the_budget_nothing_is_promised_and_no_memo_written_unless_financ
     short = Budget(1_799, "Asia/Shanghai")
     with sold.writing() as session:
         assert not promise(session, budget=short).promised
-        assert flags.memo_history(session, ORDER) == []
+        assert memo_history(session, ORDER) == []
         assert session.query(GiftPromiseRow).count() == 0
         assert promise(session, budget=short, over_budget=True).promised
         assert stand(session, budget=short).budget_left_fen == 1_799
@@ -156,7 +156,7 @@ def test_what_is_taken_back_is_left_of_the_budget_again_and_the_memo_says_so(sol
         assert not gifts.withdraw(session, key="no", case_id=CASE, order_id=ORDER, memo="[作废]", at=NOW)
         promise(session)
         assert gifts.withdraw(session, key="yes", case_id=CASE, order_id=ORDER, memo="[作废]", at=NOW)
-        assert [text for _, text in flags.memo_history(session, ORDER)] == ["[赠品]", "[作废]"]
+        assert [text for _, text in memo_history(session, ORDER)] == ["[赠品]", "[作废]"]
         assert stand(session, "free_shipping").budget_left_fen == 500_000
 
 
@@ -177,7 +177,7 @@ def test_a_granted_gift_is_on_the_order_with_what_it_is_worth_and_out_of_stock(s
         (granted,) = gifts.granted_gifts(session, ORDER)
         assert (granted.sku, granted.quantity, granted.value_fen, granted.case_id) == ("GP-TW02", 2, 3_000, CASE)
         assert session.get_one(GiftRow, "GP-TW02").stock == 3
-        assert [text for _, text in flags.memo_history(session, ORDER)] == ["[赠品]", "[已加]"]
+        assert [text for _, text in memo_history(session, ORDER)] == ["[赠品]", "[已加]"]
         assert stand(session).granted_by == CASE
 
 
@@ -405,4 +405,4 @@ def test_of_two_approvals_that_race_for_the_last_of_the_budget_exactly_one_wins(
         kept = {row.order_id: row.cost_fen for row in session.query(GiftPromiseRow)}
         assert kept == dict.fromkeys(promised, TOWELS.cost_fen)
         for order_id in orders:
-            assert bool(flags.memo_history(session, order_id)) == (order_id in promised)
+            assert bool(memo_history(session, order_id)) == (order_id in promised)

@@ -13,7 +13,20 @@ from casework.shop.database import Database
 from casework.shop.errors import BadRequest, Held
 from casework.shop.orders import read_order
 from casework.shop.tables import InterceptRow, OrderRow
-from tests.shop.steps import CASE, NOW, ORDER, OTHER, an_order, claim, hold, open_case, parcels, pieces
+from tests.shop.steps import (
+    CASE,
+    NOW,
+    ORDER,
+    OTHER,
+    an_order,
+    claim,
+    hold,
+    memo_history,
+    open_case,
+    parcels,
+    pieces,
+    shown_flag,
+)
 
 ROUNDS = 25
 
@@ -47,7 +60,7 @@ def test_nothing_is_held_where_one_line_has_left(shop: Database) -> None:
         result = hold(session, pieces((1, 2), (2, 1)))
         assert (result.held, result.flag_found) == (False, "yellow")
         assert holds.cases_holding(session, ORDER) == []
-        assert flags.shown_flag(session, ORDER) == "yellow"
+        assert shown_flag(session, ORDER) == "yellow"
 
 
 def test_holding_again_gives_the_same_answer(shop: Database) -> None:
@@ -64,7 +77,7 @@ def test_a_refund_that_was_asked_shows_its_profiles_flag(shop: Database, *, hand
     with shop.writing() as session:
         an_order(session, flag="yellow")
         holds.hold_lines(session, CASE, ORDER, pieces((1, 1)), handed_over_profile=handed_over, at=NOW)
-        assert flags.shown_flag(session, ORDER) == colour
+        assert shown_flag(session, ORDER) == colour
 
 
 def test_what_was_handed_to_the_warehouse_is_held_and_marked_only_once_the_warehouse_was_asked(shop: Database) -> None:
@@ -74,12 +87,12 @@ def test_what_was_handed_to_the_warehouse_is_held_and_marked_only_once_the_wareh
     with shop.writing() as session:
         an_order(session, flag="green")
         assert hold_it(CASE) == holds.HoldResult(held=True, flag_found="green")
-        assert (flags.shown_flag(session, ORDER), flags.flag_history(session, ORDER)) == ("green", [])
+        assert (shown_flag(session, ORDER), flags.flag_history(session, ORDER)) == ("green", [])
         holds.mark_order(session, CASE, ORDER, handed_over_profile=True, at=NOW)
-        assert flags.shown_flag(session, ORDER) == "red"
+        assert shown_flag(session, ORDER) == "red"
         assert hold_it(OTHER).flag_found == "green", "the first case's red does not hide the order's own flag"
         releasing.release_case(session, CASE, flag_kept=None, at=NOW)
-        assert flags.shown_flag(session, ORDER) == "green", "the second case has not marked it yet"
+        assert shown_flag(session, ORDER) == "green", "the second case has not marked it yet"
 
 
 def test_a_green_that_a_case_wished_is_not_the_orders_own(shop: Database) -> None:
@@ -88,7 +101,7 @@ def test_a_green_that_a_case_wished_is_not_the_orders_own(shop: Database) -> Non
         hold(session, pieces((1, 1)))
         second = holds.hold_lines(session, OTHER, ORDER, pieces((2, 1)), handed_over_profile=True, at=NOW)
         assert second == holds.HoldResult(held=True, flag_found="yellow")
-        assert flags.shown_flag(session, ORDER) == "red"
+        assert shown_flag(session, ORDER) == "red"
 
 
 def test_the_platform_wins_over_a_hold(shop: Database) -> None:
@@ -131,13 +144,13 @@ def test_hold_against_ship_exactly_one_wins(shop: Database) -> None:
 def test_the_strongest_wish_is_shown_then_the_orders_own_flag(shop: Database) -> None:
     with shop.writing() as session:
         an_order(session, flag="yellow")
-        shown = [flags.shown_flag(session, ORDER)]
+        shown = [shown_flag(session, ORDER)]
         for case, colour in (("a", "green"), ("b", "purple"), ("c", "red")):
             flags.wish_flag(session, case, ORDER, colour, at=NOW)
-            shown.append(flags.shown_flag(session, ORDER))
+            shown.append(shown_flag(session, ORDER))
         for case in ("c", "b", "a"):
             releasing.release_case(session, case, flag_kept=None, at=NOW)
-            shown.append(flags.shown_flag(session, ORDER))
+            shown.append(shown_flag(session, ORDER))
         history = flags.flag_history(session, ORDER)
     assert shown == ["yellow", "green", "purple", "red", "purple", "green", "yellow"]
     assert [after for _, _, after in history] == shown[1:]
@@ -154,7 +167,7 @@ def test_releasing_lets_everything_go(shop: Database) -> None:
         assert holds.cases_holding(session, ORDER) == []
         assert claimed_lines(session, CASE) == []
         assert session.query(InterceptRow).all() == []
-        assert flags.shown_flag(session, ORDER) == "none"
+        assert shown_flag(session, ORDER) == "none"
 
 
 def test_a_lasting_flag_stays_when_the_case_is_released_again(shop: Database) -> None:
@@ -163,7 +176,7 @@ def test_a_lasting_flag_stays_when_the_case_is_released_again(shop: Database) ->
         hold(session, pieces((1, 1)))
         releasing.release_case(session, CASE, flag_kept="red", at=NOW)
         releasing.release_case(session, CASE, flag_kept=None, at=NOW)
-        assert flags.shown_flag(session, ORDER) == "red"
+        assert shown_flag(session, ORDER) == "red"
 
 
 def test_a_case_without_hold_or_claim_can_leave_a_lasting_flag(shop: Database) -> None:
@@ -171,14 +184,14 @@ def test_a_case_without_hold_or_claim_can_leave_a_lasting_flag(shop: Database) -
         an_order(session)
         open_case(session)
         releasing.release_case(session, CASE, flag_kept="red", at=NOW)
-        assert flags.shown_flag(session, ORDER) == "red"
+        assert shown_flag(session, ORDER) == "red"
 
 
 def test_the_orders_own_flag_can_be_set_and_only_to_a_flag(shop: Database) -> None:
     with shop.writing() as session:
         an_order(session)
         outside.set_flag(session, ORDER, "green", at=NOW)
-        assert flags.shown_flag(session, ORDER) == "green"
+        assert shown_flag(session, ORDER) == "green"
         with pytest.raises(BadRequest, match="flag"):
             outside.set_flag(session, ORDER, "pink", at=NOW)
 
@@ -192,7 +205,7 @@ def test_a_memo_is_appended_to_once_a_key(shop: Database) -> None:
             flags.append_memo(session, ORDER, "[已退款]", at=NOW, key="k")
         flags.append_memo(session, ORDER, "[完]", at=NOW, key="l")
         assert read_order(session, ORDER).memo == "工号01 [已退款] [完]"
-        assert [text for _, text in flags.memo_history(session, ORDER)] == ["[已退款]", "[完]"]
+        assert [text for _, text in memo_history(session, ORDER)] == ["[已退款]", "[完]"]
 
 
 @pytest.mark.parametrize("theirs", ["工" * 300, "工" * 331, "工" * 333, "x" * 999, "x" * 1000, "工" * 400])

@@ -16,7 +16,7 @@ from casework.shop.importing import FileReport, ImportReport, import_files
 from casework.shop.tables import ChatRow, GiftRow, LineRow, OrderRow
 from tests.shop import exports
 from tests.shop.exports import CLOSED, FINISHED, NEWER, ORDER_HEADINGS, PAID, PARTLY, SHIPPED, Line, Order, write
-from tests.shop.steps import CASE, claim, hold, open_case, pay, pieces
+from tests.shop.steps import CASE, claim, hold, open_case, pay, pieces, shown_flag
 
 A, B = "3300014363431435699", "3300014168466863884"
 NOW = datetime(2026, 12, 1, 12, 0, tzinfo=UTC)
@@ -271,7 +271,7 @@ def test_a_line_that_an_order_gets_during_its_review_is_held_with_the_rest(shop:
 def test_the_own_flag_is_yellow_if_the_memo_has_a_staff_number(shop: Database, tmp_path: Path) -> None:
     import_orders(shop, tmp_path, Order(A, memo="工号07"), Order(B, memo="送礼"))
     with shop.reading() as session:
-        assert [flags.shown_flag(session, order) for order in (A, B)] == ["yellow", "none"]
+        assert [shown_flag(session, order) for order in (A, B)] == ["yellow", "none"]
 
 
 def test_what_cases_appended_survives_a_new_memo_of_the_platform(shop: Database, tmp_path: Path) -> None:
@@ -620,7 +620,7 @@ def test_the_shops_own_exports_go_in_whole(shop: Database) -> None:
     first = import_files(shop, files, as_of_now=NOW)
     assert reasons(first) == ""
     with shop.reading() as session:
-        found = orders.all_orders(session)
+        found = [orders.read_order(session, one) for one in session.scalars(select(OrderRow.id)).all()]
         lines = session.scalars(select(LineRow)).all()
     assert (len(found), len(lines)) == (108, 164)
     for order in found:

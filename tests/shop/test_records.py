@@ -26,7 +26,7 @@ from casework.shop.tables import (
     InterceptRow,
 )
 from state_machines.roles import Role
-from tests.shop.steps import CASE, NOW, ORDER, OTHER, an_order, claim, hold, open_case, parcels, pieces
+from tests.shop.steps import CASE, NOW, ORDER, OTHER, an_order, claim, hold, open_case, parcels, pieces, shown_flag
 
 
 def close(
@@ -507,7 +507,7 @@ def test_what_was_let_go_on_a_way_that_was_taken_back_is_had_again(
             close(session, moment=FencingToken("execution", 30, version=6, state="refunded"))
         assert fencing.admit(session, CASE, "run", moment)
         assert has(session) == (ALL_OF_IT if again else NOTHING)
-        assert flags.shown_flag(session, ORDER) == ("green" if again else "none")
+        assert shown_flag(session, ORDER) == ("green" if again else "none")
 
 
 def test_a_promise_that_was_taken_back_on_a_way_that_was_taken_back_is_had_again(shop: Database) -> None:

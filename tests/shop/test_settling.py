@@ -8,13 +8,13 @@ import pytest
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from casework.shop import courier, flags, holds, orders, outbox, outside, platform, releasing, settling
+from casework.shop import courier, holds, orders, outbox, outside, platform, releasing, settling
 from casework.shop.claims import claimed_lines
 from casework.shop.database import Database
 from casework.shop.errors import BadRequest
 from casework.shop.faults import set_fault
 from casework.shop.tables import OrderRow, ParcelRow, ScanRow, ShipmentLineRow, StockMovementRow
-from tests.shop.steps import CASE, NOW, ORDER, OTHER, an_order, claim, hold, parcels, pay, pieces, settle
+from tests.shop.steps import CASE, NOW, ORDER, OTHER, an_order, claim, hold, parcels, pay, pieces, settle, shown_flag
 
 WHOLE = pieces((1, 2), (2, 1))
 
@@ -105,7 +105,7 @@ def test_a_settled_refund_lets_go_and_leaves_a_red_flag_if_nothing_is_left_to_sh
         warehouse_task(session)
         pay(session, WHOLE, 25_000)
         settle(session, WHOLE)
-        assert flags.shown_flag(session, ORDER) == "red"
+        assert shown_flag(session, ORDER) == "red"
         assert holds.cases_holding(session, ORDER) == []
         assert claimed_lines(session, CASE) == []
         assert orders.read_order(session, ORDER).memo == "[已退款]"
@@ -121,7 +121,7 @@ def test_the_rest_of_a_part_refund_ships_and_no_red_flag_stays(shop: Database) -
         hold(session, pieces((1, 1)))
         pay(session, pieces((1, 1)), 10_000)
         settle(session, pieces((1, 1)))
-        assert flags.shown_flag(session, ORDER) == "yellow"
+        assert shown_flag(session, ORDER) == "yellow"
         outside.ship(session, ORDER, at=NOW)
         assert orders.read_order(session, ORDER).parcels[0].lines == pieces((1, 1), (2, 1))
 
@@ -161,7 +161,7 @@ def test_a_restored_order_is_as_it_was(shop: Database) -> None:
         warehouse_task(session)
         for _ in range(2):
             restore(session)
-        assert flags.shown_flag(session, ORDER) == "yellow"
+        assert shown_flag(session, ORDER) == "yellow"
         assert [letter.cancelled_at for letter in outbox.letters(session)] == [NOW]
         outside.ship(session, ORDER, at=NOW)
 
@@ -171,7 +171,7 @@ def test_goods_that_came_back_wait_for_the_end_and_ship_again_if_the_order_is_ke
         an_order(session, shipped=True)
         claim(session, WHOLE)
         come_back(session)
-        assert flags.shown_flag(session, ORDER) == "purple"
+        assert shown_flag(session, ORDER) == "purple"
         assert not orders.standing(session, ORDER, WHOLE).shipped
         with pytest.raises(BadRequest, match="nothing"):
             outside.ship(session, ORDER, at=NOW, force=True)

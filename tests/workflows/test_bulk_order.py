@@ -14,7 +14,7 @@ from temporalio.exceptions import ApplicationError
 
 from casework.case import CaseView
 from casework.money import LineQuantity
-from casework.shop import flags, notices, orders, outside, payments
+from casework.shop import notices, orders, outside, payments
 from casework.shop.bulk import note_reviewed
 from casework.shop.errors import Held
 from casework.shop.fencing import FencingToken, admit
@@ -23,6 +23,7 @@ from casework.shop.records import find_records
 from casework.shop.tables import ChatRow, FlagWishRow, OutboxRow, ReviewRow, StaffRow
 from tests.desk import Desk, Handle
 from tests.orders import ADDRESS, RECEIVER
+from tests.shop import steps
 
 FLOW = "bulk-order"
 SPECIALIST, MANAGER, GENERAL, LEAD, AUDITOR = "bulk.1", "manager.1", "general.1", "presale-lead.1", "audit.1"
@@ -104,7 +105,7 @@ def holders(desk: Desk, order: str) -> list[str]:
 
 def shown_flag(desk: Desk, order: str) -> str:
     with desk.database.reading() as session:
-        return flags.shown_flag(session, order)
+        return steps.shown_flag(session, order)
 
 
 def chat(desk: Desk, order: str, *texts: str) -> str:

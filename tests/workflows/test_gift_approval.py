@@ -16,11 +16,12 @@ from casework.case import CaseView
 from casework.client import BadInput, CaseOpen, CaseworkClient
 from casework.money import LineQuantity
 from casework.rules.gifts import budget_month
-from casework.shop import flags, gifts, outside, payments
+from casework.shop import gifts, outside, payments
 from casework.shop.amounts import POSTAGE
 from casework.shop.tables import GiftPromiseRow, GiftRow, OrderRow, OutboxRow
 from tests.desk import FLOW as REFUND
 from tests.desk import Desk, Handle
+from tests.shop.steps import memo_history
 
 FLOW = "gift-approval"
 AGENT, OTHER_AGENT, LEAD, OTHER_LEAD = "presale.1", "presale.3", "presale-lead.1", "presale-lead.2"
@@ -56,7 +57,7 @@ async def open_free_shipping(desk: Desk, order: str, postage_fen: int = 800, **f
 
 def memo(desk: Desk, order: str) -> str:
     with desk.database.reading() as session:
-        return " ".join(text for _, text in flags.memo_history(session, order))
+        return " ".join(text for _, text in memo_history(session, order))
 
 
 def told(desk: Desk, case: Handle, to: str = "buyer") -> dict[str, str]:

@@ -15,7 +15,6 @@ from casework.case import CaseView
 from casework.dues import ReturnDue
 from casework.money import LineQuantity
 from casework.shop import outside, payments
-from casework.shop.flags import shown_flag
 from casework.shop.tables import (
     CaseRow,
     ClaimRow,
@@ -33,6 +32,7 @@ from casework.shop.tables import (
 from casework.verifying.books import faults_of_no_run
 from tests.desk import Desk, Handle
 from tests.orders import RECEIVER
+from tests.shop.steps import shown_flag
 
 FLOW = "return-after-shipping"
 AGENT, CLERK, LEAD, FINANCE = "aftersale.1", "returns.1", "aftersale-lead.5", "finance.3"
