@@ -7,6 +7,7 @@ from sqlalchemy.orm import Session
 
 from activities.defining import uninterrupted
 from activities.steps import Done, OrderStep, post_all, writing_for
+from casework.money import listed
 from casework.parcels import Followed, ParcelReport, Registered
 from casework.rules.parcels import priority_of
 from casework.shop import outbox, parcels, records, settling
@@ -246,13 +247,12 @@ def _tell_warehouse(session: Session, step: ParcelStep) -> None:
     role, template = (
         (Role.WAREHOUSE, "parcel.send_less") if changed.lines else (Role.AFTERSALE_SUPERVISOR, "parcel.send_nothing")
     )
-    lines = ", ".join(f"{one.line} x {one.quantity}" for one in changed.lines)
     task = Post(
         purpose=f"staff.{template}.{changed.mark}",
         template=template,
         to="staff",
         role=role,
-        parameters={"order_id": step.order_id, "lines": lines, "waybill": step.waybill},
+        parameters={"order_id": step.order_id, "lines": listed(changed.lines), "waybill": step.waybill},
     )
     post_all(session, step, [task])
 

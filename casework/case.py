@@ -255,6 +255,10 @@ class Case(BaseModel, Generic[FiguresT]):
         few = sum(line.accepted for line in self.trail) + len(self.kept) <= FEW
         return 0 if few else len(self.model_dump_json().encode())
 
+    def has_taken(self, trigger: str) -> bool:
+        """Whether a move by this trigger has ever been made in the case."""
+        return any(line.is_move and line.trigger == trigger for line in self.trail)
+
     def opened_with(self, change: str) -> bool:
         """Whether the case knows by itself that it goes by the change: it was opened with it, or has asked before.
 

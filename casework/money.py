@@ -19,6 +19,13 @@ class LineQuantity(BaseModel):
     quantity: int
 
 
+def listed(lines: Sequence[LineQuantity], *, at_most: int | None = None) -> str:
+    """Lines as people read them: `1×2, 3×1`; of more than `at_most`, their number."""
+    if at_most is not None and len(lines) > at_most:
+        return f"{len(lines)} lines"
+    return ", ".join(f"{one.line}×{one.quantity}" for one in lines)
+
+
 def shares(total_fen: int, weights: Sequence[int]) -> list[int]:
     """Share a total among lines by weight (price x quantity), rounded down; the remainder goes to the last line.
 

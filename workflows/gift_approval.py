@@ -73,7 +73,7 @@ class GiftApproval(PayingWorkflow[GiftCase]):
 
     def negotiating(self) -> list[Post]:
         """The agent finds out whether the buyer presses; where it is out of stock, another gift may be named."""
-        out_of_stock = any(line.trigger == "find_out_of_stock" and line.accepted for line in self.case.trail)
+        out_of_stock = self.case.has_taken("find_out_of_stock")
         return [self.to_staff("gift.out_of_stock", Role.PRESALE_AGENT, **self._what())] if out_of_stock else []
 
     def awaiting_supervisor(self) -> list[Post]:

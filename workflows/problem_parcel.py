@@ -24,7 +24,7 @@ from activities.parcels import (
     TellReturn,
 )
 from casework.details import local_time
-from casework.money import LineQuantity
+from casework.money import LineQuantity, listed
 from casework.parcels import Followed, about_the_money
 from casework.rules.parcels import GOING_BACK, HANDED_OVER, counted_from, proves_receipt, verdict
 from casework.templates import Post
@@ -197,7 +197,7 @@ class ProblemParcel(CaseWorkflow[ParcelCase]):
 
     def reshipping(self) -> list[Post]:
         """The warehouse sends the goods again, but those that other cases have, which a task names."""
-        lines = ", ".join(f"{one.line} x {one.quantity}" for one in self._free())
+        lines = listed(self._free())
         with_others = self._with_others()
         return [
             self.to_staff("parcel.send_again", Role.WAREHOUSE, lines=lines),
@@ -293,7 +293,7 @@ class ProblemParcel(CaseWorkflow[ParcelCase]):
     def _left_to(self, template: str, with_others: dict[int, str]) -> Post:
         """A task for the specialist that names the lines which other cases have, and these cases."""
         lines = ", ".join(
-            f"{one.line} x {one.quantity} ({with_others[one.line]})" for one in self._left() if one.line in with_others
+            f"{listed([one])} ({with_others[one.line]})" for one in self._left() if one.line in with_others
         )
         return self.to_staff(template, Role.PARCEL_SPECIALIST, waybill=self._following.waybill, lines=lines)
 

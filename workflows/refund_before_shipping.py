@@ -160,7 +160,7 @@ class RefundBeforeShipping(PayingWorkflow[RefundCase]):
         takes over the others with their hold.
         """
         case = self.case
-        stopped = any(line.trigger == "parcel_back_overdue" and line.accepted for line in case.trail)
+        stopped = case.has_taken("parcel_back_overdue")
         goods, told = ("lost", "converted_lost") if stopped else ("with_buyer", "converted")
         if not self.goes_by(OPENS_RETURN):
             return await self._ask_for_return(goods)

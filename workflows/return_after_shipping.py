@@ -23,7 +23,7 @@ from activities.returns import (
 )
 from casework.details import local_time
 from casework.dues import ReturnDue
-from casework.money import LineQuantity
+from casework.money import LineQuantity, listed
 from casework.rules.returns import evidence_missing, gift_deduction_fen
 from casework.templates import Post, yuan
 from casework.templates.return_after_shipping import EVIDENCE, EXPLAINED, GROUNDS, parts_of_refund
@@ -247,7 +247,11 @@ class ReturnAfterShipping(PayingWorkflow[ReturnCase]):
         received = [LineQuantity(line=one.line, quantity=one.quantity) for one in message.lines or self.case.lines]
         await self.in_shop(
             ReturnActivities.receive_return,
-            ReceiveStep(**self.step().model_dump(), received=received, memo=self.memo(f"收到退货 {_listed(received)}")),
+            ReceiveStep(
+                **self.step().model_dump(),
+                received=received,
+                memo=self.memo(f"收到退货 {_listed(received)}"),
+            ),
             "the goods have come in",
         )
 
@@ -294,8 +298,8 @@ class ReturnAfterShipping(PayingWorkflow[ReturnCase]):
 
     async def after_inspection_unanswered(self) -> None:
         """They count as passed in full, and stay out of stock until somebody has looked."""
-        listed = _listed(self.case.received)
-        await self._post(self.once_more([self.to_staff("return.look_at_goods", Role.RETURNS_CLERK, lines=listed)]))
+        lines = _listed(self.case.received)
+        await self._post(self.once_more([self.to_staff("return.look_at_goods", Role.RETURNS_CLERK, lines=lines)]))
         await self._read_again()
 
     async def effect_send_back(self, _: Attempt[ReturnCase]) -> None:
@@ -412,7 +416,4 @@ def _joined(labels: Sequence[Label]) -> Label | None:
 
 
 def _listed(lines: Sequence[LineQuantity]) -> str:
-    """Lines as people read them: `1×2, 3×1`."""
-    if len(lines) > MOST_NAMED:
-        return f"{len(lines)} lines"
-    return ", ".join(f"{one.line}×{one.quantity}" for one in lines)
+    return listed(lines, at_most=MOST_NAMED)

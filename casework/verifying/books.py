@@ -154,7 +154,7 @@ def faults_of_needs(session: Session, case: Case[Any]) -> list[str]:
         case RefundCase():
             # neither is let go before it ends; a parcel that left before it could be held is claimed all the same
             faults += _missing(session, case, ClaimRow, lines)
-            if any(line.is_move and line.trigger == "hold" for line in case.trail):
+            if case.has_taken("hold"):
                 faults += _missing(session, case, HoldRow, lines)
         case ReturnCase():
             faults += _missing(session, case, ClaimRow, lines)

@@ -57,7 +57,7 @@ async def test_what_was_refunded_is_not_sent_again(desk: Desk) -> None:
     with desk.database.reading() as session:
         (asked,) = session.scalars(select(ReshipmentRow).where(ReshipmentRow.case_id == case.id))
     (task,) = [one for one in letters(desk, case, "staff") if one.template == "parcel.send_again"]
-    assert task.parameters["lines"] == "1 x 2"
+    assert task.parameters["lines"] == "1×2"
     assert asked.lines == [{"line": 1, "quantity": 2, "back": False}]
     again = f"SF{order[-10:]}"
     await desk.submit(case, "parcel_reshipped", WAREHOUSE, courier="shunfeng", waybill=again)

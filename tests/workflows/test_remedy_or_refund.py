@@ -212,8 +212,8 @@ async def test_what_the_platform_refunds_while_it_is_to_be_sent_again_stays_in_s
         assert "does not show" in await told_in_vain(desk, case)
     tasks = [one for one in letters(desk, case, "staff") if one.recipient == "warehouse"]
     assert [(one.template, one.parameters["lines"], one.cancelled_at is None) for one in tasks] == [
-        ("parcel.send_again", "1 x 1, 2 x 1", False),
-        ("parcel.send_less", "2 x 1", True),
+        ("parcel.send_again", "1×1, 2×1", False),
+        ("parcel.send_less", "2×1", True),
     ]
     again = f"SF{order[-10:]}"
     await desk.submit(case, "parcel_reshipped", WAREHOUSE, courier="shunfeng", waybill=again)
@@ -286,9 +286,9 @@ async def test_a_person_has_sent_again_what_no_other_case_has_and_the_rest_is_fo
     case = await lost_of(desk, order, waybill)
     assert (await desk.submit(case, "choose_reship", AGENT)).state == "reshipping"
     tasks = {one.template: one for one in letters(desk, case, "staff")}
-    assert tasks["parcel.send_again"].parameters["lines"] == "2 x 1"
-    assert f"1 x 1 ({other.id})" in tasks["parcel.rest_with_others"].text_en
-    assert f"1 x 1 ({other.id})" in tasks["parcel.rest_with_others"].text_zh
+    assert tasks["parcel.send_again"].parameters["lines"] == "2×1"
+    assert f"1×1 ({other.id})" in tasks["parcel.rest_with_others"].text_en
+    assert f"1×1 ({other.id})" in tasks["parcel.rest_with_others"].text_zh
     await other.cancel()
     await desk.end(other)
     again = f"SF{order[-10:]}"
@@ -341,7 +341,7 @@ async def test_silence_refunds_what_no_other_case_has_and_a_task_names_the_case_
     assert (await desk.end(back)).amount_fen == 7_000, "said to be lost by a person, within the clerk's limit"
     (task,) = left_tasks(desk, case)
     assert task.recipient == "parcel_specialist"
-    assert "1 x 1" in task.text_en
+    assert "1×1" in task.text_en
     assert other.id in task.text_en
     assert other.id in task.text_zh
     assert "nothing needs to be sent back" not in last_word(desk, case).text_en
@@ -362,7 +362,7 @@ async def test_silence_tells_of_no_refund_where_another_case_has_all_of_it(desk:
     view = await desk.end(second)
     assert (view.outcome, view.links) == ("refund_opened", [])
     (task,) = left_tasks(desk, second)
-    assert "1 x 1" in task.text_en
+    assert "1×1" in task.text_en
     assert back.id in task.text_en
     assert "nothing needs to be sent back" not in last_word(desk, second).text_en
     assert not [one for one in letters(desk, second, "staff") if one.template == "open_by_hand"], "one task is enough"
