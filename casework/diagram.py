@@ -191,7 +191,7 @@ def _in_short(flow: Flow[Any], row: Move[Any], language: str) -> str:
 
 
 def _plain(text: str) -> str:
-    """The text without the signs that Mermaid reads as its own."""
+    """The text without the characters that Mermaid reads as its own."""
     return text.translate(str.maketrans({":": "\u2236", ";": ",", '"': "'", "#": "", "{": "(", "}": ")"}))
 
 

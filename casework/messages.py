@@ -238,8 +238,8 @@ _FORMS = {
 
 _WANTED = {
     "string_type": "text",
-    "string_too_short": "text of at least {min_length} sign",
-    "string_too_long": "text of at most {max_length} signs",
+    "string_too_short": "text of at least {min_length} character",
+    "string_too_long": "text of at most {max_length} characters",
     "int_type": "a whole number",
     "int_parsing": "a whole number",
     "bool_type": "true or false",

@@ -34,7 +34,7 @@ from state_machines.table import Flow, Move, StateKind
 MARGIN, BESIDE, ROUNDS = 16, 14, 60
 LINE_HEIGHT = 13
 WRAP = 30
-"""So many Latin letters make a line of a move's words; a Chinese sign counts double."""
+"""So many Latin letters make a line of a move's words; a Chinese character counts double."""
 
 
 @dataclass(slots=True)
@@ -190,7 +190,7 @@ def _wrapped(words: str) -> list[str]:
 
 
 def _pieces(words: str) -> list[str]:
-    """The words as they may be parted: after a blank, or after a Chinese sign that no stop follows."""
+    """The words as they may be parted: after a blank, or after a Chinese character that no punctuation follows."""
     pieces = [""]
     for sign in words:
         after_wide = pieces[-1] and east_asian_width(pieces[-1][-1]) in "WF"

@@ -397,7 +397,7 @@ START = {"order_id": "330000001", "by": "bulk.1"}
         ({**START, "discount_percent": "100.5"}, "discount_percent must not be above 100 percent"),
         ({**START, "discount_percent": "5.123"}, "discount_percent must have at most two decimals"),
         ({**START, "discount_percent": "ten"}, "discount_percent must be a decimal written as text"),
-        ({**START, "chat_id": ""}, "chat_id: text of at least 1 sign is wanted"),
+        ({**START, "chat_id": ""}, "chat_id: text of at least 1 character is wanted"),
         ({**START, "chat_id": 7}, "chat_id: text is wanted"),
         ({**START, "lines": []}, "lines is a field that does not belong here"),
     ],
@@ -435,7 +435,7 @@ def test_a_start_with_a_wrong_value_is_refused_with_the_field_named(given: dict[
         (Extend, {}, "days is missing"),
         (Extend, {"days": 4}, "days: 3, 5, 7 or 10 is wanted"),
         (Extend, {"days": "3"}, "days: 3, 5, 7 or 10 is wanted"),
-        (flow.RaiseDispute, {"platform_case": "x" * 65}, "platform_case: text of at most 64 signs"),
+        (flow.RaiseDispute, {"platform_case": "x" * 65}, "platform_case: text of at most 64 characters"),
     ],
 )
 def test_a_message_with_a_wrong_value_is_refused_with_the_field_named(

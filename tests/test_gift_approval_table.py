@@ -247,7 +247,7 @@ def test_no_more_is_credited_than_was_decided_on() -> None:
         ({"kind": "free_shipping", "quantity": 1}, "quantity is for a gift, not for free shipping"),
         ({"kind": "gift", "gift_sku": "GP-TW02", "quantity": 0}, "quantity: 1 or more is wanted"),
         ({"kind": "gift", "gift_sku": "GP-TW02", "quantity": "2"}, "quantity: a whole number is wanted"),
-        ({"kind": "gift", "gift_sku": "", "quantity": 1}, "gift_sku: text of at least 1 sign is wanted"),
+        ({"kind": "gift", "gift_sku": "", "quantity": 1}, "gift_sku: text of at least 1 character is wanted"),
         ({"kind": "gift", "gift_sku": "13812345678", "quantity": 1}, "gift_sku holds a mobile number"),
         ({"kind": "present"}, "kind: 'gift' or 'free_shipping' is wanted"),
         ({}, "kind is missing"),

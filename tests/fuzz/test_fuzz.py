@@ -599,11 +599,11 @@ async def refusal(desk: Desk, case: Handle, **fields: Any) -> str:
 async def test_a_note_of_a_megabyte_is_refused_in_a_sentence(desk: Desk) -> None:
     case = await desk.open_in("persuading", desk.order(), reason="x")
     megabyte = "x" * 1024 * 1024
-    assert await refusal(desk, case, text=megabyte) == "text: text of at most 500 signs is wanted"
-    assert await refusal(desk, case, text="x", note=megabyte) == "note: text of at most 500 signs is wanted"
+    assert await refusal(desk, case, text=megabyte) == "text: text of at most 500 characters is wanted"
+    assert await refusal(desk, case, text="x", note=megabyte) == "note: text of at most 500 characters is wanted"
     await desk.signal(case, "buyer_keeps_order", "aftersale.1", note=megabyte)
     view = await desk.until_shown(case, lambda seen: len(seen.trail) == 3, "refused")
-    assert view.trail[-1].why == "note: text of at most 500 signs is wanted"
+    assert view.trail[-1].why == "note: text of at most 500 characters is wanted"
     assert len(view.model_dump_json()) < 10_000
     await case.cancel()
 

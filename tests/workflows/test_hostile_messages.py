@@ -164,8 +164,11 @@ async def test_a_signal_after_the_end_is_answered_by_the_server(desk: Desk) -> N
         ({"trigger": "approve", "by": LEAD}, "approve is not possible in persuading"),
         ({"trigger": "buyer_insists"}, "by is missing"),
         ({"trigger": "buyer_insists", "by": AGENT, "version": 0}, "the case has moved on"),
-        ({"trigger": "buyer_insists", "by": AGENT, "note": ""}, "note: text of at least 1 sign is wanted"),
-        ({"trigger": "buyer_insists", "by": AGENT, "note": "n" * 501}, "note: text of at most 500 signs is wanted"),
+        ({"trigger": "buyer_insists", "by": AGENT, "note": ""}, "note: text of at least 1 character is wanted"),
+        (
+            {"trigger": "buyer_insists", "by": AGENT, "note": "n" * 501},
+            "note: text of at most 500 characters is wanted",
+        ),
         ("not an object", "a JSON object is wanted"),
     ],
 )
