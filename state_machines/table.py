@@ -1,4 +1,4 @@
-"""What a flow is: states, triggers and moves as data, and the machine that enforces them.
+"""What a flow is: states, triggers and moves as data, and the machine that chooses among the moves.
 
 The machine is one of `transitions`, which chooses the row that an attempt takes, or refuses it, and moves nothing:
 `Flow.take` makes the move.

@@ -178,13 +178,15 @@ class _Received:
 
 
 class CaseWorkflow(CaseSteps[CaseT]):
-    """A case as a Temporal workflow. Subclasses bring one method a state, named as the state.
+    """A case as a Temporal workflow. Subclasses bring one method per state, named as the state.
 
     A method of a state that works is a coroutine and returns the `Outcome`; one of a state that waits returns what is
-    to be posted on entry. `consult_<trigger>` reads the shop before the table is asked (also before the clock's rows),
-    `effect_<trigger>` writes to it after the table has agreed and before the move is made; both may raise `Refused` of
-    somebody's message. `after_<trigger>` follows the move, whoever made it. `begin_<state>` is what is done first
-    where a wait is entered. `watch` looks at the world, where a state watches.
+    to be posted on entry. `consult_<trigger>` reads the shop before the table is asked (also before the clock's rows);
+    that of a parcel may ask the courier too, and its step also puts off the trade's receipt time where that is near and
+    replaces the warehouse's task where less is to be sent (`look_at_parcel`). `effect_<trigger>` writes to the shop
+    after the table has agreed and before the move is made; both may raise `Refused` of somebody's message.
+    `after_<trigger>` follows the move, whoever made it. `begin_<state>` is what is done first where a wait is entered.
+    `watch` polls the courier and the shop, where a state watches.
     """
 
     changes: ClassVar[Sequence[str]] = (
