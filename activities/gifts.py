@@ -146,7 +146,7 @@ class GiftActivities:
 
     @uninterrupted
     def withdraw_gift(self, step: GiftStep) -> None:
-        """What was promised is taken back: the budget has it again, and the memo says so."""
+        """What was promised is withdrawn: it returns to the budget, and the memo says so."""
         with writing_for(self._database, step) as session:
             gifts.withdraw(
                 session,

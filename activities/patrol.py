@@ -89,7 +89,7 @@ class PatrolActivities:
         )
 
     def _ask(self, couriers: Mapping[str, str], request: LookFurther, policy: Policy) -> dict[str, Scanned]:
-        """What the couriers say of these waybills, a few at a time, with a sign of life between.
+        """What the couriers say of these waybills, a few at a time, with a heartbeat between.
 
         Raises:
             CancelledError: the patrol was called off.

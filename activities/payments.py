@@ -18,7 +18,7 @@ REFUSED_FOR_GOOD = "PaymentRefused"
 
 
 class Payment(OrderStep):
-    """A payment of `amount_fen` for what is due; `purpose` makes its key, once a case."""
+    """A payment of `amount_fen` for what is due; `purpose` makes its key, once per case."""
 
     due: Due | None = None
     """None, as cases of an earlier release ask: the refund of the lines."""

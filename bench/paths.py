@@ -35,7 +35,7 @@ class Answer:
     by: str
     fields: Mapping[str, Any] = field(default_factory=dict[str, Any])
     looks: int = 0
-    """So many waits come before this one in which the case only looks at the world: each has a timer of its own."""
+    """So many waits come before this one in which the case only polls: each has a timer of its own."""
     first: Happening = nothing
     """What happens outside before it is sent."""
 

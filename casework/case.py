@@ -56,7 +56,7 @@ class Start(BaseModel):
 
 
 class TrailLine(BaseModel):
-    """One line of a case's trail: a move, what somebody said beside the table (no `dest`), or an attempt that was
+    """One line of a case's trail: a move, a comment or other side message (no `dest`), or an attempt that was
     refused, with the reason in `why`.
 
     `at` is aware.
@@ -78,7 +78,7 @@ class TrailLine(BaseModel):
 
     @property
     def is_move(self) -> bool:
-        """Whether it is a move: what people say beside the table is on the record too, and leads nowhere."""
+        """Whether it is a move: comments and other side messages are on the record too, and lead nowhere."""
         return self.accepted and self.dest is not None
 
 
@@ -184,14 +184,14 @@ class Case(BaseModel, Generic[FiguresT]):
     reminded: int = 0
     """How often those who may act were reminded in this stay."""
     watch_at: datetime | None = None
-    """When the case looks at the world next; None: at once, where it watches."""
+    """When the case polls the courier and the shop next; None: at once, where it watches."""
     alarm_at: datetime | None = None
     """When the case sounds an alarm of its own, wherever it waits then: it moves no deadline."""
     alarms: int = 0
     """How often the clock has already fired in the state without leaving it."""
 
     said: int = 0
-    """How much was said beside the table so far: the number makes each task that comes of it another one."""
+    """How many side messages there have been so far: the number makes each task that comes of it another one."""
     asked_by: list[str] = Field(default_factory=list[str])
     """Whose questions to the opener wait for an answer."""
     called_at: datetime | None = None

@@ -571,9 +571,9 @@ class CaseworkClient:
         """The cases that wait for a person, in every role they may act in now, or for the roles; soonest first.
 
         Where a case waits it tells the shop itself, in a step that it makes anyway: so this asks no case, and is not
-        behind as Temporal's lists are. Temporal is asked once a page whether it has ended one of them without its
+        behind as Temporal's lists are. Temporal is asked once per page whether it has ended one of them without its
         knowing. `wanted` narrows it (its roles do not count), `limit` says how many are shown (None: all), `now` is the
-        time (aware) by which a case is overdue and from which silence is counted.
+        time (aware) by which a case is overdue and from which waiting without a decision is counted.
 
         Raises:
             BadInput: there is no such person, or they are absent.
@@ -738,7 +738,7 @@ class CaseworkClient:
     async def assigned_to(self, staff_ids: Sequence[str]) -> dict[str, str]:
         """Open case → whose it is: the cases that are assigned to these people.
 
-        Those that wait for somebody have told the shop. Those at work, or that only look at the world, are taken from
+        Those that wait for somebody have told the shop. Those at work, or that only poll, are taken from
         Temporal's list, which may lag a moment behind.
         """
         if not staff_ids:

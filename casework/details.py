@@ -143,7 +143,7 @@ def local_time(case: Case[Any], at: datetime) -> str:
 
 
 def current_details(flow: Flow[Any], case: Case[Any], namespace: str | None = None) -> str:
-    """A small Markdown table for the Temporal UI: the state, who may act until when, what silence does, the path.
+    """A small Markdown table for the Temporal UI: the state, who may act until when, what comes otherwise, the path.
 
     With the `namespace`, linked cases are links to their pages, from the root of the UI's own address.
     """

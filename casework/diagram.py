@@ -261,7 +261,7 @@ def _to_in_short(flow: Flow[Any], row: Move[Any], language: str) -> str:
 def waits_markdown(flow: Flow[Any], language: str = "en") -> str:
     """The waits: state, who is asked, the policy key of the deadline with its default and clock, what fires then.
 
-    A state without a deadline only looks at the world, as often as its figure says.
+    A state without a deadline only polls, as often as its figure says.
     """
     # reads the shipped policy file, which only commands may
     from casework.policy import PolicyRow, describe, load_policy
@@ -324,7 +324,7 @@ def triggers_markdown(flow: Flow[Any], language: str = "en") -> str:
 
 
 def asides_markdown() -> str:
-    """What may be said beside every table: its labels, and what people send beside the common fields."""
+    """Comments and other side messages: their labels, and what people send besides the common fields."""
     return markdown_table(
         ("signal", "中文", "English", "fields"),
         (
@@ -356,7 +356,7 @@ _HEADINGS: dict[str, tuple[tuple[str, ...], ...]] = {
 _LOOKS = Label("无期限,每 {} 查看一次", "no deadline: it looks every {}")
 _WATCHES = Label(
     "每次等待期间,工单每 {} 查看一次外部情况(`{}`)。",
-    "In each of its waits that watch, the case looks at the world every {} (`{}`), and what it sees may move it.",
+    "In each of its waits that watch, the case polls the courier and the shop every {} (`{}`): that may move it.",
 )
 _REMINDED = Label(",第 {} 天提醒(`{}`)", ", reminders on day {} (`{}`)")
 _REMINDS_BUYER = Label(",同时提醒买家", ", the buyer is reminded too")

@@ -1,6 +1,6 @@
 """What an open case will do by itself if nobody acts: asked of the machine that will do it, as far as that can tell.
 
-Pure. What depends on the outside is said to be unknown: what the work in a state brings about, what a look at the world
+Pure. What depends on the outside is said to be unknown: what the work in a state brings about, what a poll
 shows, what is read from the shop only then.
 """
 
@@ -30,7 +30,7 @@ class Unknown(StrEnum):
     """Why the machine alone cannot tell."""
 
     WATCHES = "watches"
-    """The case looks at the world while it waits: what it sees may move it before."""
+    """The case polls the courier and the shop while it waits: what it finds may move it before."""
     READS = "reads"
     """The shop is read before the clock's row is taken, or when the state is entered."""
     KEPT = "kept"

@@ -42,7 +42,7 @@ COMMAND = "make generate"
 _SECTION = re.compile(r"(<!-- generated: (?P<name>[^\n]+?) -->\n).*?(<!-- end generated -->)", re.DOTALL)
 _FIGURE = re.compile(r"(?P<key>\w+) = .+? # (?P<says>.+?)(; (open|always))?$")
 MOST_LISTED = 200
-"""So many ways on which silence pays are listed one by one."""
+"""So many ways on which a deadline pays without a decision are listed one by one."""
 _MADE = "<!-- Made by `make generate` from the tables: change those. -->\n"
 
 WORDS = (
@@ -65,8 +65,8 @@ WORDS = (
         "规格说明",
         "the shop's own documents (`flows.md` and others): cited as the source of a rule, and not in this repository",
     ),
-    ("aside", "旁白", "what people say beside the table, a comment for example: nothing moves"),
-    ("wait", "等待", "a state in which nothing is done until somebody acts, its deadline passes, or a look moves it"),
+    ("aside", "旁白", "a comment or another side message that people send: nothing moves"),
+    ("wait", "等待", "a state in which nothing is done until somebody acts, its deadline passes, or a poll moves it"),
     ("deadline", "时限", "until when a wait lasts; then the clock fires the trigger that the table names"),
     (
         "silence",
@@ -88,13 +88,13 @@ WORDS = (
     (
         "fencing token",
         "隔离令牌",
-        "where a case's execution is: by it the shop refuses what comes late, and undoes what Temporal took back",
+        "where a case's execution is: by it the shop refuses what comes late, and undoes what Temporal discarded",
     ),
     ("told", "已告知", "what the shop, the buyer or staff have from a case; the shop's lists show it and ask no case"),
     ("outbox", "待发消息", "messages to buyers and tasks for staff, once each, until they are sent"),
-    ("notice", "订单变动通知", "news that an order has changed, for its open cases: each reads the shop again"),
-    ("look", "查看", "one reading of the world, the courier's word above all, by a waiting case or the patrol"),
-    ("patrol", "巡检", "the hourly look at every open shipment; it opens a case for each parcel that needs one"),
+    ("notice", "订单变动通知", "a notification to open cases that their order has changed: each reads the shop again"),
+    ("look", "查看", "one poll of the courier and the shop by a waiting case, or one batch of the patrol"),
+    ("patrol", "巡检", "the hourly check of every open shipment; it opens a case for each parcel that needs one"),
 )
 """What this project calls things, as `docs/glossary.md` says it first: the word, Chinese, one line."""
 
@@ -185,7 +185,7 @@ def _page(flow: Flow[Any]) -> str:
             ),
             moves_markdown(flow),
             (
-                f"Money also leaves where nobody says anything: [every such way]({flow.name}-silence.md).\n"
+                f"Money also leaves when a deadline passes without a decision: [every way]({flow.name}-silence.md).\n"
                 if _ways(flow.name)
                 else "No deadline of this flow leads to money: that was looked for on every way through it.\n"
             ),
@@ -237,13 +237,13 @@ def _silence(flow_name: str) -> str:
     told = {_told(way): way for way in _ways(flow_name)}
     ends = Counter(_told(_by_themselves(way)) for way in told.values())
     parts = [
-        f"# {flow.label.en[0].upper()}{flow.label.en[1:]}: where silence pays\n",
+        f"# {flow.label.en[0].upper()}{flow.label.en[1:]}: what is paid when a deadline passes without a decision\n",
         _MADE,
         (
-            "On every way told here money leaves as nobody said anything in time: the last row is a deadline's. They "
-            "were found by going all ways on the machine itself; those that come to a state twice go on as one of "
-            "these. A new way shows up as a difference to be looked at. The conditions stand in [the table]"
-            f"({flow.name}.md).\n"
+            "On every way listed here money leaves because a deadline passes without a decision: the last row is a "
+            "deadline's. They were found by exploring all ways on the machine itself; those that come to a state twice "
+            "go on as one of these. A new way shows up as a difference to be reviewed. The conditions are in "
+            f"[the table]({flow.name}.md).\n"
         ),
         "## What happens after the last word of a person\n",
         markdown_table(

@@ -65,7 +65,7 @@ class Inbox(BaseModel):
 
 
 class Forecast(BaseModel):
-    """What the open cases do by themselves until then; `at_work` are at work, or only look at the world."""
+    """What the open cases do by themselves until then; `at_work` are at work, or only poll."""
 
     until: datetime
     courses: list[Course]

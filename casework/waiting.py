@@ -47,7 +47,7 @@ class Asked:
 
 
 def waits_of(flow: Flow[Any], case: Case[Any], now: datetime) -> Waits | None:
-    """Where the case waits; None while it is at work, and where it only looks at the world."""
+    """Where the case waits; None while it is at work, and where it only polls."""
     if flow.states[case.state].kind is not StateKind.WAIT or case.due is None:
         return None
     return Waits(

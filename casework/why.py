@@ -59,7 +59,7 @@ class Verdict(BaseModel):
     """Whether somebody may fire a trigger in a case as it is; None: that depends on what is looked up when it is sent.
 
     Attributes:
-        dest: where it would lead, as far as the case knows; None for what is said beside the table.
+        dest: where it would lead, as far as the case knows; None for a comment or other side message.
         role: in which role.
         row: the row that would be taken, as far as the case knows.
         kept: it is a fact that no row of this state uses: it would be kept until one does.

@@ -246,7 +246,7 @@ class Act:
         return await self.until(case_id, lambda now: (now.version, now.due) != here, "moves at its deadline")
 
     async def skip_until(self, case_id: str, state: str, *, stride: timedelta, at_most: timedelta) -> None:
-        """Let time pass until the case, which looks at the world now and then, is in the state."""
+        """Let time pass until the case, which polls now and then, is in the state."""
         passed = timedelta(0)
         handle = self._handle(case_id)
         while (view := await self.until(case_id, _rests, "comes to rest")).state != state:

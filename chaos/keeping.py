@@ -17,7 +17,7 @@ from casework.shop.tables import CaseRow
 from chaos.audit import runs_of
 
 HISTORIES: Final = "histories"
-"""Where they are, one file a run, in the folder of what is written: `casework verify FILE` reads them."""
+"""Where they are, one file per run, in the folder of what is written: `casework verify FILE` reads them."""
 
 _NAME: Final = re.compile(r"[\w-]+")
 

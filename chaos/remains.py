@@ -3,7 +3,7 @@
 `remains.toml` says it for every story, case by case. It was recorded (`python -m chaos.recording`) and read against the
 specification's tables; the audit compares, so that what was never done is found as well as what was done twice.
 
-Left out is what a case takes back at its end (requests to stop a parcel), as nothing of it is left to count; the words,
+Left out is what a case withdraws at its end (requests to stop a parcel), as nothing of it is left to count; the words,
 which hold times and amounts: the templates and the keys of the memo's entries stand for them; and where two cases share
 an order all its flags but the last, as either of them may be the first to let go.
 """

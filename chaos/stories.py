@@ -35,7 +35,7 @@ ADVANCED_FEN: Final = 900
 DISCOUNT: Final = 5
 """Percent."""
 LOOKS_EVERY: Final = timedelta(hours=4)
-"""A look at the world whose worker is killed may have learnt nothing: then the next one does."""
+"""A poll whose worker is killed may have learnt nothing: then the next one does."""
 COMMENTS: Final = 24
 """After so many comments a case continues as new (see `chaos.run.FLAGS`)."""
 SMALL, MIDDLE, LARGE, BULKY = (2_000, 18_000), (20_100, 50_000), (120_000, 400_000), (500_000, 900_000)

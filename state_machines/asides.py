@@ -69,7 +69,7 @@ ASIDES: Mapping[str, Trigger] = {
         _aside(COMMENT, "留言", "comment", Comment),
     )
 }
-"""By name, everything that may be said beside a table."""
+"""By name, comments and all other side messages of every flow."""
 _WORDS = frozenset({ASK_OPENER, ANSWER, COMMENT})
 TO_NOBODY: Final = "to names nobody on the staff list"
 """Why a case is not given to somebody whom nobody knows: that may be anybody, so the id is not repeated."""

@@ -372,7 +372,7 @@ def remember(moved: Move[ParcelCase], attempt: Attempt[ParcelCase]) -> None:
             pass
     match moved.trigger:
         case "find_signed":
-            # what was said of its loss before is overtaken: silence must not pay by it
+            # what was said of its loss before is overtaken: no deadline may pay by it
             case.said_lost = case.presumed_lost = case.damaged = False
         case "find_forwarded" if case.report is not None and case.report.forwarding is not None:
             follow_on(case, case.report.forwarding)
@@ -411,7 +411,7 @@ LOOKED_FOR = (*MOVING, "awaiting_return", "choosing_remedy")
 OPEN = (*LOOKED_FOR, "awaiting_supervisor", "reshipping", "confirming_receipt", "disputing_signature")
 """Every wait."""
 POLL = "poll"
-"""Every wait looks at the world so often: the courier is asked, the order read, receipt put off."""
+"""Every wait polls so often: the courier is asked, the order read, the receipt time put off."""
 
 PROBLEM_PARCEL: Flow[ParcelCase] = Flow(
     name="problem-parcel",

@@ -359,7 +359,7 @@ REFUND_BEFORE_SHIPPING: Flow[RefundCase] = Flow(
         move("approve", "awaiting_supervisor", "refunding", SUPERVISOR, within_supervisor_limit),
         move("approve", "awaiting_supervisor", "awaiting_finance", SUPERVISOR),
         # The manual's table sends a terminated bulk order's refund back too, to persuaders who must not persuade, and
-        # from there silence would pay what no buyer asked for.
+        # from there a deadline would pay what no buyer asked for.
         move(
             "send_back",
             "awaiting_supervisor",

@@ -389,7 +389,7 @@ def eligible_on_paper(attempt: Attempt[ReturnCase]) -> bool:
 
 @guard("货物已收到", "the goods have come in")
 def goods_have_come_in(attempt: Attempt[ReturnCase]) -> bool:
-    """They are in the house: silence may pay, and an end sends them back first."""
+    """They are in the house: a deadline may pay without a decision, and an end sends them back first."""
     return attempt.case.goods_came_in
 
 

@@ -79,7 +79,8 @@ class State:
 
     `expects`: who is asked to act in it (reminders, inbox); `pays`: money leaves in it; `platform_bound`: the platform
     waits for the shop's answer, so the case acts at the earlier of its own deadline and the platform's. `watch`: the
-    policy figure that says how often the case looks at the world while it waits here; what it sees may move it.
+    policy figure that says how often the case polls the courier and the shop while it waits here; what it finds may
+    move it.
     """
 
     name: str
@@ -107,7 +108,7 @@ def wait(
     platform_bound: bool = False,
     watch: str | None = None,
 ) -> State:
-    """A state in which the case waits for people or the world, until its deadline; without one it must watch."""
+    """A state in which the case waits for people or events outside, until its deadline; without one it must watch."""
     return State(name, Label(zh, en), StateKind.WAIT, deadline, expects, platform_bound=platform_bound, watch=watch)
 
 
@@ -125,7 +126,7 @@ class TriggerKind(StrEnum):
     """Fired by the work done in a state."""
     CLOCK = "clock"
     ASIDE = "aside"
-    """Said beside the table, in every flow (`state_machines/asides.py`): it is in no row and moves nothing."""
+    """A comment or other side message of any flow (`state_machines/asides.py`): it is in no row, moves nothing."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -266,8 +266,8 @@ def test_the_table_of_waits_says_what_is_not_as_usual_with_a_wait() -> None:
         "| `tracking` |  | `problem_parcel.poll_hours` | no deadline: it looks every 4 hours | always |  |" in parcels
     )
     assert "| `awaiting_return` | returns clerk | `problem_parcel.return_days` | 10 days | always |" in parcels
-    assert "the case looks at the world every 4 hours (`problem_parcel.poll_hours`)" in parcels
-    assert "looks at the world" not in returns
+    assert "the case polls the courier and the shop every 4 hours (`problem_parcel.poll_hours`)" in parcels
+    assert "polls the courier" not in returns
 
 
 @LANGUAGES

@@ -1,1 +1,1 @@
-"""What is done in each state: one class a flow, and the case loop that all of them share."""
+"""What is done in each state: one class per flow, and the case loop that all of them share."""

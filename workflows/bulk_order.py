@@ -55,7 +55,7 @@ class BulkOrder(PayingWorkflow[BulkCase]):
         """Run to an end; answers with the case view."""
         return await self.run_case()
 
-    # --- one method a state ---
+    # --- one method per state ---
 
     async def screening(self) -> Outcome:
         """Hold the shipment; gather the buyer's record and the risk signs, which advise whoever reviews it."""

@@ -76,11 +76,11 @@ AnswerT = TypeVar("AnswerT")
 TAKEN_BEFORE_ASKING = 10
 """After so many messages and timers a case asks whether its history is long."""
 MOST_LOOKS = 100
-"""After so many looks at the world a case continues as new: each is about a dozen events."""
+"""After so many polls of courier and shop a case continues as new: each is about a dozen events."""
 REMINDER, WATCH, OWN_ALARM = "reminder", "watch", "alarm"
 """What a timer rings for, besides the deadline's trigger."""
 COUNTS_BYTES = "counts-bytes"
-"""The change since which what is said beside the table, and a fact, is refused once the case has 1 MB."""
+"""The change since which a comment or other side message, and a fact, is refused once the case has 1 MB."""
 TELLS_OF_RESET = "tells-of-reset"
 """The change since which a case that was reset tells the shop where it waits now."""
 CONTINUES_AT_TIMER = "continues-at-timer"
@@ -216,7 +216,7 @@ class CaseWorkflow(CaseSteps[CaseT]):
         self._bad_start: str | None = None
         self._cancel_heard = False
         self._look: asyncio.Task[Outcome | None] | None = None
-        """A look at the world that is under way, also while the case moves on."""
+        """A poll of courier and shop that is under way, also while the case moves on."""
         self._look_again = timedelta(0)
         self._looks = 0
         self._taken = 0
@@ -347,7 +347,7 @@ class CaseWorkflow(CaseSteps[CaseT]):
             try:
                 await workflow.wait_condition(lambda: received.answer is not None and not self._is_about_to_continue())
             except asyncio.CancelledError:
-                # A cancelled workflow tears the wait; the loop still answers. On eviction the next wait raises.
+                # A cancelled workflow interrupts the wait; the loop still answers. On eviction the next wait raises.
                 continue
         if not received.answer.accepted:
             raise ApplicationError(received.answer.why or "refused", type="Refused", non_retryable=True)
@@ -409,7 +409,7 @@ class CaseWorkflow(CaseSteps[CaseT]):
         """Run the case to its end.
 
         The loop is shielded: Temporal's cancel becomes a message that the loop reads between two pieces of work, so
-        that nothing in flight is torn and money is never half-sent.
+        that nothing in flight is interrupted and money is never half-sent.
 
         Raises:
             ApplicationError: not retryable, naming the field, if the start was bad.
@@ -549,7 +549,7 @@ class CaseWorkflow(CaseSteps[CaseT]):
             timer.task.cancel()
 
     def _set_timer(self, state: State, before: _Timer | None = None) -> _Timer:
-        """A timer for what comes first: the reminder, the deadline, or the next look at the world.
+        """A timer for what comes first: the reminder, the deadline, or the next poll.
 
         What has passed already rings at once, through a timer all the same: whether one is started must never hang on
         the time of day. Temporal tells a replay another one where a workflow task was prolonged by a slow step.
@@ -592,7 +592,7 @@ class CaseWorkflow(CaseSteps[CaseT]):
         self._event_loop.call_soon(lambda: None)
 
     async def _ring(self, state: State, rings_for: str) -> None:
-        """What the timer rang for: remind, look at the world, or let the deadline move the case."""
+        """What the timer rang for: remind, poll courier and shop, or let the deadline move the case."""
         case = self.case
         if rings_for == REMINDER:
             case.reminded += 1
@@ -619,7 +619,7 @@ class CaseWorkflow(CaseSteps[CaseT]):
     async def _continue_at_timer(self, *, anyway: bool = False) -> None:
         """Continue as new at a timer of its own if the history is long, or `anyway`; carry over what is not read yet.
 
-        Where a message comes in the moment of continuing, Temporal takes the continuation back and plays the workflow
+        Where a message comes in the moment of continuing, Temporal discards the continuation and runs the workflow
         task again, with the message; it is lost if the case then continues without having been given it. So a case
         continues nowhere but at an event, at which a replay has been given all that came before. The end of a step on
         the shop is none: where a query has split a workflow task, a replay is told of it at another moment than the
@@ -667,11 +667,11 @@ class CaseWorkflow(CaseSteps[CaseT]):
         """What the case does when its own alarm is due (a flow's own, where it sets `alarm_at`)."""
 
     async def watch(self) -> Outcome | None:
-        """Look at the world: what it shows may move the case (a flow's own, where a state watches)."""
+        """Poll the courier and the shop: what that shows may move the case (a flow's own, where a state watches)."""
         raise NotImplementedError
 
     async def _take_what_was_seen(self, seen: Outcome | None) -> None:
-        """Move by what a look has shown, if the state that the case is in by now makes something of it."""
+        """Move by what a poll has shown, if the state that the case is in by now makes something of it."""
         self._look = None
         self.case.watch_at = workflow.now() + self._look_again
         if seen is None:
@@ -821,7 +821,7 @@ class CaseWorkflow(CaseSteps[CaseT]):
             raise Refused(f"{received.trigger} is not possible in {self.case.state}")
 
     async def _take_aside(self, received: _Received) -> None:
-        """What is said beside the table goes on the record and to whom it concerns; the case stays where it is."""
+        """A comment or other side message is recorded and sent to whom it concerns; the case stays where it is."""
         case, message, aside = self.case, cast("Message", received.message), received.trigger
         if message.by == Automatic.SYSTEM:
             raise Refused("by is system, which may only bring news from the shop")

@@ -1,4 +1,4 @@
-"""A flow's class becomes its Temporal workflow: one signal a trigger, checked against the table when it is imported."""
+"""A flow's class becomes its Temporal workflow: one signal per trigger, checked against the table at import."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ _DEFINITIONS: dict[tuple[str, str], Any] = {}
 
 
 def case_workflow(flow: Flow[Any]) -> Callable[[WorkflowT], WorkflowT]:
-    """Make a flow's class its Temporal workflow: one signal a trigger, and one method a state or a refusal to import.
+    """Make a flow's class its Temporal workflow: one signal per trigger, one method per state, or else no import.
 
     Raises:
         UnsoundFlow: where a state has no method of its name, or a hook is of no trigger or wait that calls it.

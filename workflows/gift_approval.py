@@ -57,7 +57,7 @@ class GiftApproval(PayingWorkflow[GiftCase]):
             "how_en": f"; {amount} yuan of postage have been returned to your payment account" if credited else "",
         }
 
-    # --- one method a state ---
+    # --- one method per state ---
 
     async def checking(self) -> Outcome:
         """How does the order stand, and is the gift rule met?"""
@@ -167,7 +167,7 @@ class GiftApproval(PayingWorkflow[GiftCase]):
             raise Refused(done.refused)
 
     async def effect_find_out_of_stock(self, _: Attempt[GiftCase]) -> None:
-        """It cannot be given: the budget has it again."""
+        """It cannot be given: its cost returns to the budget."""
         await self._take_back()
 
     async def effect_order_gone(self, _: Attempt[GiftCase]) -> None:

@@ -71,10 +71,10 @@ LEAVES_TO_OTHERS = "leaves-to-others"
 case is about."""
 ASKS_WHO_ELSE = "asks-who-else"
 """The change since which every way to a remedy asks whether another open case is about the money: sending again and its
-approval too, and silence, which refunds only what nobody else has."""
+approval too, and the deadline, which refunds only what nobody else has."""
 CHOOSES_WHAT_IS_FREE = "chooses-what-is-free"
-"""The change since which a person may do what silence does: choose a remedy for what no other open case has, where one
-has the rest."""
+"""The change since which a person may do what the deadline does: choose a remedy for what no other open case has, where
+one has the rest."""
 CALLS_OFF_RETURNS = "calls-off-returns"
 """The change since which the refund of a lost parcel calls off the returns that wait for the buyer to send back what
 never came."""
@@ -109,7 +109,7 @@ class ProblemParcel(CaseWorkflow[ParcelCase]):
         case.way_back = case.return_case is not None
         case.lines = [LineQuantity.model_validate(line) for line in resolved["inside"]]
 
-    # --- one method a state ---
+    # --- one method per state ---
 
     async def registering(self) -> Outcome:
         """Record the parcel, say how urgent it is, name who looks for it."""
@@ -324,7 +324,7 @@ class ProblemParcel(CaseWorkflow[ParcelCase]):
         refuse = REFUSE_IT if self._is_out() and not case.came_back and not case.way_back else Label("。", ".")
         return {**told, "refuse_zh": refuse.zh, "refuse_en": refuse.en}
 
-    # --- looking at the world ---
+    # --- polling the courier and the shop ---
 
     async def watch(self) -> Outcome | None:
         """Ask the courier, have receipt put off, read the order; what is seen moves the case, where a row says so."""
@@ -704,5 +704,5 @@ class ProblemParcel(CaseWorkflow[ParcelCase]):
             ),
             f"tell {return_case}",
         )
-        # in a history of before there is no answer: it went by the return
+        # in a history from an older version there is no answer: it went by the return
         case.return_over = goes_on is False

@@ -51,7 +51,7 @@ class RefundBeforeShipping(PayingWorkflow[RefundCase]):
         case = self.case
         case.platform_deadline = case.platform_deadline or case.opened_at + case.figures.flow.platform_window
 
-    # --- one method a state ---
+    # --- one method per state ---
 
     async def checking(self) -> Outcome:
         """How does the order stand? Claim its lines, so that nobody else refunds them meanwhile."""

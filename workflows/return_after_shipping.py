@@ -83,7 +83,7 @@ class ReturnAfterShipping(PayingWorkflow[ReturnCase]):
         sent = self.case.sent_back
         return {"courier": sent.courier, "waybill": sent.waybill} if sent is not None else {}
 
-    # --- one method a state ---
+    # --- one method per state ---
 
     async def assessing(self) -> Outcome:
         """How does the order stand? Claim its lines; the rules say where the request goes."""

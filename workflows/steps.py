@@ -1,4 +1,4 @@
-"""What a case does to the shop and the world, and how it says where it is: the same for all flows.
+"""What a case does to the shop and outside it, and how it says where it is: the same for all flows.
 
 Nothing here moves the case: that is the loop's, `workflows/case.py`.
 """
@@ -82,7 +82,7 @@ class CaseSteps(Generic[CaseT]):
     _published: dict[str, Any]
     """The search attributes as Temporal has them."""
     _told_fen: tuple[int, int] | None
-    """What the shop was last told of the money that a wait is about, and of what leaves by silence."""
+    """What the shop was last told of the money that a wait is about, and of what is paid if nobody decides."""
     _on_record: int | None
     """How many accepted moves the case had made when its way was last put on record; with the move that followed."""
     _was_reset: bool
@@ -324,7 +324,7 @@ class CaseSteps(Generic[CaseT]):
             self._publish()
 
     def _money_now(self) -> tuple[int, int]:
-        """What the wait is about, and what leaves by silence where it ends, in fen."""
+        """What the wait is about, and what is paid when it ends without a decision, in fen."""
         silent = if_silent(self.flow, self.case)
         return self.case.amount_fen, silent.pays_fen if silent else 0
 

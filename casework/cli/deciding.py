@@ -126,7 +126,7 @@ def decide(
 
 
 def _named(cases: Sequence[str]) -> list[_Decision]:
-    """The cases, `-` standing for those on standard input, one a line; each once."""
+    """The cases, `-` standing for those on standard input, one per line; each once."""
     if STANDARD_INPUT in cases and sys.stdin is None:
         raise bad_input("- stands for standard input, which is closed.")
     if list(cases).count(STANDARD_INPUT) > 1:

@@ -111,7 +111,7 @@ def _came_from_parcel(session: Session, case_id: str | None) -> bool:
 def says_all(sent: Sequence[Mapping[str, Any]]) -> bool:
     """Whether a reshipment names all that is to be sent again.
 
-    One of before names only what was taken out of stock, and not what had come back: nobody knows but of all of the
-    parcel.
+    One from an older version names only what was taken out of stock, and not what had come back: nobody knows but of
+    all of the parcel.
     """
     return bool(sent) and all("back" in one for one in sent)

@@ -1,7 +1,7 @@
-"""Fencing: what a case asks of the shop on a way that Temporal has given up, or takes back, is refused or undone.
+"""Fencing: what a case asks of the shop by an attempt that Temporal has given up or discarded is refused or undone.
 
-Temporal may give a workflow task to a second worker while the first one, taken for dead, still writes; and may take a
-task back that has changed the shop already, because a message arrived in that moment, and play it again with the
+Temporal may give a workflow task to a second worker while the first one, taken for dead, still writes; and it may
+discard a task that has changed the shop already, because a message arrived in that moment, and run it again with the
 message. So each step on the shop brings a token that says where its execution is.
 """
 
@@ -27,7 +27,7 @@ _UPDATE_PROGRESS = update(CASES).where(CASES.c.case_id == bindparam("of_case"), 
 class FencingToken:
     """Where a case's execution is: Temporal's run id of this very execution, and how many events it has so far.
 
-    Where Temporal has taken back a workflow task that had closed the case in the shop already, what is new then is
+    Where Temporal has discarded a workflow task that had closed the case in the shop already, what is new then is
     asked for at the moment of the closing or a later one; what was asked for earlier was done before the closing. Or
     it goes on in an execution that continues it as new: that one would not be there if the closing had counted.
     """
@@ -37,11 +37,11 @@ class FencingToken:
     version: int = 0
     """How many accepted moves the case has made."""
     at: datetime | None = None
-    """What time it is by the case's own clock (aware); None: a Casework before this one asked."""
+    """What time it is by the case's own clock (aware); None: an older version asked."""
     continues: str | None = None
     """The execution that this one continues as new; None: it is the case's first."""
     state: str | None = None
-    """In which state the case is; None: a Casework before this one asked."""
+    """In which state the case is; None: an older version asked."""
 
 
 def admit(
@@ -108,7 +108,7 @@ def _led_to_closing(row: CaseRow, token: FencingToken) -> bool:
 
 def _is_given_up(row: CaseRow, token: FencingToken) -> bool:
     """Whether a step arrives after a later one of the same execution."""
-    # an older execution may be the one that goes on: Temporal takes a continuation back where a message came meanwhile
+    # an older execution may be the one that goes on: Temporal discards a continuation where a message came meanwhile
     return row.at_execution == token.execution and token.events < (row.at_events or 0)
 
 
@@ -118,13 +118,13 @@ def _may_have_closed(row: CaseRow, token: FencingToken) -> bool:
 
 
 def _reopen(session: Session, row: CaseRow, token: FencingToken) -> None:
-    """The closing did not count: the case has again what it let go with it."""
+    """The closing did not count: what the case released with it is restored."""
     row.closed_at = row.outcome = row.view = row.closing_execution = row.closing_events = None
     _restore_released(session, row, token)
 
 
 def went_further(session: Session, case_id: str, run_id: str, token: FencingToken) -> bool:
-    """Whether the case has made more moves in the shop than it knows of: Temporal has taken them back."""
+    """Whether the case has made more moves in the shop than it knows of: Temporal has discarded them."""
     row = session.get(CaseRow, (case_id, run_id))
     return row is not None and row.at_version is not None and row.at_version > token.version
 
@@ -132,10 +132,10 @@ def went_further(session: Session, case_id: str, run_id: str, token: FencingToke
 def note_progress(session: Session, row: CaseRow, token: FencingToken, *, waits_again: bool = False) -> bool:
     """Note how far an open case has come, and that it waits no more where it waited before; False if that is old news.
 
-    Where the shop has seen moves that the case has not made, what it let go by them is its own again. `waits_again`:
+    Where the shop has seen moves that the case has not made, what it released by them is restored. `waits_again`:
     the caller says at once where the case waits now.
 
-    An attempt that Temporal gave up may arrive late; and a workflow task that Temporal took back may have gone further
+    An attempt that Temporal gave up may arrive late; and a workflow task that Temporal discarded may have gone further
     than the case then goes. So within one execution what is later in its history counts. Of two executions the later
     one counts by the case's own clock, also where it was reset to before some of its moves.
     """
@@ -168,7 +168,7 @@ def waits_no_more(session: Session, case_id: str) -> None:
 
 
 def _was_taken_back(row: CaseRow, token: FencingToken) -> bool:
-    """Whether the shop has seen moves of the case that it has not made, as Temporal has taken their workflow task back.
+    """Whether the shop has seen moves of the case that it has not made, as Temporal has discarded their workflow task.
 
     Then a message that has come meanwhile goes first, and the case another way: a timer that has rung comes after it.
     """
@@ -176,7 +176,7 @@ def _was_taken_back(row: CaseRow, token: FencingToken) -> bool:
         return False
     if row.at_version > token.version:
         return True
-    # as many moves, but others: neither is known of a case that a Casework before this one has opened
+    # as many moves, but others: neither is known of a case that an older version has opened
     return row.at_state is not None and token.state is not None and row.at_state != token.state
 
 
@@ -190,6 +190,6 @@ def _is_newer(row: CaseRow, token: FencingToken) -> bool:
 
 
 def _restore_released(session: Session, row: CaseRow, token: FencingToken) -> None:
-    """What the case let go by moves that it has not made is its own again; what it let go before stays let go."""
+    """What the case released by moves that it has not made is restored; what it released before stays released."""
     restore_released(session, row, since=token.version, state=token.state, at=token.at or row.opened_at)
     session.flush()

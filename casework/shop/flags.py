@@ -1,4 +1,4 @@
-"""Flags and memos (flows.md, "Flags and memos"): the order's own flag, one wish a case, and a memo that only grows."""
+"""Flags and memos (flows.md, "Flags and memos"): the order's own flag, a wish per case, and a memo that only grows."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ def set_own_flag(session: Session, order_id: str, colour: str, *, at: datetime) 
 
 
 def append_memo(session: Session, order_id: str, text: str, *, at: datetime, key: str) -> None:
-    """Append to the order's memo, once a key; the memo stays within the platform's bytes, theirs whole. `at` is aware.
+    """Append to the order's memo, once per key; it stays within the platform's bytes, theirs whole. `at` is aware.
 
     Raises:
         UnknownOrder: the shop has no such order.

@@ -135,7 +135,7 @@ def promise(
     memo: str,
     at: datetime,
 ) -> Promised:
-    """Write the memo and reserve the cost in the month's budget, both or neither; once a key.
+    """Write the memo and reserve the cost in the month's budget, both or neither; once per key.
 
     Nothing is written where the order is gone or has shipped, or where the budget does not hold the cost, unless
     finance has approved it (`over_budget`). Of two that are promised at once from the last of it, one is. `at` is
@@ -235,7 +235,7 @@ def grant_credited(session: Session, *, key: str, case_id: str, order_id: str, m
 
 
 def withdraw(session: Session, *, key: str, case_id: str, order_id: str, memo: str, at: datetime) -> bool:
-    """Take back what a case has promised and not granted: the budget has it again, and the memo says so.
+    """Withdraw what a case has promised and not granted: it returns to the budget, and the memo says so.
 
     False, and nothing is written, where there is no such promise. `at` is aware.
 

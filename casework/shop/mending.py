@@ -29,7 +29,7 @@ from state_machines.roles import Role
 
 Thing = Literal["hold", "claim", "budget promise", "flag wish", "intercept"]
 PAID_WITHOUT_END: Final = "paid_without_end"
-"""The task, once a run, that asks people to see to what a case left undone after it had paid."""
+"""The task, once per run, that asks people to see to what a case left undone after it had paid."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,4 @@
-"""The outbox: messages to buyers and tasks for staff, once a key."""
+"""The outbox: messages to buyers and tasks for staff, once per key."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def post(
     text_en: str,
     at: datetime,
 ) -> bool:
-    """Post once a key; False if it was posted before. `recipient` is a role or a staff id, None for the buyer.
+    """Post once per key; False if it was posted before. `recipient` is a role or a staff id, None for the buyer.
 
     `at` is aware.
     """

@@ -437,7 +437,7 @@ def reserve(
     at: datetime,
 ) -> str | None:
     """Reserve the goods of a parcel (None: of one that is not named) that are to be sent again, as far as they are
-    neither refunded nor made good, and no other case has the money for them; once a key. What came back is there and
+    neither refunded nor made good, and no other case has the money for them; once per key. What came back is there and
     needs no stock.
 
     Answers why not; None: they are reserved. `at` is aware.
@@ -489,7 +489,7 @@ class Changed:
 
 def changed_since_asked(session: Session, *, case_id: str, order_id: str, at: datetime) -> Changed | None:
     """What a case has the warehouse send, where some of it has been refunded since; None: all that was asked, or
-    nothing. The task of before is cancelled, once for each change. `at` is aware.
+    nothing. The earlier task is cancelled, once for each change. `at` is aware.
     """
     asked = next(iter(_asked(session, case_id)), None)
     if asked is None or not says_all(asked.lines):
@@ -506,7 +506,7 @@ def changed_since_asked(session: Session, *, case_id: str, order_id: str, at: da
 
 
 def asked_to_send(session: Session, case_id: str) -> list[LineQuantity]:
-    """What a case has asked the warehouse to send and has not left yet; of one of before, what was reserved."""
+    """What a case has asked the warehouse to send and has not left; of one from an older version, what was reserved."""
     return [one for row in _asked(session, case_id) for one in _asked_in(row)]
 
 
@@ -537,7 +537,7 @@ def send_again(
     parcel: Followed,
     at: datetime,
 ) -> None:
-    """The goods have left once more, under a waybill of their own: a parcel of the order like any other. Once a key.
+    """The goods have left once more, under a waybill of their own: a parcel of the order like any other. Once per key.
 
     What the warehouse was asked to send and was refunded since has not left: it goes back into stock. `at` is aware.
 
@@ -552,7 +552,7 @@ def send_again(
     sent = list[LineQuantity]()
     asked = _asked(session, case_id)
     for row in asked:
-        # of a reshipment of before it is not written down what came back
+        # of a reshipment from an older version it is not written down what came back
         pieces = _asked_in(row) if says_all(row.lines) else list(lines)
         left = left_of(session, order_id, pieces)
         sent += left

@@ -109,7 +109,7 @@ def pay(
     amount_fen: int,
     at: datetime,
 ) -> PayResult:
-    """Pay what is due, once a key, if the order, read again, still says that this amount is.
+    """Pay what is due, once per key, if the order, read again, still says that this amount is.
 
     `already_paid`: under this key, or by the platform meanwhile. `left`: a line of a refund before shipping has shipped
     and is not back, so nothing is paid. `changed`: another amount is due now, so nothing is paid. A sum that the

@@ -122,7 +122,7 @@ def close_record(
 ) -> None:
     """Record a case's end and its last view; a later word of the same run (a late refusal) replaces it.
 
-    `moment` is when it is closed: see `fencing`. An attempt of before, which Temporal gave up and which arrives
+    `moment` is when it is closed: see `fencing`. An earlier attempt, which Temporal gave up and which arrives
     late, replaces nothing.
 
     Raises:

@@ -1,4 +1,4 @@
-"""Releasing: what a case lets go of an order, and has again where Temporal takes back the moves that led to it."""
+"""Releasing: what a case releases of an order, and restores where Temporal discards the moves that led to it."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from casework.shop.tables import (
 )
 
 _OWNED = (HoldRow, ClaimRow, FlagWishRow, InterceptRow, GiftPromiseRow)
-"""What a case can have of an order, and lets go of."""
+"""What a case can have of an order, and releases."""
 MOST_TIMES = 3
 """How many releases are kept for undo: no workflow task has more."""
 _TABLES = {table.__tablename__: table for table in _OWNED}
@@ -60,10 +60,10 @@ def release_case(
 
 
 def note_released(session: Session, case_id: str, gone: Sequence[Base], *, version: int | None = None) -> None:
-    """Note on a case's record what it lets go, to be had again where Temporal takes the moves back that led to it.
+    """Note on a case's record what it releases, to be restored where Temporal discards the moves that led to it.
 
-    `version` is how many moves the case has made; None: as many as the shop has noted by now. The last few that let
-    something go are known: Temporal takes back what was done in one workflow task.
+    `version` is how many moves the case has made; None: as many as the shop has noted by now. The last few that
+    released something are known: Temporal discards what was done in one workflow task.
     """
     if not gone:
         return
@@ -78,7 +78,7 @@ def note_released(session: Session, case_id: str, gone: Sequence[Base], *, versi
 
 
 def restore_released(session: Session, case: CaseRow, *, since: int, state: str | None, at: datetime) -> None:
-    """A case has again what it let go after it had made so many moves or more (`since`).
+    """Restore what a case released after it had made so many moves or more (`since`).
 
     Not what has left, nor what is another's by now, nor what it let go in the very state that it is in after so many
     moves (`state`). `at` is aware.

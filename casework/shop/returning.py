@@ -1,6 +1,6 @@
 """Returns in the shop: how the lines stand, the goods that come in, into and out of stock, and how a return ends.
 
-Each step is one transaction, once a key. A line that goes back stays marked as shipped: a return may be of some pieces,
+Each step is a transaction, once per key. A line that goes back stays marked as shipped: a return may be of some pieces,
 and what of it has come in stands in `returned_lines`.
 """
 

@@ -1,4 +1,4 @@
-"""How a refund ends in the shop: settled, or the order put back as it was. Each once a key, in one transaction."""
+"""How a refund ends in the shop: settled, or the order put back as it was. Each once per key, in one transaction."""
 
 from __future__ import annotations
 
@@ -127,7 +127,7 @@ def mark_goods_back(
     at: datetime,
     waybill: str | None = None,
 ) -> GoodsBack:
-    """Parcels of these lines have come back: the one named, or all of them; once a key.
+    """Parcels of these lines have come back: the one named, or all of them; once per key.
 
     A waybill that is no parcel of these lines is refused, and nothing is changed. Other lines in a parcel can ship
     again, unless another case has claimed them; these wait for the case's end. The returns clerk is asked to tell the
@@ -211,7 +211,7 @@ def _same_waybill(known: str, given: str) -> bool:
 def take_into_stock(
     session: Session, *, key: str, case_id: str, order_id: str, lines: Iterable[LineQuantity], at: datetime
 ) -> None:
-    """Goods that came back, as the lines themselves say, and that nobody gets any more, go into stock; once a key.
+    """Goods that came back, as the lines themselves say, and that nobody gets any more, go into stock; once per key.
 
     `at` is aware.
 

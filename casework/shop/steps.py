@@ -1,6 +1,4 @@
-"""Steps of cases: one transaction each, of a case that is open, and once a key: asked for again, it finds that it was
-done.
-"""
+"""Steps of open cases: one transaction each, and once per key: a step asked for again finds that it was done."""
 
 from __future__ import annotations
 

@@ -433,7 +433,7 @@ class CaseRow(Base):
     at_state: Mapped[str | None] = mapped_column(String(64))
     """In which state it was when it was told; None: told by a Casework that did not say."""
     let_go: Mapped[dict[str, Any] | None]
-    """What it has let go by the last few moves that let something go: it has it again if Temporal takes these back
+    """What it has let go by the last few moves that let something go: it is restored if Temporal discards these
     (`releasing.note_released`)."""
 
     __table_args__ = (
@@ -479,7 +479,7 @@ class WaitRow(Base):
 
     __table_args__ = (
         Index("ix_waits_due", "due", "case_id", "roles"),
-        # what leaves by silence is summed up from the index alone
+        # what is paid if nobody decides is summed up from the index alone
         Index("ix_waits_pays", "roles", "pays_at", "due", "pays_for_certain", "pays_fen"),
     )
 
@@ -654,7 +654,7 @@ class CourierRequestRow(Base):
 
 
 class CourierClaimRow(Base):
-    """What the shop claims from a courier for a parcel, in fen; one a case and waybill, the newest word counts."""
+    """What the shop claims from a courier for a parcel, in fen; one per case and waybill, the newest one counts."""
 
     __tablename__ = "courier_claims"
 

@@ -147,7 +147,7 @@ def leaving(session: Session, wanted: WaitFilter, now: datetime) -> Leaving:
 
 
 def untold(session: Session) -> list[str]:
-    """The open cases that have not told the shop where they wait: a Casework before this opened them."""
+    """The open cases that have not told the shop where they wait: an older version opened them."""
     query = select(CaseRow.case_id).where(CaseRow.closed_at.is_(None), CaseRow.at_version.is_(None))
     return sorted(session.scalars(query))
 

@@ -87,7 +87,7 @@ def payment_faults(
         ]
     for number, one in enumerate(asked, start=1):
         written = one.written_fen
-        # after a reset a payment of before is found under its key, which may have been another one
+        # after a reset an earlier payment is found under its key, which may have been another one
         if written is not None and written != one.amount_fen and not was_reset:
             faults.append(
                 f"payment {number} was asked for with {format_yuan(one.amount_fen)}, "
