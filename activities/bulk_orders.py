@@ -49,7 +49,7 @@ class Gathered(BaseModel):
 
 
 class LetGo(BaseModel):
-    """Whether the shipment was let go (not where the order is no longer what was reviewed), and how it stands."""
+    """Whether the shipment was released (not where the order is no longer what was reviewed), and how it stands."""
 
     let_go: bool
     standing: BulkStanding
@@ -183,6 +183,6 @@ class BulkOrderActivities:
 
     @uninterrupted
     def leave_red(self, step: OrderStep) -> None:
-        """Let everything go that the case still has; its red flag stays."""
+        """Release everything that the case still has; its red flag stays."""
         with writing_for(self._database, step) as session:
             bulk.leave_red(session, step.case_id, at=step.at)

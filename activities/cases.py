@@ -1,4 +1,4 @@
-"""The shop's record of every case: opened once, closed once; closing lets go of whatever is still held."""
+"""The shop's record of every case: opened once, closed once; closing releases whatever is still held."""
 
 from __future__ import annotations
 
@@ -166,7 +166,7 @@ class CaseActivities:
 
     @uninterrupted
     def close_case(self, request: CloseCase) -> None:
-        """Every ending lets holds, claims and flag wishes go, and leaves the record of the case in the shop."""
+        """Every ending releases holds, claims and flag wishes, and leaves the record of the case in the shop."""
         with self._database.writing() as session:
             if not records.is_open_in_another_run(session, request.case_id, request.run_id):
                 release_case(session, request.case_id, flag_kept=None, at=request.at, version=request.moment.version)

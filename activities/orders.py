@@ -126,7 +126,7 @@ class OrderActivities:
 
     @uninterrupted
     def settle(self, step: SettleStep) -> None:
-        """Strike the refunded lines from shipping, let hold and claim go, write the memo, tell the buyer."""
+        """Strike the refunded lines from shipping, release hold and claim, write the memo, tell the buyer."""
         with writing_for(self._database, step) as session:
             settling.settle_refund(
                 session,
@@ -140,7 +140,7 @@ class OrderActivities:
 
     @uninterrupted
     def restore(self, step: SettleStep) -> None:
-        """Put the order back as it was: flag wish gone, hold and claim let go, goods that came back ship again."""
+        """Put the order back as it was: flag wish gone, hold and claim released, goods that came back ship again."""
         with writing_for(self._database, step) as session:
             settling.restore_order(
                 session,

@@ -193,13 +193,13 @@ class ReturnActivities:
 
     @uninterrupted
     def finish_return(self, step: OrderStep) -> None:
-        """Let everything go; a red flag stays where nothing of the order is left to ship."""
+        """Release everything; a red flag stays where nothing of the order is left to ship."""
         with writing_for(self._database, step) as session:
             returning.finish(session, key=step.key("finish"), case_id=step.case_id, order_id=step.order_id, at=step.at)
 
     @uninterrupted
     def undo_return(self, step: UndoStep) -> None:
-        """Called off: the goods leave the stock, everything is let go, the memo says so."""
+        """Called off: the goods leave the stock, everything is released, the memo says so."""
         with writing_for(self._database, step) as session:
             returning.take_out_of_stock(
                 session,

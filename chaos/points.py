@@ -154,7 +154,7 @@ class Killer(Interceptor):
 
     def _before_commit(self, connection: Connection) -> None:
         here, written = _in_activity.get(), _written(connection)
-        # whoever asks somebody outside commits a note of the case's moves first; an end that has nothing left to let go
+        # whoever asks somebody outside commits a note of the case's moves first; an end that has nothing to release
         # writes no more than that, and is none
         if here is not None and (written - _NOTES or here[0] == "close_case"):
             self.reach(here[0], "commit", here[1], {table for table, _ in written})

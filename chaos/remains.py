@@ -5,7 +5,7 @@ specification's tables; the audit compares, so that what was never done is found
 
 Left out is what a case withdraws at its end (requests to stop a parcel), as nothing of it is left to count; the words,
 which hold times and amounts: the templates and the keys of the memo's entries stand for them; and where two cases share
-an order all its flags but the last, as either of them may be the first to let go.
+an order all its flags but the last, as either of them may be the first to release its own.
 """
 
 from __future__ import annotations

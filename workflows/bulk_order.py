@@ -169,7 +169,7 @@ class BulkOrder(PayingWorkflow[BulkCase]):
         return self.once_more(self.to_buyer("bulk.list_price"))
 
     async def begin_following(self) -> None:
-        """Let the shipment go; what has changed since it was reviewed is not let go, but reviewed again."""
+        """Release the shipment; what has changed since it was reviewed is not released, but reviewed again."""
         let_go = await self.in_shop(BulkOrderActivities.let_bulk_go, self.step(), "let the shipment go")
         self.case.ship_alarmed = self.case.ship_alarmed and not let_go.let_go  # held again, it is alarmed again
         self._learn(let_go.standing)
@@ -195,7 +195,7 @@ class BulkOrder(PayingWorkflow[BulkCase]):
         return []
 
     async def cancelling(self) -> Outcome:
-        """Called off: let go of everything."""
+        """Called off: release everything."""
         await self.give_away(
             OrderActivities.restore,
             lambda: SettleStep(

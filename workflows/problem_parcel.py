@@ -244,7 +244,7 @@ class ProblemParcel(CaseWorkflow[ParcelCase]):
         """The buyer is not asked for what never came, and has the money for it from here: once, and without a return.
 
         Its own table gives a return that waits for goods no way to the money without them. Temporal's own cancel ends
-        it, by a row that it has, and lets the lines go. One that does not end in time keeps them, which a task says.
+        it, by a row that it has, and releases the lines. One that does not end in time keeps them, which a task says.
         """
         await self.put_on_record("call off the returns of what never came")
         for one in returns:

@@ -114,7 +114,7 @@ class RefundBeforeShipping(PayingWorkflow[RefundCase]):
         return Outcome("find_shipped", why)
 
     async def settling(self) -> Outcome:
-        """Strike the lines from shipping, let hold and claim go, write the memo, tell the buyer."""
+        """Strike the lines from shipping, release hold and claim, write the memo, tell the buyer."""
         case = self.case
         if case.money_sent:
             posts = self.to_buyer("refunded", amount=yuan(case.paid_fen))
@@ -215,7 +215,7 @@ class RefundBeforeShipping(PayingWorkflow[RefundCase]):
         return Outcome("convert", "the return flow is not there yet: a staff task asks to open the return by hand")
 
     async def cancelling(self) -> Outcome:
-        """Called off: let go of everything."""
+        """Called off: release everything."""
         await self._restore("cancelled", "退款工单已撤销")
         return Outcome("undo")
 

@@ -195,7 +195,7 @@ class ReturnAfterShipping(PayingWorkflow[ReturnCase]):
         return self.to_buyer("return.goods_come_back")
 
     async def cancelling(self) -> Outcome:
-        """Called off: let go of everything; goods that are here go back to the buyer."""
+        """Called off: release everything; goods that are here go back to the buyer."""
         posts = [self.to_staff("return.send_all_back", Role.RETURNS_CLERK)] if self.case.goods_came_in else []
         await self.give_away(
             ReturnActivities.undo_return,

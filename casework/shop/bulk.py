@@ -113,7 +113,7 @@ def hold_for_review(session: Session, order_id: str, numbers: Collection[int], *
         CaseRow.order_id == order_id,
         CaseRow.closed_at.is_(None),
         CaseRow.flow == FLOW,
-        # it marks the order from when it holds it until it lets it go
+        # it marks the order from when it holds it until it releases it
         CaseRow.case_id.in_(select(FlagWishRow.case_id).where(FlagWishRow.order_id == order_id)),
     )
     for case_id in session.scalars(reviewing).all():
@@ -121,9 +121,9 @@ def hold_for_review(session: Session, order_id: str, numbers: Collection[int], *
 
 
 def let_ship(session: Session, case_id: str, order_id: str, *, at: datetime) -> bool:
-    """Let the shipment go, unless the order is no longer what was reviewed; answers whether it was let go.
+    """Release the shipment, unless the order is no longer what was reviewed; answers whether it was released.
 
-    What is let go now is what has been reviewed, price and all. `at` is aware.
+    What is released now is what has been reviewed, price and all. `at` is aware.
 
     Raises:
         UnknownOrder: the shop has no such order.

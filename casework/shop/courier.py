@@ -221,7 +221,7 @@ def stop_late_parcel(session: Session, parcel: ShipmentRow, numbers: Collection[
 
 
 def cases_stopping(session: Session, order_id: str, numbers: Collection[int]) -> list[str]:
-    """The open cases that have had one of these lines stopped; an ended one has let go of its claims and requests."""
+    """The open cases that have had one of these lines stopped; an ended one has released its claims and requests."""
     query = (
         select(InterceptRow.case_id)
         .join(ClaimRow, (ClaimRow.case_id == InterceptRow.case_id) & (ClaimRow.order_id == InterceptRow.order_id))

@@ -28,7 +28,7 @@ def hand_over(
     """Give holds and claims of these lines to a case that opens in a moment; doing it again changes nothing.
 
     Where that case claims its lines (`claiming`), it has all of them from now on, also those that nobody had claimed:
-    what is held for it is never let go because somebody else was quicker.
+    what is held for it is never released because somebody else was quicker.
 
     Until it has opened, only the case that hands over can open it (`taken_over`). Who had a part in the one has a part
     in the other: the record of the one says so from now on.

@@ -1,4 +1,4 @@
-"""What the shop remembers of cases that are not there any more, and letting go of it. Money is never touched."""
+"""What the shop remembers of cases that are not there any more, and its release. Money is never touched."""
 
 from __future__ import annotations
 
@@ -110,7 +110,7 @@ def mend_kept(session: Session, case_id: str, *, at: datetime) -> bool:
 def mend_dead(
     session: Session, case_id: str, run_id: str, *, view: Mapping[str, Any], outcome: str, at: datetime
 ) -> bool:
-    """Close the record of a run that never ended by itself, let go of what the case has, and have people see to what
+    """Close the record of a run that never ended by itself, release what the case has, and have people see to what
     it left undone if it had paid. False: it is closed by now, and nothing was done.
 
     What the case id has stays where another run of it is open. `at` is aware.

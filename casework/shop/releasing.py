@@ -36,7 +36,7 @@ _ORDERS_WITH = union(*(select(row.order_id).where(row.case_id == bindparam("case
 def release_case(
     session: Session, case_id: str, *, flag_kept: str | None, at: datetime, version: int | None = None
 ) -> None:
-    """Let everything go that a case has: holds, claims, requests to the courier, what it promised from the budget for
+    """Release everything that a case has: holds, claims, requests to the courier, what it promised from the budget for
     gifts and did not grant, and its flag wish, or leave a lasting flag in its place.
 
     A flag that was left before stays: releasing again changes nothing. `at` is aware; `version` as in
@@ -80,7 +80,7 @@ def note_released(session: Session, case_id: str, gone: Sequence[Base], *, versi
 def restore_released(session: Session, case: CaseRow, *, since: int, state: str | None, at: datetime) -> None:
     """Restore what a case released after it had made so many moves or more (`since`).
 
-    Not what has left, nor what is another's by now, nor what it let go in the very state that it is in after so many
+    Not what has left, nor what is another's by now, nor what it released in the very state that it is in after so many
     moves (`state`). `at` is aware.
     """
     times = _times_of(case)
@@ -92,7 +92,7 @@ def restore_released(session: Session, case: CaseRow, *, since: int, state: str 
     case.let_go = {"times": [one for one in times if one not in taken_back]}
     rows: dict[tuple[Any, ...], dict[str, Any]] = {}
     for name, row in (named for one in taken_back for named in one["rows"]):
-        # of what was let go twice, the case had the first where it goes on
+        # of what was released twice, the case had the first where it goes on
         rows.setdefault((_TABLES[name], *(row[column.name] for column in _TABLES[name].__table__.primary_key)), row)
     orders = {row["order_id"] for row in rows.values()}
     lock_orders(session, orders)
@@ -113,7 +113,7 @@ def restore_released(session: Session, case: CaseRow, *, since: int, state: str 
 
 
 def _times_of(case: CaseRow) -> list[dict[str, Any]]:
-    """The last few times that a case let something go, oldest first: after how many moves, and what."""
+    """The last few times that a case released something, oldest first: after how many moves, and what."""
     return [] if case.let_go is None else case.let_go.get("times", [case.let_go])
 
 

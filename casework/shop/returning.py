@@ -302,7 +302,7 @@ def settle(
 
 
 def finish(session: Session, *, key: str, case_id: str, order_id: str, at: datetime) -> None:
-    """The refund of a return is accepted: everything is let go; a red flag stays where nothing is left to ship.
+    """The refund of a return is accepted: everything is released; a red flag stays where nothing is left to ship.
 
     `at` is aware.
 

@@ -50,7 +50,7 @@ def settle_refund(
     memo: str,
     at: datetime,
 ) -> None:
-    """Strike the refunded lines from shipping, then let hold and claim go.
+    """Strike the refunded lines from shipping, then release hold and claim.
 
     A red flag stays only if no line of the order is left to ship. Goods that came back, as the lines themselves say, go
     into stock, the memo grows, and the warehouse's task is cancelled. `at` is aware.
@@ -81,7 +81,7 @@ def restore_order(
     lines: Sequence[LineQuantity],
     at: datetime,
 ) -> None:
-    """Put the order back as it was: flag wish gone, hold and claim let go.
+    """Put the order back as it was: flag wish gone, hold and claim released.
 
     Lines that had come back ship again, and the warehouse gets a task. A parcel that was stopped and has not come back
     goes on to the buyer, unless another case has had it stopped too; its lines have left. `at` is aware.

@@ -433,7 +433,7 @@ class CaseRow(Base):
     at_state: Mapped[str | None] = mapped_column(String(64))
     """In which state it was when it was told; None: told by a Casework that did not say."""
     let_go: Mapped[dict[str, Any] | None]
-    """What it has let go by the last few moves that let something go: it is restored if Temporal discards these
+    """What it has released by the last few moves that released something: it is restored if Temporal discards these
     (`releasing.note_released`)."""
 
     __table_args__ = (

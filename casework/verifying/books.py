@@ -38,7 +38,7 @@ from state_machines.return_after_shipping import ReturnCase
 from state_machines.table import StateKind
 
 HELD: Final = {"hold": HoldRow, "claim": ClaimRow, "flag wish": FlagWishRow, "intercept": InterceptRow}
-"""What an ended case has let go of, by what it is called."""
+"""What an ended case has released, by what it is called."""
 HELD_FOR_REVIEW: Final = frozenset({"compiling", *REVIEWING, *JUDGED, "repairing_payment"})
 """The waits of a bulk order in which its shipment is held."""
 ATTEMPTS_APART: Final = timedelta(minutes=1)
@@ -142,7 +142,7 @@ def faults_of_no_run(session: Session, case_id: str | None = None) -> list[str]:
 def faults_of_needs(session: Session, case: Case[Any]) -> list[str]:
     """What an open case must have in the shop by its flow's rules, where it waits, and has not; a sentence each.
 
-    Only for a case at rest: in the midst of a step it may be about to take something, or to let it go. What it has
+    Only for a case at rest: in the midst of a step it may be about to take something, or to release it. What it has
     handed over to a case that has not opened yet counts as its own.
     """
     flow = FLOWS[case.flow]
@@ -152,7 +152,7 @@ def faults_of_needs(session: Session, case: Case[Any]) -> list[str]:
     faults: list[str] = []
     match case:
         case RefundCase():
-            # neither is let go before it ends; a parcel that left before it could be held is claimed all the same
+            # neither is released before it ends; a parcel that left before it could be held is claimed all the same
             faults += _missing(session, case, ClaimRow, lines)
             if case.has_taken("hold"):
                 faults += _missing(session, case, HoldRow, lines)
