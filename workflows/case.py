@@ -15,6 +15,7 @@ from hashlib import sha256
 from typing import Any, ClassVar, TypeVar, cast
 
 from pydantic import ValidationError
+from pydantic_core import to_json
 from temporalio import workflow
 from temporalio.common import RawValue
 from temporalio.exceptions import ActivityError, ApplicationError
@@ -75,6 +76,8 @@ AnswerT = TypeVar("AnswerT")
 
 TAKEN_BEFORE_ASKING = 10
 """After so many messages and timers a case asks whether its history is long."""
+MOST_CARRIED_BYTES = 1_500_000
+"""Beside messages that it has not read yet, a case continues as new only with less: Temporal takes 2 MB."""
 MOST_LOOKS = 100
 """After so many polls of courier and shop a case continues as new: each is about a dozen events."""
 REMINDER, WATCH, OWN_ALARM = "reminder", "watch", "alarm"
@@ -141,7 +144,9 @@ class _Received:
     """A digest of what it says, to tell a resend from another message under the same id."""
     answer: Answer | None = None
     by_update: bool = False
-    """Somebody waits for its answer; and Temporal has it in memory only, until a workflow task is done."""
+    """Temporal has it in memory only, until a workflow task is done."""
+    awaited: bool = False
+    """The handler of an update waits for its answer: its own, or of one that says the same under the same id."""
 
     @property
     def key(self) -> str | None:
@@ -155,7 +160,8 @@ class _Received:
 
     def carried(self) -> dict[str, Any]:
         """As it is carried over into the next run, which reads it with `carried_over`."""
-        message = None if self.message is None else self.message.model_dump(mode="json", exclude_none=True)
+        # what was sent as null is not left out: there are fields that must be said, and may be null
+        message = None if self.message is None else self.message.model_dump(mode="json", exclude_unset=True)
         return {
             "trigger": self.trigger,
             "at": self.at.isoformat(),
@@ -171,9 +177,15 @@ class _Received:
     def carried_over(cls, flow: Flow[Any], given: dict[str, Any]) -> _Received:
         """What the run before this one had not read yet."""
         trigger = asides.trigger_named(flow, given["trigger"])
-        message = given["message"]
-        read = trigger.message.model_validate(message) if trigger is not None and message is not None else None
-        fields: dict[str, Any] = {**given, "at": datetime.fromisoformat(given["at"]), "message": read}
+        message, problem = given["message"], given["problem"]
+        read: Message | None = None
+        if trigger is not None and message is not None:
+            try:
+                read = trigger.message.model_validate(message)
+            except ValidationError as error:  # as the program is by now
+                problem = problem or explain(error)
+        at = datetime.fromisoformat(given["at"])
+        fields: dict[str, Any] = {**given, "at": at, "message": read, "problem": problem}
         return cls(**fields)
 
 
@@ -272,11 +284,12 @@ class CaseWorkflow(CaseSteps[CaseT]):
     def receive(self, name: str, arguments: Sequence[Any], *, by_update: bool = False) -> _Received:
         """Check what came and append it to the inbox. Never raises."""
         received = self._parse(name, arguments)
-        received.by_update = by_update
+        received.by_update = received.awaited = by_update
         key = received.key
         if key is not None:
             first = self._waiting_for_answer.get(key)
             if first is not None and first.content == received.content:
+                first.awaited = first.awaited or by_update
                 return first
             known = self._bad_start is None and self.case.answers.get(key)
             if known and known.content == received.content:
@@ -484,6 +497,9 @@ class CaseWorkflow(CaseSteps[CaseT]):
         """Do the state's work; meanwhile keep facts and answer wrong decisions."""
         if await self._take_cancel():
             return
+        if self.flow.rows(state.name, CANCEL):
+            # where a worker dies in this piece of work, a cancel that has come meanwhile goes before it
+            self._on_record = None
         workflow.set_current_details(current_details(self.flow, self.case, workflow.info().namespace))
         method = cast("Callable[[], Awaitable[Outcome]]", getattr(self, state.name))
         piece = asyncio.create_task(_coroutine(method()))
@@ -520,7 +536,7 @@ class CaseWorkflow(CaseSteps[CaseT]):
         timer = self._set_timer(state)
         try:
             while case.version == here:
-                if self._taken >= TAKEN_BEFORE_ASKING and self._look is None and self.goes_by(CONTINUES_AT_TIMER):
+                if self._asks_whether_long() and not self._is_awaited() and self.goes_by(CONTINUES_AT_TIMER):
                     await self._continue_at_timer()
                 elif self._inbox:
                     await self._answer_one()
@@ -633,20 +649,33 @@ class CaseWorkflow(CaseSteps[CaseT]):
         if self._inbox:
             await workflow.sleep(SHORTEST_WAIT, summary="continue as new, if it is")
         self._continues = False
-        if not continues:
+        if not continues or self._is_too_much_to_carry():
             return
-        await workflow.wait_condition(
-            lambda: workflow.all_handlers_finished() or any(received.by_update for received in self._inbox)
-        )
+        if self._is_awaited():  # an update that came meanwhile is read first; the answers wait for it
+            self._taken = TAKEN_BEFORE_ASKING
+            return
+        await workflow.wait_condition(lambda: workflow.all_handlers_finished() or self._is_awaited())
         # a cancel becomes a message a moment later than the timer is told of; it comes only once
         if workflow.cancellation_reason() is None or self._cancel_heard:
             self._continue_as_new()
 
+    def _asks_whether_long(self) -> bool:
+        return self._taken >= TAKEN_BEFORE_ASKING and self._look is None and not self._is_working()
+
+    def _is_awaited(self) -> bool:
+        """Whether somebody waits for the answer to what is not read yet: no run ends before it is given."""
+        return any(received.awaited for received in self._inbox)
+
     def _is_about_to_continue(self) -> bool:
-        """Who was answered by an update hears it only then: the next update would come to a run that has ended."""
-        waits = self.flow.states[self.case.state].kind is StateKind.WAIT
-        asks = self._taken >= TAKEN_BEFORE_ASKING and waits and self._look is None
-        return self._continues or (asks and self.case.opened_with(CONTINUES_AT_TIMER))
+        """Who was answered by an update hears it only then: the next update would come to a run that has ended.
+
+        As whoever waits sends nothing more, there comes a moment in which no update is left to be read.
+        """
+        return self._continues or (self._asks_whether_long() and self.case.opened_with(CONTINUES_AT_TIMER))
+
+    def _is_too_much_to_carry(self) -> bool:
+        """Whether the next run would be begun with more than Temporal takes: what is not read yet is read here then."""
+        return bool(self._inbox) and len(to_json(self._carried())) > MOST_CARRIED_BYTES
 
     def _continues_at_once(self) -> bool:
         """Whether a case that was opened before `CONTINUES_AT_TIMER` continues as new here."""
@@ -659,9 +688,12 @@ class CaseWorkflow(CaseSteps[CaseT]):
 
     def _continue_as_new(self) -> None:
         if workflow.all_handlers_finished():
-            carried: dict[str, Any] = {"carried": self.case.model_dump(mode="json")}
-            unread = [received.carried() for received in self._inbox if received.answer is None]
-            workflow.continue_as_new(args=[carried | ({"unread": unread} if unread else {})])
+            workflow.continue_as_new(args=[self._carried()])
+
+    def _carried(self) -> dict[str, Any]:
+        """What the next run is begun with: the case, and the messages that it has not read yet."""
+        unread = [received.carried() for received in self._inbox if received.answer is None]
+        return {"carried": self.case.model_dump(mode="json")} | ({"unread": unread} if unread else {})
 
     async def sound_alarm(self) -> None:
         """What the case does when its own alarm is due (a flow's own, where it sets `alarm_at`)."""
@@ -956,6 +988,9 @@ class CaseWorkflow(CaseSteps[CaseT]):
             )
             received = _Received(kept.trigger, kept.at, self.case.version, attempt.message, claimed_by=kept.by)
             try:
+                # the work in which it came, and an update with it, are in no history yet
+                await self.put_on_record(f"{kept.trigger} by {kept.by}", since=RECORDS_DECISIONS)
+                attempt.at = workflow.now()
                 await self._consult(attempt)
                 found = self.flow.find_move(attempt)
                 if not isinstance(found, Refusal):

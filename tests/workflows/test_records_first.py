@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import itertools
 import json
 from collections.abc import Awaitable, Callable, Sequence
@@ -106,6 +107,50 @@ async def test_who_cancels_while_the_lines_are_handed_over_comes_too_late(desk: 
         assert claimed_lines(session, child.id) == [(order, 1)]
     await desk.submit(child, "cancel_case", LEAD, note="the buyer called")
     await desk.end(child)
+
+
+async def put_on_record(case: Handle) -> list[str]:
+    """For what the case has set timers, as their summaries say."""
+    return [
+        json.loads(event.user_metadata.summary.data)
+        async for event in case.fetch_history_events()
+        if event.HasField("timer_started_event_attributes")
+    ]
+
+
+async def test_a_fact_that_was_kept_is_on_record_before_it_is_used(desk: Desk) -> None:
+    order = desk.order(shipped=True)
+    async with desk.before("intercept", order):
+        case = await desk.start(order, reason="bought twice")
+        await desk.reached("intercept", order)
+        assert (await desk.submit(case, "parcel_back", "returns.1")).kept == ["parcel_back"]
+    await desk.until(case, "awaiting_supervisor", "awaiting_finance", "refunding", "refunded")
+    assert "on record: parcel_back by returns.1" in await put_on_record(case)
+    assert (await desk.end(case)).outcome == "refunded"
+
+
+@pytest.mark.parametrize("how", ["update", "deadline"])
+async def test_the_decision_to_hand_over_is_on_record_before_it_is_done(desk: Desk, how: str) -> None:
+    """That what led there is, is not enough: where the worker dies, a cancel goes before the work in the replay."""
+    if how == "update":
+        case, order, _ = await open_in_trouble(desk)
+        await desk.submit(case, "courier_answers", "parcel.1", finding="lost")
+    else:
+        order = desk.order()
+        case = await desk.open_in("persuading", order, reason="bought twice")
+        await desk.platform_ships(case)
+        await desk.until(case, "awaiting_parcel_back")
+    async with desk.before("hand_over", order):
+        decided = asyncio.ensure_future(
+            desk.submit(case, "choose_refund", AGENT) if how == "update" else desk.skip_to_deadline(case)
+        )
+        await desk.reached("hand_over", order)
+        state = (await desk.view(case)).state
+        assert state in ("opening_refund", "converting")
+        assert f"on record: hand over to {RETURN}" in await put_on_record(case)
+    await decided
+    await desk.end(case)
+    await desk.client.get_workflow_handle(f"{RETURN}-{order}").terminate()
 
 
 async def test_what_hands_over_before_the_move_is_on_record_too(desk: Desk) -> None:
