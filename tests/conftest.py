@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import functools
+import gc
 import itertools
 import os
 import shutil
@@ -30,7 +31,7 @@ from casework.shop.tables import StaffRow
 from tests.cli.commands import Casework, Done, address, shop_url
 from tests.desk import Desk, Gates, ParentOfTheTests
 from tests.orders import new_shop
-from tests.planted import MARK, found_in
+from tests.planted import MARK, Kept, found_in
 from tests.postgresql import REQUIRED, Missing, RunningPostgreSQL, SharedPostgreSQL
 from tests.server import CACHED_WORKFLOWS, RunningServer, SharedServer
 from tests.telling import FIGURES
@@ -77,6 +78,12 @@ def database(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFa
             person.name = f"{MARK} {person.id}"
     yield database
     database.close()
+
+
+def pytest_collection_finish() -> None:
+    """All that the tests are made of stays: whoever collects garbage need not look at it again and again."""
+    gc.collect()
+    gc.freeze()
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
@@ -194,10 +201,10 @@ def empty(engine: str, request: pytest.FixtureRequest, tmp_path: Path) -> str:
     return request.getfixturevalue("postgresql_database")()
 
 
-@pytest.fixture(scope="session")
-def kept_by_temporal(server: SharedServer) -> Path:
-    """The Temporal server's database file."""
-    return Path(server.database)
+@pytest.fixture
+def kept_by_temporal(server: SharedServer) -> Kept:
+    """What the Temporal server keeps of what the test does."""
+    return Kept(Path(server.database), since_now=True)
 
 
 @pytest.fixture(scope="session")
@@ -238,7 +245,7 @@ flag_profile = "handed_over"
 
 @pytest.fixture(scope="session")
 async def desk(
-    skipper: TimeSkipper, database: Database, kept_by_temporal: Path, tmp_path_factory: pytest.TempPathFactory
+    server: SharedServer, skipper: TimeSkipper, database: Database, tmp_path_factory: pytest.TempPathFactory
 ) -> AsyncIterator[Desk]:
     """The shop's desk with its workers: one under the shipped policy, and one under each other one.
 
@@ -279,7 +286,7 @@ async def desk(
         ),
     ):
         yield Desk(skipper, skipper.client, database, gates, queues)
-    assert found_in(kept_by_temporal, [MARK]) == []
+    assert found_in(Kept(Path(server.database), since_now=False), [MARK]) == []
 
 
 @pytest.fixture(scope="session")

@@ -19,6 +19,9 @@ from casework.shop.tables import Base, OrderRow, ParcelRow, ScanRow, ShipmentRow
 MARK = "藏匿之语"
 """Stands in the free texts of the desk's orders, and nobody sends it anywhere."""
 
+PAGE = 4096
+"""How many bytes of its file SQLite writes at once."""
+
 NAMED = {"receiver_name", "address"}
 """Columns that keep what the test's order says there: tests of what is sent look for it by themselves."""
 
@@ -61,29 +64,47 @@ def traces(data: bytes, texts: Iterable[str]) -> list[str]:
     return found
 
 
-def stored(database: Path) -> Iterator[tuple[str, bytes]]:
-    """All that a Temporal server keeps: its database file, with what SQLite keeps beside it, and every row of it.
+class Kept:
+    """What a Temporal server keeps: its database file, with what SQLite keeps beside it, and every row of it.
 
     A row by itself too: what is long is scattered over the file's pages.
     """
-    for file in sorted(database.parent.glob(f"{database.name}*")):
-        yield file.name, file.read_bytes()
-    with closing(sqlite3.connect(f"{database.as_uri()}?mode=ro", uri=True, timeout=30)) as connection:
-        # some columns are called text and hold bytes
-        connection.text_factory = bytes
-        tables = [
-            name.decode() for (name,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")
-        ]
-        for table in tables:
-            rows = connection.execute(f'SELECT * FROM "{table}"')  # noqa: S608 - the server's own table
-            cells = (cell for row in rows for cell in row)
-            yield table, b"\n".join(cell if isinstance(cell, bytes) else str(cell).encode() for cell in cells)
+
+    def __init__(self, database: Path, *, since_now: bool) -> None:
+        """Look at all that there is, or only at what comes from now on: a server keeps much, and each look is long."""
+        self._database = database
+        self._known = {hash(piece) for _, piece in self._pieces()} if since_now else set[int]()
+
+    def new(self) -> Iterator[tuple[str, bytes]]:
+        """Where it stands, and what has come since; pages that follow each other are one piece."""
+        joined: dict[str, list[bytes]] = {}
+        for where, piece in self._pieces():
+            new = b"\n" if hash(piece) in self._known else piece
+            joined.setdefault(where, []).append(new)
+        for where, pieces in joined.items():
+            yield where, b"".join(pieces)
+
+    def _pieces(self) -> Iterator[tuple[str, bytes]]:
+        for file in sorted(self._database.parent.glob(f"{self._database.name}*")):
+            data = file.read_bytes()
+            for start in range(0, len(data), PAGE):
+                yield file.name, data[start : start + PAGE]
+        with closing(sqlite3.connect(f"{self._database.as_uri()}?mode=ro", uri=True, timeout=30)) as connection:
+            # some columns are called text and hold bytes
+            connection.text_factory = bytes
+            tables = [
+                name.decode() for (name,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")
+            ]
+            for table in tables:
+                for row in connection.execute(f'SELECT * FROM "{table}"'):  # noqa: S608 - the server's own table
+                    cells = [cell if isinstance(cell, bytes) else str(cell).encode() for cell in row]
+                    yield table, b"\n".join([*cells, b""])
 
 
-def found_in(database: Path, texts: Iterable[str]) -> list[str]:
-    """Every place of the server's database that holds one of the texts."""
+def found_in(kept: Kept, texts: Iterable[str]) -> list[str]:
+    """Every place in what the server keeps that holds one of the texts."""
     wanted = list(texts)
-    return [f"{where}: {trace}" for where, data in stored(database) for trace in traces(data, wanted)]
+    return [f"{where}: {trace}" for where, data in kept.new() for trace in traces(data, wanted)]
 
 
 def _writings(text: str) -> set[bytes]:
