@@ -35,8 +35,10 @@ PASSED_THROUGH = (
     "state_machines",
     "structlog",
     "transitions",
+    "workflows.asides",
     "workflows.case",
     "workflows.defining",
+    "workflows.inbox",
     "workflows.paying",
     "workflows.steps",
 )

@@ -34,8 +34,9 @@ from state_machines.bulk_order import (
 )
 from state_machines.roles import Role
 from state_machines.table import Attempt
-from workflows.case import Outcome, Refused
+from workflows.case import Outcome
 from workflows.defining import case_workflow
+from workflows.inbox import Refused
 from workflows.paying import PayingWorkflow
 
 NOT_KNOWN = "?"

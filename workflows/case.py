@@ -21,10 +21,8 @@ from temporalio.common import RawValue
 from temporalio.exceptions import ActivityError, ApplicationError
 
 from activities.cases import CaseActivities, CloseCase, OpenCase
-from activities.staff import Consider, Considered, StaffActivities
 from casework import names
-from casework.authority import NOBODY
-from casework.case import FULL, MOST_KEPT, Actor, Answer, Case, CaseView, KeptFact, Loan, TrailLine
+from casework.case import FULL, MOST_KEPT, Actor, Answer, Case, CaseView, KeptFact, TrailLine
 from casework.deadlines import REMINDS_FROM_COUNT, due_at, remind_at
 from casework.details import (
     current_details,
@@ -39,7 +37,6 @@ from casework.messages import (
     is_staff_id,
     json_object,
     references_of,
-    texts_of,
     unknown_in,
 )
 from casework.metrics import count_move, count_refusal
@@ -48,13 +45,12 @@ from casework.names import is_case_id
 from casework.privacy import find_mobile_number
 from casework.templates import ENDINGS, Post
 from state_machines import asides
-from state_machines.asides import ASIDES, AnswerQuestion, AskOpener, Comment, Reassign
+from state_machines.asides import ASIDES
 from state_machines.common import CANCEL
-from state_machines.roles import Automatic, Role
+from state_machines.roles import Automatic
 from state_machines.table import (
     ABOUT_THE_PERSON,
     Attempt,
-    Flow,
     Move,
     Refusal,
     State,
@@ -62,13 +58,15 @@ from state_machines.table import (
     Trigger,
     TriggerKind,
 )
+from workflows.asides import CaseAsides
+from workflows.inbox import Received, Refused, said_in
 from workflows.steps import (
+    COUNTS_BYTES,
     ONE_STEP_AT_A_TIME,
     RECORDS_DECISIONS,
     RECORDS_FIRST,
     SHORTEST_WAIT,
     TELLS_CHANGES,
-    CaseSteps,
 )
 
 CaseT = TypeVar("CaseT", bound=Case[Any])
@@ -82,8 +80,6 @@ MOST_LOOKS = 100
 """After so many polls of courier and shop a case continues as new: each is about a dozen events."""
 REMINDER, WATCH, OWN_ALARM = "reminder", "watch", "alarm"
 """What a timer rings for, besides the deadline's trigger."""
-COUNTS_BYTES = "counts-bytes"
-"""The change since which a comment or other side message, and a fact, is refused once the case has 1 MB."""
 TELLS_OF_RESET = "tells-of-reset"
 """The change since which a case that was reset tells the shop where it waits now."""
 CONTINUES_AT_TIMER = "continues-at-timer"
@@ -123,73 +119,7 @@ class HoleInTable(Exception):
     """The work or the clock fired what the table does not allow: a fault of ours, never of whoever sent something."""
 
 
-class Refused(Exception):
-    """Raised by a flow's own checks with the shop: the message is refused, the case stays where it is."""
-
-
-@dataclass(slots=True)
-class _Received:
-    """A message on its way through the inbox."""
-
-    trigger: str
-    at: datetime
-    seen: int
-    """How many accepted moves there were when it arrived: a decision made for an earlier state is refused."""
-    message: Message | None = None
-    problem: str | None = None
-    unknown: str | None = None
-    """What is wrong with it to a case that refuses what nobody understands."""
-    claimed_by: str = "unknown"
-    content: str = ""
-    """A digest of what it says, to tell a resend from another message under the same id."""
-    answer: Answer | None = None
-    by_update: bool = False
-    """Temporal has it in memory only, until a workflow task is done."""
-    awaited: bool = False
-    """The handler of an update waits for its answer: its own, or of one that says the same under the same id."""
-
-    @property
-    def key(self) -> str | None:
-        """Its sender's own id for it; nobody can use up another person's.
-
-        None for the shop's news, which anybody may bring and which is read again each time.
-        """
-        if self.message is None or self.message.id is None or self.message.by == Automatic.SYSTEM:
-            return None
-        return f"{self.message.by} {self.message.id}"
-
-    def carried(self) -> dict[str, Any]:
-        """As it is carried over into the next run, which reads it with `carried_over`."""
-        # what was sent as null is not left out: there are fields that must be said, and may be null
-        message = None if self.message is None else self.message.model_dump(mode="json", exclude_unset=True)
-        return {
-            "trigger": self.trigger,
-            "at": self.at.isoformat(),
-            "seen": self.seen,
-            "message": message,
-            "problem": self.problem,
-            "unknown": self.unknown,
-            "claimed_by": self.claimed_by,
-            "content": self.content,
-        }
-
-    @classmethod
-    def carried_over(cls, flow: Flow[Any], given: dict[str, Any]) -> _Received:
-        """What the run before this one had not read yet."""
-        trigger = asides.trigger_named(flow, given["trigger"])
-        message, problem = given["message"], given["problem"]
-        read: Message | None = None
-        if trigger is not None and message is not None:
-            try:
-                read = trigger.message.model_validate(message)
-            except ValidationError as error:  # as the program is by now
-                problem = problem or explain(error)
-        at = datetime.fromisoformat(given["at"])
-        fields: dict[str, Any] = {**given, "at": at, "message": read, "problem": problem}
-        return cls(**fields)
-
-
-class CaseWorkflow(CaseSteps[CaseT]):
+class CaseWorkflow(CaseAsides[CaseT]):
     """A case as a Temporal workflow. Subclasses bring one method per state, named as the state.
 
     A method of a state that works is a coroutine and returns the `Outcome`; one of a state that waits returns what is
@@ -221,10 +151,10 @@ class CaseWorkflow(CaseSteps[CaseT]):
 
     def open(self, start: Sequence[Any]) -> None:
         """Set everything up before any handler runs. Never raises: a bad start is told from `run_case`."""
-        self._inbox: deque[_Received] = deque()
-        self._cancels: deque[_Received] = deque()
+        self._inbox: deque[Received] = deque()
+        self._cancels: deque[Received] = deque()
         """Asked for while a piece of work was under way: read between two pieces of work."""
-        self._waiting_for_answer: dict[str, _Received] = {}
+        self._waiting_for_answer: dict[str, Received] = {}
         self._bad_start: str | None = None
         self._cancel_heard = False
         self._look: asyncio.Task[Outcome | None] | None = None
@@ -263,7 +193,7 @@ class CaseWorkflow(CaseSteps[CaseT]):
             if (self.case.case_id, self.case.run_id) != (info.workflow_id, info.first_execution_run_id):
                 raise ValueError(only)
             for unread in given.get("unread", ()):
-                self._put(_Received.carried_over(self.flow, unread))
+                self._put(Received.carried_over(self.flow, unread))
             return
         start = self.flow.start_type.model_validate(given)
         parent = info.parent.workflow_id if info.parent else None
@@ -281,7 +211,7 @@ class CaseWorkflow(CaseSteps[CaseT]):
         )
         self._start_fields = given
 
-    def receive(self, name: str, arguments: Sequence[Any], *, by_update: bool = False) -> _Received:
+    def receive(self, name: str, arguments: Sequence[Any], *, by_update: bool = False) -> Received:
         """Check what came and append it to the inbox. Never raises."""
         received = self._parse(name, arguments)
         received.by_update = received.awaited = by_update
@@ -299,7 +229,7 @@ class CaseWorkflow(CaseSteps[CaseT]):
         self._put(received)
         return received
 
-    def _put(self, received: _Received) -> None:
+    def _put(self, received: Received) -> None:
         if received.key is not None and received.problem is None and received.answer is None:
             self._waiting_for_answer[received.key] = received
         self._inbox.append(received)
@@ -308,9 +238,9 @@ class CaseWorkflow(CaseSteps[CaseT]):
         """The case brings itself news of the shop, which it has just seen; it is read like any other message."""
         self._inbox.append(self._parse(trigger, [{"by": Automatic.SYSTEM.value}]))
 
-    def _parse(self, name: str, arguments: Sequence[Any]) -> _Received:
+    def _parse(self, name: str, arguments: Sequence[Any]) -> Received:
         seen = 0 if self._bad_start else self.case.version
-        received = _Received(trigger=name, at=workflow.now(), seen=seen)
+        received = Received(trigger=name, at=workflow.now(), seen=seen)
         try:
             given = json_object(tuple(arguments))
             by = given.get("by")
@@ -343,7 +273,7 @@ class CaseWorkflow(CaseSteps[CaseT]):
         """A signal that the flow does not know is recorded, never buffered for ever."""
         known = len(name) <= 64 and name.isascii() and name.isidentifier() and not find_mobile_number(name)
         self._inbox.append(
-            _Received(
+            Received(
                 trigger=name if known else "unknown",
                 at=workflow.now(),
                 seen=0,
@@ -440,7 +370,7 @@ class CaseWorkflow(CaseSteps[CaseT]):
                     raise
                 self._cancel_heard = True
                 self._inbox.append(
-                    _Received(
+                    Received(
                         CANCEL,
                         workflow.now(),
                         self.case.version,
@@ -768,14 +698,15 @@ class CaseWorkflow(CaseSteps[CaseT]):
             return
         await self._answer(received)
 
-    async def _answer(self, received: _Received, *, waited_for_work: bool = False) -> None:
+    async def _answer(self, received: Received, *, waited_for_work: bool = False) -> None:
         """Still this state? Who is it? May they? Does it move? Every way out of here gives an answer."""
         self._on_record = None
         try:
             self._refuse_unsound(received)
             self._refuse_untimely(received)
             if received.trigger in ASIDES:
-                return await self._take_aside(received)
+                await self.take_aside(received.trigger, cast("Message", received.message))
+                return self._settle_answer(received, accepted=True)
             attempt = await self._who_is_asking(received)
             if self.flow.triggers[received.trigger].kind is TriggerKind.FACT:
                 return await self._take_fact(received, attempt)
@@ -793,7 +724,7 @@ class CaseWorkflow(CaseSteps[CaseT]):
         except Refused as refused:
             self._refuse(received, str(refused))
 
-    async def _who_is_asking(self, received: _Received) -> Attempt[CaseT]:
+    async def _who_is_asking(self, received: Received) -> Attempt[CaseT]:
         """The attempt that the message stands for; people are looked up now, never believed beyond their id."""
         message = received.message
         if message is None:  # Temporal's own cancel
@@ -806,27 +737,10 @@ class CaseWorkflow(CaseSteps[CaseT]):
                 received.message = message.model_copy(update={"note": None})
                 raise Refused("by is system, which leaves no note")
             return self._attempt(received.trigger, automatic=Automatic.SYSTEM, message=message)
-        actor, _ = await self._look_up(message)
+        actor, _ = await self.look_up(message)
         return self._attempt(received.trigger, actor=actor, message=message)
 
-    async def _look_up(self, message: Message, others: Sequence[str] = ()) -> tuple[Actor, dict[str, Considered]]:
-        """Who sends the message, as the shop's staff list has them now, and whoever else it is about."""
-        considered = await self.in_shop(
-            StaffActivities.consider,
-            Consider(
-                staff_id=message.by,
-                order_id=self.case.order_id,
-                texts=_texts(message),
-                at=workflow.now(),
-                others=list(others),
-            ),
-            f"who is {message.by}",
-        )
-        if considered.actor is None:
-            raise Refused(considered.why or f"{message.by} may not act")
-        return considered.actor, considered.others
-
-    def _refuse_unsound(self, received: _Received) -> None:
+    def _refuse_unsound(self, received: Received) -> None:
         """Refuse what is malformed, or holds what nobody understands.
 
         The latter once more: a message that comes with the start does so before the case knows by which changes it
@@ -837,7 +751,7 @@ class CaseWorkflow(CaseSteps[CaseT]):
         if received.problem is not None:
             raise Refused(received.problem)
 
-    def _refuse_untimely(self, received: _Received) -> None:
+    def _refuse_untimely(self, received: Received) -> None:
         """Refuse a decision that this state does not ask for, or that was made for an earlier one."""
         if received.trigger in ASIDES:
             untimely = asides.untimely(self.flow.states[self.case.state], received.trigger)
@@ -852,95 +766,7 @@ class CaseWorkflow(CaseSteps[CaseT]):
         if not self.flow.rows(self.case.state, received.trigger):
             raise Refused(f"{received.trigger} is not possible in {self.case.state}")
 
-    async def _take_aside(self, received: _Received) -> None:
-        """A comment or other side message is recorded and sent to whom it concerns; the case stays where it is."""
-        case, message, aside = self.case, cast("Message", received.message), received.trigger
-        if message.by == Automatic.SYSTEM:
-            raise Refused("by is system, which may only bring news from the shop")
-        to = message.to if isinstance(message, Reassign) else None
-        opener = None if case.opened_by == Automatic.SYSTEM else case.opened_by
-        actor, others = await self._look_up(message, [one for one in (opener, to) if one is not None])
-        opener_left = opener is not None and not others[opener].listed
-        role = asides.speaks_as(self.flow, case, aside, actor, opener_left=opener_left)
-        if isinstance(role, Refusal):
-            raise Refused(role.why)
-        full = asides.room_for(case, aside)
-        if full is not None and (full != FULL or self.goes_by(COUNTS_BYTES)):
-            raise Refused(full)
-        untimely = asides.untimely_in(case, aside, workflow.now())
-        if untimely is not None:
-            raise Refused(untimely)
-        why, posts = None, list[Post]()
-        match message:
-            case AskOpener():
-                to_whom = self.flow.opened_by if opener is None or opener_left else [opener]
-                posts = self._say("question", to_whom, by=actor.staff_id, text=message.question)
-                case.asked_by += [actor.staff_id] * (actor.staff_id not in case.asked_by)
-            case AnswerQuestion():
-                why = f"to {', '.join(case.asked_by)}"
-                posts = self._say("answer", case.asked_by, by=actor.staff_id, text=message.text)
-                case.asked_by = []
-            case Reassign():
-                why = f"to {message.to}"
-                posts = self._reassign(others[message.to], message.to, actor)
-            case Comment():
-                pass
-            case _:
-                why, posts = self._call_upon()
-        if posts:
-            await self._post(posts)
-        line = TrailLine(
-            at=workflow.now(),
-            by=actor.staff_id,
-            role=role,
-            trigger=aside,
-            source=case.state,
-            note=_said(message),
-            accepted=True,
-            why=why,
-            references=references_of(message),
-        )
-        asides.note_aside(case, line)
-        if not self._is_working():
-            self._publish()
-        self._settle_answer(received, accepted=True)
-
-    def _reassign(self, looked_up: Considered, to: str, by: Actor) -> list[Post]:
-        """Give the case to a person, and have them told."""
-        case = self.case
-        if looked_up.actor is None:
-            why = None if looked_up.why == NOBODY else looked_up.why
-            raise Refused(why or asides.TO_NOBODY)
-        role = asides.taken_by(self.flow, case, looked_up.actor, workflow.now())
-        if isinstance(role, Refusal):
-            raise Refused(role.why)
-        before = case.loan.before if case.loan else case.assignee
-        case.assignee, case.loan = to, None if role == case.OWNED_BY else Loan(role=role, before=before)
-        return self._say("reassigned", [to], by=by.staff_id)
-
-    def _call_upon(self) -> tuple[str, list[Post]]:
-        """A reminder at once to everybody who is asked to act, and to whom the case was given."""
-        case = self.case
-        case.called_at = workflow.now()
-        asked = asides.asked_in(self.flow, self.flow.states[case.state])
-        to_whom = [*asked, *([case.assignee] if case.assignee else [])]
-        return f"to {', '.join(to_whom)}", self._say("reminder", to_whom)
-
-    def _say(self, template: str, to_whom: Sequence[str], **parameters: str) -> list[Post]:
-        """A task for each role or person, once for each thing that is said."""
-        return [
-            Post(
-                purpose=f"aside.{self.case.said + 1}.{template}.{one}",
-                template=template,
-                to="staff",
-                role=one if isinstance(one, Role) else None,
-                person=None if isinstance(one, Role) else one,
-                parameters=self._how_it_stands() | parameters,
-            )
-            for one in to_whom
-        ]
-
-    async def _take_fact(self, received: _Received, attempt: Attempt[CaseT]) -> None:
+    async def _take_fact(self, received: Received, attempt: Attempt[CaseT]) -> None:
         """A fact is true whenever it arrives: used now, or kept until a state can use it."""
         not_theirs = self.flow.refuses_news(attempt)
         if not_theirs is not None:
@@ -986,7 +812,7 @@ class CaseWorkflow(CaseSteps[CaseT]):
                 automatic=Automatic.SYSTEM if from_shop else None,
                 message=trigger.message.model_validate(kept.payload),
             )
-            received = _Received(kept.trigger, kept.at, self.case.version, attempt.message, claimed_by=kept.by)
+            received = Received(kept.trigger, kept.at, self.case.version, attempt.message, claimed_by=kept.by)
             try:
                 # the work in which it came, and an update with it, are in no history yet
                 await self.put_on_record(f"{kept.trigger} by {kept.by}", since=RECORDS_DECISIONS)
@@ -1018,7 +844,7 @@ class CaseWorkflow(CaseSteps[CaseT]):
             )
         )
 
-    async def _put_message_on_record(self, received: _Received, attempt: Attempt[CaseT]) -> None:
+    async def _put_message_on_record(self, received: Received, attempt: Attempt[CaseT]) -> None:
         """What may move the case is on record before anything comes of it.
 
         A signal is: it stands in the history before all that has come since. An update, Temporal has in memory only
@@ -1039,7 +865,7 @@ class CaseWorkflow(CaseSteps[CaseT]):
         await getattr(self, f"consult_{attempt.trigger}")(attempt)
         return True
 
-    async def _accept(self, received: _Received, attempt: Attempt[CaseT], move: Move[CaseT]) -> None:
+    async def _accept(self, received: Received, attempt: Attempt[CaseT], move: Move[CaseT]) -> None:
         """The table agrees: do what must be done in the shop before the move, then make it."""
         effect = getattr(self, f"effect_{attempt.trigger}", None)
         if effect is not None:
@@ -1075,7 +901,7 @@ class CaseWorkflow(CaseSteps[CaseT]):
             trigger=move.trigger,
             source=move.source,
             dest=move.dest,
-            note=_said(attempt.message),
+            note=said_in(attempt.message),
             accepted=True,
             why=why,
             references=references_of(attempt.message),
@@ -1099,7 +925,7 @@ class CaseWorkflow(CaseSteps[CaseT]):
         if after is not None:
             await after()
 
-    def _refuse(self, received: _Received, why: str) -> None:
+    def _refuse(self, received: Received, why: str) -> None:
         # the note of a refused message is not repeated: nobody has looked whether it holds personal data
         self.case.note_refused(
             TrailLine(
@@ -1115,7 +941,7 @@ class CaseWorkflow(CaseSteps[CaseT]):
             count_refusal(flow=self.case.flow, trigger=received.trigger, state=self.case.state)
         self._settle_answer(received, accepted=False, why=why)
 
-    def _settle_answer(self, received: _Received, *, accepted: bool, why: str | None = None) -> None:
+    def _settle_answer(self, received: Received, *, accepted: bool, why: str | None = None) -> None:
         answer = Answer(
             trigger=received.trigger,
             by=received.claimed_by,
@@ -1183,22 +1009,6 @@ def _deadline_of(state: State) -> str:
     if state.deadline is None:
         raise HoleInTable(f"{state.name} has no deadline")
     return state.deadline.trigger
-
-
-def _said(message: Message | None) -> str | None:
-    """What the trail repeats of a message: its note, and the text, or the reason, that is a field of its own."""
-    if message is None:
-        return None
-    match message:
-        case AskOpener(question=words) | AnswerQuestion(text=words) | Comment(text=words):
-            return f"{words} ({message.note})" if message.note else words
-        case _:
-            return message.note or getattr(message, "reason", None)
-
-
-def _texts(message: Message) -> list[str]:
-    """Every text in a message: the shop looks whether one holds something of the buyer's."""
-    return [text for _, text in texts_of("", message.model_dump(exclude={"by", "id", "version"}))]
 
 
 async def _coroutine(doing: Awaitable[AnswerT]) -> AnswerT:

@@ -11,7 +11,8 @@ from casework.dues import Due
 from casework.templates import Post, yuan
 from state_machines.common import PaidByHand
 from state_machines.table import Attempt
-from workflows.case import CaseWorkflow, Outcome, Refused
+from workflows.case import CaseWorkflow, Outcome
+from workflows.inbox import Refused
 from workflows.steps import RefusedForGood
 
 ASKS_WHETHER_PAID = "asks-whether-paid"

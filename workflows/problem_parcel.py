@@ -48,8 +48,9 @@ from state_machines.problem_parcel import (
 )
 from state_machines.roles import Label, Role
 from state_machines.table import Attempt
-from workflows.case import CaseWorkflow, Outcome, Refused
+from workflows.case import CaseWorkflow, Outcome
 from workflows.defining import case_workflow
+from workflows.inbox import Refused
 from workflows.steps import ASKED_AGAIN, MOST_WAITS, RefusedForGood
 
 ASKING_TIMEOUT = timedelta(minutes=2)

@@ -37,8 +37,9 @@ from state_machines.return_after_shipping import (
 )
 from state_machines.roles import Label, Role
 from state_machines.table import Attempt
-from workflows.case import Outcome, Refused
+from workflows.case import Outcome
 from workflows.defining import case_workflow
+from workflows.inbox import Refused
 from workflows.paying import PayingWorkflow
 
 MOST_NAMED = 20

@@ -50,6 +50,8 @@ ASKED_AGAIN = timedelta(seconds=1)
 """After this a child is started again whose id a start that is about to be refused has for a moment."""
 MOST_WAITS = 60
 """So often a case waits for the end of another one that cannot have its lines."""
+COUNTS_BYTES = "counts-bytes"
+"""The change since which a comment or other side message, and a fact, is refused once the case has 1 MB."""
 TELLS_CHANGES = "tells-changes"
 """The change since which a case tells the shop again if its wait has come to be about other money."""
 ONE_STEP_AT_A_TIME = "one-step-at-a-time"
