@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from pydantic import BaseModel
+from pydantic import BaseModel, Field
+from sqlalchemy.orm import Session
 
 from activities.defining import uninterrupted
 from activities.steps import OrderStep, post_all, writing_for
@@ -12,6 +13,7 @@ from casework.shop.database import Database
 from casework.shop.holds import HoldResult
 from casework.shop.settling import GoodsBack
 from casework.standing import RefundStanding
+from casework.templates import Post
 
 
 class HoldStep(OrderStep):
@@ -36,9 +38,15 @@ class Parted(BaseModel):
 
 
 class SettleStep(OrderStep):
-    """Settle a refund, or restore the order, with a memo."""
+    """Settle a refund, or restore the order, with a memo.
+
+    What is said depends on where the goods are then, which another case may have been told: `if_out` goes out where
+    something of the lines is on its way, `if_here` where nothing is.
+    """
 
     memo: str
+    if_out: list[Post] = Field(default_factory=list[Post])
+    if_here: list[Post] = Field(default_factory=list[Post])
 
 
 class OrderActivities:
@@ -137,6 +145,7 @@ class OrderActivities:
                 memo=step.memo,
                 at=step.at,
             )
+            _post_by_place(session, step)
 
     @uninterrupted
     def restore(self, step: SettleStep) -> None:
@@ -151,3 +160,8 @@ class OrderActivities:
                 at=step.at,
             )
             flags.append_memo(session, step.order_id, step.memo, at=step.at, key=step.key("memo"))
+            _post_by_place(session, step)
+
+
+def _post_by_place(session: Session, step: SettleStep) -> None:
+    post_all(session, step, step.if_out if settling.is_out(session, step.order_id, step.lines) else step.if_here)

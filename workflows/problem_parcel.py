@@ -35,6 +35,7 @@ from casework.templates.problem_parcel import (
     REFUSE_IT,
     RETURN_GOES_ON,
     RETURN_OVER,
+    SEEN_TO_ALREADY,
     UNDELIVERABLE,
 )
 from state_machines.problem_parcel import (
@@ -319,6 +320,8 @@ class ProblemParcel(CaseWorkflow[ParcelCase]):
             return {**told, "then_zh": then.zh, "then_en": then.en}
         if case.outcome == "refund_opened":
             then = MONEY_SEEN_TO if case.refunded_by_others else REFUND_UNDER_WAY
+            if case.lines and not self._left():
+                then = SEEN_TO_ALREADY
             return {**told, "then_zh": then.zh, "then_en": then.en}
         if case.outcome != "closed":
             return told

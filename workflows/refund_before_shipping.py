@@ -122,13 +122,12 @@ class RefundBeforeShipping(PayingWorkflow[RefundCase]):
             memo = f"已退款 {yuan(case.paid_fen)}"
         else:
             posts, memo = self.to_buyer("refunded_by_platform"), "平台已退款"
-        if case.parcel_stopped:
-            posts.append(self.to_staff("take_parcel_in", Role.RETURNS_CLERK))
         await self.in_shop(
             OrderActivities.settle,
             SettleStep(
                 **self.step(posts).model_dump(),
                 memo=self.memo(memo),
+                if_out=[self.to_staff("take_parcel_in", Role.RETURNS_CLERK)] if case.parcel_stopped else [],
             ),
             "settle the refund",
         )
@@ -136,7 +135,7 @@ class RefundBeforeShipping(PayingWorkflow[RefundCase]):
 
     async def releasing(self) -> Outcome:
         """The buyer keeps the order: it goes on as it was."""
-        await self._restore("kept_on_its_way" if self.case.parcel_stopped else "kept", "买家保留订单")
+        await self._restore("kept", "买家保留订单", stopped="kept_on_its_way")
         return Outcome("release")
 
     async def intercepting(self) -> Outcome:
@@ -217,7 +216,7 @@ class RefundBeforeShipping(PayingWorkflow[RefundCase]):
 
     async def cancelling(self) -> Outcome:
         """Called off: release everything."""
-        await self._restore("cancelled", "退款工单已撤销")
+        await self._restore("cancelled", "退款工单已撤销", stopped="cancelled")
         return Outcome("undo")
 
     # --- what is checked with, or written to, the shop when a message is accepted ---
@@ -293,13 +292,18 @@ class RefundBeforeShipping(PayingWorkflow[RefundCase]):
             "mark the order",
         )
 
-    async def _restore(self, template: str, memo: str) -> None:
-        case = self.case
-        posts = self.to_buyer(template)
-        if case.parcel_stopped:
-            posts.append(self.to_staff("let_parcel_go", Role.PARCEL_SPECIALIST))
+    async def _restore(self, template: str, memo: str, *, stopped: str) -> None:
+        """Put the order back as it was; the buyer hears another message (`stopped`) of a parcel that goes on."""
+        here = self.to_buyer(template)
+        let_go = self.to_staff("let_parcel_go", Role.PARCEL_SPECIALIST)
         await self.give_away(
             OrderActivities.restore,
-            lambda: SettleStep(**self.step(posts).model_dump(), memo=self.memo(memo)),
+            lambda: SettleStep(
+                **self.step().model_dump(),
+                memo=self.memo(memo),
+                # the parcel's own case may have taken it in since: the shop knows
+                if_out=[*self.to_buyer(stopped), let_go] if self.case.parcel_stopped else here,
+                if_here=here,
+            ),
             "restore the order",
         )

@@ -38,6 +38,7 @@ REVISIONS = (
     "0013",
     "0014",
     "0015",
+    "0016",
 )
 """The migrations that there are, oldest first; a test holds that they are those of `migrations/versions`."""
 BUSY_TIMEOUT_MS = 9_000

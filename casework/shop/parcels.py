@@ -27,7 +27,7 @@ from casework.shop.orders import find_order, is_finished, lock_order
 from casework.shop.records import came_from
 from casework.shop.returning import way_back_of
 from casework.shop.runs import OF_FOLLOWED_PARCEL
-from casework.shop.shipments import lines_in, pieces_in, shipment_of
+from casework.shop.shipments import lines_in, pieces_in, shipment_of, still_in
 from casework.shop.staff import all_staff
 from casework.shop.steps import first_time
 from casework.shop.stock import move_stock
@@ -241,10 +241,10 @@ def left_in_parcel(
 ) -> list[LineQuantity]:
     """What of these pieces is in a parcel and is neither refunded nor made good by any run but `excluding`.
 
-    A line may be in several parcels: what was sent again of one, or paid for, is not what the others hold.
+    A line may be in several parcels: what was sent again of one, or paid for, is not what the others hold. What came
+    back and went to the shelf ships again, or has: it is not in that parcel any more.
     """
-    shipment = shipment_of(session, order_id, waybill)
-    inside = {one.line: one.quantity for one in pieces_in(session, shipment)}
+    inside = still_in(session, shipment_of(session, order_id, waybill))
     done = made_good(session, order_id, waybill, excluding=excluding)
     pieces = [
         LineQuantity(

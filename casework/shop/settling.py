@@ -21,7 +21,7 @@ from casework.shop.releasing import release_case
 from casework.shop.shipments import lines_in
 from casework.shop.steps import first_time
 from casework.shop.stock import move_stock, pieces_in_stock
-from casework.shop.tables import ClaimRow, OrderRow
+from casework.shop.tables import ClaimRow, OrderRow, ShipmentLineRow, ShipmentRow
 from casework.templates import TEMPLATES
 from state_machines.roles import Role
 
@@ -100,6 +100,12 @@ def restore_order(
         if set(cases_stopping(session, order_id, lines_in(session, parcel))) <= {case_id}:
             parcel.intercepted_at = None
     release_case(session, case_id, flag_kept=None, at=at)
+
+
+def is_out(session: Session, order_id: str, lines: Sequence[LineQuantity]) -> bool:
+    """Whether something of these lines has left and is not back."""
+    own = {one.line for one in lines}
+    return any(row.number in own and row.place == "shipped" for row in line_rows(session, order_id))
 
 
 def mark_left(session: Session, *, order_id: str, lines: Sequence[LineQuantity]) -> None:
@@ -249,9 +255,20 @@ def _back_to_the_shelf(session: Session, order_id: str, numbers: set[int], at: d
         if row.number in numbers and row.place == "back" and pieces_left(row, done):
             row.place = "unshipped"
             again.append(row.number)
+    _shelve(session, order_id, again, at)
     session.flush()
     hold_for_review(session, order_id, again, at=at)
     return again
+
+
+def _shelve(session: Session, order_id: str, numbers: Sequence[int], at: datetime) -> None:
+    """What of these lines came back is not in its parcel any more: the parcel's own case has it no longer."""
+    for inside in session.scalars(
+        select(ShipmentLineRow)
+        .join(ShipmentRow, ShipmentRow.id == ShipmentLineRow.shipment_id)
+        .where(ShipmentRow.order_id == order_id, ShipmentRow.back_at.is_not(None), ShipmentLineRow.line.in_(numbers))
+    ):
+        inside.shelved_at = inside.shelved_at or at
 
 
 def _ask_to_ship(session: Session, key: str, case_id: str, order_id: str, numbers: Sequence[int], at: datetime) -> None:

@@ -165,6 +165,8 @@ class ShipmentLineRow(Base):
     shipment_id: Mapped[int] = mapped_column(ForeignKey("shipments.id"), primary_key=True)
     line: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
     quantity: Mapped[int]
+    shelved_at: Mapped[datetime | None]
+    """When, after the parcel had come back, these pieces went to the shelf to be shipped again."""
 
 
 class ParcelRow(Base):

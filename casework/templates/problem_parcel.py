@@ -205,6 +205,11 @@ MONEY_SEEN_TO = Label(
     "; our staff see to the money for it, so please ask us if in doubt.",
 )
 """At the end of a case whose goods are paid for: by the return that it has opened, or, at least in part, by others."""
+SEEN_TO_ALREADY = Label(
+    ";其商品已另行退款或重新发货,如有疑问请联系客服。",
+    "; its goods are refunded, or are sent to you another way, so please ask us if in doubt.",
+)
+"""At the end of a case of whose goods nothing is left to be made good: what came back may ship as any other order."""
 ONLY_TO_A_RECEIVER = frozenset(
     {"parcel.choose", "parcel.choose_reminder", "parcel.pickup", "parcel.pickup_reminder", "parcel.redelivering"}
 )

@@ -20,9 +20,26 @@ from tests.parcels import parcel_order, scan, two_parcels_of_one_line
 from tests.races.racing import answer_of
 from tests.workflows.test_bulk_order import DOSSIER, MANAGER, SPECIALIST, bulk, deliver_news, ship
 from tests.workflows.test_problem_parcel import open_parcel
-from tests.workflows.test_returns import AGENT, CLERK, FINANCE, FLOW, LEAD, inspected, opened, said, sign_for, stock
+from tests.workflows.test_returns import (
+    AGENT,
+    CLERK,
+    FINANCE,
+    FLOW,
+    LEAD,
+    inspected,
+    opened,
+    refused,
+    said,
+    sign_for,
+    stock,
+)
 
 REFUND = "refund-before-shipping"
+
+
+def paid_fen(desk: Desk, order: str) -> int:
+    with desk.database.reading() as session:
+        return sum(entry.amount_fen for entry in payments.ledger(session, order))
 
 
 def left_behind(desk: Desk, order: str) -> list[tuple[str, int]]:
@@ -335,3 +352,92 @@ async def test_a_malicious_order_of_which_a_refund_by_hand_has_all_does_not_ship
     assert (view.state, view.kept) == ("persuading", ["buyer_withdraws"])
     await desk.submit(by_hand, "buyer_insists", AGENT)
     assert (await desk.end(by_hand)).outcome == "refunded"
+
+
+# --- what came back and ships again is no longer what its parcel's case is about ---
+
+
+async def kept_although_stopped(desk: Desk) -> tuple[str, Handle, Handle]:
+    """As `stopped_and_taken_in`, and the buyer keeps the order: the goods are on their way in another parcel."""
+    order, refund, parcel = await stopped_and_taken_in(desk)
+    await desk.submit(refund, "buyer_withdraws", AGENT)
+    assert (await desk.end(refund)).outcome == "kept"
+    desk.ship_line(order, 1, f"AG{order[-10:]}")
+    return order, refund, parcel
+
+
+async def test_what_ships_again_because_the_buyer_keeps_the_order_is_not_paid_by_silence(desk: Desk) -> None:
+    order, _, parcel = await kept_although_stopped(desk)
+    await desk.skip_to_deadline(parcel)
+    view = await desk.end(parcel)
+    assert (view.outcome, view.links) == ("refund_opened", [])
+    assert "sent to you another way" in (said(desk, parcel, "parcel.refund_opened") or "")
+    assert paid_fen(desk, order) == 0
+
+
+async def test_what_ships_again_because_the_buyer_keeps_the_order_is_not_sent_twice(desk: Desk) -> None:
+    _, _, parcel = await kept_although_stopped(desk)
+    assert "nothing left to send again" in await refused(desk, parcel, "choose_reship", AGENT)
+    await parcel.cancel()
+    await desk.end(parcel)
+
+
+@pytest.mark.parametrize("trigger", ["buyer_withdraws", "cancel_case"])
+async def test_nobody_is_told_that_a_stopped_parcel_goes_on_where_it_is_here(desk: Desk, trigger: str) -> None:
+    _, refund, parcel = await stopped_and_taken_in(desk)
+    note = {"note": "opened twice"} if trigger == "cancel_case" else {}
+    await desk.submit(refund, trigger, LEAD if note else AGENT, **note)
+    await desk.end(refund)
+    assert said(desk, refund, "kept_on_its_way") is None
+    assert said(desk, refund, "cancelled" if note else "kept") is not None
+    assert said(desk, refund, "let_parcel_go") is None
+    await parcel.cancel()
+    await desk.end(parcel)
+
+
+async def test_what_is_here_is_not_on_its_way_where_the_platform_pays(desk: Desk) -> None:
+    order, refund, parcel = await stopped_and_taken_in(desk)
+    desk.platform_refunds_order(order)
+    await desk.signal(refund, "order_gone", "system")
+    assert (await desk.end(refund)).outcome == "refunded"
+    assert said(desk, refund, "take_parcel_in") is None
+    await answer_of(desk.signal(parcel, "order_gone", "system"))
+    await desk.end(parcel)
+
+
+async def refunded_in_part(desk: Desk) -> tuple[str, str, Handle]:
+    """Of two lines in a stopped parcel one is refunded, as it came back; the other one is on its way again.
+
+    The order, the waybill that came back, and the case of its parcel, which nobody has told.
+    """
+    order = desk.order(prices=[(5_000, 1), (5_000, 1)])
+    lines = [{"line": 1, "quantity": 1}]
+    refund = await desk.start(order, case_id=f"{REFUND}-{order}-1", lines=lines, reason="bought twice")
+    await desk.until(refund, "persuading")
+    with desk.database.writing() as session:
+        waybill = outside.ship(session, order, at=datetime.now(UTC), force=True)
+    await desk.signal(refund, "order_gone", "system")
+    await desk.until(refund, "awaiting_parcel_back")
+    scan(desk, waybill, "6")
+    parcel = await open_parcel(desk, order, waybill, cause="asked")
+    await desk.until_it_takes(parcel, "parcel_returned")
+    await desk.submit(refund, "parcel_back", CLERK, waybill=waybill)
+    assert (await desk.end(refund)).outcome == "refunded"
+    desk.ship_line(order, 2, f"AG{order[-10:]}")
+    return order, waybill, parcel
+
+
+async def test_what_ships_again_of_a_parcel_that_was_refunded_in_part_is_not_sent_twice(desk: Desk) -> None:
+    _, waybill, parcel = await refunded_in_part(desk)
+    await desk.submit(parcel, "parcel_returned", CLERK, waybill=waybill)
+    assert "nothing left to send again" in await refused(desk, parcel, "choose_reship", AGENT)
+    await parcel.cancel()
+    await desk.end(parcel)
+
+
+async def test_what_ships_again_of_a_parcel_that_was_refunded_in_part_is_not_paid(desk: Desk) -> None:
+    order, waybill, parcel = await refunded_in_part(desk)
+    await desk.submit(parcel, "parcel_returned", CLERK, waybill=waybill)
+    await desk.submit(parcel, "choose_refund", AGENT)
+    assert (await desk.end(parcel)).links == []
+    assert paid_fen(desk, order) == 5_000
