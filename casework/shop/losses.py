@@ -7,7 +7,7 @@ of goods that were sent again it knows nothing.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
@@ -42,14 +42,17 @@ def made_good(session: Session, order_id: str, waybill: str, *, excluding: Run |
     What the run `excluding` has done does not count: it asks what others have left to it.
     """
     goods = _goods_of(session, order_id)
-    same = _same_goods(goods, waybill)
-    pieces: defaultdict[int, int] = defaultdict(int)
-    for one in goods:
-        if one.run == excluding or same.isdisjoint(one.waybills):
-            continue
-        for made in _sent_in(session, order_id, one) if one.replaced_by else _paid_by(session, order_id, one, goods):
-            pieces[made.line] += made.quantity
-    return dict(pieces)
+    return _counted(
+        made
+        for one in _followed_as(goods, waybill, excluding)
+        for made in (_sent_in(session, order_id, one) if one.replaced_by else _paid_by(session, order_id, one, goods))
+    )
+
+
+def sent_again(session: Session, order_id: str, waybill: str, *, excluding: Run | None = None) -> dict[int, int]:
+    """How many pieces were sent in the place of what was in a parcel, by line; `excluding` as in `made_good`."""
+    goods = _followed_as(_goods_of(session, order_id), waybill, excluding)
+    return _counted(made for one in goods if one.replaced_by for made in _sent_in(session, order_id, one))
 
 
 def given_up(session: Session, order_id: str) -> set[str]:
@@ -95,6 +98,19 @@ def _same_goods(goods: Sequence[_ParcelContents], waybill: str) -> set[str]:
     while more := {each for one in goods if not same.isdisjoint(one.waybills) for each in one.waybills} - same:
         same |= more
     return same
+
+
+def _followed_as(goods: Sequence[_ParcelContents], waybill: str, excluding: Run | None) -> list[_ParcelContents]:
+    """What runs have followed, but for one, of the goods that went under a waybill."""
+    same = _same_goods(goods, waybill)
+    return [one for one in goods if one.run != excluding and not same.isdisjoint(one.waybills)]
+
+
+def _counted(made: Iterable[LineQuantity]) -> dict[int, int]:
+    pieces: defaultdict[int, int] = defaultdict(int)
+    for one in made:
+        pieces[one.line] += one.quantity
+    return dict(pieces)
 
 
 def _sent_in(session: Session, order_id: str, goods: _ParcelContents) -> list[LineQuantity]:

@@ -22,7 +22,7 @@ from casework.shop.courier import cases_stopping
 from casework.shop.errors import BadRequest
 from casework.shop.flags import append_memo
 from casework.shop.handing_over import handed_over_by
-from casework.shop.losses import Run, made_good
+from casework.shop.losses import Run, made_good, sent_again
 from casework.shop.orders import find_order, is_finished, lock_order
 from casework.shop.records import came_from
 from casework.shop.returning import way_back_of
@@ -245,16 +245,23 @@ def left_in_parcel(
     back and went to the shelf ships again, or has: it is not in that parcel any more.
     """
     inside = still_in(session, shipment_of(session, order_id, waybill))
-    done = made_good(session, order_id, waybill, excluding=excluding)
-    pieces = [
-        LineQuantity(
-            line=one.line,
-            # of a parcel whose lines nobody has told, what its case is about
-            quantity=min(one.quantity, inside.get(one.line, 0) if inside else one.quantity) - done.get(one.line, 0),
-        )
+    # of a parcel whose lines nobody has told, what its case is about
+    held = [
+        LineQuantity(line=one.line, quantity=min(one.quantity, inside.get(one.line, 0) if inside else one.quantity))
         for one in lines
     ]
-    return left_of(session, order_id, [one for one in pieces if one.quantity > 0])
+    done = made_good(session, order_id, waybill, excluding=excluding)
+    sent = sent_again(session, order_id, waybill, excluding=excluding)
+    by_line = {one.line: one.quantity for one in held}
+    pieces = [
+        # what we paid for is refunded in the ledger too, what was sent again is not
+        LineQuantity(
+            line=one.line,
+            quantity=min(by_line[one.line] - done.get(one.line, 0), one.quantity - sent.get(one.line, 0)),
+        )
+        for one in left_of(session, order_id, held)
+    ]
+    return [one for one in pieces if one.quantity > 0]
 
 
 def is_made_good(session: Session, order_id: str, waybill: str) -> bool:

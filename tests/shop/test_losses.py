@@ -9,7 +9,7 @@ import pytest
 from sqlalchemy.orm import Session
 
 from casework.money import LineQuantity
-from casework.shop import parcels, records
+from casework.shop import outside, parcels, records
 from casework.shop.database import Database
 from casework.shop.losses import given_up, made_good
 from casework.shop.tables import FollowedParcelRow, ShipmentLineRow, ShipmentRow
@@ -137,6 +137,21 @@ def test_a_refund_is_of_the_run_that_opened_it_and_of_its_last_parcel(session: S
     assert made_good(session, ORDER, AGAIN) == {2: 1}
     assert made_good(session, ORDER, WAYBILL, excluding=own) == {2: 1}
     assert made_good(session, ORDER, WAYBILL) == {1: 1, 2: 1}
+
+
+def test_of_two_pieces_one_that_was_refunded_and_one_that_was_sent_again_leave_nothing(session: Session) -> None:
+    own = run(session, (WAYBILL, "opened"), (AGAIN, "reshipped"))
+    sent(session, AGAIN, (1, 1))
+    outside.refunded(session, ORDER, pieces((1, 1)), at=NOW)
+    assert left(session) == pieces((2, 1))
+    assert left(session, excluding=own) == pieces((1, 1), (2, 1))
+
+
+def test_what_was_paid_for_is_not_counted_twice_as_the_ledger_has_it_too(session: Session) -> None:
+    run(session, (WAYBILL, "opened"), outcome="refund_opened")
+    refund(session, (1, 1), outcome="refunded")
+    outside.refunded(session, ORDER, pieces((1, 1)), at=NOW)
+    assert left(session) == pieces((1, 1), (2, 1))
 
 
 def test_the_newest_case_says_whether_a_parcel_is_waited_for(session: Session) -> None:

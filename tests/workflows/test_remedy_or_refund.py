@@ -199,6 +199,21 @@ async def test_a_parcel_that_was_paid_for_is_not_paid_again_with_a_piece_that_ar
     await back.cancel()
 
 
+async def test_of_two_pieces_one_refunded_by_the_platform_and_one_sent_again_nothing_more_is_due(desk: Desk) -> None:
+    order = desk.order(prices=[(5_000, 2)], shipped=True)
+    desk.platform_refunds_line(order, 1)
+    waybill = waybill_of(desk, order)
+    case = await lost_of(desk, order, waybill)
+    await desk.submit(case, "choose_reship", AGENT)
+    again = f"SF{order[-10:]}"
+    await desk.submit(case, "parcel_reshipped", WAREHOUSE, courier="shunfeng", waybill=again)
+    assert inside(desk, again) == of_line(1), "one piece"
+    await desk.submit(case, "buyer_confirms", AGENT)
+    await desk.end(case)
+    once_more = await open_parcel(desk, order, waybill, cause="exception")
+    assert (await desk.end(once_more)).outcome == "not_applicable"
+
+
 # --- what the platform refunds while the warehouse is to send it ---
 
 
