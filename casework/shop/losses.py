@@ -62,6 +62,12 @@ def given_up(session: Session, order_id: str) -> set[str]:
     return {waybill for waybill, one in newest.items() if one.outcome == "refund_opened"}
 
 
+def not_awaited(session: Session, order_id: str) -> set[str]:
+    """The waybills of an order's parcels that will not come: given up, or others were sent in the place of theirs."""
+    replaced = {waybill for one in _goods_of(session, order_id) if one.replaced_by for waybill in one.waybills}
+    return replaced | given_up(session, order_id)
+
+
 def _goods_of(session: Session, order_id: str) -> list[_ParcelContents]:
     """What the cases of an order's parcels have followed, by run, the first opened first."""
     rows = session.execute(

@@ -15,6 +15,7 @@ from casework.shop.amounts import accounts, left_to_ship, line_rows, pieces_left
 from casework.shop.bulk import hold_for_review
 from casework.shop.courier import cases_stopping, out_without_parcel, parcels_of
 from casework.shop.flags import append_memo, wish_flag
+from casework.shop.losses import not_awaited
 from casework.shop.orders import lock_order
 from casework.shop.platform import attribute_to_lines
 from casework.shop.releasing import release_case
@@ -164,9 +165,11 @@ def mark_goods_back(
 def _take_back(
     session: Session, key: str, case_id: str, order_id: str, inside: set[int], own: set[int], at: datetime
 ) -> None:
-    """What was inside is back, as far as no other parcel under way holds a part of it."""
+    """What was inside is back, as far as no other parcel holds a part of it that may still come."""
+    lost = not_awaited(session, order_id)
     for parcel in parcels_of(session, order_id, inside):
-        inside = inside - lines_in(session, parcel)
+        if parcel.waybill not in lost:
+            inside = inside - lines_in(session, parcel)
     came = [row for row in line_rows(session, order_id) if row.number in inside and row.place == "shipped"]
     for row in came:
         row.place = "back"

@@ -9,7 +9,7 @@ import pytest
 from sqlalchemy.orm import Session
 
 from casework.money import LineQuantity
-from casework.shop import outside, parcels, records
+from casework.shop import orders, outside, parcels, records, settling
 from casework.shop.database import Database
 from casework.shop.losses import given_up, made_good
 from casework.shop.tables import FollowedParcelRow, ShipmentLineRow, ShipmentRow
@@ -152,6 +152,21 @@ def test_what_was_paid_for_is_not_counted_twice_as_the_ledger_has_it_too(session
     refund(session, (1, 1), outcome="refunded")
     outside.refunded(session, ORDER, pieces((1, 1)), at=NOW)
     assert left(session) == pieces((1, 1), (2, 1))
+
+
+def test_what_came_back_is_here_although_what_was_lost_of_the_same_line_never_will_be(session: Session) -> None:
+    run(session, (WAYBILL, "opened"), (AGAIN, "reshipped"), outcome=None)
+    sent(session, AGAIN, (1, 2))
+    back = {"case_id": CASE, "order_id": ORDER, "lines": pieces((1, 2), (2, 1)), "at": NOW}
+    assert settling.mark_goods_back(session, key="back", waybill=AGAIN, **back).still_out == [WAYBILL]
+    assert [line.place for line in orders.read_order(session, ORDER).lines] == ["back", "shipped"]
+
+
+def test_what_came_back_is_here_although_the_other_parcel_of_the_line_was_paid_for(session: Session) -> None:
+    run(session, (WAYBILL, "opened"), outcome="refund_opened")
+    sent(session, AGAIN, (1, 1))
+    back = {"case_id": f"problem-parcel-{AGAIN}", "order_id": ORDER, "lines": pieces((1, 1)), "at": NOW}
+    assert settling.mark_goods_back(session, key="back", waybill=AGAIN, **back).all_back
 
 
 def test_the_newest_case_says_whether_a_parcel_is_waited_for(session: Session) -> None:

@@ -530,3 +530,35 @@ async def test_a_line_that_is_paid_already_does_not_stop_the_others_remedy(desk:
         assert (await desk.view(case)).links == [f"{FLOW}-{order}-2"]
         assert left_tasks(desk, case) == []
     await other.cancel()
+
+
+# --- what was sent again and comes back ---
+
+
+async def replacement_that_came_back(desk: Desk) -> tuple[str, Handle]:
+    order, waybill = parcel_order(desk)
+    case = await lost_of(desk, order, waybill)
+    await desk.submit(case, "choose_reship", AGENT)
+    again = f"SF{order[-10:]}"
+    await desk.submit(case, "parcel_reshipped", WAREHOUSE, courier="shunfeng", waybill=again)
+    assert stock(desk, order) == {1: -1}
+    await desk.submit(case, "parcel_returned", CLERK, waybill=again)
+    return order, case
+
+
+async def test_a_replacement_that_came_back_and_is_paid_for_goes_into_stock(desk: Desk) -> None:
+    order, case = await replacement_that_came_back(desk)
+    await desk.submit(case, "choose_refund", AGENT)
+    back = desk.client.get_workflow_handle((await desk.end(case)).links[0])
+    await desk.until(back, "confirming")
+    assert (paid_fen(desk, order), stock(desk, order)) == (10_000, {})
+    await back.cancel()
+
+
+async def test_a_replacement_that_came_back_is_sent_once_more_and_none_is_taken_out_of_stock(desk: Desk) -> None:
+    order, case = await replacement_that_came_back(desk)
+    await desk.submit(case, "choose_reship", AGENT)
+    assert stock(desk, order) == {1: -1}
+    await desk.submit(case, "cancel_case", LEAD, note="the buyer wants something else")
+    await desk.end(case)
+    desk.ship_line(order, 1, f"AG{order[-10:]}")  # it ships as any other order
