@@ -84,8 +84,9 @@ def restore_order(
 ) -> None:
     """Put the order back as it was: flag wish gone, hold and claim released.
 
-    Lines that had come back ship again, and the warehouse gets a task. A parcel that was stopped and has not come back
-    goes on to the buyer, unless another case has had it stopped too; its lines have left. `at` is aware.
+    Lines that had come back ship again, but those that another case has claimed, and the warehouse gets a task. A
+    parcel that was stopped and has not come back goes on to the buyer, unless another case has had it stopped too; its
+    lines have left. `at` is aware.
 
     Raises:
         UnknownOrder: the shop has no such order.
@@ -96,7 +97,8 @@ def restore_order(
         return
     outbox.cancel_tasks(session, case_id, WAREHOUSE, at=at)
     own = {one.line for one in lines}
-    _ask_to_ship(session, key, case_id, order_id, _back_to_the_shelf(session, order_id, own, at), at)
+    again = _back_to_the_shelf(session, order_id, own - _claimed_by_others(session, order_id, case_id), at)
+    _ask_to_ship(session, key, case_id, order_id, again, at)
     for parcel in parcels_of(session, order_id, own):
         if set(cases_stopping(session, order_id, lines_in(session, parcel))) <= {case_id}:
             parcel.intercepted_at = None
@@ -174,9 +176,7 @@ def _take_back(
     for row in came:
         row.place = "back"
     session.flush()
-    claimed = set(
-        session.scalars(select(ClaimRow.line).where(ClaimRow.order_id == order_id, ClaimRow.case_id != case_id))
-    )
+    claimed = _claimed_by_others(session, order_id, case_id)
     _tell_who_had_it_stopped(session, key, case_id, order_id, [row.number for row in came], at)
     others = _back_to_the_shelf(session, order_id, {row.number for row in came} - own - claimed, at)
     _ask_to_ship(session, key, case_id, order_id, others, at)
@@ -215,6 +215,11 @@ def _how_far_back(session: Session, order_id: str, own: set[int], *, refused: st
 def _same_waybill(known: str, given: str) -> bool:
     """Whether a person means this parcel: spaces and capitals say nothing."""
     return known.upper() == "".join(given.split()).upper()
+
+
+def _claimed_by_others(session: Session, order_id: str, case_id: str) -> set[int]:
+    query = select(ClaimRow.line).where(ClaimRow.order_id == order_id, ClaimRow.case_id != case_id)
+    return set(session.scalars(query))
 
 
 def take_into_stock(

@@ -260,6 +260,16 @@ async def test_a_stopped_parcel_that_its_own_case_took_in_is_back_for_the_refund
     assert stock(desk, order) == {1: 1}
 
 
+async def test_a_refund_that_awaits_its_goods_has_them_where_their_parcels_case_is_called_off(desk: Desk) -> None:
+    order, refund, parcel = await stopped_and_taken_in(desk)
+    await desk.submit(parcel, "cancel_case", LEAD, note="opened by mistake")
+    await desk.end(parcel)
+    assert said(desk, parcel, "ship_again") is None
+    await desk.submit(refund, "parcel_back", CLERK)
+    assert (await desk.end(refund)).outcome == "refunded"
+    assert stock(desk, order) == {1: 1}
+
+
 async def test_a_stopped_parcel_that_its_own_case_took_in_is_not_lost_where_nobody_tells_the_refund(desk: Desk) -> None:
     order, refund, parcel = await stopped_and_taken_in(desk)
     await desk.skip_to_deadline(refund)
