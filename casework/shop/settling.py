@@ -13,6 +13,7 @@ from casework.money import LineQuantity
 from casework.shop import outbox
 from casework.shop.amounts import accounts, left_to_ship, line_rows, pieces_left
 from casework.shop.bulk import hold_for_review
+from casework.shop.claims import claimed_lines
 from casework.shop.courier import cases_stopping, out_without_parcel, parcels_of
 from casework.shop.flags import append_memo, wish_flag
 from casework.shop.losses import not_awaited
@@ -155,45 +156,55 @@ def mark_goods_back(
             return _how_far_back(session, order_id, own, refused="waybill: it is no parcel of these lines")
     if first_time(session, key, at):
         inside: set[int] = set(own) if waybill is None else set()
-        for parcel in parcels:
-            if parcel.back_at is None:
-                parcel.back_at = at
-                inside |= lines_in(session, parcel)
+        here = [parcel for parcel in parcels if parcel.back_at is None]
+        for parcel in here:
+            parcel.back_at = at
+            inside |= lines_in(session, parcel)
         session.flush()
-        _take_back(session, key, case_id, order_id, inside, own, at)
+        came = _take_back(session, key, case_id, order_id, inside, own, at)
+        for parcel in here:
+            _tell_who_had_it_stopped(session, key, case_id, parcel, came, at)
     return _how_far_back(session, order_id, own, refused=None)
 
 
 def _take_back(
     session: Session, key: str, case_id: str, order_id: str, inside: set[int], own: set[int], at: datetime
-) -> None:
+) -> set[int]:
     """What was inside is back, as far as no other parcel holds a part of it that may still come."""
     lost = not_awaited(session, order_id)
     for parcel in parcels_of(session, order_id, inside):
         if parcel.waybill not in lost:
             inside = inside - lines_in(session, parcel)
-    came = [row for row in line_rows(session, order_id) if row.number in inside and row.place == "shipped"]
-    for row in came:
+    rows = [row for row in line_rows(session, order_id) if row.number in inside and row.place == "shipped"]
+    for row in rows:
         row.place = "back"
     session.flush()
-    claimed = _claimed_by_others(session, order_id, case_id)
-    _tell_who_had_it_stopped(session, key, case_id, order_id, [row.number for row in came], at)
-    others = _back_to_the_shelf(session, order_id, {row.number for row in came} - own - claimed, at)
-    _ask_to_ship(session, key, case_id, order_id, others, at)
+    came = {row.number for row in rows}
+    free = came - own - _claimed_by_others(session, order_id, case_id)
+    _ask_to_ship(session, key, case_id, order_id, _back_to_the_shelf(session, order_id, free, at), at)
     # policy.md, shop.flag_profile: goods came back = purple
     wish_flag(session, case_id, order_id, "purple", at=at)
+    return came
 
 
 def _tell_who_had_it_stopped(
-    session: Session, key: str, case_id: str, order_id: str, numbers: Sequence[int], at: datetime
+    session: Session, key: str, case_id: str, parcel: ShipmentRow, came: set[int], at: datetime
 ) -> None:
+    """Each other case that awaits something of this parcel is to be told of this one: another may be on its way."""
     text = TEMPLATES["stopped_parcel_is_here"]
-    for waiting in cases_stopping(session, order_id, numbers):
+    inside = came & lines_in(session, parcel)
+    for waiting in cases_stopping(session, parcel.order_id, inside):
         if waiting != case_id:
-            parameters = {"order_id": order_id, "lines": ", ".join(map(str, numbers)), "case_id": waiting}
+            own = sorted(inside & {line for _, line in claimed_lines(session, waiting)})
+            parameters = {
+                "order_id": parcel.order_id,
+                "lines": ", ".join(map(str, own)),
+                "case_id": waiting,
+                "waybill": parcel.waybill,
+            }
             outbox.post(
                 session,
-                key=f"{waiting}/{key}",
+                key=f"{waiting}/{key}/{parcel.id}",
                 case_id=waiting,
                 to="staff",
                 recipient=Role.RETURNS_CLERK,

@@ -82,9 +82,9 @@ STAFF: dict[str, Label] = {
     ),
     "stopped_parcel_is_here": Label(
         "订单 {order_id} 被拦截的商品行 {lines} 已由另一工单收下,请告知仍在等待的退款工单:"
-        "casework submit {case_id} parcel_back",
+        "casework submit {case_id} parcel_back --set waybill={waybill}",
         "Another case has taken in lines {lines} of order {order_id}, which were stopped. Tell the refund that waits "
-        "for them: casework submit {case_id} parcel_back",
+        "for them: casework submit {case_id} parcel_back --set waybill={waybill}",
     ),
     "open_return_by_hand": Label(
         "订单 {order_id} 已发出且未拦回:请为同一商品行人工开立退货({cause},{postage},货物 {goods})。",

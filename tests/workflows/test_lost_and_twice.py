@@ -270,6 +270,28 @@ async def test_a_refund_that_awaits_its_goods_has_them_where_their_parcels_case_
     assert stock(desk, order) == {1: 1}
 
 
+async def test_a_case_is_told_of_the_parcel_that_is_here_and_not_of_the_one_on_its_way(desk: Desk) -> None:
+    order = desk.order(prices=[(5_000, 1), (5_000, 1)])
+    here, on_its_way = (f"YT{order[-10:]}{line}" for line in (1, 2))
+    desk.ship_line(order, 1, here)
+    desk.ship_line(order, 2, on_its_way)
+    refund = await desk.open_in("awaiting_parcel_back", order)
+    scan(desk, here, "6")
+    parcel = await open_parcel(desk, order, here, cause="asked")
+    await desk.until_it_takes(parcel, "parcel_returned")
+    await desk.submit(parcel, "parcel_returned", CLERK, waybill=here)
+    task = said(desk, refund, "stopped_parcel_is_here") or ""
+    assert "lines 1 of" in task
+    assert task.endswith(f"submit {refund.id} parcel_back --set waybill={here}")
+    why = await refused(desk, refund, "parcel_back", CLERK, waybill=here)
+    assert f"{on_its_way} is still out" in why
+    await desk.submit(refund, "parcel_back", CLERK, waybill=on_its_way)
+    await desk.until(refund, "awaiting_supervisor", "refunded")
+    await refund.cancel()
+    await parcel.cancel()
+    await desk.end(parcel)
+
+
 async def test_a_stopped_parcel_that_its_own_case_took_in_is_not_lost_where_nobody_tells_the_refund(desk: Desk) -> None:
     order, refund, parcel = await stopped_and_taken_in(desk)
     await desk.skip_to_deadline(refund)
