@@ -62,6 +62,11 @@ def given_up(session: Session, order_id: str) -> set[str]:
     return {waybill for waybill, one in newest.items() if one.outcome == "refund_opened"}
 
 
+def same_goods(session: Session, order_id: str, waybill: str) -> set[str]:
+    """Every waybill under which the goods of this one went: a parcel may have been forwarded, also more than once."""
+    return _same_goods(_goods_of(session, order_id), waybill)
+
+
 def not_awaited(session: Session, order_id: str) -> set[str]:
     """The waybills of an order's parcels that will not come: given up, or others were sent in the place of theirs."""
     replaced = {waybill for one in _goods_of(session, order_id) if one.replaced_by for waybill in one.waybills}
@@ -99,7 +104,6 @@ def _goods_of(session: Session, order_id: str) -> list[_ParcelContents]:
 
 
 def _same_goods(goods: Sequence[_ParcelContents], waybill: str) -> set[str]:
-    """Every waybill under which the goods of this one went: a parcel may have been forwarded, also more than once."""
     same = {waybill}
     while more := {each for one in goods if not same.isdisjoint(one.waybills) for each in one.waybills} - same:
         same |= more

@@ -22,7 +22,7 @@ from casework.shop.courier import cases_stopping
 from casework.shop.errors import BadRequest
 from casework.shop.flags import append_memo
 from casework.shop.handing_over import handed_over_by
-from casework.shop.losses import Run, made_good, sent_again
+from casework.shop.losses import Run, made_good, same_goods, sent_again
 from casework.shop.orders import find_order, is_finished, lock_order
 from casework.shop.records import came_from
 from casework.shop.returning import way_back_of
@@ -140,7 +140,10 @@ def parcel_of_start(session: Session, order_id: str, waybill: str, from_case: st
         if case.closed_at is None and case.case_id != f"{FLOW}-{spelling}":
             raise BadRequest("waybill", f"{spelling} is followed by the open case {case.case_id} already")
         if followed.how != "way_back":
-            return KnownParcel(spelling, [LineQuantity.model_validate(line) for line in case.lines])
+            shipment = _shipment_of_goods(session, order_id, spelling)
+            inside = pieces_in(session, shipment)
+            # of a parcel that the shop does not know, what the case that has followed it is about
+            return KnownParcel(spelling, inside or [LineQuantity.model_validate(line) for line in case.lines])
     way_back = way_back_of(session, spelling)
     return_case = way_back.case_id if way_back is not None else from_case
     if return_case is None:
@@ -244,7 +247,7 @@ def left_in_parcel(
     A line may be in several parcels: what was sent again of one, or paid for, is not what the others hold. What came
     back and went to the shelf ships again, or has: it is not in that parcel any more.
     """
-    inside = still_in(session, shipment_of(session, order_id, waybill))
+    inside = still_in(session, _shipment_of_goods(session, order_id, waybill))
     # of a parcel whose lines nobody has told, what its case is about
     held = [
         LineQuantity(line=one.line, quantity=min(one.quantity, inside.get(one.line, 0) if inside else one.quantity))
@@ -293,7 +296,7 @@ def read_parcel(
 
     """
     order = find_order(session, order_id)
-    shipment = shipment_of(session, order_id, waybill)
+    shipment = _shipment_of_goods(session, order_id, waybill)
     known = way_back or shipment is not None or order_of_waybill(session, waybill, order_id) == order_id
     over = _is_over(session, order, lines)
     own = (case_id, run_id)
@@ -408,6 +411,8 @@ def take_returned(
         UnknownOrder: the shop has no such order.
 
     """
+    shipment = _shipment_of_goods(session, order_id, waybill)
+    waybill = waybill if shipment is None else shipment.waybill
     settling.mark_goods_back(session, key=key, case_id=case_id, order_id=order_id, lines=lines, at=at, waybill=waybill)
     append_memo(session, order_id, memo, at=at, key=f"{key}/memo")
 
@@ -630,6 +635,17 @@ def _is_over(session: Session, order: OrderRow, lines: Sequence[LineQuantity]) -
     done = accounts(session, order.id)
     rows = {row.number: row for row in line_rows(session, order.id)}
     return bool(lines) and all(not pieces_left(rows[one.line], done) for one in lines)
+
+
+def _shipment_of_goods(session: Session, order_id: str, waybill: str) -> ShipmentRow | None:
+    """The shipment of these goods, also where they went on under another waybill than that of the shipment."""
+    exact = shipment_of(session, order_id, waybill)
+    if exact is not None:
+        return exact
+    same = same_goods(session, order_id, waybill)
+    return session.scalar(
+        select(ShipmentRow).where(ShipmentRow.order_id == order_id, ShipmentRow.waybill.in_(same)).limit(1)
+    )
 
 
 def _spelling(session: Session, waybill: str) -> str:

@@ -169,6 +169,28 @@ def test_what_came_back_is_here_although_the_other_parcel_of_the_line_was_paid_f
     assert settling.mark_goods_back(session, key="back", waybill=AGAIN, **back).all_back
 
 
+def test_a_forwarded_replacement_holds_what_was_sent_again_and_not_what_was_in_the_first_parcel(
+    session: Session,
+) -> None:
+    run(session, (WAYBILL, "opened"), (AGAIN, "reshipped"), (FORWARDED, "forwarded"))
+    sent(session, AGAIN, (2, 1))
+    known = parcels.parcel_of_start(session, ORDER, FORWARDED, None)
+    assert known is not None
+    assert known.lines == pieces((2, 1))
+    assert left(session, FORWARDED) == pieces((2, 1))
+
+
+def test_a_parcel_that_came_back_under_its_later_waybill_is_the_shops_own(session: Session) -> None:
+    run(session, (WAYBILL, "opened"), (FORWARDED, "forwarded"))
+    case_id = f"problem-parcel-{FORWARDED}"
+    back = {"case_id": case_id, "order_id": ORDER, "lines": pieces((1, 2), (2, 1)), "at": NOW}
+    parcels.take_returned(session, key="back", waybill=FORWARDED, memo="back", **back)
+    assert not settling.is_out(session, ORDER, pieces((1, 2), (2, 1)))
+    assert left(session, FORWARDED) == pieces((1, 2), (2, 1))
+    settling.restore_order(session, key="restore", **back)
+    assert left(session, FORWARDED) == []
+
+
 def test_the_newest_case_says_whether_a_parcel_is_waited_for(session: Session) -> None:
     run(session, (WAYBILL, "opened"), outcome="refund_opened")
     assert given_up(session, ORDER) == {WAYBILL}

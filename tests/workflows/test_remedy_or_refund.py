@@ -562,3 +562,21 @@ async def test_a_replacement_that_came_back_is_sent_once_more_and_none_is_taken_
     await desk.submit(case, "cancel_case", LEAD, note="the buyer wants something else")
     await desk.end(case)
     desk.ship_line(order, 1, f"AG{order[-10:]}")  # it ships as any other order
+
+
+async def test_a_forwarded_parcel_that_came_back_is_settled_under_its_later_waybill_too(desk: Desk) -> None:
+    order, waybill = parcel_order(desk)
+    scan(desk, waybill, "204")
+    case = await open_parcel(desk, order, waybill, cause="exception")
+    await desk.until(case, "investigating")
+    await desk.submit(case, "courier_answers", SPECIALIST, finding="unreachable")
+    await desk.submit(case, "buyer_chooses", AGENT, choice="forward")
+    onward = f"EM{order[-10:]}"
+    await desk.submit(case, "parcel_forwarded", SPECIALIST, courier="ems", waybill=onward)
+    await desk.submit(case, "parcel_returned", CLERK, waybill=onward)
+    await desk.submit(case, "cancel_case", LEAD, note="the buyer wants it sent again")
+    await desk.end(case)
+    desk.ship_line(order, 1, f"AG{order[-10:]}")
+    for each in (waybill, onward):
+        once_more = await open_parcel(desk, order, each, cause="exception")
+        assert (await desk.end(once_more)).outcome == "not_applicable"
