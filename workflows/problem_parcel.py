@@ -80,6 +80,8 @@ one has the rest."""
 CALLS_OFF_RETURNS = "calls-off-returns"
 """The change since which the refund of a lost parcel calls off the returns that wait for the buyer to send back what
 never came."""
+ASKS_OF_UNTOLD = "asks-of-untold-parcels"
+"""The change since which a task asks for the refund of a parcel of which nobody has told what is in it."""
 
 
 @case_workflow(PROBLEM_PARCEL)
@@ -92,6 +94,7 @@ class ProblemParcel(CaseWorkflow[ParcelCase]):
         ASKS_WHO_ELSE,
         CHOOSES_WHAT_IS_FREE,
         CALLS_OFF_RETURNS,
+        ASKS_OF_UNTOLD,
     )
 
     @workflow.init
@@ -271,6 +274,8 @@ class ProblemParcel(CaseWorkflow[ParcelCase]):
             await self._leave_to(with_others)
         rest = self._free()
         opened = await self._open_refund_of(rest) if rest else Outcome("open_refund", "nothing is opened")
+        if not case.lines and self.goes_by(ASKS_OF_UNTOLD):
+            await self._ask_to_open("return-after-shipping", f"nobody has told what was in {self._following.waybill}")
         case.refunded_by_others = True
         said = [f"line {line} is left to {whose}" for line, whose in with_others.items()]
         return Outcome("open_refund", "; ".join([*said, *([opened.why] if opened.why else [])]))

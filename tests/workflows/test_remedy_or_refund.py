@@ -397,6 +397,18 @@ async def test_a_supervisors_silence_asks_who_has_the_money_too(desk: Desk) -> N
     await other.cancel()
 
 
+async def test_a_task_asks_for_the_refund_of_a_parcel_of_which_nobody_has_told_what_is_in_it(desk: Desk) -> None:
+    order, waybill = parcel_order(desk)
+    with desk.database.writing() as session:
+        parcel = session.scalars(select(ShipmentRow).where(ShipmentRow.order_id == order)).one()
+        session.delete(session.get_one(ShipmentLineRow, (parcel.id, 1)))
+    case = await lost_of(desk, order, waybill)
+    await desk.submit(case, "choose_refund", AGENT)
+    assert (await desk.end(case)).links == []
+    (task,) = [one for one in letters(desk, case, "staff") if one.template == "open_by_hand"]
+    assert f"nobody has told what was in {waybill}" in task.text_en
+
+
 # --- a return that waits for what never came ---
 
 
