@@ -7,7 +7,7 @@ from contextlib import AbstractContextManager
 from datetime import datetime
 from typing import Literal
 
-from sqlalchemy import select
+from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from casework.courier import CourierSilent, OnBehalf, ParcelRequest, Scan
@@ -62,7 +62,7 @@ class EmbeddedCourier:
             how = fault_of(session, "answer", waybill)
             if how == "once":
                 forget_fault(session, "answer", waybill)
-            known = session.get(ParcelRow, waybill) is not None
+            known = _spellings(session, [waybill])
             scans = shown_scans(session, waybill, at) if known else []
         if how is not None or not known:
             raise CourierSilent(waybill)
@@ -78,16 +78,16 @@ class EmbeddedCourier:
             for waybill, how in faulty.items():
                 if how == "once":
                     forget_fault(session, "answer", waybill)
-            known = select(ParcelRow.waybill).where(ParcelRow.waybill.in_(couriers))
-            answers: dict[str, list[Scan]] = {one: [] for one in session.scalars(known) if one not in faulty}
+            known = _spellings(session, [one for one in couriers if one not in faulty])
+            told: dict[str, list[Scan]] = {spelling: [] for spelling in known.values()}
             scans = (
                 select(ScanRow.waybill, ScanRow.at, ScanRow.code, ScanRow.status, ScanRow.text)
-                .where(ScanRow.waybill.in_(answers), ScanRow.at <= at)
+                .where(ScanRow.waybill.in_(told), ScanRow.at <= at)
                 .order_by(ScanRow.waybill, ScanRow.at.desc(), ScanRow.id)
             )
             for waybill, scanned_at, code, status, text in session.execute(scans):
-                answers[waybill].append(Scan(scanned_at, code, status, text))
-        return answers
+                told[waybill].append(Scan(scanned_at, code, status, text))
+        return {waybill: told[spelling] for waybill, spelling in known.items()}
 
     def intercept(self, key: str, of: OnBehalf, lines: Sequence[LineQuantity], *, at: datetime) -> bool:
         """Stop the parcels of these lines and bring them back; False if that cannot be done. `at` is aware.
@@ -162,10 +162,22 @@ class EmbeddedCourier:
         return case_transaction(self._database, of.case_id, of.run_id, of.moment)
 
 
+def _spellings(session: Session, waybills: Collection[str]) -> dict[str, str]:
+    """By waybill, as its courier spells it: capitals say nothing. Without those of which no courier has told."""
+    found = {one: one for one in session.scalars(select(ParcelRow.waybill).where(ParcelRow.waybill.in_(waybills)))}
+    others = [one for one in waybills if one not in found]
+    if others:  # seldom, so that the others are found by the index
+        query = select(ParcelRow.waybill).where(func.upper(ParcelRow.waybill).in_({one.upper() for one in others}))
+        by_capitals = {one.upper(): one for one in session.scalars(query)}
+        found |= {one: by_capitals[one.upper()] for one in others if one.upper() in by_capitals}
+    return found
+
+
 def shown_scans(session: Session, waybill: str, at: datetime) -> list[Scan]:
     """The scans of a parcel until `at` (aware), newest first; one whose time is still to come is not shown."""
+    spelling = _spellings(session, [waybill]).get(waybill, waybill)
     rows = session.scalars(
-        select(ScanRow).where(ScanRow.waybill == waybill, ScanRow.at <= at).order_by(ScanRow.at.desc(), ScanRow.id)
+        select(ScanRow).where(ScanRow.waybill == spelling, ScanRow.at <= at).order_by(ScanRow.at.desc(), ScanRow.id)
     )
     return [Scan(at=row.at, code=row.code, status=row.status, text=row.text) for row in rows]
 

@@ -14,14 +14,14 @@ from casework.courier import CourierSilent, OnBehalf, ParcelRequest, Scan
 from casework.dues import ReturnDue
 from casework.money import LineQuantity
 from casework.parcels import Followed
-from casework.shop import orders, outside, parcels, payments, records, returning, tracking
+from casework.shop import courier, orders, outside, parcels, payments, records, returning, tracking
 from casework.shop.claimants import had_by_another
 from casework.shop.courier import EmbeddedCourier
 from casework.shop.database import Database
 from casework.shop.errors import BadRequest, CaseOver
 from casework.shop.faults import set_fault
 from casework.shop.tables import CourierClaimRow, OrderRow, ParcelRow, ParcelStatusRow, ReshipmentRow, ScanRow
-from tests.orders import add_order
+from tests.orders import add_order, add_scan
 from tests.shop.steps import NOW, ORDER, OTHER, an_order, claim, open_case, pieces
 
 CASE, OTHER_ORDER = "problem-parcel-YT00000000001", "3300010000000000002"
@@ -128,6 +128,17 @@ def test_a_courier_that_does_not_answer_leaves_the_last_status_with_its_age(shop
     ask(shop, CountingCourier([Scan(NOW - HALF, "5", "", "")]), NOW)
     last = ask(shop, CountingCourier(None), NOW + timedelta(days=3))
     assert (last.code, last.at, last.answered_at) == ("5", NOW - HALF, NOW)
+
+
+def test_a_waybill_in_other_capitals_is_the_couriers_too(shop: Database) -> None:
+    written = WAYBILL.lower()
+    with shop.writing() as session:
+        add_scan(session, WAYBILL, "301", at=NOW)
+        assert courier.parcel_state(session, written, NOW) == "signed"
+    embedded = EmbeddedCourier(shop)
+    (scan,) = embedded.ask("yuantong", written, at=NOW)
+    assert scan.code == "301"
+    assert embedded.ask_each({written: "yuantong", "NOBODY-KNOWS": "ems"}, at=NOW) == {written: [scan]}
 
 
 def test_an_answer_without_a_scan_leaves_the_newest_one_known(shop: Database) -> None:

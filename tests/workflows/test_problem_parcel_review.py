@@ -45,6 +45,16 @@ async def test_a_return_of_the_first_parcel_says_nothing_of_the_goods_that_were_
         assert shipment.back_at is None
 
 
+async def test_what_was_reported_in_small_letters_is_seen_to_be_signed_for(desk: Desk) -> None:
+    case, order, _ = await open_in_trouble(desk)
+    await desk.submit(case, "courier_answers", SPECIALIST, finding="lost")
+    await desk.submit(case, "choose_reship", AGENT)
+    again = f"SF{order[-10:]}"
+    await desk.submit(case, "parcel_reshipped", WAREHOUSE, courier="shunfeng", waybill=again.lower())
+    await scan_now(desk, case, again, "301")
+    assert (await until_it_moves(desk, case)).state == "confirming_receipt"
+
+
 async def test_what_was_refunded_is_not_sent_again(desk: Desk) -> None:
     order, waybill = two_lines(desk)
     scan(desk, waybill, "2")
