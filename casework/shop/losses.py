@@ -1,7 +1,7 @@
 """Whether the loss of a parcel was made good: its goods were sent again in another parcel, or paid for.
 
 It says so what the parcels' own cases have done. The ledger knows a line's pieces, and not in which parcel they were;
-of goods that were sent again it knows nothing.
+of goods that were sent again it knows nothing. Waybills are in capitals here: people write them as they like.
 """
 
 from __future__ import annotations
@@ -97,14 +97,14 @@ def _goods_of(session: Session, order_id: str) -> list[_ParcelContents]:
         before = found[-1] if found and found[-1].run == run else None
         if before is None or row.how == "reshipped":
             if before is not None:
-                before.replaced_by = row.waybill
+                before.replaced_by = row.waybill.upper()
             found.append(_ParcelContents(run, row.opened_at, row.outcome))
-        found[-1].waybills.append(row.waybill)
+        found[-1].waybills.append(row.waybill.upper())
     return found
 
 
 def _same_goods(goods: Sequence[_ParcelContents], waybill: str) -> set[str]:
-    same = {waybill}
+    same = {waybill.upper()}
     while more := {each for one in goods if not same.isdisjoint(one.waybills) for each in one.waybills} - same:
         same |= more
     return same

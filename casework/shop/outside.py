@@ -64,7 +64,7 @@ def ship(
         raise Held(order_id, holding)
     known = set(session.scalars(select(ShipmentRow.waybill).where(ShipmentRow.order_id == order_id)))
     waybill = waybill or _made_up_waybill(order_id, len(known))
-    if waybill in known:
+    if waybill.upper() in {one.upper() for one in known}:
         raise BadRequest("waybill", f"{waybill} is a parcel of this order already")
     rows = [there[number] for number in chosen]
     send_off(session, order, rows, waybill=waybill, company=company, shipped_at=at, at=at)

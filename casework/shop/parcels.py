@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal
 
-from sqlalchemy import select
+from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from casework.authority import is_present
@@ -27,7 +27,7 @@ from casework.shop.orders import find_order, is_finished, lock_order
 from casework.shop.records import came_from
 from casework.shop.returning import way_back_of
 from casework.shop.runs import OF_FOLLOWED_PARCEL
-from casework.shop.shipments import lines_in, pieces_in, shipment_of, still_in
+from casework.shop.shipments import is_waybill, lines_in, pieces_in, shipment_of, still_in
 from casework.shop.staff import all_staff
 from casework.shop.steps import first_time
 from casework.shop.stock import move_stock
@@ -46,7 +46,7 @@ from casework.shop.tables import (
     StockMovementRow,
     WaitRow,
 )
-from casework.shop.tracking import is_waybill, last_status, orders_of_waybill
+from casework.shop.tracking import last_status, orders_of_waybill
 from state_machines.roles import Role
 
 How = Literal["opened", "way_back", "forwarded", "reshipped"]
@@ -164,24 +164,25 @@ def follow(
     parcel: Followed,
     how: How,
 ) -> None:
-    """Note that a case follows a waybill from now on; doing it again changes nothing.
+    """Note that a case follows a waybill from now on, as the shop writes it; doing it again changes nothing.
 
     Raises:
         BadRequest: it is another order's parcel, or another open case follows it.
 
     """
-    whose = order_of_waybill(session, parcel.waybill, order_id)
+    waybill = _spelling(session, parcel.waybill)
+    whose = order_of_waybill(session, waybill, order_id)
     if whose not in (None, order_id):
-        raise BadRequest("waybill", f"{parcel.waybill} is a parcel of order {whose}, not of {order_id}")
-    other = open_parcel_case(session, _spelling(session, parcel.waybill))
+        raise BadRequest("waybill", f"{waybill} is a parcel of order {whose}, not of {order_id}")
+    other = open_parcel_case(session, waybill)
     if other is not None and other != case_id and how != "opened":
-        raise BadRequest("waybill", f"{parcel.waybill} is followed by the open case {other} already")
-    if session.get(FollowedParcelRow, (case_id, run_id, parcel.waybill)) is None:
+        raise BadRequest("waybill", f"{waybill} is followed by the open case {other} already")
+    if session.get(FollowedParcelRow, (case_id, run_id, waybill)) is None:
         session.add(
             FollowedParcelRow(
                 case_id=case_id,
                 run_id=run_id,
-                waybill=parcel.waybill,
+                waybill=waybill,
                 order_id=order_id,
                 courier=parcel.courier,
                 how=how,
@@ -574,7 +575,10 @@ def send_again(
         sent = left_of(session, order_id, lines)
     if not sent:
         raise BadRequest("waybill", "all that was to be sent again is refunded")
-    if session.scalar(select(ShipmentRow.id).where(ShipmentRow.waybill == parcel.waybill).limit(1)) is not None:
+    if (
+        session.scalar(select(ShipmentRow.id).where(is_waybill(ShipmentRow.waybill, parcel.waybill)).limit(1))
+        is not None
+    ):
         raise BadRequest("waybill", f"{parcel.waybill} is a parcel already")
     wanted = {one.line for one in sent}
     rows = [row for row in line_rows(session, order_id) if row.number in wanted]
@@ -643,9 +647,8 @@ def _shipment_of_goods(session: Session, order_id: str, waybill: str) -> Shipmen
     if exact is not None:
         return exact
     same = same_goods(session, order_id, waybill)
-    return session.scalar(
-        select(ShipmentRow).where(ShipmentRow.order_id == order_id, ShipmentRow.waybill.in_(same)).limit(1)
-    )
+    own = (ShipmentRow.order_id == order_id, func.upper(ShipmentRow.waybill).in_(same))
+    return session.scalar(select(ShipmentRow).where(*own).limit(1))
 
 
 def _spelling(session: Session, waybill: str) -> str:

@@ -31,6 +31,7 @@ from casework.shop.platform import attribute_to_lines
 from casework.shop.releasing import release_case
 from casework.shop.runs import newest_run
 from casework.shop.settling import take_back_into_stock
+from casework.shop.shipments import is_waybill
 from casework.shop.steps import first_time
 from casework.shop.stock import move_stock
 from casework.shop.tables import (
@@ -42,7 +43,7 @@ from casework.shop.tables import (
     ReturnRow,
     ShipmentRow,
 )
-from casework.shop.tracking import is_waybill, later_waybills, orders_of_waybill
+from casework.shop.tracking import later_waybills, orders_of_waybill
 from casework.standing import ReturnStanding
 
 
@@ -95,7 +96,7 @@ def standing(
         parcel
         for parcel in order.parcels
         # where one will never come, the others count only as far as the lines are in them
-        if not lost or (parcel.waybill not in lost and any(one.line in numbers for one in parcel.lines))
+        if not lost or (parcel.waybill.upper() not in lost and any(one.line in numbers for one in parcel.lines))
     ]
     return ReturnStanding(
         paid=order.paid,
@@ -351,7 +352,7 @@ def _signed_at(
         )
         for parcel in order.parcels
     }
-    gone = {waybill for waybill in lost if by_parcel.get(waybill) is None}
+    gone = {waybill for waybill, signed in by_parcel.items() if waybill.upper() in lost and signed is None}
     found: list[datetime | None] = []
     for line in order.lines:
         if line.number in numbers:

@@ -173,7 +173,7 @@ def _take_back(
     """What was inside is back, as far as no other parcel holds a part of it that may still come."""
     lost = not_awaited(session, order_id)
     for parcel in parcels_of(session, order_id, inside):
-        if parcel.waybill not in lost:
+        if parcel.waybill.upper() not in lost:
             inside = inside - lines_in(session, parcel)
     rows = [row for row in line_rows(session, order_id) if row.number in inside and row.place == "shipped"]
     for row in rows:

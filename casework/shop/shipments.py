@@ -4,16 +4,24 @@ from __future__ import annotations
 
 from collections.abc import Collection
 
-from sqlalchemy import select
-from sqlalchemy.orm import Session
+from sqlalchemy import ColumnElement, func, select
+from sqlalchemy.orm import InstrumentedAttribute, Session
 
 from casework.money import LineQuantity
 from casework.shop.tables import ShipmentLineRow, ShipmentRow
 
 
+def is_waybill(
+    column: InstrumentedAttribute[str] | InstrumentedAttribute[str | None], waybill: str
+) -> ColumnElement[bool]:
+    """Whether a column has this waybill: capitals say nothing, and the shop keeps what people and couriers wrote."""
+    return func.upper(column) == waybill.upper()
+
+
 def shipment_of(session: Session, order_id: str, waybill: str) -> ShipmentRow | None:
-    """An order's shipment under a waybill, which is written as the shop writes it; None: there is none."""
-    return session.scalar(select(ShipmentRow).where(ShipmentRow.order_id == order_id, ShipmentRow.waybill == waybill))
+    """An order's shipment under a waybill, in whatever capitals that is written; None: there is none."""
+    own = (ShipmentRow.order_id == order_id, is_waybill(ShipmentRow.waybill, waybill))
+    return session.scalar(select(ShipmentRow).where(*own).order_by(ShipmentRow.waybill != waybill).limit(1))
 
 
 def pieces_in(session: Session, shipment: ShipmentRow | None) -> list[LineQuantity]:

@@ -5,20 +5,14 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime, timedelta
 
-from sqlalchemy import ColumnElement, func, select
-from sqlalchemy.orm import InstrumentedAttribute, Session
+from sqlalchemy import select
+from sqlalchemy.orm import Session
 
 from casework.courier import Courier, CourierSilent, Scan
 from casework.rules.parcels import Scanned, forwarded_to, may_ask
 from casework.shop.database import Database
+from casework.shop.shipments import is_waybill
 from casework.shop.tables import FollowedParcelRow, ParcelStatusRow, ReturnRow, ShipmentRow
-
-
-def is_waybill(
-    column: InstrumentedAttribute[str] | InstrumentedAttribute[str | None], waybill: str
-) -> ColumnElement[bool]:
-    """Whether a column has this waybill: capitals say nothing, and the shop keeps what people and couriers wrote."""
-    return func.upper(column) == waybill.upper()
 
 
 def orders_of_waybill(session: Session, waybill: str) -> set[str]:

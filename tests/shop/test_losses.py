@@ -11,6 +11,7 @@ from sqlalchemy.orm import Session
 from casework.money import LineQuantity
 from casework.shop import orders, outside, parcels, records, settling
 from casework.shop.database import Database
+from casework.shop.errors import BadRequest
 from casework.shop.losses import given_up, made_good
 from casework.shop.tables import FollowedParcelRow, ShipmentLineRow, ShipmentRow
 from tests.shop.steps import NOW, ORDER, an_order, pieces
@@ -189,6 +190,21 @@ def test_a_parcel_that_came_back_under_its_later_waybill_is_the_shops_own(sessio
     assert left(session, FORWARDED) == pieces((1, 2), (2, 1))
     settling.restore_order(session, key="restore", **back)
     assert left(session, FORWARDED) == []
+
+
+def test_a_waybill_is_the_same_in_other_capitals(session: Session) -> None:
+    run(session, (WAYBILL.lower(), "opened"), (AGAIN.lower(), "reshipped"), outcome="refund_opened")
+    sent(session, AGAIN, (1, 2))
+    assert left(session) == pieces((2, 1))
+    assert left(session, AGAIN.lower()) == pieces((1, 2))
+    assert given_up(session, ORDER) == {AGAIN}
+
+
+def test_a_parcel_of_an_order_in_other_capitals_is_no_second_one(session: Session) -> None:
+    other = an_order(session, order_id="3300010000000000002")
+    outside.ship(session, other, lines=[1], waybill=AGAIN, at=NOW)
+    with pytest.raises(BadRequest, match="is a parcel of this order already"):
+        outside.ship(session, other, lines=[2], waybill=AGAIN.lower(), at=NOW)
 
 
 def test_the_newest_case_says_whether_a_parcel_is_waited_for(session: Session) -> None:

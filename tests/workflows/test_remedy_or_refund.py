@@ -592,3 +592,15 @@ async def test_a_forwarded_parcel_that_came_back_is_settled_under_its_later_wayb
     for each in (waybill, onward):
         once_more = await open_parcel(desk, order, each, cause="exception")
         assert (await desk.end(once_more)).outcome == "not_applicable"
+
+
+async def test_the_lost_parcels_own_waybill_in_other_capitals_is_no_new_parcel(desk: Desk) -> None:
+    order, waybill = parcel_order(desk)
+    case = await lost_of(desk, order, waybill)
+    await desk.submit(case, "choose_reship", AGENT)
+    own = waybill.lower()
+    assert "is a parcel already" in await refused(
+        desk, case, "parcel_reshipped", WAREHOUSE, courier="yuantong", waybill=own
+    )
+    await case.cancel()
+    await desk.end(case)
