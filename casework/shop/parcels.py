@@ -430,8 +430,8 @@ def in_stock(session: Session, order_id: str, lines: Sequence[LineQuantity]) -> 
 
 
 def say_out_of_stock(session: Session, order_id: str, lines: Sequence[LineQuantity], at: datetime) -> None:
-    """The warehouse says that these goods are not there. `at` is aware."""
-    wanted = {one.line for one in lines}
+    """The warehouse says that these goods are not there; of what is refunded it says nothing. `at` is aware."""
+    wanted = {one.line for one in left_of(session, order_id, lines)}
     for row in line_rows(session, order_id):
         if row.number in wanted and row.sku:
             session.merge(OutOfStockRow(sku=row.sku, at=at))

@@ -9,7 +9,7 @@ from sqlalchemy import select
 
 from casework.client import CaseOpen, CaseworkClient
 from casework.shop import payments
-from casework.shop.tables import LineRow, OutboxRow, ReshipmentRow, ShipmentLineRow, ShipmentRow
+from casework.shop.tables import LineRow, OutboxRow, OutOfStockRow, ReshipmentRow, ShipmentLineRow, ShipmentRow
 from tests.desk import Desk, Handle
 from tests.parcels import parcel_order, scan, two_parcels_of_one_line, until_it_moves
 from tests.workflows.test_problem_parcel import (
@@ -338,6 +338,9 @@ async def test_where_all_that_was_to_be_sent_is_refunded_a_task_says_what_to_do(
     await desk.submit(case, "find_out_of_stock", WAREHOUSE)
     assert (await desk.end(case)).links == []
     assert stock(desk, order) == {}
+    with desk.database.reading() as session:
+        out = session.get(OutOfStockRow, f"SKU-{order}-2")
+    assert out is None, "nobody has said that what is refunded is missing"
     await other.cancel()
 
 
