@@ -42,6 +42,7 @@ class ParcelReport(BaseModel):
         with_others: by line that is left, the open refund or return that has claimed it, where another case opened it.
         awaited_by: those of them that wait for the buyer to send back what is in this parcel, and nothing else, while
             nobody has signed for it: they wait in vain where it is lost.
+        asked: what the case has asked the warehouse to send, which has not left and is not refunded.
 
     """
 
@@ -60,6 +61,7 @@ class ParcelReport(BaseModel):
     claimed_by: str | None = None
     with_others: dict[int, str] = Field(default_factory=dict[int, str])
     awaited_by: list[str] = Field(default_factory=list[str])
+    asked: list[LineQuantity] = Field(default_factory=list[LineQuantity])
 
     @property
     def last(self) -> Scanned | None:

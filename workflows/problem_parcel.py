@@ -201,8 +201,13 @@ class ProblemParcel(CaseWorkflow[ParcelCase]):
         return []
 
     def reshipping(self) -> list[Post]:
-        """The warehouse sends the goods again, but those that other cases have, which a task names."""
-        lines = listed(self._free())
+        """The warehouse sends the goods again, but those that other cases have, which a task names.
+
+        What is sent was reserved: what other cases have released since then was not.
+        """
+        asked = self.case.report.asked if self.case.report is not None else []
+        # a report in an older history does not say what was asked for
+        lines = listed(asked or self._free())
         with_others = self._with_others()
         return [
             self.to_staff("parcel.send_again", Role.WAREHOUSE, lines=lines),

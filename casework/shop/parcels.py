@@ -337,6 +337,7 @@ def read_parcel(
         awaited_by=[]
         if last is not None and last.state in HANDED_OVER
         else _awaiting(session, order_id, with_others, left),
+        asked=left_of(session, order_id, asked_to_send(session, case_id)),
     )
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+from contextlib import AsyncExitStack
 from datetime import timedelta
 
 import pytest
@@ -319,6 +321,27 @@ async def test_a_person_has_sent_again_what_no_other_case_has_and_the_rest_is_fo
     await desk.until(back, "confirming")
     assert paid_fen(desk, order) == 10_000
     await back.cancel()
+
+
+async def test_the_warehouse_is_asked_for_what_was_reserved_and_not_for_what_others_let_go_of_just_then(
+    desk: Desk,
+) -> None:
+    order, waybill = parcel_of_two_lines(desk)
+    other = await opened(desk, order, "collecting_evidence", suffix="-1", lines=of_line(1), cause="quality")
+    case = await lost_of(desk, order, waybill)
+    async with AsyncExitStack() as look:
+        async with desk.before("reserve_goods", order):
+            choosing = asyncio.ensure_future(desk.submit(case, "choose_reship", AGENT))
+            await desk.reached("reserve_goods", order)
+            await look.enter_async_context(desk.before("look_at_parcel", order))
+        await desk.reached("look_at_parcel", order)
+        await other.cancel()
+        await desk.end(other)
+    await choosing
+    (task,) = [one for one in letters(desk, case, "staff") if one.template == "parcel.send_again"]
+    assert task.parameters["lines"] == "2 x 1"
+    await case.cancel()
+    await desk.end(case)
 
 
 async def test_where_all_that_was_to_be_sent_is_refunded_a_task_says_what_to_do(desk: Desk) -> None:
