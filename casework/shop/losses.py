@@ -15,6 +15,7 @@ from sqlalchemy import or_, select
 from sqlalchemy.orm import Session
 
 from casework.money import LineQuantity
+from casework.shop.courier import shown_scans
 from casework.shop.runs import OF_FOLLOWED_PARCEL
 from casework.shop.shipments import pieces_in, shipment_of
 from casework.shop.tables import CaseRow, FollowedParcelRow
@@ -26,11 +27,12 @@ Run = tuple[str, str]
 @dataclass(slots=True)
 class _ParcelContents:
     """One set of goods that one run of a parcel case followed: its waybills in order, and the waybill of the
-    replacement shipment, if any. `since` is when the run was opened, and aware.
+    replacement shipment, if any. `since` is when the run was opened, `until` when it was closed; both are aware.
     """
 
     run: Run
     since: datetime
+    until: datetime | None
     outcome: str | None
     waybills: list[str] = field(default_factory=list[str])
     replaced_by: str | None = None
@@ -55,11 +57,19 @@ def sent_again(session: Session, order_id: str, waybill: str, *, excluding: Run 
     return _counted(made for one in goods if one.replaced_by for made in _sent_in(session, order_id, one))
 
 
-def given_up(session: Session, order_id: str) -> set[str]:
-    """The waybills of an order's parcels of which the newest case has ended in a refund: nobody waits for them."""
-    goods = [one for one in _goods_of(session, order_id) if one.replaced_by is None]
-    newest = {waybill: one for one in goods for waybill in one.waybills}
-    return {waybill for waybill, one in newest.items() if one.outcome == "refund_opened"}
+def given_up(session: Session, order_id: str, at: datetime) -> set[str]:
+    """The waybills of an order's parcels of which the newest case has ended in a refund: nobody waits for them.
+
+    One that has moved since is waited for again, unless that refund is paid or may be still. `at` is aware.
+    """
+    all_goods = _goods_of(session, order_id)
+    newest = {waybill: one for one in all_goods if one.replaced_by is None for waybill in one.waybills}
+    return {
+        waybill
+        for waybill, one in newest.items()
+        if one.outcome == "refund_opened"
+        and (_paid_by(session, order_id, one, all_goods) or not _has_moved_since(session, one, at))
+    }
 
 
 def same_goods(session: Session, order_id: str, waybill: str) -> set[str]:
@@ -67,10 +77,13 @@ def same_goods(session: Session, order_id: str, waybill: str) -> set[str]:
     return _same_goods(_goods_of(session, order_id), waybill)
 
 
-def not_awaited(session: Session, order_id: str) -> set[str]:
-    """The waybills of an order's parcels that will not come: given up, or others were sent in the place of theirs."""
+def not_awaited(session: Session, order_id: str, at: datetime) -> set[str]:
+    """The waybills of an order's parcels that will not come: given up, or others were sent in the place of theirs.
+
+    `at` is aware.
+    """
     replaced = {waybill for one in _goods_of(session, order_id) if one.replaced_by for waybill in one.waybills}
-    return replaced | given_up(session, order_id)
+    return replaced | given_up(session, order_id, at)
 
 
 def _goods_of(session: Session, order_id: str) -> list[_ParcelContents]:
@@ -83,6 +96,7 @@ def _goods_of(session: Session, order_id: str) -> list[_ParcelContents]:
             CaseRow.case_id,
             CaseRow.run_id,
             CaseRow.opened_at,
+            CaseRow.closed_at,
             CaseRow.outcome,
         )
         .join(CaseRow, OF_FOLLOWED_PARCEL)
@@ -98,7 +112,7 @@ def _goods_of(session: Session, order_id: str) -> list[_ParcelContents]:
         if before is None or row.how == "reshipped":
             if before is not None:
                 before.replaced_by = row.waybill.upper()
-            found.append(_ParcelContents(run, row.opened_at, row.outcome))
+            found.append(_ParcelContents(run, row.opened_at, row.closed_at, row.outcome))
         found[-1].waybills.append(row.waybill.upper())
     return found
 
@@ -114,6 +128,12 @@ def _followed_as(goods: Sequence[_ParcelContents], waybill: str, excluding: Run 
     """What runs have followed, but for one, of the goods that went under a waybill."""
     same = _same_goods(goods, waybill)
     return [one for one in goods if one.run != excluding and not same.isdisjoint(one.waybills)]
+
+
+def _has_moved_since(session: Session, goods: _ParcelContents, at: datetime) -> bool:
+    """Whether a courier has told of a parcel since the end of its case."""
+    scans = [scan for waybill in goods.waybills for scan in shown_scans(session, waybill, at)]
+    return goods.until is not None and any(scan.at > goods.until for scan in scans)
 
 
 def _counted(made: Iterable[LineQuantity]) -> dict[int, int]:

@@ -90,7 +90,7 @@ def standing(
     order = orders.read_order(session, order_id)
     numbers = {one.line for one in lines}
     goods = reckon(session, row, lines, case_id=case_id, with_postage=False)
-    lost = given_up(session, order_id)
+    lost = given_up(session, order_id, at)
     signed = _signed_at(session, order, numbers, at, lost)
     coming = [
         parcel

@@ -171,7 +171,7 @@ def _take_back(
     session: Session, key: str, case_id: str, order_id: str, inside: set[int], own: set[int], at: datetime
 ) -> set[int]:
     """What was inside is back, as far as no other parcel holds a part of it that may still come."""
-    lost = not_awaited(session, order_id)
+    lost = not_awaited(session, order_id, at)
     for parcel in parcels_of(session, order_id, inside):
         if parcel.waybill.upper() not in lost:
             inside = inside - lines_in(session, parcel)

@@ -14,6 +14,7 @@ from casework.shop.database import Database
 from casework.shop.errors import BadRequest
 from casework.shop.losses import given_up, made_good
 from casework.shop.tables import FollowedParcelRow, ShipmentLineRow, ShipmentRow
+from tests.orders import add_scan
 from tests.shop.steps import NOW, ORDER, an_order, pieces
 
 WAYBILL = f"YT{ORDER[-11:]}"
@@ -197,7 +198,7 @@ def test_a_waybill_is_the_same_in_other_capitals(session: Session) -> None:
     sent(session, AGAIN, (1, 2))
     assert left(session) == pieces((2, 1))
     assert left(session, AGAIN.lower()) == pieces((1, 2))
-    assert given_up(session, ORDER) == {AGAIN}
+    assert given_up(session, ORDER, NOW + timedelta(days=9)) == {AGAIN}
 
 
 def test_a_parcel_of_an_order_in_other_capitals_is_no_second_one(session: Session) -> None:
@@ -209,13 +210,28 @@ def test_a_parcel_of_an_order_in_other_capitals_is_no_second_one(session: Sessio
 
 def test_the_newest_case_says_whether_a_parcel_is_waited_for(session: Session) -> None:
     run(session, (WAYBILL, "opened"), outcome="refund_opened")
-    assert given_up(session, ORDER) == {WAYBILL}
+    assert given_up(session, ORDER, NOW + timedelta(days=9)) == {WAYBILL}
     run(session, (WAYBILL, "opened"), at=NOW + timedelta(days=1), outcome=None)
-    assert given_up(session, ORDER) == set()
+    assert given_up(session, ORDER, NOW + timedelta(days=9)) == set()
 
 
 def test_of_what_was_sent_again_and_then_refunded_the_parcel_of_before_is_not_the_one_given_up(
     session: Session,
 ) -> None:
     run(session, (WAYBILL, "opened"), (AGAIN, "reshipped"), outcome="refund_opened")
-    assert given_up(session, ORDER) == {AGAIN}
+    assert given_up(session, ORDER, NOW + timedelta(days=9)) == {AGAIN}
+
+
+@pytest.mark.parametrize(("outcome", "waited_for"), [("platform_dispute", True), (None, False), ("refunded", False)])
+def test_a_parcel_that_was_found_again_is_waited_for_unless_it_is_paid_for(
+    session: Session, outcome: str | None, waited_for: bool
+) -> None:
+    run(session, (WAYBILL, "opened"), outcome="refund_opened")
+    refund(session, (1, 2), (2, 1), outcome=outcome)
+    add_scan(session, WAYBILL, "0", at=NOW + HOUR)
+    found = NOW + timedelta(days=1)
+    assert given_up(session, ORDER, found) == {WAYBILL}, "it was scanned before its case ended"
+    add_scan(session, WAYBILL, "0", at=found)
+    session.flush()
+    assert given_up(session, ORDER, found - HOUR) == {WAYBILL}, "that scan is still to come"
+    assert given_up(session, ORDER, found) == (set() if waited_for else {WAYBILL})

@@ -13,7 +13,7 @@ from casework.client import CaseOpen, CaseworkClient
 from casework.shop import payments
 from casework.shop.tables import LineRow, OutboxRow, OutOfStockRow, ReshipmentRow, ShipmentLineRow, ShipmentRow
 from tests.desk import Desk, Handle
-from tests.parcels import parcel_order, scan, two_parcels_of_one_line, until_it_moves
+from tests.parcels import parcel_order, scan, scan_now, two_parcels_of_one_line, until_it_moves
 from tests.workflows.test_problem_parcel import (
     AGENT,
     CLERK,
@@ -24,7 +24,7 @@ from tests.workflows.test_problem_parcel import (
     open_in_trouble,
     open_parcel,
 )
-from tests.workflows.test_returns import FLOW, opened, refused, stock
+from tests.workflows.test_returns import FINANCE, FLOW, opened, refused, stock
 
 REFUND_FLOW = "refund-before-shipping"
 
@@ -497,6 +497,24 @@ async def test_a_return_that_was_still_judged_when_its_parcel_was_lost_does_not_
     await desk.until(refund, "confirming")
     assert paid_fen(desk, order) == 10_000
     await refund.cancel()
+
+
+async def test_a_parcel_that_was_found_again_is_waited_for(desk: Desk) -> None:
+    order, waybill = parcel_order(desk, price_fen=60_000)
+    case = await lost_of(desk, order, waybill)
+    await desk.submit(case, "choose_refund", AGENT)
+    refund = desk.client.get_workflow_handle((await desk.end(case)).links[0])
+    await desk.until(refund, "awaiting_finance")
+    await scan_now(desk, refund, waybill, "0")
+    await desk.submit(refund, "reject", FINANCE, note="it was found")
+    await desk.end(refund)
+    back = await opened(desk, order, "awaiting_supervisor")
+    await desk.submit(back, "approve", LEAD)
+    await desk.until(back, "awaiting_parcel")
+    await desk.skip_to_deadline(back)
+    assert (await desk.view(back)).state == "awaiting_parcel", "the buyer has not signed for it yet"
+    await back.cancel()
+    await desk.end(back)
 
 
 # --- every way to a remedy asks the shop ---
