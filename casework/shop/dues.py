@@ -10,6 +10,7 @@ from sqlalchemy import ColumnElement, and_, func, not_, select
 from sqlalchemy.orm import Session
 
 from casework.dues import Due, PostageDue, RebateDue, RefundDue, ReturnDue
+from casework.money import LineQuantity, part_of_line
 from casework.rules.bulk import spread
 from casework.rules.postage import outbound_goes_back
 from casework.shop.amounts import (
@@ -107,11 +108,27 @@ def _reckon_return(session: Session, order: OrderRow, due: ReturnDue, case_id: s
     found = reckon(session, order, due.lines, case_id=case_id, with_postage=goes_back)
     gift_fen = _deducted_for_gift(session, order.id, due, case_id, run_id)
     owed = _less_gift(found.owed, gift_fen)
-    if found.total_fen:  # else the platform has paid, with or without the gift: that is between it and the buyer
-        gift_fen = min(gift_fen, found.total_fen)
+    # where the platform has paid, it has taken off for the gift what it paid less than the lines are worth
+    gift_fen = min(gift_fen, found.total_fen or _paid_too_little(session, order, due.lines, found))
     if due.return_postage_fen:
         owed.append(LedgerLine(RETURN_POSTAGE, 1, due.return_postage_fen))
     return Reckoning(owed, found.from_loose, gift_fen)
+
+
+def _paid_too_little(session: Session, order: OrderRow, lines: Sequence[LineQuantity], found: Reckoning) -> int:
+    """How much less has gone back for these lines than was paid for those of their pieces that have, in fen."""
+    rows, done = line_rows(session, order.id), accounts(session, order.id)
+    paid = paid_shares(order, rows, done)
+    meant = {one.line for one in lines}
+    taken = {one.line: one.quantity for one in found.owed}
+    loose = {one.line: one.amount_fen for one in found.from_loose}
+    short = 0
+    for row in rows:
+        if row.number in meant:
+            pieces = min(row.quantity, done.pieces.get(row.number, 0) + taken.get(row.number, 0))
+            worth = part_of_line(paid[row.number], row.quantity, already=0, taken=pieces)
+            short += max(0, worth - done.fen.get(row.number, 0) - loose.get(row.number, 0))
+    return short
 
 
 def _deducted_for_gift(session: Session, order_id: str, due: ReturnDue, case_id: str, run_id: str) -> int:

@@ -9,7 +9,7 @@ import pytest
 from sqlalchemy.orm import Session
 
 from casework.dues import ReturnDue
-from casework.shop import claims, payments, records, returning
+from casework.shop import claims, outside, payments, records, returning
 from casework.shop.database import Database
 from casework.shop.tables import GiftPromiseRow, LedgerRow, ReturnRow
 from tests.shop.steps import NOW, ORDER, an_order, pieces
@@ -149,3 +149,20 @@ def test_of_a_missing_gift_that_is_dearer_than_the_goods_the_next_return_deducts
     assert owed(session, FIRST, due(1, gift_fen=3_000)) == 7_000
     assert pay(session, FIRST, due(1, gift_fen=3_000), 7_000) == "paid"
     assert session.get_one(ReturnRow, (FIRST, "run")).gift_deducted_fen == 3_000
+
+
+def test_what_the_platform_has_paid_whole_has_taken_nothing_off_for_the_gift(session: Session) -> None:
+    assert outside.refunded(session, ORDER, pieces((1, 1)), at=NOW) == 10_000
+    assert pay(session, FIRST, due(1), 0) == "already_paid"
+    settle(session, FIRST, due(1))
+    assert session.get_one(ReturnRow, (FIRST, "run")).gift_deducted_fen == 0
+    assert owed(session, SECOND, due(2)) == 2_000, "50.00 less the gift of 30.00, which nobody has taken off yet"
+
+
+def test_what_the_platform_has_paid_less_the_gift_has_taken_it_off(session: Session) -> None:
+    session.add(LedgerRow(order_id=ORDER, line=1, quantity=1, amount_fen=7_500, source="platform", at=NOW))
+    session.flush()
+    assert pay(session, FIRST, due(1), 0) == "already_paid"
+    settle(session, FIRST, due(1))
+    assert session.get_one(ReturnRow, (FIRST, "run")).gift_deducted_fen == 2_500
+    assert owed(session, SECOND, due(2)) == 4_500, "50.00 less the rest of the gift"
