@@ -39,6 +39,7 @@ REVISIONS = (
     "0014",
     "0015",
     "0016",
+    "0017",
 )
 """The migrations that there are, oldest first; a test holds that they are those of `migrations/versions`."""
 BUSY_TIMEOUT_MS = 9_000

@@ -93,6 +93,7 @@ def _goods_of(session: Session, order_id: str) -> list[_ParcelContents]:
             FollowedParcelRow.waybill,
             FollowedParcelRow.how,
             FollowedParcelRow.since,
+            FollowedParcelRow.number,
             CaseRow.case_id,
             CaseRow.run_id,
             CaseRow.opened_at,
@@ -103,9 +104,16 @@ def _goods_of(session: Session, order_id: str) -> list[_ParcelContents]:
         .where(FollowedParcelRow.order_id == order_id, FollowedParcelRow.how != "way_back")
     ).all()
     found: list[_ParcelContents] = []
-    # a run begins with the parcel that it was opened for; of what came later it is known when that left
+    # a run begins with the parcel that it was opened for; what came later before it was counted, as it left
     for row in sorted(
-        rows, key=lambda row: (row.opened_at, row.run_id, row.how != "opened", row.since or row.opened_at)
+        rows,
+        key=lambda row: (
+            row.opened_at,
+            row.run_id,
+            row.how != "opened",
+            row.number or 0,
+            row.since or row.opened_at,
+        ),
     ):
         run = (row.case_id, row.run_id)
         before = found[-1] if found and found[-1].run == run else None

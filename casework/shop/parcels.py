@@ -178,6 +178,7 @@ def follow(
     if other is not None and other != case_id and how != "opened":
         raise BadRequest("waybill", f"{waybill} is followed by the open case {other} already")
     if session.get(FollowedParcelRow, (case_id, run_id, waybill)) is None:
+        before = (FollowedParcelRow.case_id == case_id, FollowedParcelRow.run_id == run_id)
         session.add(
             FollowedParcelRow(
                 case_id=case_id,
@@ -187,6 +188,7 @@ def follow(
                 courier=parcel.courier,
                 how=how,
                 since=parcel.since,
+                number=session.scalar(select(func.count()).select_from(FollowedParcelRow).where(*before)),
             )
         )
         session.flush()

@@ -621,6 +621,8 @@ class FollowedParcelRow(Base):
     `forwarded` (the same goods under another waybill) or `reshipped`."""
     since: Mapped[datetime | None]
     """When the parcel left under this waybill, as far as the shop knows."""
+    number: Mapped[int | None]
+    """Its place among what the run has followed, counted from 0; None: noted before that was."""
 
 
 class ParcelStatusRow(Base):

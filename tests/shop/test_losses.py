@@ -9,10 +9,12 @@ import pytest
 from sqlalchemy.orm import Session
 
 from casework.money import LineQuantity
+from casework.parcels import Followed
 from casework.shop import orders, outside, parcels, records, settling
 from casework.shop.database import Database
 from casework.shop.errors import BadRequest
 from casework.shop.losses import given_up, made_good
+from casework.shop.parcels import How
 from casework.shop.tables import FollowedParcelRow, ShipmentLineRow, ShipmentRow
 from tests.orders import add_scan
 from tests.shop.steps import NOW, ORDER, an_order, pieces
@@ -159,7 +161,7 @@ def test_what_was_paid_for_is_not_counted_twice_as_the_ledger_has_it_too(session
 def test_what_came_back_is_here_although_what_was_lost_of_the_same_line_never_will_be(session: Session) -> None:
     run(session, (WAYBILL, "opened"), (AGAIN, "reshipped"), outcome=None)
     sent(session, AGAIN, (1, 2))
-    back = {"case_id": CASE, "order_id": ORDER, "lines": pieces((1, 2), (2, 1)), "at": NOW}
+    back: dict[str, Any] = {"case_id": CASE, "order_id": ORDER, "lines": pieces((1, 2), (2, 1)), "at": NOW}
     assert settling.mark_goods_back(session, key="back", waybill=AGAIN, **back).still_out == [WAYBILL]
     assert [line.place for line in orders.read_order(session, ORDER).lines] == ["back", "shipped"]
 
@@ -167,7 +169,7 @@ def test_what_came_back_is_here_although_what_was_lost_of_the_same_line_never_wi
 def test_what_came_back_is_here_although_the_other_parcel_of_the_line_was_paid_for(session: Session) -> None:
     run(session, (WAYBILL, "opened"), outcome="refund_opened")
     sent(session, AGAIN, (1, 1))
-    back = {"case_id": f"problem-parcel-{AGAIN}", "order_id": ORDER, "lines": pieces((1, 1)), "at": NOW}
+    back: dict[str, Any] = {"case_id": f"problem-parcel-{AGAIN}", "order_id": ORDER, "lines": pieces((1, 1)), "at": NOW}
     assert settling.mark_goods_back(session, key="back", waybill=AGAIN, **back).all_back
 
 
@@ -185,7 +187,7 @@ def test_a_forwarded_replacement_holds_what_was_sent_again_and_not_what_was_in_t
 def test_a_parcel_that_came_back_under_its_later_waybill_is_the_shops_own(session: Session) -> None:
     run(session, (WAYBILL, "opened"), (FORWARDED, "forwarded"))
     case_id = f"problem-parcel-{FORWARDED}"
-    back = {"case_id": case_id, "order_id": ORDER, "lines": pieces((1, 2), (2, 1)), "at": NOW}
+    back: dict[str, Any] = {"case_id": case_id, "order_id": ORDER, "lines": pieces((1, 2), (2, 1)), "at": NOW}
     parcels.take_returned(session, key="back", waybill=FORWARDED, memo="back", **back)
     assert not settling.is_out(session, ORDER, pieces((1, 2), (2, 1)))
     assert left(session, FORWARDED) == pieces((1, 2), (2, 1))
@@ -235,3 +237,20 @@ def test_a_parcel_that_was_found_again_is_waited_for_unless_it_is_paid_for(
     session.flush()
     assert given_up(session, ORDER, found - HOUR) == {WAYBILL}, "that scan is still to come"
     assert given_up(session, ORDER, found) == (set() if waited_for else {WAYBILL})
+
+
+def test_what_was_sent_again_stays_so_where_its_courier_handed_it_on_before_anybody_reported_it(
+    session: Session,
+) -> None:
+    own = run(session, outcome=None)
+    follows: list[tuple[str, How, datetime | None]] = [
+        (WAYBILL, "opened", None),
+        (AGAIN, "reshipped", NOW + 2 * HOUR),
+        (FORWARDED, "forwarded", NOW + HOUR),
+    ]
+    for waybill, how, since in follows:
+        parcel = Followed(courier="ems", waybill=waybill, since=since)
+        parcels.follow(session, case_id=own[0], run_id=own[1], order_id=ORDER, parcel=parcel, how=how)
+    sent(session, AGAIN, (1, 2), (2, 1))
+    assert left(session) == []
+    assert left(session, FORWARDED) == pieces((1, 2), (2, 1))
