@@ -301,8 +301,8 @@ def read_parcel(
     order = find_order(session, order_id)
     shipment = _shipment_of_goods(session, order_id, waybill)
     known = way_back or shipment is not None or order_of_waybill(session, waybill, order_id) == order_id
-    over = _is_over(session, order, lines)
     own = (case_id, run_id)
+    over = _is_over(session, order, lines if way_back else _not_made_good(session, order_id, waybill, lines, own))
     left = (
         left_of(session, order_id, lines)
         if way_back
@@ -634,6 +634,14 @@ def _is_out(session: Session, sku: str) -> bool:
 def _is_opened_by(session: Session, claimant: str, case_id: str) -> bool:
     """Whether a refund or return was opened by a case, or is about to be."""
     return case_id in (came_from(session, claimant), handed_over_by(session, claimant))
+
+
+def _not_made_good(
+    session: Session, order_id: str, waybill: str, lines: Sequence[LineQuantity], own: Run
+) -> list[LineQuantity]:
+    """What a parcel's case is about: the lines of which not all was made good before; all, where all was."""
+    done = made_good(session, order_id, waybill, excluding=own)
+    return [one for one in lines if one.quantity > done.get(one.line, 0)] or list(lines)
 
 
 def _is_over(session: Session, order: OrderRow, lines: Sequence[LineQuantity]) -> bool:

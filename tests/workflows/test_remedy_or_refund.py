@@ -649,3 +649,19 @@ async def test_the_lost_parcels_own_waybill_in_other_capitals_is_no_new_parcel(d
     )
     await case.cancel()
     await desk.end(case)
+
+
+async def test_the_second_case_of_a_parcel_ends_when_what_it_is_about_is_refunded(desk: Desk) -> None:
+    order, waybill = parcel_of_two_lines(desk)
+    other = await opened(desk, order, "collecting_evidence", suffix="-1", lines=of_line(1), cause="quality")
+    case = await lost_of(desk, order, waybill)
+    await desk.submit(case, "choose_reship", AGENT)
+    await desk.submit(case, "parcel_reshipped", WAREHOUSE, courier="shunfeng", waybill=f"SF{order[-10:]}")
+    await desk.submit(case, "buyer_confirms", AGENT)
+    await desk.end(case)
+    await other.cancel()
+    await desk.end(other)
+    rest = await lost_of(desk, order, waybill)
+    desk.platform_refunds_line(order, 1)
+    await desk.signal(rest, "order_gone", "system")
+    assert (await desk.end(rest)).outcome == "closed"
