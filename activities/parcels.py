@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import datetime
+
 from pydantic import Field
 from sqlalchemy.orm import Session
 
@@ -26,6 +28,8 @@ class ParcelStep(OrderStep):
     way_back: bool
     shop_province: str
     remote_provinces: list[str]
+    denied_at: datetime | None = None
+    """When the buyer said that nothing came (aware): what was signed until then is no receipt."""
 
 
 class RegisterStep(ParcelStep):
@@ -269,4 +273,5 @@ def _read(session: Session, step: ParcelStep) -> ParcelReport:
         way_back=step.way_back,
         shop_province=step.shop_province,
         remote_provinces=step.remote_provinces,
+        denied_at=step.denied_at,
     )

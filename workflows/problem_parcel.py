@@ -625,6 +625,7 @@ class ProblemParcel(CaseWorkflow[ParcelCase]):
             way_back=case.way_back,
             shop_province=case.figures.shop.province,
             remote_provinces=list(case.figures.flow.remote_provinces),
+            denied_at=case.denied_at,
         )
 
     def _courier_step(self) -> CourierStep:

@@ -289,10 +289,12 @@ def read_parcel(
     way_back: bool,
     shop_province: str,
     remote_provinces: Collection[str],
+    denied_at: datetime | None = None,
 ) -> ParcelReport:
     """How a parcel and its order stand, by the shop and by the last word of the courier that has it now.
 
-    `waybill` is the one that the case is about, `following` the one under which its goods go now.
+    `waybill` is the one that the case is about, `following` the one under which its goods go now; what was signed until
+    `denied_at` (aware), when the buyer said that nothing came, is no receipt.
 
     Raises:
         UnknownOrder: the shop has no such order.
@@ -337,7 +339,7 @@ def read_parcel(
         claimed_by=next(iter(claims.values()), None),
         with_others=with_others,
         awaited_by=[]
-        if last is not None and last.state in HANDED_OVER
+        if last is not None and last.state in HANDED_OVER and (denied_at is None or last.at > denied_at)
         else _awaiting(session, order_id, with_others, left),
         asked=left_of(session, order_id, asked_to_send(session, case_id)),
     )

@@ -466,6 +466,23 @@ async def test_a_return_that_waits_for_what_never_came_is_called_off_and_the_buy
     assert paid_fen(desk, order) == 10_000
 
 
+async def test_a_return_of_what_was_signed_for_by_nobody_known_waits_in_vain_too(desk: Desk) -> None:
+    order, waybill = parcel_order(desk)
+    scan(desk, waybill, "0")
+    back = await opened(desk, order, "awaiting_parcel")
+    scan(desk, waybill, "301")
+    case = await open_parcel(desk, order, waybill, cause="asked")
+    await desk.until(case, "confirming_receipt")
+    await desk.submit(case, "buyer_denies", AGENT)
+    await desk.submit(case, "no_proof", SPECIALIST)
+    await desk.submit(case, "choose_refund", AGENT)
+    refund = desk.client.get_workflow_handle((await desk.end(case)).links[0])
+    assert (await desk.end(back)).outcome == "cancelled"
+    await desk.until(refund, "confirming", "awaiting_finance")
+    assert paid_fen(desk, order) == 10_000
+    await refund.cancel()
+
+
 async def test_a_return_of_a_piece_that_may_be_another_parcels_is_left_alone_and_ends_in_time(desk: Desk) -> None:
     order, (first, second) = two_parcels_of_one_line(desk)
     scan(desk, second, "0")
