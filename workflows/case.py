@@ -590,7 +590,8 @@ class CaseWorkflow(CaseAsides[CaseT]):
             self._continue_as_new()
 
     def _asks_whether_long(self) -> bool:
-        return self._taken >= TAKEN_BEFORE_ASKING and self._look is None and not self._is_working()
+        waits = self.flow.states[self.case.state].kind is StateKind.WAIT
+        return waits and self._taken >= TAKEN_BEFORE_ASKING and self._look is None
 
     def _is_awaited(self) -> bool:
         """Whether somebody waits for the answer to what is not read yet: no run ends before it is given."""
