@@ -340,7 +340,7 @@ async def test_the_warehouse_is_asked_for_what_was_reserved_and_not_for_what_oth
         await desk.end(other)
     await choosing
     (task,) = [one for one in letters(desk, case, "staff") if one.template == "parcel.send_again"]
-    assert task.parameters["lines"] == "2 x 1"
+    assert task.parameters["lines"] == "2×1"
     await case.cancel()
     await desk.end(case)
 
