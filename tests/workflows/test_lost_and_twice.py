@@ -272,7 +272,7 @@ async def test_a_refund_that_awaits_its_goods_has_them_where_their_parcels_case_
 
 async def test_a_case_is_told_of_the_parcel_that_is_here_and_not_of_the_one_on_its_way(desk: Desk) -> None:
     order = desk.order(prices=[(5_000, 1), (5_000, 1)])
-    here, on_its_way = (f"YT{order[-10:]}{line}" for line in (1, 2))
+    here, on_its_way = (f"ZT{order[-10:]}{line}" for line in (1, 2))
     desk.ship_line(order, 1, here)
     desk.ship_line(order, 2, on_its_way)
     refund = await desk.open_in("awaiting_parcel_back", order)
