@@ -10,10 +10,10 @@ from typing import Any, TypeVar
 
 from temporalio import workflow
 
-from activities.staff import Consider, Considered, StaffActivities
+from activities.staff import Considered
 from casework.authority import NOBODY
 from casework.case import FULL, Actor, Case, Loan, TrailLine
-from casework.messages import Message, references_of, texts_of
+from casework.messages import Message, references_of
 from casework.templates import Post
 from state_machines import asides
 from state_machines.asides import AnswerQuestion, AskOpener, Comment, Reassign
@@ -27,23 +27,6 @@ CaseT = TypeVar("CaseT", bound=Case[Any])
 
 class CaseAsides(CaseSteps[CaseT]):
     """How a case takes a comment or another side message: it goes on the record, and to whom it concerns."""
-
-    async def look_up(self, message: Message, others: Sequence[str] = ()) -> tuple[Actor, dict[str, Considered]]:
-        """Who sends the message, as the shop's staff list has them now, and whoever else it is about."""
-        considered = await self.in_shop(
-            StaffActivities.consider,
-            Consider(
-                staff_id=message.by,
-                order_id=self.case.order_id,
-                texts=_texts(message),
-                at=workflow.now(),
-                others=list(others),
-            ),
-            f"who is {message.by}",
-        )
-        if considered.actor is None:
-            raise Refused(considered.why or f"{message.by} may not act")
-        return considered.actor, considered.others
 
     async def take_aside(self, aside: str, message: Message) -> None:
         """A comment or other side message is recorded and sent to whom it concerns; the case stays where it is."""
@@ -131,8 +114,3 @@ class CaseAsides(CaseSteps[CaseT]):
             )
             for one in to_whom
         ]
-
-
-def _texts(message: Message) -> list[str]:
-    """Every text in a message: the shop looks whether one holds something of the buyer's."""
-    return [text for _, text in texts_of("", message.model_dump(exclude={"by", "id", "version"}))]

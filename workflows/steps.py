@@ -17,8 +17,9 @@ from temporalio.exceptions import ActivityError, ApplicationError, WorkflowAlrea
 
 from activities.cases import CaseActivities, HandedOver, HandOver, TakeBack
 from activities.messages import MessageActivities, PostMessages
+from activities.staff import Consider, Considered, StaffActivities
 from activities.steps import CASE_OVER, OrderStep
-from casework.case import Case
+from casework.case import Actor, Case
 from casework.details import (
     current_details,
     if_silent,
@@ -27,12 +28,14 @@ from casework.details import (
     search_attributes,
     static_summary,
 )
+from casework.messages import Message, texts_of
 from casework.shop.fencing import FencingToken
 from casework.templates import Post, yuan
 from casework.waiting import waits_of
 from state_machines.flows import FLOWS
 from state_machines.roles import Automatic, Role
 from state_machines.table import Flow, State, StateKind
+from workflows.inbox import Refused
 
 CaseT = TypeVar("CaseT", bound=Case[Any])
 ActivitiesT = TypeVar("ActivitiesT")
@@ -286,6 +289,23 @@ class CaseSteps(Generic[CaseT]):
                 raise RefusedForGood(cause.type or "an error", cause.message) from None
             raise
 
+    async def look_up(self, message: Message, others: Sequence[str] = ()) -> tuple[Actor, dict[str, Considered]]:
+        """Who sends the message, as the shop's staff list has them now, and whoever else it is about."""
+        considered = await self.in_shop(
+            StaffActivities.consider,
+            Consider(
+                staff_id=message.by,
+                order_id=self.case.order_id,
+                texts=_texts(message),
+                at=workflow.now(),
+                others=list(others),
+            ),
+            f"who is {message.by}",
+        )
+        if considered.actor is None:
+            raise Refused(considered.why or f"{message.by} may not act")
+        return considered.actor, considered.others
+
     def fencing_token(self) -> FencingToken:
         """Where this execution is, for steps that must not be done once the case is over."""
         info = workflow.info()
@@ -359,3 +379,8 @@ async def start_abandoned(flow_name: str, case_id: str, start: dict[str, Any]) -
     except WorkflowAlreadyStartedError:
         return False
     return True
+
+
+def _texts(message: Message) -> list[str]:
+    """Every text in a message: the shop looks whether one holds something of the buyer's."""
+    return [text for _, text in texts_of("", message.model_dump(exclude={"by", "id", "version"}))]

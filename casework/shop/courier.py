@@ -62,9 +62,9 @@ class EmbeddedCourier:
             how = fault_of(session, "answer", waybill)
             if how == "once":
                 forget_fault(session, "answer", waybill)
-            known = _spellings(session, [waybill])
-            scans = shown_scans(session, waybill, at) if known else []
-        if how is not None or not known:
+            known = _spellings(session, [waybill]).get(waybill)
+            scans = [] if known is None else _scans(session, known, at)
+        if how is not None or known is None:
             raise CourierSilent(waybill)
         return scans
 
@@ -175,7 +175,10 @@ def _spellings(session: Session, waybills: Collection[str]) -> dict[str, str]:
 
 def shown_scans(session: Session, waybill: str, at: datetime) -> list[Scan]:
     """The scans of a parcel until `at` (aware), newest first; one whose time is still to come is not shown."""
-    spelling = _spellings(session, [waybill]).get(waybill, waybill)
+    return _scans(session, _spellings(session, [waybill]).get(waybill, waybill), at)
+
+
+def _scans(session: Session, spelling: str, at: datetime) -> list[Scan]:
     rows = session.scalars(
         select(ScanRow).where(ScanRow.waybill == spelling, ScanRow.at <= at).order_by(ScanRow.at.desc(), ScanRow.id)
     )

@@ -10,6 +10,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from typing import NamedTuple
 
 from sqlalchemy import or_, select
 from sqlalchemy.orm import Session
@@ -38,23 +39,25 @@ class _ParcelContents:
     replaced_by: str | None = None
 
 
-def made_good(session: Session, order_id: str, waybill: str, *, excluding: Run | None = None) -> dict[int, int]:
-    """How many pieces of what was in a parcel were sent again or paid for, or are being paid for now, by line.
+class MadeGood(NamedTuple):
+    """How many pieces of what was in a parcel its loss was made good for, by line."""
+
+    in_all: dict[int, int]
+    """Sent again or paid for, or being paid for now."""
+    sent_again: dict[int, int]
+
+
+def made_good(session: Session, order_id: str, waybill: str, *, excluding: Run | None = None) -> MadeGood:
+    """What of a parcel was made good.
 
     What the run `excluding` has done does not count: it asks what others have left to it.
     """
     goods = _goods_of(session, order_id)
-    return _counted(
-        made
-        for one in _followed_as(goods, waybill, excluding)
-        for made in (_sent_in(session, order_id, one) if one.replaced_by else _paid_by(session, order_id, one, goods))
-    )
-
-
-def sent_again(session: Session, order_id: str, waybill: str, *, excluding: Run | None = None) -> dict[int, int]:
-    """How many pieces were sent in the place of what was in a parcel, by line; `excluding` as in `made_good`."""
-    goods = _followed_as(_goods_of(session, order_id), waybill, excluding)
-    return _counted(made for one in goods if one.replaced_by for made in _sent_in(session, order_id, one))
+    same = _same_goods(goods, waybill)
+    followed = [one for one in goods if one.run != excluding and not same.isdisjoint(one.waybills)]
+    sent = [made for one in followed if one.replaced_by for made in _sent_in(session, order_id, one)]
+    paid = [made for one in followed if not one.replaced_by for made in _paid_by(session, order_id, one, goods)]
+    return MadeGood(_counted([*sent, *paid]), _counted(sent))
 
 
 def given_up(session: Session, order_id: str, at: datetime) -> set[str]:
@@ -130,12 +133,6 @@ def _same_goods(goods: Sequence[_ParcelContents], waybill: str) -> set[str]:
     while more := {each for one in goods if not same.isdisjoint(one.waybills) for each in one.waybills} - same:
         same |= more
     return same
-
-
-def _followed_as(goods: Sequence[_ParcelContents], waybill: str, excluding: Run | None) -> list[_ParcelContents]:
-    """What runs have followed, but for one, of the goods that went under a waybill."""
-    same = _same_goods(goods, waybill)
-    return [one for one in goods if one.run != excluding and not same.isdisjoint(one.waybills)]
 
 
 def _has_moved_since(session: Session, goods: _ParcelContents, at: datetime) -> bool:

@@ -22,7 +22,7 @@ from casework.shop.courier import cases_stopping
 from casework.shop.errors import BadRequest
 from casework.shop.flags import append_memo
 from casework.shop.handing_over import handed_over_by
-from casework.shop.losses import Run, made_good, same_goods, sent_again
+from casework.shop.losses import Run, made_good, same_goods
 from casework.shop.orders import find_order, is_finished, lock_order
 from casework.shop.records import came_from
 from casework.shop.returning import way_back_of
@@ -257,13 +257,14 @@ def left_in_parcel(
         for one in lines
     ]
     done = made_good(session, order_id, waybill, excluding=excluding)
-    sent = sent_again(session, order_id, waybill, excluding=excluding)
     by_line = {one.line: one.quantity for one in held}
     pieces = [
         # what we paid for is refunded in the ledger too, what was sent again is not
         LineQuantity(
             line=one.line,
-            quantity=min(by_line[one.line] - done.get(one.line, 0), one.quantity - sent.get(one.line, 0)),
+            quantity=min(
+                by_line[one.line] - done.in_all.get(one.line, 0), one.quantity - done.sent_again.get(one.line, 0)
+            ),
         )
         for one in left_of(session, order_id, held)
     ]
@@ -642,7 +643,7 @@ def _not_made_good(
     session: Session, order_id: str, waybill: str, lines: Sequence[LineQuantity], own: Run
 ) -> list[LineQuantity]:
     """What a parcel's case is about: the lines of which not all was made good before; all, where all was."""
-    done = made_good(session, order_id, waybill, excluding=own)
+    done = made_good(session, order_id, waybill, excluding=own).in_all
     return [one for one in lines if one.quantity > done.get(one.line, 0)] or list(lines)
 
 

@@ -27,7 +27,7 @@ from casework.shop.tables import (
 _OWNED = (HoldRow, ClaimRow, FlagWishRow, InterceptRow, GiftPromiseRow)
 """What a case can have of an order, and releases."""
 MOST_TIMES = 3
-"""How many releases are kept for undo: no workflow task has more."""
+"""How many releases are kept for undo."""
 _TABLES = {table.__tablename__: table for table in _OWNED}
 # made once, as in `amounts`: every case that ends asks it
 _ORDERS_WITH = union(*(select(row.order_id).where(row.case_id == bindparam("case_id")) for row in _OWNED))

@@ -89,11 +89,17 @@ async def carried_by(desk: Desk, case: Handle, run: str | None) -> bytes:
     return carried
 
 
-async def test_what_must_be_said_and_is_null_is_carried_over_as_it_was_said(desk: Desk) -> None:
+async def a_return(desk: Desk) -> tuple[Handle, str]:
+    """A return that waits for its parcel, and its order."""
     order = desk.order(shipped=True)
     start = {"order_id": order, "by": AGENT, "cause": "no_reason"}
     case = await desk.open_case(RETURN, f"{RETURN}-{order}", start, task_timeout=HEARS_SOON)
     await desk.until(case, "awaiting_parcel")
+    return case, order
+
+
+async def test_what_must_be_said_and_is_null_is_carried_over_as_it_was_said(desk: Desk) -> None:
+    case, order = await a_return(desk)
     first_run = (await case.describe()).run_id
     async with busy_with_a_long_talk(desk, case, order):
         lines = [{"line": 1, "accepted_quantity": 1}]
@@ -142,10 +148,7 @@ async def test_a_case_that_many_talk_to_at_once_continues_as_new_all_the_same(de
 
 
 async def test_a_case_with_more_unread_than_temporal_carries_reads_until_it_does(desk: Desk) -> None:
-    order = desk.order(shipped=True)
-    start = {"order_id": order, "by": AGENT, "cause": "no_reason"}
-    case = await desk.open_case(RETURN, f"{RETURN}-{order}", start, task_timeout=HEARS_SOON)
-    await desk.until(case, "awaiting_parcel")
+    case, order = await a_return(desk)
     first_run = (await case.describe()).run_id
     photos = [f"{number:02}{'x' * 198}" for number in range(20)]
     async with busy_with_a_long_talk(desk, case, order):
