@@ -28,6 +28,8 @@ WAYS: Final = (FAILS, HANGS, LATE, TWICE)
 ATTEMPT: Final = timedelta(seconds=0.5)
 """How long an attempt may take here: in production 20 s on the shop, 30 s outside it."""
 BETWEEN: Final = timedelta(milliseconds=50)
+PATIENCE: Final = timedelta(seconds=30)
+"""How long an attempt outside the shop hangs at most, where no other one follows."""
 
 
 class OutOfOrder(Exception):
@@ -45,16 +47,30 @@ class Misbehaving(Interceptor):
         """By activity and way, how often."""
         self._left: dict[tuple[str | None, str], tuple[str | None, Iterator[str]]] = {}
         """By flow and activity, the run in which it misbehaves, and the ways that are left."""
+        self._newest: dict[tuple[str | None, str], int] = {}
+        """By run and step, the attempt that has begun last."""
 
     def way(self, info: activity.Info) -> str | None:
         """What this attempt does; None: it behaves."""
         # by the run, not by the step in it: a workflow task that took too long is done anew, and its steps, which are
         # not in the history yet, may come in another order
+        self._newest[info.workflow_run_id, info.activity_id] = info.attempt
         run, ways = self._left.setdefault((info.workflow_type, info.activity_type), (info.workflow_run_id, iter(WAYS)))
         way = next(ways, None) if info.workflow_run_id == run else None
         if way is not None:
             self.done[info.activity_type, way] += 1
         return way
+
+    def hang(self) -> None:
+        """Until the attempt is given up. Outside the shop nobody says so, but that the next one begins: a busy server
+        gives one up later than it is to, and would take its answer until then.
+        """
+        info = activity.info()
+        most = 2 * ATTEMPT if info.is_local else PATIENCE
+        given_up = time.monotonic() + most.total_seconds()
+        step = info.workflow_run_id, info.activity_id
+        while time.monotonic() < given_up and not activity.is_cancelled() and self._newest[step] <= info.attempt:
+            threading.Event().wait(BETWEEN.total_seconds())
 
     def intercept_activity(self, next: ActivityInboundInterceptor) -> ActivityInboundInterceptor:  # noqa: A002 - the SDK's name
         """Stand in front of every activity."""
@@ -77,21 +93,14 @@ class _Activity(ActivityInboundInterceptor):
             if way == FAILS:
                 raise OutOfOrder
             if way == HANGS:
-                _hang()
+                self._misbehaving.hang()
             answer = honest(*arguments)
             if way == LATE:
-                _hang()
+                self._misbehaving.hang()
             return honest(*arguments) if way == TWICE else answer
 
         input.fn = misbehave
         return await super().execute_activity(input)
-
-
-def _hang() -> None:
-    """Until the attempt is given up; outside the shop nobody says so, and the answer comes too late."""
-    given_up = time.monotonic() + 2 * ATTEMPT.total_seconds()
-    while time.monotonic() < given_up and not activity.is_cancelled():
-        threading.Event().wait(BETWEEN.total_seconds())
 
 
 class _Workflow(WorkflowInboundInterceptor):
