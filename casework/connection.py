@@ -177,6 +177,6 @@ async def require_namespace(client: Client) -> None:
 async def known_search_attributes(client: Client) -> dict[str, str]:
     """The namespace's own search attributes: name → type."""
     listed = await client.operator_service.list_search_attributes(
-        ListSearchAttributesRequest(namespace=client.namespace)
+        ListSearchAttributesRequest(namespace=client.namespace), retry=True
     )
     return {name: _KINDS.get(kind, "of another type") for name, kind in listed.custom_attributes.items()}

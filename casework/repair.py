@@ -167,7 +167,8 @@ async def last_task_failure(client: Client, case_id: str, run_id: str) -> str | 
                 execution=WorkflowExecution(workflow_id=case_id, run_id=run_id),
                 maximum_page_size=50,
                 next_page_token=token,
-            )
+            ),
+            retry=True,
         )
         for event in page.history.events:
             match event.event_type:

@@ -260,7 +260,9 @@ class Desk:
                 workflow_task_finish_event_id=task,
                 request_id=uuid4().hex,
                 reset_reapply_type=ResetReapplyType.RESET_REAPPLY_TYPE_NONE,
-            )
+            ),
+            # a server that is too slow for its own database says only "please retry"; the id makes it one reset
+            retry=True,
         )
 
     async def open_in(self, state: str, order_id: str, **fields: Any) -> Handle:

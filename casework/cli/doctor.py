@@ -132,7 +132,7 @@ async def _server(desk: Desk) -> list[Finding]:
     running = read_running(desk.settings.home)
     where = str(cluster) if cluster else f"{running.address}, UI {running.ui}" if running else "?"
     try:
-        information = await client.workflow_service.get_system_info(GetSystemInfoRequest())
+        information = await client.workflow_service.get_system_info(GetSystemInfoRequest(), retry=True)
         findings = [_server_version(information.server_version, where)]
         findings.append(_search_attributes(await known_search_attributes(client)))
         findings.append(_worker(await pollers(client)))
@@ -193,7 +193,8 @@ async def pollers(client: Client) -> list[str]:
             namespace=client.namespace,
             task_queue=TaskQueue(name=names.TASK_QUEUE),
             task_queue_type=TaskQueueType.TASK_QUEUE_TYPE_WORKFLOW,
-        )
+        ),
+        retry=True,
     )
     since = datetime.now(UTC) - ASKING
     return sorted({one.identity for one in described.pollers if one.last_access_time.ToDatetime(tzinfo=UTC) >= since})

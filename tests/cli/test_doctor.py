@@ -46,7 +46,7 @@ async def namespace(desk: Desk, name: str, attributes: dict[str, str]) -> str:
     retention = Duration()
     retention.FromTimedelta(timedelta(days=1))
     await desk.client.workflow_service.register_namespace(
-        RegisterNamespaceRequest(namespace=name, workflow_execution_retention_period=retention)
+        RegisterNamespaceRequest(namespace=name, workflow_execution_retention_period=retention), retry=True
     )
     client = await Client.connect(address(desk), namespace=name)
     types = {"Keyword": "KEYWORD", "KeywordList": "KEYWORD_LIST", "Datetime": "DATETIME", "Int": "INT"}
@@ -73,7 +73,7 @@ async def known(client: Client) -> dict[str, str] | None:
 @asynccontextmanager
 async def server_saying(desk: Desk, version: str) -> AsyncGenerator[str]:
     """The server of the tests behind a line on which it says that it is of another version; gives the address."""
-    described = await desk.client.workflow_service.get_system_info(GetSystemInfoRequest())
+    described = await desk.client.workflow_service.get_system_info(GetSystemInfoRequest(), retry=True)
     true = described.server_version.encode()
     assert len(true) == len(version), "inside a message, lengths stay as they are"
     host, _, port = address(desk).partition(":")
