@@ -9,7 +9,7 @@ import subprocess
 import sys
 import time
 from collections import Counter
-from collections.abc import AsyncGenerator, AsyncIterator, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from functools import cache
@@ -17,6 +17,7 @@ from pathlib import Path as File
 from typing import Any
 
 from temporalio.api.enums.v1 import EventType, WorkflowTaskFailedCause
+from temporalio.api.history.v1 import HistoryEvent
 from temporalio.client import Client, WorkflowHandle, WorkflowHistory
 from temporalio.worker import Replayer
 
@@ -33,6 +34,7 @@ from state_machines.laws.worlds import WORLDS
 from state_machines.table import Attempt, Move, Refusal
 from tests.orders import add_order, new_shop
 from worker import WORKFLOWS
+from workflows.case import IS_THE_HISTORY_LONG
 
 Handle = WorkflowHandle[Any, Any]
 AT_ONCE = 50
@@ -143,7 +145,7 @@ class Rig:
         async def open_one(order: Order) -> Handle:
             async with starting:
                 handle = await self.open(path, side, worker, order)
-                await _next(handle.fetch_history_events(wait_new_event=True), EventType.EVENT_TYPE_TIMER_STARTED)
+                await _next(handle.fetch_history_events(wait_new_event=True), _is_of_a_wait)
                 return handle
 
         return await asyncio.gather(*(open_one(order) for order in self.orders(path, cases)))
@@ -170,11 +172,11 @@ class Rig:
         events = handle.fetch_history_events(wait_new_event=True)
         for number, answer in enumerate(path.answers):
             for _ in range(answer.looks + 1):
-                await _next(events, EventType.EVENT_TYPE_TIMER_STARTED)
+                await _next(events, _is_of_a_wait)
             if number == 0 and path.untimely:
                 for _ in range(untimely):
                     await handle.signal(path.untimely.trigger, path.untimely.message(order.order_id))
-                    await _next(events, EventType.EVENT_TYPE_WORKFLOW_TASK_COMPLETED)
+                    await _next(events, _is_end_of_task)
             if answer.first is not nothing:
                 with self.database.writing() as session:
                     answer.first(session, order.order_id)
@@ -183,16 +185,30 @@ class Rig:
                 await handle.execute_update("submit", {"trigger": answer.trigger, **message})  # pyright: ignore[reportUnknownMemberType] - the SDK's own
             else:
                 await handle.signal(answer.trigger, message)
-        await _next(events, EventType.EVENT_TYPE_WORKFLOW_EXECUTION_COMPLETED)
+        await _next(events, _is_end)
         result = await handle.result()
         if result["outcome"] != path.outcome:
             raise RuntimeError(f"{handle.id} ended {result['outcome']} and not {path.outcome}")
         return handle
 
 
-async def _next(events: AsyncIterator[Any], kind: EventType.ValueType) -> None:
+def _is_of_a_wait(event: HistoryEvent) -> bool:
+    """Whether a wait begins by it; a case that has been told much also has a timer at which it asks for its length."""
+    asks = IS_THE_HISTORY_LONG.encode() in event.user_metadata.summary.data
+    return event.event_type == EventType.EVENT_TYPE_TIMER_STARTED and not asks
+
+
+def _is_end_of_task(event: HistoryEvent) -> bool:
+    return event.event_type == EventType.EVENT_TYPE_WORKFLOW_TASK_COMPLETED
+
+
+def _is_end(event: HistoryEvent) -> bool:
+    return event.event_type == EventType.EVENT_TYPE_WORKFLOW_EXECUTION_COMPLETED
+
+
+async def _next(events: AsyncIterator[HistoryEvent], wanted: Callable[[HistoryEvent], bool]) -> None:
     async for event in events:
-        if event.event_type == kind:
+        if wanted(event):
             return
         failed = event.workflow_task_failed_event_attributes
         if failed.cause == WorkflowTaskFailedCause.WORKFLOW_TASK_FAILED_CAUSE_WORKFLOW_WORKER_UNHANDLED_FAILURE:

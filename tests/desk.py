@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-from collections.abc import AsyncGenerator, Callable, Coroutine, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Coroutine, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
@@ -323,19 +323,26 @@ class Desk:
 
     async def until_shown(self, handle: Handle, holds: Callable[[CaseView], bool], what: str) -> CaseView:
         """Wait until the view shows what is wanted; every new event of the case's history is a chance to look."""
-        view = await self.view(handle)
-        if holds(view):
-            return view
-        async for event in handle.fetch_history_events(wait_new_event=True):
-            if event.event_type == EventType.EVENT_TYPE_WORKFLOW_TASK_COMPLETED or event.event_type in ENDED:
-                view = await self.view(handle)
-                if holds(view):
-                    return view
-                if view.final:
-                    break
-        if not view.final:  # it has continued as new
-            return await self.until_shown(handle, holds, what)
-        raise AssertionError(f"{handle.id} ended in {view.state}: never {what}")
+        async for view in self._views(handle):
+            if holds(view):
+                return view
+            if view.final:
+                raise AssertionError(f"{handle.id} ended in {view.state}: never {what}")
+        return await self.until_shown(handle, holds, what)  # it has continued as new
+
+    async def _views(self, handle: Handle) -> AsyncIterator[CaseView]:
+        """What the case shows now, and each time that its history has grown by a workflow task or its end.
+
+        Much that has happened meanwhile is one look: each asks a worker.
+        """
+        events = handle.fetch_history_events(wait_new_event=True)
+        grown = False
+        async for event in events:
+            grown = grown or event.event_type == EventType.EVENT_TYPE_WORKFLOW_TASK_COMPLETED
+            grown = grown or event.event_type in ENDED
+            if grown and events.current_page_index == len(events.current_page or ()):
+                grown = False
+                yield await self.view(handle)
 
     async def until_true(self, handle: Handle, holds: Callable[[], bool], what: str) -> None:
         """Wait until the shop shows what is wanted; every new event of the case's history is a chance to look."""
@@ -456,14 +463,8 @@ class Desk:
 
     async def until_it_takes(self, handle: Handle, trigger: str) -> CaseView:
         """Wait until the case is in a state that takes the trigger from a person."""
-        async for event in handle.fetch_history_events(wait_new_event=True):
-            if event.event_type == EventType.EVENT_TYPE_WORKFLOW_TASK_COMPLETED or event.event_type in ENDED:
-                view = await self.view(handle)
-                if trigger in [one.trigger for one in view.waiting_for]:
-                    return view
-                if view.final:
-                    break
-        raise AssertionError(f"{handle.id} never waited for {trigger}")
+        what = f"waited for {trigger}"
+        return await self.until_shown(handle, lambda view: trigger in [one.trigger for one in view.waiting_for], what)
 
     def require_whole(self, view: CaseView, *, paid_fen: int | None = None) -> None:
         """Fail unless the shop is whole after a case that has ended: nothing held, paid as its view says, said once.

@@ -118,7 +118,20 @@ def test_the_machine_is_measured_on_the_rows_of_every_flow(flow: str) -> None:
 
 
 async def test_ctrl_c_leaves_what_was_measured_on_both_sides(tmp_path: Path) -> None:
-    few = ("--path", "short", "--cases", "1", "--alone", "1", "--events", "60", "--rounds", "1000", "--opened", "3")
+    few = (
+        "--path",
+        "supervisor",
+        "--cases",
+        "1",
+        "--alone",
+        "1",
+        "--events",
+        "100",
+        "--rounds",
+        "1000",
+        "--opened",
+        "3",
+    )
     process = await asyncio.create_subprocess_exec(
         *(sys.executable, "-m", "bench", *few, "--results", str(tmp_path)),
         cwd=ROOT,
@@ -141,13 +154,13 @@ async def test_ctrl_c_leaves_what_was_measured_on_both_sides(tmp_path: Path) -> 
             process.kill()
             await process.wait()
     assert process.returncode == 130
-    assert "short: worker CPU" in out.decode()
+    assert "supervisor: worker CPU" in out.decode()
     found = only_file(tmp_path)
     assert found["about"]["interrupted"]
     first = [one for one in found["batches"] if one["round"] == 0]
     assert {one["side"] for one in first} == {*SIDES, BY_UPDATE}
     assert all(one["cpu_ms"] > 0 and one["wall_ms"] > 0 and one["alone_ms"] > 0 for one in first)
-    assert all(found["events"]["short"][side]["TIMER_STARTED"] == 1 for side in SIDES)
+    assert all(found["events"]["supervisor"][side]["TIMER_STARTED"] == 3 for side in SIDES)
     assert all(one["events"] >= 60 and one["ms"] > 0 for one in found["replays"])
     assert len(found["moves"][0]) >= len(FLOWS[PATHS[0].flow].moves)
     openings = [one for one in found["openings"] if one["round"] == 0]

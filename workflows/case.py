@@ -74,8 +74,10 @@ AnswerT = TypeVar("AnswerT")
 
 TAKEN_BEFORE_ASKING = 10
 """After so many messages and timers a case asks whether its history is long."""
+IS_THE_HISTORY_LONG = "is the history long?"
+"""The summary of the timer at which a case asks for the length of its history."""
 MOST_CARRIED_BYTES = 1_500_000
-"""Beside messages that it has not read yet, a case continues as new only with less: Temporal takes 2 MB."""
+"""With unread messages a case continues as new only if it and they are smaller than this: Temporal takes 2 MB."""
 MOST_LOOKS = 100
 """After so many polls of courier and shop a case continues as new: each is about a dozen events."""
 REMINDER, WATCH, OWN_ALARM = "reminder", "watch", "alarm"
@@ -574,7 +576,7 @@ class CaseWorkflow(CaseAsides[CaseT]):
         """
         self._taken = 0
         self._continues = True
-        await workflow.sleep(SHORTEST_WAIT, summary="is the history long?")
+        await workflow.sleep(SHORTEST_WAIT, summary=IS_THE_HISTORY_LONG)
         continues = anyway or _history_is_long()
         if self._inbox:
             await workflow.sleep(SHORTEST_WAIT, summary="continue as new, if it is")
