@@ -34,7 +34,7 @@ from state_machines.laws.worlds import WORLDS
 from state_machines.table import Attempt, Move, Refusal
 from tests.orders import add_order, new_shop
 from worker import WORKFLOWS
-from workflows.case import IS_THE_HISTORY_LONG
+from workflows.case import ASKS_WHETHER_LONG, CONTINUES_IF_LONG
 
 Handle = WorkflowHandle[Any, Any]
 AT_ONCE = 50
@@ -193,9 +193,10 @@ class Rig:
 
 
 def _is_of_a_wait(event: HistoryEvent) -> bool:
-    """Whether a wait begins by it; a case that has been told much also has a timer at which it asks for its length."""
-    asks = IS_THE_HISTORY_LONG.encode() in event.user_metadata.summary.data
-    return event.event_type == EventType.EVENT_TYPE_TIMER_STARTED and not asks
+    """Whether a wait begins by it; a case that has been told much also has timers at which it may continue as new."""
+    says = event.user_metadata.summary.data.decode()
+    may_continue = ASKS_WHETHER_LONG in says or CONTINUES_IF_LONG in says
+    return event.event_type == EventType.EVENT_TYPE_TIMER_STARTED and not may_continue
 
 
 def _is_end_of_task(event: HistoryEvent) -> bool:

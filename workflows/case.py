@@ -74,8 +74,8 @@ AnswerT = TypeVar("AnswerT")
 
 TAKEN_BEFORE_ASKING = 10
 """After so many messages and timers a case asks whether its history is long."""
-IS_THE_HISTORY_LONG = "is the history long?"
-"""The summary of the timer at which a case asks for the length of its history."""
+ASKS_WHETHER_LONG, CONTINUES_IF_LONG = "is the history long?", "continue as new, if it is"
+"""The summaries of the timers at which a case asks for the length of its history, and continues as new."""
 MOST_CARRIED_BYTES = 1_500_000
 """With unread messages a case continues as new only if it and they are smaller than this: Temporal takes 2 MB."""
 MOST_LOOKS = 100
@@ -576,10 +576,10 @@ class CaseWorkflow(CaseAsides[CaseT]):
         """
         self._taken = 0
         self._continues = True
-        await workflow.sleep(SHORTEST_WAIT, summary=IS_THE_HISTORY_LONG)
+        await workflow.sleep(SHORTEST_WAIT, summary=ASKS_WHETHER_LONG)
         continues = anyway or _history_is_long()
         if self._inbox:
-            await workflow.sleep(SHORTEST_WAIT, summary="continue as new, if it is")
+            await workflow.sleep(SHORTEST_WAIT, summary=CONTINUES_IF_LONG)
         self._continues = False
         if not continues or self._is_too_much_to_carry():
             return
