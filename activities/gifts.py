@@ -7,7 +7,7 @@ from typing import Literal
 from pydantic import BaseModel
 
 from activities.defining import uninterrupted
-from activities.steps import Done, OrderStep, post_all, writing_for
+from activities.steps import Done, OrderStep, writing_for
 from casework.shop import gifts
 from casework.shop.database import Database
 from casework.shop.errors import BadRequest
@@ -96,8 +96,8 @@ class GiftActivities:
     @uninterrupted
     def promise_gift(self, step: PromiseStep) -> Promised:
         """Write the memo and reserve the cost in the month's budget, in one transaction that reads the order again."""
-        with writing_for(self._database, step, posting=False) as session:
-            result = gifts.promise(
+        with writing_for(self._database, step) as session:
+            return gifts.promise(
                 session,
                 step.present,
                 key=step.round_key("promise"),
@@ -108,9 +108,6 @@ class GiftActivities:
                 memo=step.memo,
                 at=step.at,
             )
-            if result.promised:
-                post_all(session, step, step.posts)
-        return result
 
     @uninterrupted
     def put_gift_on_order(self, step: PutOnOrderStep) -> Done:

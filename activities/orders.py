@@ -85,8 +85,7 @@ class OrderActivities:
         """Which of the lines have left, and which have not? Are those back?"""
         with self._database.reading() as session:
             left, here = orders.parted(session, step.order_id, step.lines)
-            out = {line.number for line in orders.read_order(session, step.order_id).lines if line.place == "shipped"}
-        return Parted(left=left, here=here, back=bool(left) and not any(one.line in out for one in left))
+            return Parted(left=left, here=here, back=bool(left) and not settling.is_out(session, step.order_id, left))
 
     @uninterrupted
     def hold(self, step: HoldStep) -> HoldResult:
@@ -118,8 +117,8 @@ class OrderActivities:
     @uninterrupted
     def mark_goods_back(self, step: ParcelBackStep) -> GoodsBack:
         """A parcel that had left has come back, or all of them; a waybill of other lines is refused."""
-        with writing_for(self._database, step, posting=False) as session:
-            back = settling.mark_goods_back(
+        with writing_for(self._database, step) as session:
+            return settling.mark_goods_back(
                 session,
                 key=step.round_key("goods_back") + (f"/{step.waybill}" if step.waybill is not None else ""),
                 case_id=step.case_id,
@@ -128,9 +127,6 @@ class OrderActivities:
                 at=step.at,
                 waybill=step.waybill,
             )
-            if back.refused is None:
-                post_all(session, step, step.posts)
-        return back
 
     @uninterrupted
     def settle(self, step: SettleStep) -> None:

@@ -73,7 +73,7 @@ class PaymentActivities:
         """
         note_moves(self._database, payment)
         try:
-            with writing_for(self._database, payment, posting=False) as session:
+            with writing_for(self._database, payment) as session:
                 result = payments.pay(
                     session,
                     key=payment.key(payment.purpose),

@@ -27,7 +27,8 @@ CASE_OVER = "CaseOver"
 class CaseStep(BaseModel):
     """One step of a case, at the case's own time (aware).
 
-    `posts` go out in the transaction of what the step writes; one that only reads, or leaves the shop, posts nothing.
+    `posts` go out in the transaction of what the step writes; one that may be refused by its
+    answer, only reads, or leaves the shop is given none.
     """
 
     case_id: str
@@ -63,10 +64,8 @@ class Done(BaseModel):
 
 
 @contextmanager
-def writing_for(database: Database, step: OrderStep, *, posting: bool = True) -> Generator[Session]:
+def writing_for(database: Database, step: OrderStep) -> Generator[Session]:
     """One transaction of a step of a case that is still open; the step's posts go out at the end of it.
-
-    `posting=False`: what goes out depends on what comes of the step, which says so itself, or nothing goes out.
 
     Raises:
         ApplicationError: not retryable, where the case is over: Temporal gave this attempt up and went on.
@@ -79,8 +78,7 @@ def writing_for(database: Database, step: OrderStep, *, posting: bool = True) ->
         case_transaction(database, step.case_id, step.run_id, step.moment, in_turn=in_turn) as session,
     ):
         yield session
-        if posting:
-            post_all(session, step, step.posts)
+        post_all(session, step, step.posts)
 
 
 @contextmanager
@@ -106,7 +104,7 @@ def note_moves(database: Database, step: OrderStep) -> None:
         ApplicationError: as `writing_for`.
 
     """
-    with writing_for(database, step, posting=False):
+    with writing_for(database, step):
         pass
 
 

@@ -5,8 +5,9 @@ Pure data; it holds ids and references only, never a buyer's name, phone, addres
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import date, datetime
 from typing import Annotated, Any, ClassVar, Generic, Self, TypeVar
+from zoneinfo import ZoneInfo
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
@@ -278,6 +279,14 @@ class Case(BaseModel, Generic[FiguresT]):
         if self.policy is None:
             raise RuntimeError(f"case {self.case_id} has not been opened in the shop yet")
         return self.policy
+
+    def local_day(self, at: datetime) -> date:
+        """The calendar day at `at` (aware) in the shop's zone."""
+        return at.astimezone(ZoneInfo(self.figures.shop.timezone)).date()
+
+    def local_time(self, at: datetime) -> str:
+        """The time `at` (aware) as people in the shop read it: in the shop's zone."""
+        return at.astimezone(ZoneInfo(self.figures.shop.timezone)).strftime("%Y-%m-%d %H:%M")
 
     @classmethod
     def initial(cls, start: Start, *, flow: str, state: str, case_id: str, run_id: str, at: datetime) -> Self:

@@ -1,11 +1,10 @@
-"""How a case is shown: the contract's view, Temporal's search attributes, and the details in the Temporal UI. Pure."""
+"""How a case is shown: the contract's view, Temporal's search attributes, and the details in the Temporal UI."""
 
 from __future__ import annotations
 
-from datetime import UTC, date, datetime
+from datetime import UTC
 from typing import Any
 from urllib.parse import quote
-from zoneinfo import ZoneInfo
 
 from temporalio.common import SearchAttributeKey, SearchAttributePair, TypedSearchAttributes
 
@@ -132,16 +131,6 @@ def opening_attributes(order_id: str, by: str) -> TypedSearchAttributes:
     return TypedSearchAttributes([SearchAttributePair(ORDER_ID, order_id), SearchAttributePair(CASE_OPENED_BY, by)])
 
 
-def local_day(case: Case[Any], at: datetime) -> date:
-    """The calendar day in the shop's zone."""
-    return at.astimezone(ZoneInfo(case.figures.shop.timezone)).date()
-
-
-def local_time(case: Case[Any], at: datetime) -> str:
-    """A time as people in the shop read it: in the shop's zone."""
-    return at.astimezone(ZoneInfo(case.figures.shop.timezone)).strftime("%Y-%m-%d %H:%M")
-
-
 def current_details(flow: Flow[Any], case: Case[Any], namespace: str | None = None) -> str:
     """A small Markdown table for the Temporal UI: the state, who may act until when, what comes otherwise, the path.
 
@@ -156,7 +145,7 @@ def current_details(flow: Flow[Any], case: Case[Any], namespace: str | None = No
         f"| 金额 amount | {format_yuan(case.amount_fen)} |",
     ]
     if state.kind is StateKind.WAIT and case.due is not None:
-        until = local_time(case, case.due)
+        until = case.local_time(case.due)
         who = ", ".join(f"{role.label.zh} {role.value}" for role in state.expects)
         lines.append(f"| 等待 waits for | {who} until {until} ({case.figures.shop.timezone}) |")
         silent = if_silent(flow, case)

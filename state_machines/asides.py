@@ -13,7 +13,6 @@ from typing import Annotated, Any, Final
 from pydantic import Field
 
 from casework.case import FULL, Actor, Case, TrailLine
-from casework.details import local_time
 from casework.messages import Message, Reference, StaffId, Text
 from casework.names import ANSWER, ASK_OPENER, COMMENT, REASSIGN, REMIND
 from state_machines.common import CANCEL
@@ -160,7 +159,7 @@ def untimely_in(case: Case[Any], aside: str, at: datetime) -> str | None:
     if aside == ANSWER and not case.asked_by:
         return "no question waits for an answer; comment puts something on the record"
     if aside == REMIND and case.called_at is not None and at < case.called_at + REMIND_AGAIN:
-        again = local_time(case, case.called_at + REMIND_AGAIN)
+        again = case.local_time(case.called_at + REMIND_AGAIN)
         return f"people were reminded less than an hour ago; again from {again} on"
     return None
 

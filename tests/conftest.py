@@ -11,7 +11,7 @@ import shutil
 import signal
 import tempfile
 from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import ExitStack
+from contextlib import AsyncExitStack, ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -242,49 +242,35 @@ HANDED_OVER = """
 flag_profile = "handed_over"
 """
 
+POLICIES = {"handed_over": HANDED_OVER, "parcels": PARCELS}
+"""What else than the shipped policy some tests' cases go by, by name."""
+
 
 @pytest.fixture(scope="session")
 async def desk(
     server: SharedServer, skipper: TimeSkipper, database: Database, tmp_path_factory: pytest.TempPathFactory
 ) -> AsyncIterator[Desk]:
-    """The shop's desk with its workers: one under the shipped policy, and one under each other one.
+    """The shop's desk with its workers: one under the shipped policy, and one under each of `POLICIES`.
 
     At the end of the run, nothing that is planted in the shop may be in Temporal.
     """
     gates = Gates()
     folder = tmp_path_factory.mktemp("policy")
-    policies = {"handed_over": HANDED_OVER, "parcels": PARCELS}
-    for name, text in policies.items():
+    queues = {name: f"{TASK_QUEUE}-{name}" for name in POLICIES}
+    for name, text in POLICIES.items():
         (folder / f"{name}.toml").write_text(text)
-    queues = {name: f"{TASK_QUEUE}-{name}" for name in policies}
-    async with (
-        build_worker(
-            skipper.client,
-            database,
-            load_policy(None),
-            interceptors=[gates],
-            max_cached_workflows=CACHED_WORKFLOWS,
-            more_workflows=[ParentOfTheTests],
-        ),
-        build_worker(
-            skipper.client,
-            database,
-            load_policy(folder / "handed_over.toml"),
-            interceptors=[gates],
-            max_cached_workflows=CACHED_WORKFLOWS,
-            more_workflows=[ParentOfTheTests],
-            task_queue=queues["handed_over"],
-        ),
-        build_worker(
-            skipper.client,
-            database,
-            load_policy(folder / "parcels.toml"),
-            interceptors=[gates],
-            max_cached_workflows=CACHED_WORKFLOWS,
-            more_workflows=[ParentOfTheTests],
-            task_queue=queues["parcels"],
-        ),
-    ):
+    async with AsyncExitStack() as workers:
+        for name, queue in {None: TASK_QUEUE, **queues}.items():
+            worker = build_worker(
+                skipper.client,
+                database,
+                load_policy(folder / f"{name}.toml" if name else None),
+                interceptors=[gates],
+                max_cached_workflows=CACHED_WORKFLOWS,
+                more_workflows=[ParentOfTheTests],
+                task_queue=queue,
+            )
+            await workers.enter_async_context(worker)
         yield Desk(skipper, skipper.client, database, gates, queues)
     assert found_in(Kept(Path(server.database), since_now=False), [MARK]) == []
 

@@ -1,7 +1,10 @@
 from __future__ import annotations
 
+import subprocess
+import sys
 from collections.abc import Sequence
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any, cast
 
 import pytest
@@ -38,6 +41,7 @@ from state_machines.table import (
 )
 from tests.tables import Row, require_called_off, require_rows
 
+ROOT = Path(__file__).parents[1]
 NOW = datetime(2026, 11, 20, 10, 0, tzinfo=UTC)
 POLICY = load_policy(None)
 SYSTEM, CLOCK = Automatic.SYSTEM, Automatic.CLOCK
@@ -540,6 +544,13 @@ def test_approvals_at_two_levels_come_from_two_people() -> None:
     assert isinstance(same, Refusal)
     assert same.code == "four_eyes"
     assert isinstance(find_move(case, "approve", person(FINANCE, staff_id="finance.1")), Move)
+
+
+def test_the_tables_and_their_laws_know_nothing_of_temporal() -> None:
+    loads = "import sys, state_machines.flows, state_machines.laws.worlds"
+    program = f"{loads}; print({{'temporalio', 'sqlalchemy'}} & set(sys.modules))"
+    done = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "set()"
 
 
 def test_acting_within_a_standing_limit_is_no_approval() -> None:

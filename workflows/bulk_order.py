@@ -18,7 +18,6 @@ from activities.bulk_orders import (
     ScreenStep,
 )
 from activities.orders import OrderActivities, SettleStep
-from casework.details import local_day, local_time
 from casework.dues import RebateDue
 from casework.rules.bulk import is_bulk, ship_alarm_at
 from casework.standing import BulkStanding
@@ -349,7 +348,7 @@ class BulkOrder(PayingWorkflow[BulkCase]):
         return None
 
     def _require_past(self, registered_on: date, at: datetime) -> None:
-        if registered_on > local_day(self.case, at):
+        if registered_on > self.case.local_day(at):
             raise Refused("buyer_registered_on is a day that is still to come")
 
     def _signs(self) -> str:
@@ -359,7 +358,7 @@ class BulkOrder(PayingWorkflow[BulkCase]):
     def _deadline(self) -> dict[str, str]:
         case = self.case
         paid_at = case.standing.paid_at if case.standing is not None else None
-        return {"ship_by": local_time(case, paid_at + case.figures.flow.ship_by) if paid_at is not None else NOT_KNOWN}
+        return {"ship_by": case.local_time(paid_at + case.figures.flow.ship_by) if paid_at is not None else NOT_KNOWN}
 
     def _review_task(self, role: Role) -> Post:
         case = self.case
@@ -383,7 +382,7 @@ class BulkOrder(PayingWorkflow[BulkCase]):
     def _task(self, template: str, role: Role, **parameters: str) -> Post:
         """A task for this stay in the state."""
         case = self.case
-        due = local_time(case, case.due) if case.due is not None else ""
+        due = case.local_time(case.due) if case.due is not None else ""
         given = {"case_id": case.case_id, "amount": yuan(case.amount_fen), "due": due, **parameters}
         return self.to_staff(template, role, **given).again(f"{role}.{case.version}")
 

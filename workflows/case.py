@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from hashlib import sha256
@@ -70,7 +70,6 @@ from workflows.steps import (
 )
 
 CaseT = TypeVar("CaseT", bound=Case[Any])
-AnswerT = TypeVar("AnswerT")
 
 TAKEN_BEFORE_ASKING = 10
 """After so many messages and timers a case asks whether its history is long."""
@@ -125,10 +124,9 @@ class CaseWorkflow(CaseAsides[CaseT]):
     """A case as a Temporal workflow. Subclasses bring one method per state, named as the state.
 
     A method of a state that works is a coroutine and returns the `Outcome`; one of a state that waits returns what is
-    to be posted on entry. `consult_<trigger>` reads the shop before the table is asked (also before the clock's rows);
-    that of a parcel may ask the courier too, and its step also puts off the trade's receipt time where that is near and
-    replaces the warehouse's task where less is to be sent (`look_at_parcel`). `effect_<trigger>` writes to the shop
-    after the table has agreed and before the move is made; both may raise `Refused` of somebody's message.
+    to be posted on entry. `consult_<trigger>` reads the shop before the table is asked (also before the clock's rows).
+    `effect_<trigger>` is done once the table has agreed and before the move is made: what is checked beyond the table,
+    or written to the shop. Both may raise `Refused` of somebody's message.
     `after_<trigger>` follows the move, whoever made it. `begin_<state>` is what is done first where a wait is entered.
     `watch` polls the courier and the shop, where a state watches.
     """
@@ -433,8 +431,8 @@ class CaseWorkflow(CaseAsides[CaseT]):
             # where a worker dies in this piece of work, a cancel that has come meanwhile goes before it
             self._on_record = None
         workflow.set_current_details(current_details(self.flow, self.case, workflow.info().namespace))
-        method = cast("Callable[[], Awaitable[Outcome]]", getattr(self, state.name))
-        piece = asyncio.create_task(_coroutine(method()))
+        method = cast("Callable[[], Coroutine[Any, Any, Outcome]]", getattr(self, state.name))
+        piece = asyncio.create_task(method())
         while not piece.done():
             await workflow.wait_condition(lambda: piece.done() or bool(self._inbox))
             while self._inbox and not piece.done():
@@ -457,7 +455,11 @@ class CaseWorkflow(CaseAsides[CaseT]):
         await self._make_move(found, attempt, by=automatic, why=why)
 
     async def _wait_in(self, state: State) -> None:
-        """Wait for the next accepted message or the deadline."""
+        """Wait for the next accepted message or the deadline.
+
+        In this order: it continues as new where the history is long and nobody waits for an answer; messages are read,
+        before the clock; what a poll has seen is taken; the lists are told after a reset; the timer rings.
+        """
         case = self.case
         if case.entered_at is None:
             await self._enter(state)
@@ -556,7 +558,7 @@ class CaseWorkflow(CaseAsides[CaseT]):
                 await self._continue_at_timer(anyway=True)
             self._looks += 1
             self._look_again = getattr(case.figures.flow, cast("str", state.watch))
-            self._look = asyncio.create_task(_coroutine(self.watch()))
+            self._look = asyncio.create_task(self.watch())
         elif rings_for == OWN_ALARM:
             if case.alarm_at is not None:
                 case.alarm_at = None
@@ -1012,11 +1014,6 @@ def _deadline_of(state: State) -> str:
     if state.deadline is None:
         raise HoleInTable(f"{state.name} has no deadline")
     return state.deadline.trigger
-
-
-async def _coroutine(doing: Awaitable[AnswerT]) -> AnswerT:
-    """A coroutine of its own, so that any awaitable can run beside the inbox."""
-    return await doing
 
 
 def _history_is_long() -> bool:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from datetime import datetime
 from typing import Any
 
@@ -17,7 +17,7 @@ from state_machines.table import Flow
 
 
 class Refused(Exception):
-    """Raised by a flow's own checks with the shop: the message is refused, the case stays where it is."""
+    """Why a message is refused: the case stays where it is."""
 
 
 @dataclass(slots=True)
@@ -55,16 +55,10 @@ class Received:
         """As it is carried over into the next run, which reads it with `carried_over`."""
         # what was sent as null is not left out: there are fields that must be said, and may be null
         message = None if self.message is None else self.message.model_dump(mode="json", exclude_unset=True)
-        return {
-            "trigger": self.trigger,
-            "at": self.at.isoformat(),
-            "seen": self.seen,
-            "message": message,
-            "problem": self.problem,
-            "unknown": self.unknown,
-            "claimed_by": self.claimed_by,
-            "content": self.content,
-        }
+        # who waits for its answer does so in the run that took it
+        stays = {"answer", "by_update", "awaited"}
+        said = {one.name: getattr(self, one.name) for one in fields(self) if one.name not in stays}
+        return {**said, "at": self.at.isoformat(), "message": message}
 
     @classmethod
     def carried_over(cls, flow: Flow[Any], given: dict[str, Any]) -> Received:
@@ -78,8 +72,8 @@ class Received:
             except ValidationError as error:  # as the program is by now
                 problem = problem or explain(error)
         at = datetime.fromisoformat(given["at"])
-        fields: dict[str, Any] = {**given, "at": at, "message": read, "problem": problem}
-        return cls(**fields)
+        said: dict[str, Any] = {**given, "at": at, "message": read, "problem": problem}
+        return cls(**said)
 
 
 def said_in(message: Message | None) -> str | None:

@@ -23,7 +23,6 @@ from activities.parcels import (
     TakeReturned,
     TellReturn,
 )
-from casework.details import local_time
 from casework.money import LineQuantity, listed
 from casework.parcels import Followed, about_the_money
 from casework.rules.parcels import GOING_BACK, HANDED_OVER, counted_from, proves_receipt, verdict
@@ -158,7 +157,7 @@ class ProblemParcel(CaseWorkflow[ParcelCase]):
                 urgent_zh="【优先】" if urgent else "",
                 urgent_en="Urgent. " if urgent else "",
                 why=self._last_word(),
-                due=local_time(case, case.due) if case.due else "",
+                due=case.local_time(case.due) if case.due else "",
             )
         ]
 
@@ -265,18 +264,18 @@ class ProblemParcel(CaseWorkflow[ParcelCase]):
             if set(returns).isdisjoint(self._with_others().values()):
                 break
             await workflow.sleep(ASKED_AGAIN, summary=f"{', '.join(returns)} called off")
-        listed = ", ".join(one for one in returns if one not in self._with_others().values())
-        if listed:
+        called_off = ", ".join(one for one in returns if one not in self._with_others().values())
+        if called_off:
             waybill = self._following.waybill
             await self._post(
-                [self.to_staff("parcel.returns_called_off", Role.AFTERSALE_AGENT, waybill=waybill, returns=listed)]
+                [self.to_staff("parcel.returns_called_off", Role.AFTERSALE_AGENT, waybill=waybill, returns=called_off)]
             )
 
     async def _refund_the_rest(self, with_others: dict[int, str]) -> Outcome:
         """Lines that other cases have claimed are left to these, which a task says; the rest, if any, is refunded."""
         case = self.case
         if with_others:
-            await self._leave_to(with_others)
+            await self._post([self._left_to("parcel.refund_with_others", with_others)])
         rest = self._free()
         opened = await self._open_refund_of(rest) if rest else Outcome("open_refund", "nothing is opened")
         if not case.lines and self.goes_by(ASKS_OF_UNTOLD):
@@ -297,10 +296,6 @@ class ProblemParcel(CaseWorkflow[ParcelCase]):
         child = await self.open_case("return-after-shipping", fields)
         case.refunded_by_others = child is None
         return Outcome("open_refund", None if child is not None else "a task asks to open the refund by hand")
-
-    async def _leave_to(self, with_others: dict[int, str]) -> None:
-        """The specialist sees to what the cases leave unpaid that have claimed these lines."""
-        await self._post([self._left_to("parcel.refund_with_others", with_others)])
 
     def _left_to(self, template: str, with_others: dict[int, str]) -> Post:
         """A task for the specialist that names the lines which other cases have, and these cases."""
@@ -536,7 +531,8 @@ class ProblemParcel(CaseWorkflow[ParcelCase]):
         if report is None or not self.goes_by(LEAVES_TO_OTHERS):
             return
         if report.order_over:
-            self._tell_itself_that_the_order_is_gone()
+            # the next poll, which would see it, may be hours away; whoever asks now is not to wait for it
+            self.bring_news("order_gone")
             raise Refused("the shop shows the lines refunded or the order closed: there is nothing left to make good")
         asks = choice == "refund" or (choice == "reship" and self.goes_by(ASKS_WHO_ELSE))
         if not asks or report.claimed_by is None or self.case.way_back:
@@ -546,10 +542,6 @@ class ProblemParcel(CaseWorkflow[ParcelCase]):
         if self._free() and self.goes_by(CHOOSES_WHAT_IS_FREE) and self.goes_by(ASKS_WHO_ELSE):
             return
         raise Refused(about_the_money(report.claimed_by))
-
-    def _tell_itself_that_the_order_is_gone(self) -> None:
-        """The next look at the shop, which would see it, may be hours away; whoever asks now is not to wait for it."""
-        self.bring_news("order_gone")
 
     @property
     def _following(self) -> Followed:
@@ -612,8 +604,8 @@ class ProblemParcel(CaseWorkflow[ParcelCase]):
         last = self.case.report.last if self.case.report is not None else None
         if last is None:
             return "the courier has told of no scan"
-        told = local_time(self.case, last.answered_at)
-        return f"the newest scan is {last.code} of {local_time(self.case, last.at)}, as the courier said {told}"
+        told = self.case.local_time(last.answered_at)
+        return f"the newest scan is {last.code} of {self.case.local_time(last.at)}, as the courier said {told}"
 
     def _parcel_step(self) -> ParcelStep:
         case = self.case

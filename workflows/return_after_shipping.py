@@ -21,7 +21,6 @@ from activities.returns import (
     WayBackStep,
     WaybillStep,
 )
-from casework.details import local_time
 from casework.dues import ReturnDue
 from casework.money import LineQuantity, listed
 from casework.rules.returns import evidence_missing, gift_deduction_fen
@@ -128,7 +127,7 @@ class ReturnAfterShipping(PayingWorkflow[ReturnCase]):
         case = self.case
         letter = self.to_buyer(
             f"return.send_back.{case.postage_payer}",
-            until=local_time(case, case.due) if case.due is not None else "",
+            until=case.local_time(case.due) if case.due is not None else "",
             cap=yuan(case.figures.flow.return_postage_cap_fen),
         )
         return self.once_more(letter)

@@ -23,7 +23,6 @@ from casework.case import Actor, Case
 from casework.details import (
     current_details,
     if_silent,
-    local_time,
     opening_attributes,
     search_attributes,
     static_summary,
@@ -135,7 +134,7 @@ class CaseSteps(Generic[CaseT]):
             "state_zh": state.label.zh,
             "state_en": state.label.en,
             "amount": yuan(case.amount_fen),
-            "due": local_time(case, case.due) if case.due else "—",
+            "due": case.local_time(case.due) if case.due else "—",
         }
 
     def _remind_buyer(self, state: State, again: str) -> list[Post]:
@@ -174,7 +173,7 @@ class CaseSteps(Generic[CaseT]):
 
     def memo(self, text: str) -> str:
         """What is appended to the order's memo: the day, the time, and the text."""
-        return f"[{local_time(self.case, workflow.now())[5:10]} {text}]"
+        return f"[{self.case.local_time(workflow.now())[5:10]} {text}]"
 
     async def open_case(self, flow_name: str, fields: dict[str, Any], *, ask: bool = True) -> str | None:
         """Open a case of another flow about the same order, and leave it behind; answers with its id.

@@ -300,8 +300,8 @@ def say_after(desk: Desk, view: CaseView, trigger: str, *, as_json: bool) -> Non
 
 def cancel_case(case: str, *, note: str | None, by: str | None, yes: bool, print_only: bool, as_json: bool) -> None:
     """`casework cancel`: a person's decision with a note, Temporal's own cancel without."""
-    asked = yes or print_only or not on_terminal()
-    if not asked and not typer.confirm(f"{case}: call it off?", err=True):
+    asks = on_terminal() and not (yes or print_only)
+    if asks and not typer.confirm(f"{case}: call it off?", err=True):
         raise Stop(FAILED, "Nothing was sent.")
     if note is not None:
         act(case, CANCEL, [], note=note, by=by, yes=True, print_only=print_only, as_json=as_json)

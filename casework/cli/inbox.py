@@ -8,7 +8,7 @@ import json
 import sys
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Final
 
@@ -58,13 +58,7 @@ def show_inbox(wanted: Wanted, *, watch: bool, as_json: bool) -> None:
         desk.shop  # noqa: B018 - a shop that is not there is told before anything else
 
     async def look(client: CaseworkClient, now: datetime) -> Inbox:
-        narrowed = WaitFilter(
-            flow=meant.flow,
-            order_id=meant.order_id,
-            over_fen=meant.over_fen,
-            assignee=meant.assignee,
-            overdue_at=now if wanted.overdue else None,
-        )
+        narrowed = replace(meant, overdue_at=now if wanted.overdue else None)
         return await client.inbox(who, roles, wanted=narrowed, limit=wanted.limit, now=now)
 
     if watch:

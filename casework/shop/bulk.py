@@ -23,7 +23,7 @@ from casework.shop.errors import BadRequest
 from casework.shop.flags import drop_wish, wish_flag
 from casework.shop.holds import hold_each
 from casework.shop.notices import tell_cases
-from casework.shop.orders import find_order, is_finished, lock_order
+from casework.shop.orders import find_order, is_finished, is_paid, lock_order
 from casework.shop.releasing import note_released, release_case
 from casework.shop.tables import (
     CaseRow,
@@ -71,8 +71,8 @@ def standing(session: Session, case_id: str, order_id: str) -> BulkStanding:
     wanted = [row for row in rows if pieces_left(row, done)]
     last = session.scalar(select(func.max(ShipmentRow.shipped_at)).where(ShipmentRow.order_id == order_id))
     return BulkStanding(
-        paid=_is_paid(order),
-        gone=order.state == "closed" or (_is_paid(order) and not (wanted and _price(order, done) > 0)),
+        paid=is_paid(order),
+        gone=order.state == "closed" or (is_paid(order) and not (wanted and _price(order, done) > 0)),
         finished=is_finished(order),
         total_fen=order.total_fen,
         price_fen=_price(order, done),
@@ -262,7 +262,7 @@ def close_unpaid(session: Session, case_id: str, order_id: str, *, at: datetime)
             row.state = "closed"
         session.flush()
         tell_cases(session, order_id, "order_gone", at=at, excluding=case_id)
-    return not _is_paid(order)
+    return not is_paid(order)
 
 
 def free_lines(session: Session, case_id: str, order_id: str) -> tuple[list[LineQuantity], bool]:
@@ -299,20 +299,14 @@ def price_memo(percent: Decimal, approved_fen: int) -> str:
     return f"大宗批准优惠 {percent.normalize():f}%,应付 {format_yuan(approved_fen)} 元"
 
 
-def _is_paid(order: OrderRow) -> bool:
-    if order.state == "closed":
-        return order.paid_fen > 0 or order.paid_at is not None
-    return order.state != "unpaid"
-
-
 def _price(order: OrderRow, done: Accounts) -> int:
     """What the buyer pays for what is left of the order, with postage, in fen."""
-    return order.paid_fen - done.total_fen if _is_paid(order) else order.total_fen
+    return order.paid_fen - done.total_fen if is_paid(order) else order.total_fen
 
 
 def _list_price(session: Session, order: OrderRow) -> tuple[int, int]:
     """Goods and postage of what is left of the order, in fen, before any bulk discount."""
-    if not _is_paid(order):
+    if not is_paid(order):
         return (order.list_fen or order.total_fen) - order.postage_fen, order.postage_fen
     rows, done = line_rows(session, order.id), accounts(session, order.id)
     postage_fen = paid_shares(order, rows, done)[POSTAGE] - done.fen.get(POSTAGE, 0)

@@ -107,10 +107,8 @@ class Order(BaseModel):
 
     @property
     def paid(self) -> bool:
-        """Whether the buyer has paid (a trade that was closed after payment was paid too)."""
-        if self.state == "closed":
-            return self.paid_fen > 0 or self.paid_at is not None
-        return self.state != "unpaid"
+        """Whether the buyer has paid, see `is_paid`."""
+        return is_paid(self)
 
 
 def lock_orders(session: Session, order_ids: Iterable[str]) -> dict[str, OrderRow]:
@@ -130,6 +128,13 @@ def lock_order(session: Session, order_id: str) -> OrderRow:
     if row is None:
         raise UnknownOrder(order_id)
     return row
+
+
+def is_paid(order: OrderRow | Order) -> bool:
+    """Whether the buyer has paid (a trade that was closed after payment was paid too)."""
+    if order.state == "closed":
+        return order.paid_fen > 0 or order.paid_at is not None
+    return order.state != "unpaid"
 
 
 def is_finished(order: OrderRow) -> bool:

@@ -22,9 +22,9 @@ from casework.shop.courier import cases_stopping
 from casework.shop.errors import BadRequest
 from casework.shop.flags import append_memo
 from casework.shop.handing_over import handed_over_by
-from casework.shop.losses import Run, made_good, same_goods
+from casework.shop.losses import MadeGood, Run, made_good, same_goods
 from casework.shop.orders import find_order, is_finished, lock_order
-from casework.shop.records import came_from
+from casework.shop.records import came_from, lines_of
 from casework.shop.returning import way_back_of
 from casework.shop.runs import OF_FOLLOWED_PARCEL
 from casework.shop.shipments import is_waybill, lines_in, pieces_in, shipment_of, still_in
@@ -97,10 +97,12 @@ def order_of_waybill(session: Session, waybill: str, order_id: str) -> str | Non
 
 def courier_of(session: Session, waybill: str) -> str | None:
     """Kuaidi100's code of a parcel's courier: as it has answered, or by its name in the order; None: nobody knows."""
-    answered = session.get(ParcelRow, waybill)
-    if answered is not None and answered.courier:
-        return answered.courier
-    companies = session.scalars(select(ShipmentRow.company).where(ShipmentRow.waybill == waybill))
+    answered = session.scalar(
+        select(ParcelRow.courier).where(is_waybill(ParcelRow.waybill, waybill), ParcelRow.courier != "").limit(1)
+    )
+    if answered:
+        return answered
+    companies = session.scalars(select(ShipmentRow.company).where(is_waybill(ShipmentRow.waybill, waybill)))
     return next((code for company in companies if (code := courier_code(company))), None)
 
 
@@ -148,11 +150,7 @@ def parcel_of_start(session: Session, order_id: str, waybill: str, from_case: st
     return_case = way_back.case_id if way_back is not None else from_case
     if return_case is None:
         return None
-    record = session.scalar(
-        select(CaseRow).where(CaseRow.case_id == return_case).order_by(CaseRow.closed_at.is_not(None)).limit(1)
-    )
-    lines = record.lines if record is not None else []
-    return KnownParcel(spelling, [LineQuantity.model_validate(line) for line in lines], return_case)
+    return KnownParcel(spelling, lines_of(session, return_case), return_case)
 
 
 def follow(
@@ -250,13 +248,19 @@ def left_in_parcel(
     A line may be in several parcels: what was sent again of one, or paid for, is not what the others hold. What came
     back and went to the shelf ships again, or has: it is not in that parcel any more.
     """
-    inside = still_in(session, _shipment_of_goods(session, order_id, waybill))
+    done = made_good(session, order_id, waybill, excluding=excluding)
+    return _left_in(session, order_id, _shipment_of_goods(session, order_id, waybill), lines, done)
+
+
+def _left_in(
+    session: Session, order_id: str, shipment: ShipmentRow | None, lines: Sequence[LineQuantity], done: MadeGood
+) -> list[LineQuantity]:
+    inside = still_in(session, shipment)
     # of a parcel whose lines nobody has told, what its case is about
     held = [
         LineQuantity(line=one.line, quantity=min(one.quantity, inside.get(one.line, 0) if inside else one.quantity))
         for one in lines
     ]
-    done = made_good(session, order_id, waybill, excluding=excluding)
     by_line = {one.line: one.quantity for one in held}
     pieces = [
         # what we paid for is refunded in the ledger too, what was sent again is not
@@ -304,13 +308,14 @@ def read_parcel(
     order = find_order(session, order_id)
     shipment = _shipment_of_goods(session, order_id, waybill)
     known = way_back or shipment is not None or order_of_waybill(session, waybill, order_id) == order_id
-    own = (case_id, run_id)
-    over = _is_over(session, order, lines if way_back else _not_made_good(session, order_id, waybill, lines, own))
-    left = (
-        left_of(session, order_id, lines)
-        if way_back
-        else left_in_parcel(session, order_id, waybill, lines, excluding=own)
-    )
+    if way_back:
+        about, left = lines, left_of(session, order_id, lines)
+    else:
+        done = made_good(session, order_id, waybill, excluding=(case_id, run_id))
+        # the lines of which not all was made good before; all, where all was
+        about = [one for one in lines if one.quantity > done.in_all.get(one.line, 0)] or lines
+        left = _left_in(session, order_id, shipment, lines, done)
+    over = _is_over(session, order, about)
     claims = claims_on(session, order_id, left)
     with_others = {line: one for line, one in claims.items() if not _is_opened_by(session, one, case_id)}
     free = [one for one in left if one.line not in with_others]
@@ -637,14 +642,6 @@ def _is_out(session: Session, sku: str) -> bool:
 def _is_opened_by(session: Session, claimant: str, case_id: str) -> bool:
     """Whether a refund or return was opened by a case, or is about to be."""
     return case_id in (came_from(session, claimant), handed_over_by(session, claimant))
-
-
-def _not_made_good(
-    session: Session, order_id: str, waybill: str, lines: Sequence[LineQuantity], own: Run
-) -> list[LineQuantity]:
-    """What a parcel's case is about: the lines of which not all was made good before; all, where all was."""
-    done = made_good(session, order_id, waybill, excluding=own).in_all
-    return [one for one in lines if one.quantity > done.get(one.line, 0)] or list(lines)
 
 
 def _is_over(session: Session, order: OrderRow, lines: Sequence[LineQuantity]) -> bool:

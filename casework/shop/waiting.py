@@ -56,7 +56,9 @@ class WaitFilter:
 
 @dataclass(frozen=True, slots=True)
 class Waiting:
-    """A case that waits, as it was told; `case` is all that it knows but its trail."""
+    """A case that waits, as it was told; `case` is all that it knows but its trail, its answers and what it
+    was opened with.
+    """
 
     case_id: str
     since: datetime
