@@ -77,10 +77,12 @@ CHOOSES_WHAT_IS_FREE = "chooses-what-is-free"
 """The change since which a person may do what the deadline does: choose a remedy for what no other open case has, where
 one has the rest."""
 CALLS_OFF_RETURNS = "calls-off-returns"
-"""The change since which the refund of a lost parcel calls off the returns that wait for the buyer to send back what
-never came."""
+"""The change since which the refund of a parcel that is lost, or came back to us, calls off the returns that wait for
+the buyer to send back what is in it."""
 ASKS_OF_UNTOLD = "asks-of-untold-parcels"
 """The change since which a task asks for the refund of a parcel of which nobody has told what is in it."""
+READS_WHAT_CAME = "reads-what-came-back"
+"""The change since which the shop is read again where a parcel has come back: nobody is asked about what ships again."""
 
 
 @case_workflow(PROBLEM_PARCEL)
@@ -94,6 +96,7 @@ class ProblemParcel(CaseWorkflow[ParcelCase]):
         CHOOSES_WHAT_IS_FREE,
         CALLS_OFF_RETURNS,
         ASKS_OF_UNTOLD,
+        READS_WHAT_CAME,
     )
 
     @workflow.init
@@ -193,6 +196,8 @@ class ProblemParcel(CaseWorkflow[ParcelCase]):
         case = self.case
         if case.way_back or self._came_by() in ("reject", "buyer_chooses"):
             return []
+        if case.report is not None and not self._left():  # it ships again, or is refunded: the buyer misses nothing
+            return []
         return self.to_buyer("parcel.lost", waybill=self._following.waybill)
 
     def awaiting_supervisor(self) -> list[Post]:
@@ -250,7 +255,7 @@ class ProblemParcel(CaseWorkflow[ParcelCase]):
         return await self._open_refund_of(self._left())
 
     async def _call_off_returns(self, returns: list[str]) -> None:
-        """The buyer is not asked for what never came, and has the money for it from here: once, and without a return.
+        """The buyer is not asked for what never came, or is here, and has the money for it from here: once.
 
         Its own table gives a return that waits for goods no way to the money without them. Temporal's own cancel ends
         it, by a row that it has, and releases the lines. One that does not end in time keeps them, which a task says.
@@ -490,6 +495,8 @@ class ProblemParcel(CaseWorkflow[ParcelCase]):
                 TakeReturned(**self.step().model_dump(), waybill=self._shipment, memo=self.memo("包裹已退回")),
                 "the parcel is back",
             )
+            if self.goes_by(READS_WHAT_CAME):
+                await self._read()
 
     async def effect_find_out_of_stock(self, _: Attempt[ParcelCase]) -> None:
         """There are none: nothing is sent again."""
@@ -562,9 +569,9 @@ class ProblemParcel(CaseWorkflow[ParcelCase]):
         return [one for one in self._left() if one.line not in with_others]
 
     def _waiting_in_vain(self) -> list[str]:
-        """The open returns that wait for the buyer to send back what never came, as the shop last said."""
+        """The open returns that wait for the buyer to send back what never came, or is here: as the shop last said."""
         case = self.case
-        if case.report is None or case.way_back or case.came_back or not (case.damaged or self._is_lost()):
+        if case.report is None or case.way_back or not (case.came_back or case.damaged or self._is_lost()):
             return []
         return case.report.awaited_by
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal
 
-from sqlalchemy import func, select
+from sqlalchemy import exists, func, select
 from sqlalchemy.orm import Session
 
 from casework.authority import is_present
@@ -20,11 +20,11 @@ from casework.shop.amounts import accounts, line_rows, paid_shares, pieces_left
 from casework.shop.claimants import claims_on, says_all
 from casework.shop.courier import cases_stopping
 from casework.shop.errors import BadRequest
-from casework.shop.flags import append_memo
+from casework.shop.flags import append_memo, wish_flag
 from casework.shop.handing_over import handed_over_by
 from casework.shop.losses import MadeGood, Run, made_good, same_goods
 from casework.shop.orders import find_order, is_finished, lock_order
-from casework.shop.records import came_from, lines_of
+from casework.shop.records import came_from, is_open, lines_of
 from casework.shop.returning import way_back_of
 from casework.shop.runs import OF_FOLLOWED_PARCEL
 from casework.shop.shipments import is_waybill, lines_in, pieces_in, shipment_of, still_in
@@ -128,9 +128,16 @@ def parcel_of_start(session: Session, order_id: str, waybill: str, from_case: st
     whose = order_of_waybill(session, spelling, order_id)
     if whose not in (None, order_id):
         raise BadRequest("waybill", f"{spelling} is a parcel of order {whose}, not of {order_id}")
-    shipment = shipment_of(session, order_id, spelling)
-    if shipment is not None:
-        return KnownParcel(spelling, pieces_in(session, shipment))
+    other = other_follower(session, order_id, spelling)
+    if other is not None:
+        raise BadRequest("waybill", f"{spelling} is followed by the open case {other} already")
+    way_back = way_back_of(session, spelling)
+    # what the buyer never took comes back under the waybill with which it left
+    if way_back is not None and is_open(session, way_back.case_id):
+        return KnownParcel(spelling, lines_of(session, way_back.case_id), way_back.case_id)
+    inside = pieces_in(session, _shipment_of_goods(session, order_id, spelling))
+    if inside:
+        return KnownParcel(spelling, inside)
     follower = session.execute(
         select(FollowedParcelRow, CaseRow)
         .join(CaseRow, OF_FOLLOWED_PARCEL)
@@ -139,18 +146,31 @@ def parcel_of_start(session: Session, order_id: str, waybill: str, from_case: st
     ).first()
     if follower is not None:
         followed, case = follower
-        if case.closed_at is None and case.case_id != f"{FLOW}-{spelling}":
-            raise BadRequest("waybill", f"{spelling} is followed by the open case {case.case_id} already")
         if followed.how != "way_back":
-            shipment = _shipment_of_goods(session, order_id, spelling)
-            inside = pieces_in(session, shipment)
-            # of a parcel that the shop does not know, what the case that has followed it is about
-            return KnownParcel(spelling, inside or [LineQuantity.model_validate(line) for line in case.lines])
-    way_back = way_back_of(session, spelling)
+            # of a parcel whose lines nobody has told, what the case that has followed it is about
+            return KnownParcel(spelling, [LineQuantity.model_validate(line) for line in case.lines])
+    if shipment_of(session, order_id, spelling) is not None:
+        return KnownParcel(spelling, [])
     return_case = way_back.case_id if way_back is not None else from_case
     if return_case is None:
         return None
     return KnownParcel(spelling, lines_of(session, return_case), return_case)
+
+
+def other_follower(session: Session, order_id: str, waybill: str) -> str | None:
+    """The open case that follows the goods of a waybill, under it or another one, and is not the waybill's own."""
+    same = same_goods(session, order_id, waybill)
+    return session.scalar(
+        select(CaseRow.case_id)
+        .join(FollowedParcelRow, OF_FOLLOWED_PARCEL)
+        .where(
+            FollowedParcelRow.order_id == order_id,
+            func.upper(FollowedParcelRow.waybill).in_(same),
+            CaseRow.closed_at.is_(None),
+            CaseRow.case_id != f"{FLOW}-{waybill}",
+        )
+        .limit(1)
+    )
 
 
 def follow(
@@ -175,7 +195,10 @@ def follow(
     other = open_parcel_case(session, waybill)
     if other is not None and other != case_id and how != "opened":
         raise BadRequest("waybill", f"{waybill} is followed by the open case {other} already")
-    if session.get(FollowedParcelRow, (case_id, run_id, waybill)) is None:
+    known = session.get(FollowedParcelRow, (case_id, run_id, waybill))
+    if known is not None and known.how != how:
+        raise BadRequest("waybill", f"{waybill} is a parcel already")
+    if known is None:
         before = (FollowedParcelRow.case_id == case_id, FollowedParcelRow.run_id == run_id)
         session.add(
             FollowedParcelRow(
@@ -277,8 +300,7 @@ def _left_in(
 
 def is_made_good(session: Session, order_id: str, waybill: str) -> bool:
     """Whether all that was in a parcel was sent again, paid for or refunded; not where nobody knows what was."""
-    shipment = shipment_of(session, order_id, waybill)
-    inside = pieces_in(session, shipment)
+    inside = pieces_in(session, _shipment_of_goods(session, order_id, waybill))
     return bool(inside) and not left_in_parcel(session, order_id, waybill, inside)
 
 
@@ -312,8 +334,10 @@ def read_parcel(
         about, left = lines, left_of(session, order_id, lines)
     else:
         done = made_good(session, order_id, waybill, excluding=(case_id, run_id))
-        # the lines of which not all was made good before; all, where all was
-        about = [one for one in lines if one.quantity > done.in_all.get(one.line, 0)] or lines
+        # the lines in it of which not all was made good before; all of them, where all was
+        inside = still_in(session, shipment)
+        held = [one for one in lines if one.line in inside] or lines
+        about = [one for one in held if one.quantity > done.in_all.get(one.line, 0)] or held
         left = _left_in(session, order_id, shipment, lines, done)
     over = _is_over(session, order, about)
     claims = claims_on(session, order_id, left)
@@ -345,7 +369,7 @@ def read_parcel(
         claimed_by=next(iter(claims.values()), None),
         with_others=with_others,
         awaited_by=[]
-        if last is not None and last.state in HANDED_OVER and (denied_at is None or last.at > denied_at)
+        if not back and last is not None and last.state in HANDED_OVER and (denied_at is None or last.at > denied_at)
         else _awaiting(session, order_id, with_others, left),
         asked=left_of(session, order_id, asked_to_send(session, case_id)),
     )
@@ -426,6 +450,9 @@ def take_returned(
     shipment = _shipment_of_goods(session, order_id, waybill)
     waybill = waybill if shipment is None else shipment.waybill
     settling.mark_goods_back(session, key=key, case_id=case_id, order_id=order_id, lines=lines, at=at, waybill=waybill)
+    if shipment is not None and shipment.back_at is None:  # nobody has told what was in it
+        shipment.back_at = at
+        wish_flag(session, case_id, order_id, "purple", at=at)
     append_memo(session, order_id, memo, at=at, key=f"{key}/memo")
 
 
@@ -653,13 +680,17 @@ def _is_over(session: Session, order: OrderRow, lines: Sequence[LineQuantity]) -
 
 
 def _shipment_of_goods(session: Session, order_id: str, waybill: str) -> ShipmentRow | None:
-    """The shipment of these goods, also where they went on under another waybill than that of the shipment."""
+    """The shipment of these goods, also where they went on under another waybill than that of the shipment.
+
+    An export may show the later waybill too, as a parcel of which it tells no lines.
+    """
     exact = shipment_of(session, order_id, waybill)
-    if exact is not None:
+    if exact is not None and pieces_in(session, exact):
         return exact
     same = same_goods(session, order_id, waybill)
     own = (ShipmentRow.order_id == order_id, func.upper(ShipmentRow.waybill).in_(same))
-    return session.scalar(select(ShipmentRow).where(*own).limit(1))
+    told = (ShipmentLineRow.shipment_id == ShipmentRow.id,)
+    return session.scalar(select(ShipmentRow).where(*own, exists().where(*told)).limit(1)) or exact
 
 
 def _spelling(session: Session, waybill: str) -> str:

@@ -95,8 +95,9 @@ def standing(
     coming = [
         parcel
         for parcel in order.parcels
+        if parcel.back_at is None
         # where one will never come, the others count only as far as the lines are in them
-        if not lost or (parcel.waybill.upper() not in lost and any(one.line in numbers for one in parcel.lines))
+        and (not lost or (parcel.waybill.upper() not in lost and any(one.line in numbers for one in parcel.lines)))
     ]
     return ReturnStanding(
         paid=order.paid,

@@ -23,7 +23,7 @@ from casework.shop.releasing import release_case
 from casework.shop.shipments import lines_in
 from casework.shop.steps import first_time
 from casework.shop.stock import move_stock, pieces_in_stock
-from casework.shop.tables import ClaimRow, OrderRow, ShipmentLineRow, ShipmentRow
+from casework.shop.tables import ClaimRow, OrderRow, ReshipmentRow, ShipmentLineRow, ShipmentRow
 from casework.templates import TEMPLATES
 from state_machines.roles import Role
 
@@ -98,7 +98,8 @@ def restore_order(
         return
     outbox.cancel_tasks(session, case_id, WAREHOUSE, at=at)
     own = {one.line for one in lines}
-    again = _back_to_the_shelf(session, order_id, own - _claimed_by_others(session, order_id, case_id), at)
+    others = _claimed_by_others(session, order_id, case_id) | _being_sent_again(session, order_id)
+    again = _back_to_the_shelf(session, order_id, own - others, at)
     _ask_to_ship(session, key, case_id, order_id, again, at)
     for parcel in parcels_of(session, order_id, own):
         if set(cases_stopping(session, order_id, lines_in(session, parcel))) <= {case_id}:
@@ -180,7 +181,7 @@ def _take_back(
         row.place = "back"
     session.flush()
     came = {row.number for row in rows}
-    free = came - own - _claimed_by_others(session, order_id, case_id)
+    free = came - own - _claimed_by_others(session, order_id, case_id) - _being_sent_again(session, order_id)
     _ask_to_ship(session, key, case_id, order_id, _back_to_the_shelf(session, order_id, free, at), at)
     # policy.md, shop.flag_profile: goods came back = purple
     wish_flag(session, case_id, order_id, "purple", at=at)
@@ -231,6 +232,12 @@ def _same_waybill(known: str, given: str) -> bool:
 def _claimed_by_others(session: Session, order_id: str, case_id: str) -> set[int]:
     query = select(ClaimRow.line).where(ClaimRow.order_id == order_id, ClaimRow.case_id != case_id)
     return set(session.scalars(query))
+
+
+def _being_sent_again(session: Session, order_id: str) -> set[int]:
+    """The lines that the warehouse is asked to send again: they do not go to the shelf, to ship a second time."""
+    asked = select(ReshipmentRow).where(ReshipmentRow.order_id == order_id, ReshipmentRow.state == "asked")
+    return {one["line"] for row in session.scalars(asked) for one in row.lines}
 
 
 def take_into_stock(

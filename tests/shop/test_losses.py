@@ -184,6 +184,16 @@ def test_a_forwarded_replacement_holds_what_was_sent_again_and_not_what_was_in_t
     assert left(session, FORWARDED) == pieces((2, 1))
 
 
+def test_a_later_waybill_that_an_export_shows_with_no_lines_holds_what_the_parcel_did(session: Session) -> None:
+    run(session, (WAYBILL, "opened"), (FORWARDED, "forwarded"))
+    before = parcels.parcel_of_start(session, ORDER, FORWARDED, None)
+    session.add(ShipmentRow(order_id=ORDER, waybill=FORWARDED, company="EMS", shipped_at=NOW))
+    session.flush()
+    assert before is not None
+    assert parcels.parcel_of_start(session, ORDER, FORWARDED, None) == before
+    assert left(session, FORWARDED) == before.lines == pieces((1, 2), (2, 1))
+
+
 def test_a_parcel_that_came_back_under_its_later_waybill_is_the_shops_own(session: Session) -> None:
     run(session, (WAYBILL, "opened"), (FORWARDED, "forwarded"))
     case_id = f"problem-parcel-{FORWARDED}"

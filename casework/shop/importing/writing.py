@@ -182,8 +182,10 @@ class Importer:
         """Parcels that the shop does not know yet; what is in them follows from the lines."""
         if not row.waybills:
             return False
-        known = set(self._session.scalars(select(ShipmentRow.waybill).where(ShipmentRow.order_id == row.id)))
-        new = [waybill for waybill in row.waybills if waybill not in known]
+        shipped = self._session.scalars(select(ShipmentRow.waybill).where(ShipmentRow.order_id == row.id))
+        # the warehouse may have reported it in other capitals
+        known = {waybill.upper() for waybill in shipped}
+        new = [waybill for waybill in row.waybills if waybill.upper() not in known]
         for waybill in new:
             self._session.add(
                 ShipmentRow(
