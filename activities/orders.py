@@ -12,6 +12,7 @@ from casework.shop import bulk, claims, flags, holds, orders, records, settling
 from casework.shop.database import Database
 from casework.shop.holds import HoldResult
 from casework.shop.settling import GoodsBack
+from casework.shop.steps import first_time
 from casework.standing import RefundStanding
 from casework.templates import Post
 
@@ -160,4 +161,6 @@ class OrderActivities:
 
 
 def _post_by_place(session: Session, step: SettleStep) -> None:
-    post_all(session, step, step.if_out if settling.is_out(session, step.order_id, step.lines) else step.if_here)
+    # done again after its worker died, the step might find the goods elsewhere, and say the opposite
+    if first_time(session, step.key("told_by_place"), step.at):
+        post_all(session, step, step.if_out if settling.is_out(session, step.order_id, step.lines) else step.if_here)

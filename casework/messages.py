@@ -26,6 +26,8 @@ from pydantic import (
 from casework.money import LineQuantity
 from casework.privacy import find_mobile_number
 
+MOST_VALUES = 10_000
+"""So many values may be in a message, with those inside its lists and objects."""
 YEARS, YEARS_OF_DAYS = range(2000, 2100), range(1990, 2100)
 """The years in which a time, and a day (an account's registration, say), can lie."""
 
@@ -319,6 +321,27 @@ def json_object(arguments: tuple[Any, ...]) -> dict[str, Any]:
     if not isinstance(value, dict):
         raise ValueError("a JSON object is wanted")  # noqa: TRY004 - callers treat every refusal alike
     return cast("dict[str, Any]", value)
+
+
+def refuse_endless(given: dict[str, Any]) -> None:
+    """Refuse an object that holds more values than any message has reason to: each unknown one would be described.
+
+    Raises:
+        ValueError: with one plain sentence.
+
+    """
+    inside: list[Any] = [given]
+    count = 0
+    while inside:
+        value = inside.pop()
+        if isinstance(value, dict):
+            value = list(cast("dict[str, Any]", value).values())
+        if isinstance(value, list):
+            parts = cast("list[Any]", value)
+            count += len(parts)
+            if count > MOST_VALUES:
+                raise ValueError(f"it holds more than {MOST_VALUES:,} values, which no message needs")
+            inside += parts
 
 
 def texts_of(name: str, value: Any) -> list[tuple[str, str]]:

@@ -20,7 +20,7 @@ from state_machines.asides import AnswerQuestion, AskOpener, Comment, Reassign
 from state_machines.roles import Automatic, Role
 from state_machines.table import Refusal
 from workflows.inbox import Refused, said_in
-from workflows.steps import COUNTS_BYTES, CaseSteps
+from workflows.steps import COUNTS_BYTES, RECORDS_DECISIONS, CaseSteps
 
 CaseT = TypeVar("CaseT", bound=Case[Any])
 
@@ -28,8 +28,11 @@ CaseT = TypeVar("CaseT", bound=Case[Any])
 class CaseAsides(CaseSteps[CaseT]):
     """How a case takes a comment or another side message: it goes on the record, and to whom it concerns."""
 
-    async def take_aside(self, aside: str, message: Message) -> None:
-        """A comment or other side message is recorded and sent to whom it concerns; the case stays where it is."""
+    async def take_aside(self, aside: str, message: Message, *, by_update: bool) -> None:
+        """A comment or other side message is recorded and sent to whom it concerns; the case stays where it is.
+
+        What comes `by_update` is on record before anybody is told of it, as a decision is.
+        """
         case = self.case
         if message.by == Automatic.SYSTEM:
             raise Refused("by is system, which may only bring news from the shop")
@@ -64,6 +67,8 @@ class CaseAsides(CaseSteps[CaseT]):
             case _:
                 why, posts = self._call_upon()
         if posts:
+            if by_update:
+                await self.put_on_record(f"{aside} by {actor.staff_id}", since=RECORDS_DECISIONS)
             await self._post(posts)
         line = TrailLine(
             at=workflow.now(),

@@ -37,6 +37,7 @@ from casework.messages import (
     is_staff_id,
     json_object,
     references_of,
+    refuse_endless,
     unknown_in,
 )
 from casework.metrics import count_move, count_refusal
@@ -166,6 +167,7 @@ class CaseWorkflow(CaseAsides[CaseT]):
         self._continues = False
         """Whether the timer runs at which it may continue as new."""
         self._on_record = None
+        self._asks_outside = False
         self._published = {}
         self._told_fen = None
         self._was_reset = False
@@ -195,6 +197,7 @@ class CaseWorkflow(CaseAsides[CaseT]):
             for unread in given.get("unread", ()):
                 self._put(Received.carried_over(self.flow, unread))
             return
+        refuse_endless(given)
         start = self.flow.start_type.model_validate(given)
         parent = info.parent.workflow_id if info.parent else None
         if start.from_case is not None and start.from_case != parent:
@@ -243,6 +246,7 @@ class CaseWorkflow(CaseAsides[CaseT]):
         received = Received(trigger=name, at=workflow.now(), seen=seen)
         try:
             given = json_object(tuple(arguments))
+            refuse_endless(given)
             by = given.get("by")
             if isinstance(by, str) and is_staff_id(by):
                 received.claimed_by = by
@@ -604,9 +608,11 @@ class CaseWorkflow(CaseAsides[CaseT]):
     def _is_about_to_continue(self) -> bool:
         """Who was answered by an update hears it only then: the next update would come to a run that has ended.
 
-        As whoever waits sends nothing more, there comes a moment in which no update is left to be read.
+        As whoever waits sends nothing more, there comes a moment in which no update is left to be read. While a courier
+        is asked, who may be silent for hours, nobody else waits for that.
         """
-        return self._continues or (self._asks_whether_long() and self.case.opened_with(CONTINUES_AT_TIMER))
+        asks_soon = self._asks_whether_long() and not self._asks_outside
+        return self._continues or (asks_soon and self.case.opened_with(CONTINUES_AT_TIMER))
 
     def _is_too_much_to_carry(self) -> bool:
         """Whether the next run would be begun with more than Temporal takes: what is not read yet is read here then."""
@@ -683,7 +689,7 @@ class CaseWorkflow(CaseAsides[CaseT]):
         """Between two pieces of work: call the case off if that was asked while one was under way."""
         here = self.case.version
         if self._is_working():  # a wait takes its messages in the order in which they came
-            asked = [one for one in self._inbox if one.trigger == CANCEL and one.problem is None]
+            asked = [one for one in self._inbox if one.trigger == CANCEL and one.problem is None and one.answer is None]
             for received in asked:
                 self._inbox.remove(received)
             self._cancels.extend(asked)
@@ -710,7 +716,7 @@ class CaseWorkflow(CaseAsides[CaseT]):
             self._refuse_unsound(received)
             self._refuse_untimely(received)
             if received.trigger in ASIDES:
-                await self.take_aside(received.trigger, cast("Message", received.message))
+                await self.take_aside(received.trigger, cast("Message", received.message), by_update=received.by_update)
                 return self._settle_answer(received, accepted=True)
             attempt = await self._who_is_asking(received)
             if self.flow.triggers[received.trigger].kind is TriggerKind.FACT:
@@ -960,8 +966,8 @@ class CaseWorkflow(CaseAsides[CaseT]):
             return
         if self._waiting_for_answer.get(key) is received:
             del self._waiting_for_answer[key]
-        # what was wrong is sent again, mended, under the same id
-        if received.problem is None:
+        # what was wrong is sent again, mended, under the same id; a kept fact was answered when it was kept
+        if received.problem is None and received.content:
             self.case.remember_answer(key, answer)
 
     # --- the end ---

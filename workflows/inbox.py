@@ -66,6 +66,8 @@ class Received:
         trigger = asides.trigger_named(flow, given["trigger"])
         message, problem = given["message"], given["problem"]
         read: Message | None = None
+        if trigger is None and message is not None:
+            problem = problem or "there is no such trigger in this flow"
         if trigger is not None and message is not None:
             try:
                 read = trigger.message.model_validate(message)

@@ -82,7 +82,8 @@ the buyer to send back what is in it."""
 ASKS_OF_UNTOLD = "asks-of-untold-parcels"
 """The change since which a task asks for the refund of a parcel of which nobody has told what is in it."""
 READS_WHAT_CAME = "reads-what-came-back"
-"""The change since which the shop is read again where a parcel has come back: nobody is asked about what ships again."""
+"""The change since which the shop is read again where a parcel has come back: nobody is asked about what ships
+again."""
 
 
 @case_workflow(PROBLEM_PARCEL)

@@ -89,6 +89,8 @@ class CaseSteps(Generic[CaseT]):
     """What the shop was last told of the money that a wait is about, and of what is paid if nobody decides."""
     _on_record: int | None
     """How many accepted moves the case had made when its way was last put on record; with the move that followed."""
+    _asks_outside: bool
+    """Whether a step that leaves the shop is under way, which may last."""
     _was_reset: bool
     """Since the shop was last told: what it was told then may not be so any more."""
 
@@ -272,6 +274,7 @@ class CaseSteps(Generic[CaseT]):
             ActivityError: there was none in time; or the case is over, and its run fails.
 
         """
+        self._asks_outside = True
         try:
             return await workflow.execute_activity_method(
                 step,
@@ -287,6 +290,8 @@ class CaseSteps(Generic[CaseT]):
             if isinstance(cause, ApplicationError) and cause.non_retryable and cause.type != CASE_OVER:
                 raise RefusedForGood(cause.type or "an error", cause.message) from None
             raise
+        finally:
+            self._asks_outside = False
 
     async def look_up(self, message: Message, others: Sequence[str] = ()) -> tuple[Actor, dict[str, Considered]]:
         """Who sends the message, as the shop's staff list has them now, and whoever else it is about."""

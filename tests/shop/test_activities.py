@@ -12,11 +12,11 @@ from sqlalchemy.orm import ORMExecuteState, Session
 from activities.bulk_orders import BulkOrderActivities
 from activities.courier import CourierActivities
 from activities.messages import MessageActivities, PostMessages
-from activities.orders import HoldStep, OrderActivities, ParcelBackStep
+from activities.orders import HoldStep, OrderActivities, ParcelBackStep, SettleStep
 from activities.payments import HandPayment, Payment, PaymentActivities
 from activities.steps import OrderStep
 from casework.courier import CourierSilent
-from casework.shop import orders, outside, waiting
+from casework.shop import orders, outside, settling, waiting
 from casework.shop.claims import claimed_lines
 from casework.shop.courier import EmbeddedCourier
 from casework.shop.database import Database
@@ -160,6 +160,24 @@ def test_what_a_step_posts_goes_out_once_however_often_it_is_tried(shop: Databas
         BulkOrderActivities(shop).forget_review(OrderStep(**step(posts=[told])))
     with shop.reading() as session:
         assert len(list(session.scalars(select(OutboxRow.id)))) == 1
+
+
+def test_a_step_that_is_done_again_says_nothing_else_where_the_goods_have_come_meanwhile(shop: Database) -> None:
+    with shop.writing() as session:
+        an_order(session, shipped=True)
+        claim(session, WHOLE)
+    posts: dict[str, Any] = {
+        name: [Post(purpose=template, template=template, to="buyer", parameters={"order_id": ORDER})]
+        for name, template in (("if_out", "kept_on_its_way"), ("if_here", "kept"))
+    }
+    again = SettleStep(**step(**posts), memo="买家保留订单")
+    OrderActivities(shop).restore(again)
+    with shop.writing() as session:
+        given: dict[str, Any] = {"case_id": "problem-parcel-X", "order_id": ORDER, "lines": WHOLE, "at": NOW}
+        settling.mark_goods_back(session, key="back", **given)
+    OrderActivities(shop).restore(again)
+    with shop.reading() as session:
+        assert list(session.scalars(select(OutboxRow.template).where(OutboxRow.case_id == CASE))) == ["kept_on_its_way"]
 
 
 class UnansweringCourier(EmbeddedCourier):

@@ -204,7 +204,6 @@ def test_goods_that_came_back_are_not_shipped_again_by_the_same_export(shop: Dat
     assert read(shop).lines[0].place == "shipped"
 
 
-@pytest.mark.parametrize("said_by", ["the warehouse", "an export without a waybill"])
 def test_a_waybill_that_was_reported_in_other_capitals_is_no_second_parcel(shop: Database, tmp_path: Path) -> None:
     import_orders(shop, tmp_path, Order(A, state=PAID))
     with shop.writing() as session:
@@ -213,6 +212,7 @@ def test_a_waybill_that_was_reported_in_other_capitals_is_no_second_parcel(shop:
     assert [one.waybill for one in read(shop).parcels] == ["yt1234567890"]
 
 
+@pytest.mark.parametrize("said_by", ["the warehouse", "an export without a waybill"])
 def test_the_waybill_of_lines_that_left_before_comes_with_a_later_export_and_is_stopped(
     shop: Database, tmp_path: Path, said_by: str
 ) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager, suppress
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 
 import pytest
 from temporalio.api.enums.v1 import EventType, WorkflowTaskFailedCause
@@ -13,9 +13,12 @@ from temporalio.client import WorkflowExecutionStatus, WorkflowUpdateFailedError
 from temporalio.service import RPCError
 
 from casework.case import MOST_REFUSED
+from state_machines.refund_before_shipping import REFUND_BEFORE_SHIPPING
 from tests.desk import Desk, Handle
+from tests.parcels import parcel_order, scan
 from tests.server import EVENTS_BEFORE_CONTINUING
-from workflows.case import MOST_CARRIED_BYTES
+from workflows.case import MOST_CARRIED_BYTES, TAKEN_BEFORE_ASKING
+from workflows.inbox import Received
 
 RETURN = "return-after-shipping"
 AGENT, LEAD = "aftersale.1", "aftersale-lead.5"
@@ -96,6 +99,33 @@ async def a_return(desk: Desk) -> tuple[Handle, str]:
     case = await desk.open_case(RETURN, f"{RETURN}-{order}", start, task_timeout=HEARS_SOON)
     await desk.until(case, "awaiting_parcel")
     return case, order
+
+
+def test_a_message_by_which_nothing_can_be_done_any_more_is_refused_by_the_next_run() -> None:
+    said = Received("now_gone", datetime(2026, 11, 20, tzinfo=UTC), 1).carried()
+    carried = Received.carried_over(REFUND_BEFORE_SHIPPING, {**said, "message": {"by": AGENT}})
+    assert (carried.trigger, carried.problem) == ("now_gone", "there is no such trigger in this flow")
+
+
+async def test_nobody_else_waits_for_a_courier_that_is_asked_after_much_was_said(desk: Desk) -> None:
+    order, waybill = parcel_order(desk)
+    scan(desk, waybill, "2")
+    start = {"order_id": order, "by": AGENT, "waybill": waybill, "courier": "yuantong", "cause": "overdue"}
+    case = await desk.open_case("problem-parcel", f"problem-parcel-{waybill}", start, task_timeout=HEARS_SOON)
+    await desk.until(case, "investigating")
+    await desk.submit(case, "courier_answers", "parcel.1", finding="lost")
+    for _ in range(TAKEN_BEFORE_ASKING):
+        await desk.signal(case, "comment", AGENT, text="the buyer called")
+    async with desk.before("claim", order):
+        async with desk.before("consider", order):
+            said = asyncio.create_task(desk.submit(case, "comment", AGENT, text="and again"))
+            await desk.reached("consider", order)
+            chosen = asyncio.create_task(desk.submit(case, "choose_refund", AGENT))
+            await desk.prolonged(case, 2)
+        await desk.reached("claim", order)
+        assert (await said).state == "choosing_remedy", "answered while the courier is silent"
+    await chosen
+    await case.cancel()
 
 
 async def test_what_must_be_said_and_is_null_is_carried_over_as_it_was_said(desk: Desk) -> None:

@@ -391,3 +391,42 @@ async def test_a_payment_for_which_a_workflow_asks_that_is_not_its_case_is_refus
         assert payments.ledger(session, order) == []
     await case.cancel()
     await desk.end(case)
+
+
+@pytest.mark.parametrize("inside", [False, True], ids=["fields of its own", "fields inside a list"])
+async def test_a_message_of_endless_fields_is_refused_before_each_is_described(desk: Desk, inside: bool) -> None:
+    case = await persuading(desk)
+    fields: dict[str, Any] = {f"f{number}": 0 for number in range(150_000)}
+    garbage = {"by": AGENT, "lines": [fields]} if inside else {"by": AGENT, **fields}
+    async with desk.before("consider", desk.order_of(case)):
+        await desk.signal(case, "comment", AGENT, text="the buyer called")
+        await desk.reached("consider", desk.order_of(case))
+        for _ in range(4):
+            await case.signal("buyer_withdraws", garbage)
+    (why, *_) = {line.why for line in await refused_after(desk, case)}
+    assert why == "it holds more than 10,000 values, which no message needs"
+
+
+async def test_a_fact_that_was_kept_and_used_is_harmless_when_it_is_sent_again(desk: Desk) -> None:
+    order = desk.order(prices=[(50_000, 1)], shipped=True)
+    async with desk.before("intercept", order):
+        case = await desk.start(order, reason="bought twice")
+        await desk.reached("intercept", order)
+        assert (await desk.submit(case, "parcel_back", "returns.1", id="back-1")).kept == ["parcel_back"]
+    await desk.until(case, "awaiting_supervisor")
+    again = await desk.submit(case, "parcel_back", "returns.1", id="back-1")
+    assert (again.state, [line.why for line in again.trail if not line.accepted]) == ("awaiting_supervisor", [])
+
+
+async def test_a_cancel_that_was_refused_is_refused_when_it_is_sent_again_while_the_case_works(desk: Desk) -> None:
+    order = desk.order()
+    case = await desk.open_in("persuading", order, reason="bought twice", task_timeout=timedelta(seconds=1))
+    version = (await desk.view(case)).version
+    said = {"note": "the buyer called", "id": "c"}
+    await desk.signal(case, "cancel_case", LEAD, **said, version=0)
+    async with desk.before("consider", order):
+        await desk.signal(case, "buyer_insists", AGENT)
+        await desk.reached("consider", order)
+        await desk.signal(case, "cancel_case", LEAD, **said, version=version)
+        await desk.prolonged(case, 2)
+    assert (await desk.end(case)).outcome == "refunded"

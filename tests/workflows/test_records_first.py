@@ -238,3 +238,15 @@ async def test_what_takes_a_promise_back_before_the_move_is_on_record_too(desk: 
         assert await is_on_record(case, trigger)
     await desk.until(case, "revoked" if trigger == "order_gone" else "negotiating")
     await case.cancel()
+
+
+async def test_nobody_is_told_of_a_question_by_update_before_it_is_on_record(desk: Desk) -> None:
+    case = await desk.open_in("persuading", desk.order(), reason="bought twice")
+    before = await desk.at_rest(case)
+    await desk.submit(case, "ask_opener", LEAD, question="did the buyer say why?")
+    events = [event async for event in case.fetch_history_events() if event.event_id > before]
+    accepted = EventType.EVENT_TYPE_WORKFLOW_EXECUTION_UPDATE_ACCEPTED
+    came = next(number for number, event in enumerate(events) if event.event_type == accepted)
+    assert steps_in(recorded_by_one_task(events[came:])) == ["consider"]
+    assert "post_messages" in steps_in(events)
+    await case.cancel()
