@@ -26,9 +26,9 @@ def parcel_order(desk: Desk, *, price_fen: int = 10_000, **options: object) -> t
     return order_id, waybill
 
 
-def two_parcels_of_one_line(desk: Desk) -> tuple[str, list[str]]:
+def two_parcels_of_one_line(desk: Desk, *, price_fen: int = 5_000) -> tuple[str, list[str]]:
     """An order of two pieces of one line, each in a parcel of its own, and their waybills."""
-    order = desk.order(prices=[(5_000, 2)], shipped=True)
+    order = desk.order(prices=[(price_fen, 2)], shipped=True)
     with desk.database.writing() as session:
         (parcel,) = session.scalars(select(ShipmentRow).where(ShipmentRow.order_id == order))
         other = ShipmentRow(

@@ -80,6 +80,13 @@ def same_goods(session: Session, order_id: str, waybill: str) -> set[str]:
     return _same_goods(_goods_of(session, order_id), waybill)
 
 
+def waybills_followed_by(session: Session, order_id: str, case_id: str | None) -> set[str]:
+    """Every waybill under which the goods went that a parcel's case has followed; none, of any other case."""
+    goods = _goods_of(session, order_id)
+    followed = [waybill for one in goods if one.run[0] == case_id for waybill in one.waybills]
+    return {each for waybill in followed for each in _same_goods(goods, waybill)}
+
+
 def not_awaited(session: Session, order_id: str, at: datetime) -> set[str]:
     """The waybills of an order's parcels that will not come: given up, or others were sent in the place of theirs.
 

@@ -2,28 +2,41 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections import Counter
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import select
+from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
-from casework.money import LineQuantity
+from casework.money import LineQuantity, listed
 from casework.shop import outbox
 from casework.shop.amounts import accounts, left_to_ship, line_rows, pieces_left
 from casework.shop.bulk import hold_for_review
 from casework.shop.claims import claimed_lines
 from casework.shop.courier import cases_stopping, out_without_parcel, parcels_of
 from casework.shop.flags import append_memo, wish_flag
-from casework.shop.losses import not_awaited
+from casework.shop.losses import made_good, not_awaited, waybills_followed_by
 from casework.shop.orders import lock_order
 from casework.shop.platform import attribute_to_lines
+from casework.shop.records import came_from
 from casework.shop.releasing import release_case
+from casework.shop.runs import OF_FOLLOWED_PARCEL
 from casework.shop.shipments import lines_in
 from casework.shop.steps import first_time
 from casework.shop.stock import move_stock, pieces_in_stock
-from casework.shop.tables import ClaimRow, OrderRow, ReshipmentRow, ShipmentLineRow, ShipmentRow
+from casework.shop.tables import (
+    CaseRow,
+    ClaimRow,
+    FollowedParcelRow,
+    LineRow,
+    OrderRow,
+    ReshipmentRow,
+    ReturnedLineRow,
+    ShipmentLineRow,
+    ShipmentRow,
+)
 from casework.templates import TEMPLATES
 from state_machines.roles import Role
 
@@ -107,6 +120,25 @@ def restore_order(
     release_case(session, case_id, flag_kept=None, at=at)
 
 
+def ship_what_waited(
+    session: Session, *, key: str, case_id: str, order_id: str, lines: Sequence[LineQuantity], at: datetime
+) -> None:
+    """A return has ended: what of its lines came back meanwhile, and waited for it, ships again; the warehouse gets a
+    task.
+
+    What another case has claimed waits on; so does what the open case of its own parcel has, by which it is sent again
+    or paid for. `at` is aware.
+
+    Raises:
+        UnknownOrder: the shop has no such order.
+
+    """
+    lock_order(session, order_id)
+    others = _claimed_by_others(session, order_id, case_id) | _with_their_parcels_cases(session, order_id)
+    again = _back_to_the_shelf(session, order_id, {one.line for one in lines} - others, at)
+    _ask_to_ship(session, key, case_id, order_id, again, at)
+
+
 def is_out(session: Session, order_id: str, lines: Sequence[LineQuantity]) -> bool:
     """Whether something of these lines has left and is not back."""
     own = {one.line for one in lines}
@@ -148,7 +180,7 @@ def mark_goods_back(
         UnknownOrder: the shop has no such order.
 
     """
-    lock_order(session, order_id)
+    order = lock_order(session, order_id)
     own = {one.line for one in lines}
     parcels = parcels_of(session, order_id, own, back_too=True)
     if waybill is not None:
@@ -162,6 +194,11 @@ def mark_goods_back(
             parcel.back_at = at
             inside |= lines_in(session, parcel)
         session.flush()
+        for parcel in here:
+            # others have left in their place: nobody gets these any more
+            replaced = made_good(session, order_id, parcel.waybill).sent_again
+            useless = [LineQuantity(line=line, quantity=pieces) for line, pieces in replaced.items()]
+            take_back_into_stock(session, case_id, order, useless, at)
         came = _take_back(session, key, case_id, order_id, inside, own, at)
         for parcel in here:
             _tell_who_had_it_stopped(session, key, case_id, parcel, came, at)
@@ -240,10 +277,29 @@ def _being_sent_again(session: Session, order_id: str) -> set[int]:
     return {one["line"] for row in session.scalars(asked) for one in row.lines}
 
 
+def _with_their_parcels_cases(session: Session, order_id: str) -> set[int]:
+    """The lines of the parcels that came back and whose own cases are open."""
+    followed = (
+        select(func.upper(FollowedParcelRow.waybill))
+        .join(CaseRow, OF_FOLLOWED_PARCEL)
+        .where(FollowedParcelRow.order_id == order_id, CaseRow.closed_at.is_(None))
+    )
+    query = (
+        select(ShipmentLineRow.line)
+        .join(ShipmentRow, ShipmentRow.id == ShipmentLineRow.shipment_id)
+        .where(
+            ShipmentRow.order_id == order_id,
+            ShipmentRow.back_at.is_not(None),
+            func.upper(ShipmentRow.waybill).in_(followed),
+        )
+    )
+    return set(session.scalars(query))
+
+
 def take_into_stock(
-    session: Session, *, key: str, case_id: str, order_id: str, lines: Iterable[LineQuantity], at: datetime
+    session: Session, *, key: str, case_id: str, order_id: str, lines: Sequence[LineQuantity], at: datetime
 ) -> None:
-    """Goods that came back, as the lines themselves say, and that nobody gets any more, go into stock; once per key.
+    """Goods that came back, as their parcels say, and that nobody gets any more, go into stock; once per key.
 
     `at` is aware.
 
@@ -257,34 +313,83 @@ def take_into_stock(
 
 
 def take_back_into_stock(
-    session: Session, case_id: str, order: OrderRow, lines: Iterable[LineQuantity], at: datetime
+    session: Session, case_id: str, order: OrderRow, lines: Sequence[LineQuantity], at: datetime
 ) -> None:
-    """Of these lines, those that came back go into stock, and what another case has put there does not again.
+    """Of these lines, the pieces that came back go into stock, and what another case has put there does not again.
 
-    `at` is aware.
+    A return that the case of a parcel has opened is about what was in that parcel, and not in another. `at` is aware.
     """
+    if not lines:
+        return
     rows = line_rows(session, order.id)
-    # what left the stock to be sent again counts against what came in: it may come back besides
-    stocked = pieces_in_stock(session, order.id)
-    here = {row.number: max(0, row.quantity - stocked.get(row.number, 0)) for row in rows if row.place == "back"}
-    pieces = [LineQuantity(line=one.line, quantity=min(one.quantity, here.get(one.line, 0))) for one in lines]
+    here = _pieces_here(session, order.id, rows, waybills_followed_by(session, order.id, came_from(session, case_id)))
+    pieces = [LineQuantity(line=one.line, quantity=min(one.quantity, here[one.line])) for one in lines]
     move_stock(session, rows, pieces, case_id=case_id, at=at)
 
 
-def _back_to_the_shelf(session: Session, order_id: str, numbers: set[int], at: datetime) -> list[int]:
-    """Of the lines that came back, those with pieces that the buyer still wants: they are unshipped again, and held
-    where the rest of the order is under review.
+def _pieces_here(
+    session: Session, order_id: str, rows: Sequence[LineRow], waybills: Collection[str] = ()
+) -> dict[int, int]:
+    """By line, how many pieces came back (only by these waybills, in capitals, if any) and lie here: neither on the
+    shelf, nor in stock, nor sent again.
+
+    Of a line's pieces some may be here and others with the buyer: what was bought, or taken out of stock, and is
+    neither in stock nor outside, is here.
     """
-    done = accounts(session, order_id)
-    again: list[int] = []
-    for row in line_rows(session, order_id):
-        if row.number in numbers and row.place == "back" and pieces_left(row, done):
+    stocked = pieces_in_stock(session, order_id)
+    inspected = select(ReturnedLineRow.line, ReturnedLineRow.accepted).where(ReturnedLineRow.order_id == order_id)
+    inside = (
+        select(
+            ShipmentLineRow.line,
+            ShipmentLineRow.quantity,
+            ShipmentLineRow.shelved_at,
+            ShipmentRow.back_at,
+            ShipmentRow.waybill,
+        )
+        .join(ShipmentRow, ShipmentRow.id == ShipmentLineRow.shipment_id)
+        .where(ShipmentRow.order_id == order_id)
+    )
+    came, out = Counter[int](), Counter[int]()
+    for line, quantity, shelved_at, back_at, waybill in session.execute(inside):
+        if back_at is None:
+            out[line] += quantity
+        elif shelved_at is None and (not waybills or waybill.upper() in waybills):
+            came[line] += quantity
+    for line, accepted in session.execute(inspected):
+        # the buyer sent it to us: that changes nothing in the parcel by which it left
+        out[line] -= min(out[line], accepted or 0)
+    found = dict.fromkeys((row.number for row in rows), 0)
+    for row in rows:
+        if row.place != "unshipped":
+            # what left without a waybill, and is back, is in no parcel
+            most = came[row.number] or (row.quantity if row.place == "back" and not waybills else 0)
+            found[row.number] = max(0, min(most, row.quantity - stocked.get(row.number, 0) - out[row.number]))
+    return found
+
+
+def _back_to_the_shelf(session: Session, order_id: str, numbers: set[int], at: datetime) -> list[str]:
+    """Of these lines, what came back and the buyer still wants ships again, and is held where the rest of the order is
+    under review.
+
+    Answers with the lines. One of which other pieces are out has left, as before: of it, the pieces are named.
+    """
+    rows = [row for row in line_rows(session, order_id) if row.number in numbers]
+    if not rows:
+        return []
+    done, here = accounts(session, order_id), _pieces_here(session, order_id, rows)
+    whole, part = list[int](), list[LineQuantity]()
+    for row in rows:
+        left = pieces_left(row, done)
+        if left and here[row.number] >= left:
             row.place = "unshipped"
-            again.append(row.number)
-    _shelve(session, order_id, again, at)
+            whole.append(row.number)
+        elif left and here[row.number]:
+            row.place = "shipped"
+            part.append(LineQuantity(line=row.number, quantity=here[row.number]))
+    _shelve(session, order_id, [*whole, *(one.line for one in part)], at)
     session.flush()
-    hold_for_review(session, order_id, again, at=at)
-    return again
+    hold_for_review(session, order_id, whole, at=at)
+    return [*map(str, whole), *([listed(part)] if part else [])]
 
 
 def _shelve(session: Session, order_id: str, numbers: Sequence[int], at: datetime) -> None:
@@ -297,10 +402,10 @@ def _shelve(session: Session, order_id: str, numbers: Sequence[int], at: datetim
         inside.shelved_at = inside.shelved_at or at
 
 
-def _ask_to_ship(session: Session, key: str, case_id: str, order_id: str, numbers: Sequence[int], at: datetime) -> None:
-    if not numbers:
+def _ask_to_ship(session: Session, key: str, case_id: str, order_id: str, lines: Sequence[str], at: datetime) -> None:
+    if not lines:
         return
-    listed = ", ".join(map(str, numbers))
+    named = ", ".join(lines)
     outbox.post(
         session,
         key=f"{key}/ship_again",
@@ -308,8 +413,8 @@ def _ask_to_ship(session: Session, key: str, case_id: str, order_id: str, number
         to="staff",
         recipient=WAREHOUSE,
         template="ship_again",
-        parameters={"order_id": order_id, "lines": listed},
-        text_zh=f"订单 {order_id} 退回的商品行 {listed} 请重新发货。",
-        text_en=f"Lines {listed} of order {order_id} came back and are to be shipped again.",
+        parameters={"order_id": order_id, "lines": named},
+        text_zh=f"订单 {order_id} 退回的商品行 {named} 请重新发货。",
+        text_en=f"Lines {named} of order {order_id} came back and are to be shipped again.",
         at=at,
     )

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from typing import Any
 
 import pytest
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from casework.shop import courier, holds, orders, outbox, outside, platform, releasing, settling
+from casework.shop import courier, holds, orders, outbox, outside, platform, releasing, returning, settling
 from casework.shop.claims import claimed_lines
 from casework.shop.database import Database
 from casework.shop.errors import BadRequest
@@ -356,6 +357,37 @@ def test_lines_of_a_stopped_parcel_that_is_still_on_the_way_have_left_when_the_o
         assert places(session) == ["shipped", "shipped"]
         with pytest.raises(BadRequest, match="nothing"):
             outside.ship(session, ORDER, at=NOW)
+
+
+def test_a_piece_that_ships_again_goes_into_stock_when_it_comes_back_once_more(shop: Database) -> None:
+    with shop.writing() as session:
+        an_order(session, shipped=True)
+        claim(session, pieces((1, 1)))
+        come_back(session, [(1, 1)])
+        pay(session, pieces((1, 1)), 10_000)
+        settle(session, pieces((1, 1)))
+        outside.ship(session, ORDER, lines=[1], waybill="YT9", at=NOW)
+        once_more: dict[str, Any] = {"case_id": OTHER, "order_id": ORDER, "lines": pieces((1, 1)), "at": NOW}
+        settling.take_into_stock(session, key="too early", **once_more)
+        assert stock(session) == [("SKU-1", 1)]
+        come_back(session, [(1, 1)], waybill="YT9", key="again", case_id=OTHER)
+        for key in ("stock", "no more"):
+            settling.take_into_stock(session, key=key, **once_more)
+        assert stock(session) == [("SKU-1", 1), ("SKU-1", 1)]
+
+
+def test_a_piece_that_came_back_goes_into_stock_besides_one_that_the_buyer_returned(shop: Database) -> None:
+    with shop.writing() as session:
+        two_parcels(session)
+        session.add(ShipmentLineRow(shipment_id=parcels(session)[1].id, line=1, quantity=1))
+        session.get_one(ShipmentLineRow, (parcels(session)[0].id, 1)).quantity = 1
+        session.flush()
+        own: dict[str, Any] = {"case_id": "a-return", "run_id": "run", "order_id": ORDER, "at": NOW}
+        returning.restock(session, key="restock", accepted=pieces((1, 1)), **own)
+        come_back(session, [(1, 1)], waybill="YT2")
+        for key in ("stock", "no more"):
+            settling.take_into_stock(session, key=key, case_id=OTHER, order_id=ORDER, lines=pieces((1, 1)), at=NOW)
+        assert stock(session) == [("SKU-1", 1), ("SKU-1", 1)]
 
 
 # --- lines that left without a waybill ---

@@ -13,7 +13,7 @@ from activities.cases import CaseActivities, OpenCase
 from casework.policy import load_policy
 from casework.shop import outside, payments
 from casework.shop.holds import cases_holding
-from casework.shop.tables import ClaimRow, HoldRow, OutboxRow, ShipmentRow
+from casework.shop.tables import ClaimRow, HoldRow, LineRow, OutboxRow, ShipmentRow
 from tests.desk import Desk, Handle
 from tests.orders import add_scan
 from tests.parcels import parcel_order, scan, two_parcels_of_one_line
@@ -40,6 +40,12 @@ REFUND = "refund-before-shipping"
 def paid_fen(desk: Desk, order: str) -> int:
     with desk.database.reading() as session:
         return sum(entry.amount_fen for entry in payments.ledger(session, order))
+
+
+def place_of(desk: Desk, order: str) -> str:
+    """Where the goods of the order's first line are."""
+    with desk.database.reading() as session:
+        return session.get_one(LineRow, (order, 1)).place
 
 
 def left_behind(desk: Desk, order: str) -> list[tuple[str, int]]:
@@ -473,3 +479,116 @@ async def test_what_ships_again_of_a_parcel_that_was_refunded_in_part_is_not_pai
     await desk.submit(parcel, "choose_refund", AGENT)
     assert (await desk.end(parcel)).links == []
     assert paid_fen(desk, order) == 5_000
+
+
+# --- what came back and waited for another case, or of which other pieces are elsewhere ---
+
+
+async def back_while_a_return_waits(desk: Desk) -> tuple[str, Handle, Handle]:
+    """A parcel that came back although the buyer was to send it: the order, the return, and the parcel's case."""
+    order, waybill = parcel_order(desk)
+    scan(desk, waybill, "0")
+    waiting = await opened(desk, order, "awaiting_parcel")
+    scan(desk, waybill, "2")
+    parcel = await open_parcel(desk, order, waybill, cause="exception")
+    await desk.until(parcel, "investigating")
+    await desk.submit(parcel, "parcel_returned", CLERK, waybill=waybill)
+    return order, waiting, parcel
+
+
+@pytest.mark.parametrize("trigger", ["buyer_withdraws", "cancel_case"])
+async def test_what_came_back_ships_again_where_the_return_that_had_claimed_it_ends(desk: Desk, trigger: str) -> None:
+    order, waiting, parcel = await back_while_a_return_waits(desk)
+    await desk.submit(parcel, "cancel_case", LEAD, note="the buyer wants it after all")
+    await desk.end(parcel)
+    assert place_of(desk, order) == "back"
+    note = {"note": "opened twice"} if trigger == "cancel_case" else {}
+    await desk.submit(waiting, trigger, LEAD if note else AGENT, **note)
+    await desk.end(waiting)
+    assert "Lines 1 of" in (said(desk, waiting, "ship_again") or "")
+    desk.ship_line(order, 1, f"AG{order[-10:]}")
+
+
+async def test_what_came_back_stays_with_its_parcels_case_where_a_return_of_it_ends(desk: Desk) -> None:
+    order, waiting, parcel = await back_while_a_return_waits(desk)
+    await desk.submit(waiting, "buyer_withdraws", AGENT)
+    await desk.end(waiting)
+    assert said(desk, waiting, "ship_again") is None
+    await desk.submit(parcel, "choose_refund", AGENT)
+    back = desk.client.get_workflow_handle((await desk.end(parcel)).links[0])
+    await desk.until(back, "confirming")
+    assert (paid_fen(desk, order), stock(desk, order)) == (10_000, {1: 1})
+    await back.cancel()
+
+
+async def one_lost_and_one_back(desk: Desk) -> tuple[str, Handle, Handle]:
+    """Of two pieces of a line one is lost, and its refund awaits finance; the other one came back, to its parcel's
+    case: the order, that refund, that case.
+    """
+    order, waybills = two_parcels_of_one_line(desk, price_fen=60_000)
+    cases: list[Handle] = []
+    for waybill in waybills:
+        scan(desk, waybill, "2")
+        cases.append(await open_parcel(desk, order, waybill, cause="exception"))
+        await desk.until(cases[-1], "investigating")
+    lost, here = cases
+    await desk.submit(lost, "courier_answers", "parcel.1", finding="lost")
+    await desk.submit(lost, "choose_refund", AGENT)
+    refund = desk.client.get_workflow_handle((await desk.end(lost)).links[0])
+    await desk.until(refund, "awaiting_finance")
+    await desk.submit(here, "parcel_returned", CLERK, waybill=waybills[1])
+    return order, refund, here
+
+
+async def paid_and_accepted(desk: Desk, refund: Handle) -> None:
+    await desk.submit(refund, "approve", FINANCE)
+    await desk.until(refund, "confirming")
+    await desk.submit(refund, "buyer_confirms", AGENT)
+    assert (await desk.end(refund)).outcome == "refunded"
+
+
+async def test_a_lost_piece_does_not_go_into_stock_because_another_one_of_its_line_came_back(desk: Desk) -> None:
+    order, refund, here = await one_lost_and_one_back(desk)
+    await paid_and_accepted(desk, refund)
+    assert stock(desk, order) == {}
+    await desk.submit(here, "choose_refund", AGENT)
+    second = desk.client.get_workflow_handle((await desk.end(here)).links[0])
+    await desk.until(second, "awaiting_finance")
+    await paid_and_accepted(desk, second)
+    assert (stock(desk, order), paid_fen(desk, order)) == ({1: 1}, 120_000)
+
+
+async def test_a_piece_that_came_back_ships_again_when_the_refund_of_the_lost_one_has_ended(desk: Desk) -> None:
+    order, refund, here = await one_lost_and_one_back(desk)
+    await desk.submit(here, "cancel_case", LEAD, note="the buyer wants it sent again")
+    await desk.end(here)
+    await paid_and_accepted(desk, refund)
+    assert (stock(desk, order), place_of(desk, order), paid_fen(desk, order)) == ({}, "unshipped", 60_000)
+
+
+async def one_delivered_and_one_back(desk: Desk) -> tuple[str, Handle]:
+    """Of two pieces of a line the buyer has one; the other one came back: the order, and the case of its parcel."""
+    order, (back, delivered) = two_parcels_of_one_line(desk)
+    scan(desk, delivered, "301")
+    scan(desk, back, "2")
+    case = await open_parcel(desk, order, back, cause="exception")
+    await desk.until(case, "investigating")
+    await desk.submit(case, "parcel_returned", CLERK, waybill=back)
+    return order, case
+
+
+async def test_a_piece_that_came_back_goes_into_stock_although_the_buyer_has_the_other_one(desk: Desk) -> None:
+    order, case = await one_delivered_and_one_back(desk)
+    await desk.submit(case, "choose_refund", AGENT)
+    back = desk.client.get_workflow_handle((await desk.end(case)).links[0])
+    await desk.until(back, "confirming")
+    assert (paid_fen(desk, order), stock(desk, order)) == (5_000, {1: 1})
+    await back.cancel()
+
+
+async def test_a_piece_that_came_back_ships_again_although_the_buyer_has_the_other_one(desk: Desk) -> None:
+    order, case = await one_delivered_and_one_back(desk)
+    await desk.submit(case, "cancel_case", LEAD, note="the buyer wants it again")
+    await desk.end(case)
+    assert "Lines 1×1 of" in (said(desk, case, "ship_again") or "")
+    assert place_of(desk, order) == "shipped", "the buyer has the other one"

@@ -682,3 +682,20 @@ async def test_the_second_case_of_a_parcel_ends_when_what_it_is_about_is_refunde
     desk.platform_refunds_line(order, 1)
     await desk.signal(rest, "order_gone", "system")
     assert (await desk.end(rest)).outcome == "closed"
+
+
+async def test_what_comes_back_after_others_were_sent_in_its_place_goes_into_stock(desk: Desk) -> None:
+    order, waybill = parcel_of_two_lines(desk)
+    scan(desk, waybill, "0")
+    start = {"order_id": order, "by": AGENT, "lines": of_line(1), "reason": "bought twice"}
+    refund = await desk.open_case(REFUND_FLOW, f"{REFUND_FLOW}-{order}-1", start)
+    await desk.until(refund, "awaiting_parcel_back")
+    case = await lost_of(desk, order, waybill)
+    await desk.submit(case, "choose_reship", AGENT)
+    await desk.submit(case, "parcel_reshipped", WAREHOUSE, courier="shunfeng", waybill=f"SF{order[-10:]}")
+    assert stock(desk, order) == {2: -1}
+    await desk.submit(refund, "parcel_back", CLERK, waybill=waybill)  # it was not lost after all
+    await desk.end(refund)
+    assert stock(desk, order) == {1: 1}
+    await case.cancel()
+    await desk.end(case)
