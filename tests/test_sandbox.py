@@ -114,6 +114,57 @@ def test_no_other_query_fails(told: list[tuple[str, int]]) -> None:
     assert not any(played(told, deque()))
 
 
+class Accepts(Plays):
+    """Accepts every update."""
+
+    def activate(self, act: WorkflowActivation) -> WorkflowActivationCompletion:
+        done = super().activate(act)
+        for job in act.jobs:
+            if job.HasField("do_update"):
+                response = done.successful.commands.add().update_response
+                response.protocol_instance_id = job.do_update.protocol_instance_id
+                response.accepted.SetInParent()
+        return done
+
+
+def told(events: int, *, update: str = "", query: str = "", signals: int = 0, ended: int = 0) -> WorkflowActivation:
+    """What an instance may be told while the history has so many events."""
+    act = WorkflowActivation(run_id="run", history_length=events)
+    for _ in range(signals):
+        act.jobs.add().signal_workflow.SetInParent()
+    if update:
+        act.jobs.add().do_update.protocol_instance_id = update
+    for _ in range(ended):
+        act.jobs.add().resolve_activity.is_local = True
+    if query:
+        act.jobs.add().query_workflow.query_id = query
+    return act
+
+
+@pytest.mark.parametrize(
+    ("events", "tells"),
+    [
+        (16, [told(10, ended=1), told(16, signals=1, update="second")]),
+        (15, [told(15, signals=1, update="second", ended=1)]),
+        (17, []),
+        (14, []),
+    ],
+    ids=["with the query's task", "with the next task", "more than is known of", "fewer than there must be"],
+)
+def test_a_step_that_ended_while_a_query_was_answered_is_told_as_it_is_on_record(
+    events: int, tells: list[WorkflowActivation]
+) -> None:
+    """From 10 events on: completed, the first update, the step's end where it is on record, a signal, the next task."""
+    plays = Accepts()
+    instance = _Instance(plays, deque())
+    for before in (told(10, update="first"), told(10, query="with the task")):
+        instance.activate(before)
+    done = instance.activate(told(events, signals=1, update="second", ended=1))
+    assert plays.played[2:] == tells
+    assert (MOMENTARY in done.failed.failure.message) == (not tells)
+    assert len(done.successful.commands) == (1 if tells else 0)
+
+
 async def test_a_worker_goes_on_with_the_code_that_it_began_with(
     desk: Desk, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

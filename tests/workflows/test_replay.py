@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from datetime import UTC, datetime, timedelta
 
 import pytest
+from temporalio.bridge.proto.workflow_activation import WorkflowActivation
+from temporalio.bridge.proto.workflow_completion import WorkflowActivationCompletion
 from temporalio.worker import Replayer
 
+from casework.case import CaseView
 from casework.converter import DATA_CONVERTER
 from casework.names import STATE_QUERY
-from casework.sandbox import workflow_runner
+from casework.sandbox import DIRECT_QUERY, _Instance, workflow_runner  # pyright: ignore[reportPrivateUsage] - a test may look inside
 from tests.desk import Desk
 from tests.server import EVENTS_BEFORE_CONTINUING
 from worker import WORKFLOWS
@@ -82,3 +86,64 @@ async def test_a_case_of_before_takes_one_step_at_a_time_from_its_next_run_on(
         await replayer.replay_workflow(
             await desk.client.get_workflow_handle(case.id, run_id=run or (await case.describe()).run_id).fetch_history()
         )
+
+
+@pytest.mark.parametrize(("trigger", "fields"), [("comment", {"text": "in blue"}), ("buyer_insists", {})])
+async def test_a_step_that_ends_while_a_query_is_answered_is_on_record_before_what_came_since(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch, trigger: str, fields: dict[str, str]
+) -> None:
+    """The answer ends the workflow task: the step's end is recorded with it, and told together with an update."""
+    asked, answers = asyncio.Event(), threading.Event()
+    loop, activate = asyncio.get_running_loop(), _Instance.activate
+
+    def when_the_step_has_ended(self: _Instance, act: WorkflowActivation) -> WorkflowActivationCompletion:
+        if any(job.query_workflow.query_id not in ("", DIRECT_QUERY) for job in act.jobs):
+            loop.call_soon_threadsafe(asked.set)
+            answers.wait(1)
+        return activate(self, act)
+
+    def submit(trigger: str, by: str, **fields: str) -> asyncio.Task[CaseView]:
+        return asyncio.create_task(desk.submit(case, trigger, by, **fields))
+
+    order = desk.order(prices=[(50_000, 1)])
+    case = await desk.open_in("persuading", order, reason="bought twice")
+    async with desk.before("post_messages", order):
+        first = submit("ask_opener", "aftersale-lead.5", question="which size?")
+        await desk.reached("post_messages", order)
+        monkeypatch.setattr(_Instance, "activate", when_the_step_has_ended)
+        looks, second = asyncio.create_task(case.query("case")), submit(trigger, "aftersale.1", **fields)
+        await asyncio.sleep(0.3)  # both wait at the server for the next workflow task
+    await asyncio.wait_for(asked.wait(), 20)
+    third = submit("comment", "aftersale.1", text="since Monday")
+    await asyncio.sleep(0.3)  # meanwhile the step ends, and the third waits at the server
+    answers.set()
+    await asyncio.gather(first, looks, second, third)
+    await desk.at_rest(case)
+    history = await case.fetch_history()
+    await case.terminate()
+    replayer = Replayer(workflows=WORKFLOWS, data_converter=DATA_CONVERTER, workflow_runner=workflow_runner())
+    await replayer.replay_workflow(history)
+    assert not [one for one in history.events if one.HasField("workflow_task_failed_event_attributes")]
+
+
+@pytest.mark.parametrize("asked", [False, True], ids=["nobody asks", "a query ends each task"])
+async def test_what_comes_while_a_step_prolongs_its_workflow_task_goes_first(desk: Desk, *, asked: bool) -> None:
+    """Whichever workflow task the end of a step is told with that lasted over several, a replay repeats it."""
+    order = desk.order(prices=[(50_000, 1)])
+    case = await desk.open_in("persuading", order, reason="bought twice", task_timeout=timedelta(seconds=1))
+    says = {"trigger": "comment", "by": "aftersale.1"}
+    async with desk.before("consider", order):
+        under_way = [asyncio.create_task(desk.update(case, {**says, "text": "in blue"}))]
+        await desk.reached("consider", order)
+        for text in ("since Monday", "or Tuesday"):
+            under_way.append(asyncio.create_task(desk.update(case, {**says, "text": text})))
+            if asked:
+                under_way.append(asyncio.create_task(desk.view(case)))
+            await desk.signal(case, "comment", "aftersale.1", text=f"by the way, {text}")
+            await desk.prolonged(case, 1)
+    await asyncio.gather(*under_way)
+    await desk.at_rest(case)
+    history = await case.fetch_history()
+    await case.terminate()
+    replayer = Replayer(workflows=WORKFLOWS, data_converter=DATA_CONVERTER, workflow_runner=workflow_runner())
+    await replayer.replay_workflow(history)
