@@ -61,7 +61,7 @@ PASSED_THROUGH = (
 
 
 class CaseRunner(SandboxedWorkflowRunner):
-    """The sandbox, with two things otherwise than in Temporal's SDK: see `_Instance`."""
+    """The sandbox, with three things otherwise than in Temporal's SDK: see `_Instance`."""
 
     def __init__(self, restrictions: SandboxRestrictions) -> None:
         super().__init__(restrictions=restrictions)

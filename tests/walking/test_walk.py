@@ -17,8 +17,8 @@ from tests.walking.planner import Goal, Plan
 
 AT_ONCE = 6
 """How many plans are played at once."""
-PATIENCE = 150
-"""For how many seconds a plan may take."""
+PATIENCE, PATIENCE_ALONE = 60, 150
+"""For how many seconds a plan may take beside others, and where it is played once more, alone."""
 
 
 def test_every_flow_has_hands_with_which_it_is_walked() -> None:
@@ -36,12 +36,12 @@ async def test_every_move_is_made_by_everybody_who_may_make_it_and_the_shop_is_w
 
     async def walk(plan: Plan) -> None:
         async with turn:
-            if (why := await told(plan)) is not None:
+            if (why := await told(plan, PATIENCE)) is not None:
                 torn.append((plan, why))
 
-    async def told(plan: Plan) -> str | None:
+    async def told(plan: Plan, patience: int) -> str | None:
         try:
-            await walked(staffed, plan)
+            await walked(staffed, plan, patience)
         except Exception as error:  # noqa: BLE001 - every plan is played, and all that failed are told at once
             return f"{plan}\n  {type(error).__name__}: {error}"
         taken.update(step.goal for step in plan.steps)
@@ -49,7 +49,7 @@ async def test_every_move_is_made_by_everybody_who_may_make_it_and_the_shop_is_w
 
     await asyncio.gather(*map(walk, plans))
     # a busy machine gives a task out again and tears the step in which a case is stopped: once more, one by one
-    failed = [why for plan, _ in torn if (why := await told(plan)) is not None]
+    failed = [why for plan, _ in torn if (why := await told(plan, PATIENCE_ALONE)) is not None]
 
     rows = {goal.move for goal in taken if goal is not None}
     ways = f"{len(planner.goals & taken)}/{len(planner.goals)} ways"
@@ -62,17 +62,17 @@ async def test_every_move_is_made_by_everybody_who_may_make_it_and_the_shop_is_w
     assert planner.goals <= taken, f"{said}; not taken: {', '.join(map(str, planner.goals - taken))}"
 
 
-async def walked(desk: Desk, plan: Plan) -> None:
+async def walked(desk: Desk, plan: Plan, patience: int) -> None:
     """Play the plan, and hold its trail and the shop against it."""
     hands = HANDS[plan.flow.name](desk, plan)
     driver = Driver(hands)
     try:
-        async with asyncio.timeout(PATIENCE):
+        async with asyncio.timeout(patience):
             view = await driver.play()
     except TimeoutError:
         where = await driver.where()
         await driver.give_up()
-        raise AssertionError(f"after {PATIENCE} s {where}") from None
+        raise AssertionError(f"after {patience} s {where}") from None
     except BaseException:
         await driver.give_up()
         raise
