@@ -15,7 +15,7 @@ from casework.policy import Policy
 from casework.rules.parcels import Scanned, courier_code, region_of
 from casework.rules.patrol import Finding, Seen, cause_of
 from casework.shop import records
-from casework.shop.parcels import is_made_good, open_parcel_cases
+from casework.shop.parcels import is_made_good, open_parcel_cases, other_follower
 from casework.shop.runs import OF_FOLLOWED_PARCEL
 from casework.shop.tables import (
     CaseRow,
@@ -120,7 +120,7 @@ def needing_case(
     followed = open_parcel_cases(session, waybills)
     ended = _last_endings(session, waybills)
     claimed = _claimed(session, found)
-    # what had no case was not made good: of most parcels nothing more is asked
+    # what had no case was not made good, and went under no other waybill: of most parcels nothing more is asked
     had_case = set(session.scalars(select(FollowedParcelRow.waybill).where(FollowedParcelRow.waybill.in_(waybills))))
     needing: dict[str, Found] = {}
     for one in found:
@@ -129,8 +129,12 @@ def needing_case(
         told = one.finding.cause == "signed_unconfirmed" and one.parcel.shipment_id in claimed
         if waybill in followed or dealt_with or told:
             continue
-        if waybill not in had_case or not is_made_good(session, one.parcel.order_id, waybill):
-            needing.setdefault(waybill, one)
+        order_id = one.parcel.order_id
+        if waybill in had_case and (
+            is_made_good(session, order_id, waybill) or other_follower(session, order_id, waybill) is not None
+        ):
+            continue
+        needing.setdefault(waybill, one)
     return list(needing.values())
 
 

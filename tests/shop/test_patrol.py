@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from datetime import datetime, timedelta
+from typing import Any
 
 import pytest
 from sqlalchemy.orm import Session
@@ -301,6 +302,24 @@ def test_a_parcel_whose_case_ended_before_it_was_overdue_needs_one(shop: Databas
     shipped(shop)
     parcel_case(shop, opened=NOW - timedelta(days=29), closed=NOW - timedelta(days=28))
     assert causes(look(shop)) == [(WAYBILL, "overdue")]
+
+
+def test_a_parcel_whose_goods_an_open_case_follows_under_another_waybill_needs_no_other(shop: Database) -> None:
+    shipped(shop)
+    earlier, onward = NOW - timedelta(days=29), "EA00000000001CN"
+    parcel_case(shop, opened=earlier, closed=NOW - timedelta(days=28))
+    with shop.writing() as session:
+        forwarded = {"waybill": onward, "order_id": ORDER, "courier": "ems"}
+        own = {"case_id": f"problem-parcel-{WAYBILL}", "run_id": f"run-{earlier}"}
+        session.add(FollowedParcelRow(**own, **forwarded, how="forwarded", number=1))
+    assert causes(look(shop)) == [(WAYBILL, "overdue")]
+    own = {"case_id": f"problem-parcel-{onward}", "run_id": "run"}
+    with shop.writing() as session:
+        opening: dict[str, Any] = {"opened_by": "aftersale.1", "opened_at": NOW}
+        records.open_record(session, **own, flow="problem-parcel", order_id=ORDER, **opening)
+        session.add(FollowedParcelRow(**own, **forwarded, how="opened", number=0))
+    looked = look(shop)
+    assert (causes(looked), looked.unopenable) == ([], 0)
 
 
 def test_a_parcel_whose_goods_were_sent_again_needs_no_case_whatever_is_scanned(shop: Database) -> None:
