@@ -9,12 +9,10 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from casework.case import Case
+from casework.changes import REMINDS_FROM_COUNT
 from casework.hours import OpenHours, add_open_time, reminder_at
 from casework.policy import Clock, clock_of
 from state_machines.table import Flow, State
-
-REMINDS_FROM_COUNT = "reminds-from-count"
-"""The change since which the days of reminders count from what the wait itself counts from, not from the entry."""
 
 
 def due_at(flow: Flow[Any], case: Case[Any], state: State, now: datetime) -> datetime:

@@ -13,6 +13,7 @@ from temporalio import workflow
 from activities.staff import Considered
 from casework.authority import NOBODY
 from casework.case import FULL, Actor, Case, Loan, TrailLine
+from casework.changes import COUNTS_BYTES, RECORDS_DECISIONS
 from casework.messages import Message, references_of
 from casework.templates import Post
 from state_machines import asides
@@ -20,7 +21,7 @@ from state_machines.asides import AnswerQuestion, AskOpener, Comment, Reassign
 from state_machines.roles import Automatic, Role
 from state_machines.table import Refusal
 from workflows.inbox import Refused, said_in
-from workflows.steps import COUNTS_BYTES, RECORDS_DECISIONS, CaseSteps
+from workflows.steps import CaseSteps
 
 CaseT = TypeVar("CaseT", bound=Case[Any])
 

@@ -23,7 +23,21 @@ from temporalio.exceptions import ActivityError, ApplicationError
 from activities.cases import CaseActivities, CloseCase, OpenCase
 from casework import names
 from casework.case import FULL, MOST_KEPT, Actor, Answer, Case, CaseView, KeptFact, TrailLine
-from casework.deadlines import REMINDS_FROM_COUNT, due_at, remind_at
+from casework.changes import (
+    CONTINUES_AFTER_UPDATES,
+    CONTINUES_AT_TIMER,
+    COUNTS_BYTES,
+    COUNTS_QUIETLY,
+    ONE_STEP_AT_A_TIME,
+    RECORDS_DECISIONS,
+    RECORDS_FIRST,
+    REFUSES_UNKNOWN,
+    REMINDS_FROM_COUNT,
+    SHORTENS_MOVES,
+    TELLS_CHANGES,
+    TELLS_OF_RESET,
+)
+from casework.deadlines import due_at, remind_at
 from casework.details import (
     current_details,
     view_of,
@@ -61,14 +75,7 @@ from state_machines.table import (
 )
 from workflows.asides import CaseAsides
 from workflows.inbox import Received, Refused, said_in
-from workflows.steps import (
-    COUNTS_BYTES,
-    ONE_STEP_AT_A_TIME,
-    RECORDS_DECISIONS,
-    RECORDS_FIRST,
-    SHORTEST_WAIT,
-    TELLS_CHANGES,
-)
+from workflows.steps import SHORTEST_WAIT
 
 CaseT = TypeVar("CaseT", bound=Case[Any])
 
@@ -82,21 +89,6 @@ MOST_LOOKS = 100
 """After so many polls of courier and shop a case continues as new: each is about a dozen events."""
 REMINDER, WATCH, OWN_ALARM = "reminder", "watch", "alarm"
 """What a timer rings for, besides the deadline's trigger."""
-TELLS_OF_RESET = "tells-of-reset"
-"""The change since which a case that was reset tells the shop where it waits now."""
-CONTINUES_AT_TIMER = "continues-at-timer"
-"""The change since which a case with a long history continues as new at a timer of its own, with what it has not read:
-see `CaseWorkflow._continue_at_timer`. Before, it did at once."""
-CONTINUES_AFTER_UPDATES = "continues-after-updates"
-"""The change since which a case to which only updates come continues as new as soon as its history is long. Before, it
-did at its next timer: the update that was just answered was not at its end yet."""
-COUNTS_QUIETLY = "counts-quietly"
-"""The change since which a wait that is counted again without an alarm is one like any other: nothing is overdue, and
-there is a reminder."""
-REFUSES_UNKNOWN = "refuses-unknown"
-"""The change since which a field that nobody understands is refused inside a list too."""
-SHORTENS_MOVES = "shortens-moves"
-"""The change since which a move is written down shorter from 1 MB on: see `Case.shorten`."""
 TEMPORAL = "temporal"
 """Who acts when the case is cancelled through Temporal itself."""
 

@@ -7,6 +7,7 @@ from typing import Any, TypeVar, cast
 
 from activities.payments import REFUSED_FOR_GOOD, HandPayment, Payment, PaymentActivities
 from casework.case import PayingCase
+from casework.changes import ASKS_BEFORE_NEWS, ASKS_WHETHER_PAID
 from casework.dues import Due
 from casework.templates import Post, yuan
 from state_machines.common import PaidByHand
@@ -15,18 +16,13 @@ from workflows.case import CaseWorkflow, Outcome
 from workflows.inbox import Refused
 from workflows.steps import RefusedForGood
 
-ASKS_WHETHER_PAID = "asks-whether-paid"
-"""The change since which a case whose payment is being repaired is not called off before the shop was asked whether it
-was paid by hand."""
-_ASKS_BEFORE_NEWS = "asks-before-news"
-"""The change since which it asks that also before it goes by the news that the order is refunded, by itself perhaps."""
 PayingCaseT = TypeVar("PayingCaseT", bound=PayingCase[Any])
 
 
 class PayingWorkflow(CaseWorkflow[PayingCaseT]):
     """A case that pays the buyer in one of its states, by `pay`."""
 
-    changes = (*CaseWorkflow.changes, ASKS_WHETHER_PAID, _ASKS_BEFORE_NEWS)
+    changes = (*CaseWorkflow.changes, ASKS_WHETHER_PAID, ASKS_BEFORE_NEWS)
 
     @property
     def purpose(self) -> str:
@@ -87,7 +83,7 @@ class PayingWorkflow(CaseWorkflow[PayingCaseT]):
 
     async def consult_order_gone(self, attempt: Attempt[PayingCaseT]) -> None:
         """The news counts only if the shop, read again, agrees: and it may tell of the case's own payment by hand."""
-        await self._look_whether_paid(_ASKS_BEFORE_NEWS)
+        await self._look_whether_paid(ASKS_BEFORE_NEWS)
         await self.read_news(attempt)
 
     @abstractmethod

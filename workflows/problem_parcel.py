@@ -23,6 +23,14 @@ from activities.parcels import (
     TakeReturned,
     TellReturn,
 )
+from casework.changes import (
+    ASKS_OF_UNTOLD,
+    ASKS_WHO_ELSE,
+    CALLS_OFF_RETURNS,
+    CHOOSES_WHAT_IS_FREE,
+    LEAVES_TO_OTHERS,
+    READS_WHAT_CAME,
+)
 from casework.money import LineQuantity, listed
 from casework.parcels import Followed, about_the_money
 from casework.rules.parcels import GOING_BACK, HANDED_OVER, counted_from, proves_receipt, verdict
@@ -66,24 +74,6 @@ FOUND = {
 """By what a look comes to, what it fires, where the state makes something of it."""
 OF_ONE_PARCEL = frozenset({"parcel_returned", "picked_up", "parcel_forwarded"})
 """Facts that are about one parcel: kept ones are not of goods that were sent again later."""
-
-LEAVES_TO_OTHERS = "leaves-to-others"
-"""The change since which nobody chooses a remedy for what the platform has refunded, or a refund for what another open
-case is about."""
-ASKS_WHO_ELSE = "asks-who-else"
-"""The change since which every way to a remedy asks whether another open case is about the money: sending again and its
-approval too, and the deadline, which refunds only what nobody else has."""
-CHOOSES_WHAT_IS_FREE = "chooses-what-is-free"
-"""The change since which a person may do what the deadline does: choose a remedy for what no other open case has, where
-one has the rest."""
-CALLS_OFF_RETURNS = "calls-off-returns"
-"""The change since which the refund of a parcel that is lost, or came back to us, calls off the returns that wait for
-the buyer to send back what is in it."""
-ASKS_OF_UNTOLD = "asks-of-untold-parcels"
-"""The change since which a task asks for the refund of a parcel of which nobody has told what is in it."""
-READS_WHAT_CAME = "reads-what-came-back"
-"""The change since which the shop is read again where a parcel has come back: nobody is asked about what ships
-again."""
 
 
 @case_workflow(PROBLEM_PARCEL)

@@ -11,6 +11,7 @@ from temporalio import workflow
 
 from activities.courier import CourierActivities
 from activities.orders import HoldStep, OrderActivities, ParcelBackStep, Parted, SettleStep
+from casework.changes import ENDED_ORDERS, OPENS_RETURN, PARTS_LINES
 from casework.dues import RefundDue
 from casework.money import LineQuantity
 from casework.templates import Post, yuan
@@ -22,13 +23,6 @@ from workflows.defining import case_workflow
 from workflows.inbox import Refused
 from workflows.paying import PayingWorkflow
 from workflows.steps import RefusedForGood
-
-OPENS_RETURN = "opens-return"
-"""The change since which a refund whose parcel was not stopped opens its return itself."""
-PARTS_LINES = "parts-lines"
-"""The change since which lines that have not left are refunded before shipping still, where others have left."""
-ENDED_ORDERS = "ended-orders"
-"""The change since which nothing of an order that was ended as malicious ships because a buyer keeps it."""
 
 
 @case_workflow(REFUND_BEFORE_SHIPPING)

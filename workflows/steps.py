@@ -20,6 +20,7 @@ from activities.messages import MessageActivities, PostMessages
 from activities.staff import Consider, Considered, StaffActivities
 from activities.steps import CASE_OVER, OrderStep
 from casework.case import Actor, Case
+from casework.changes import ONE_STEP_AT_A_TIME, RECORDS_DECISIONS, RECORDS_FIRST, TELLS_CHANGES
 from casework.details import (
     current_details,
     if_silent,
@@ -52,18 +53,6 @@ ASKED_AGAIN = timedelta(seconds=1)
 """After this a child is started again whose id a start that is about to be refused has for a moment."""
 MOST_WAITS = 60
 """So often a case waits for the end of another one that cannot have its lines."""
-COUNTS_BYTES = "counts-bytes"
-"""The change since which a comment or other side message, and a fact, is refused once the case has 1 MB."""
-TELLS_CHANGES = "tells-changes"
-"""The change since which a case tells the shop again if its wait has come to be about other money."""
-ONE_STEP_AT_A_TIME = "one-step-at-a-time"
-"""The change since which a case has one step on the shop under way at a time: see `CaseSteps.in_shop`."""
-RECORDS_FIRST = "records-first"
-"""The change since which a step that gives something away is in the history before it is done: see
-`CaseSteps.put_on_record`."""
-
-RECORDS_DECISIONS = "records-decisions"
-"""The change since which an update, and what the clock asks for, are in the history before anything comes of them."""
 
 
 class RefusedForGood(Exception):

@@ -12,6 +12,7 @@ from temporalio.bridge.proto.workflow_completion import WorkflowActivationComple
 from temporalio.worker import Replayer
 
 from casework.case import CaseView
+from casework.changes import ONE_STEP_AT_A_TIME
 from casework.converter import DATA_CONVERTER
 from casework.names import STATE_QUERY
 from casework.sandbox import DIRECT_QUERY, _Instance, workflow_runner  # pyright: ignore[reportPrivateUsage] - a test may look inside
@@ -19,7 +20,6 @@ from tests.desk import Desk
 from tests.server import EVENTS_BEFORE_CONTINUING
 from worker import WORKFLOWS
 from workflows.paying import PayingWorkflow
-from workflows.steps import ONE_STEP_AT_A_TIME
 
 
 async def test_a_slow_shop_does_not_make_a_replay_see_another_deadline(desk: Desk) -> None:
