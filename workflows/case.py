@@ -51,7 +51,6 @@ from casework.messages import (
     is_staff_id,
     json_object,
     references_of,
-    refuse_endless,
     unknown_in,
 )
 from casework.metrics import count_move, count_refusal
@@ -189,7 +188,6 @@ class CaseWorkflow(CaseAsides[CaseT]):
             for unread in given.get("unread", ()):
                 self._put(Received.carried_over(self.flow, unread))
             return
-        refuse_endless(given)
         start = self.flow.start_type.model_validate(given)
         parent = info.parent.workflow_id if info.parent else None
         if start.from_case is not None and start.from_case != parent:
@@ -238,7 +236,6 @@ class CaseWorkflow(CaseAsides[CaseT]):
         received = Received(trigger=name, at=workflow.now(), seen=seen)
         try:
             given = json_object(tuple(arguments))
-            refuse_endless(given)
             by = given.get("by")
             if isinstance(by, str) and is_staff_id(by):
                 received.claimed_by = by
