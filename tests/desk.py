@@ -451,14 +451,15 @@ class Desk:
             if seen >= tasks:
                 return
 
-    async def at_rest(self, handle: Handle) -> int:
+    async def at_rest(self, handle: Handle, *, answered: bool = False) -> int:
         """Wait until the case has done all that it was told, and say how long its history is then.
 
-        No workflow task is under way or to come.
+        No workflow task is under way or to come; `answered`: and everybody outside has answered.
         """
         while True:
             description = await handle.describe()
-            if not description.raw_description.HasField("pending_workflow_task"):
+            asked = answered and description.raw_description.pending_activities
+            if not asked and not description.raw_description.HasField("pending_workflow_task"):
                 return description.history_length
 
     async def until_it_takes(self, handle: Handle, trigger: str) -> CaseView:
