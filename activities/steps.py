@@ -27,8 +27,8 @@ CASE_OVER = "CaseOver"
 class CaseStep(BaseModel):
     """One step of a case, at the case's own time (aware).
 
-    `posts` go out in the transaction of what the step writes; one that may be refused by its
-    answer, only reads, or leaves the shop is given none.
+    `posts` go out in the transaction of what the step writes; one that may be refused by its answer, only reads, or
+    leaves the shop is given none.
     """
 
     case_id: str

@@ -272,13 +272,13 @@ def left_in_parcel(
     back and went to the shelf ships again, or has: it is not in that parcel any more.
     """
     done = made_good(session, order_id, waybill, excluding=excluding)
-    return _left_in(session, order_id, _shipment_of_goods(session, order_id, waybill), lines, done)
+    inside = still_in(session, _shipment_of_goods(session, order_id, waybill))
+    return _left_in(session, order_id, inside, lines, done)
 
 
 def _left_in(
-    session: Session, order_id: str, shipment: ShipmentRow | None, lines: Sequence[LineQuantity], done: MadeGood
+    session: Session, order_id: str, inside: Mapping[int, int], lines: Sequence[LineQuantity], done: MadeGood
 ) -> list[LineQuantity]:
-    inside = still_in(session, shipment)
     # of a parcel whose lines nobody has told, what its case is about
     held = [
         LineQuantity(line=one.line, quantity=min(one.quantity, inside.get(one.line, 0) if inside else one.quantity))
@@ -338,7 +338,7 @@ def read_parcel(
         inside = still_in(session, shipment)
         held = [one for one in lines if one.line in inside] or lines
         about = [one for one in held if one.quantity > done.in_all.get(one.line, 0)] or held
-        left = _left_in(session, order_id, shipment, lines, done)
+        left = _left_in(session, order_id, inside, lines, done)
     over = _is_over(session, order, about)
     claims = claims_on(session, order_id, left)
     with_others = {line: one for line, one in claims.items() if not _is_opened_by(session, one, case_id)}
@@ -689,8 +689,8 @@ def _shipment_of_goods(session: Session, order_id: str, waybill: str) -> Shipmen
         return exact
     same = same_goods(session, order_id, waybill)
     own = (ShipmentRow.order_id == order_id, func.upper(ShipmentRow.waybill).in_(same))
-    told = (ShipmentLineRow.shipment_id == ShipmentRow.id,)
-    return session.scalar(select(ShipmentRow).where(*own, exists().where(*told)).limit(1)) or exact
+    told = exists().where(ShipmentLineRow.shipment_id == ShipmentRow.id)
+    return session.scalar(select(ShipmentRow).where(*own, told).limit(1)) or exact
 
 
 def _spelling(session: Session, waybill: str) -> str:

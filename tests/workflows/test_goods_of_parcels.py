@@ -25,6 +25,7 @@ from tests.workflows.test_remedy_or_refund import (
     paid_fen,
     parcel_of_two_lines,
     sent_again,
+    sent_again_in_part,
 )
 from tests.workflows.test_returns import opened, refused, said
 
@@ -139,11 +140,7 @@ async def test_what_is_to_be_sent_again_does_not_ship_besides_where_its_parcel_c
 
 
 async def test_a_replacement_of_a_part_is_over_when_what_is_in_it_is_refunded(desk: Desk) -> None:
-    order, waybill = parcel_of_two_lines(desk)
-    other = await opened(desk, order, "collecting_evidence", suffix="-1", lines=of_line(1), cause="quality")
-    case = await lost_of(desk, order, waybill)
-    await desk.submit(case, "choose_reship", AGENT)
-    await desk.submit(case, "parcel_reshipped", WAREHOUSE, courier="shunfeng", waybill=f"SF{order[-10:]}")
+    order, _, other, case = await sent_again_in_part(desk)
     desk.platform_refunds_line(order, 2)
     await desk.signal(case, "order_gone", "system")
     assert (await desk.end(case)).outcome == "closed"

@@ -668,12 +668,21 @@ async def test_the_lost_parcels_own_waybill_in_other_capitals_is_no_new_parcel(d
     await desk.end(case)
 
 
-async def test_the_second_case_of_a_parcel_ends_when_what_it_is_about_is_refunded(desk: Desk) -> None:
+async def sent_again_in_part(desk: Desk) -> tuple[str, str, Handle, Handle]:
+    """Of two lines in a lost parcel one is another case's, and the other one has been sent again.
+
+    The order, the waybill that was lost, that case, and the parcel's own.
+    """
     order, waybill = parcel_of_two_lines(desk)
     other = await opened(desk, order, "collecting_evidence", suffix="-1", lines=of_line(1), cause="quality")
     case = await lost_of(desk, order, waybill)
     await desk.submit(case, "choose_reship", AGENT)
     await desk.submit(case, "parcel_reshipped", WAREHOUSE, courier="shunfeng", waybill=f"SF{order[-10:]}")
+    return order, waybill, other, case
+
+
+async def test_the_second_case_of_a_parcel_ends_when_what_it_is_about_is_refunded(desk: Desk) -> None:
+    order, waybill, other, case = await sent_again_in_part(desk)
     await desk.submit(case, "buyer_confirms", AGENT)
     await desk.end(case)
     await other.cancel()
