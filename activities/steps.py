@@ -71,6 +71,13 @@ def writing_for(database: Database, step: OrderStep) -> Generator[Session]:
         ApplicationError: not retryable, where the case is over: Temporal gave this attempt up and went on.
 
     """
+    with _transaction(database, step) as session:
+        yield session
+        post_all(session, step, step.posts)
+
+
+@contextmanager
+def _transaction(database: Database, step: OrderStep) -> Generator[Session]:
     # a case has one local activity under way at a time
     in_turn = activity.in_activity() and activity.info().is_local
     with (
@@ -78,7 +85,6 @@ def writing_for(database: Database, step: OrderStep) -> Generator[Session]:
         case_transaction(database, step.case_id, step.run_id, step.moment, in_turn=in_turn) as session,
     ):
         yield session
-        post_all(session, step, step.posts)
 
 
 @contextmanager
@@ -104,7 +110,7 @@ def note_moves(database: Database, step: OrderStep) -> None:
         ApplicationError: as `writing_for`.
 
     """
-    with writing_for(database, step):
+    with _transaction(database, step):
         pass
 
 

@@ -246,12 +246,12 @@ class ProblemParcel(CaseWorkflow[ParcelCase]):
         return await self._open_refund_of(self._left())
 
     async def _call_off_returns(self, returns: list[str]) -> None:
-        """The buyer is not asked for what never came, or is here, and has the money for it from here: once.
+        """The buyer is not asked to send back what was lost, or is here, and has the money for it from here: once.
 
         Its own table gives a return that waits for goods no way to the money without them. Temporal's own cancel ends
         it, by a row that it has, and releases the lines. One that does not end in time keeps them, which a task says.
         """
-        await self.put_on_record("call off the returns of what never came")
+        await self.put_on_record("call off the returns that wait in vain")
         for one in returns:
             with suppress(ApplicationError):  # it has just ended by itself
                 await workflow.get_external_workflow_handle(one).cancel()

@@ -145,8 +145,8 @@ STAFF: dict[str, Label] = {
         "they have ended, see that what they leave unpaid is refunded.",
     ),
     "parcel.returns_called_off": Label(
-        "订单 {order_id} 的包裹 {waybill} 未能送达,买家无货可退:退货工单 {returns} 已撤销,退款由查件工单另行办理。",
-        "Parcel {waybill} of order {order_id} never came, so that the buyer has nothing to send back: {returns} is "
+        "订单 {order_id} 的包裹 {waybill} 不会送达买家,买家无货可退:退货工单 {returns} 已撤销,退款由查件工单另行办理。",
+        "Parcel {waybill} of order {order_id} will not reach the buyer, who has nothing to send back: {returns} is "
         "called off, and the case of the parcel sees to the refund.",
     ),
     "parcel.way_back_arrived": Label(
