@@ -13,19 +13,15 @@ from activities.steps import CaseStep, OrderStep, post_all, writing_for
 from casework.case import CaseView
 from casework.opening import BadStart, examine_start, open_in_shop
 from casework.policy import Policy
-from casework.shop import handing_over, records, settling
+from casework.shop import coming_back, handing_over, records
 from casework.shop.claims import CLAIMING, claimed_lines
 from casework.shop.database import Database
 from casework.shop.errors import BadRequest, CaseOver
 from casework.shop.fencing import FencingToken
+from casework.shop.orders import lock_order
 from casework.shop.releasing import release_case
 from casework.templates import Post
 from state_machines.flows import FLOWS
-
-RETURNS = "return-after-shipping"
-GOODS_STAY_WITH_US = frozenset({"not_applicable", "platform_dispute"})
-"""The ends of a return after which goods that came back do not ship again: it never had them, or the platform says
-whose they are."""
 
 
 class OpenCase(BaseModel):
@@ -61,6 +57,8 @@ class CloseCase(CaseStep):
     moment: FencingToken
     posts: list[Post] = Field(default_factory=list[Post])
     """What the buyer is told at the end."""
+    lets_ship: bool = False
+    """Whether what came back of its lines meanwhile, and waited for the case, ships again."""
 
 
 class HandOver(OrderStep):
@@ -175,14 +173,16 @@ class CaseActivities:
         with self._database.writing() as session:
             if not records.is_open_in_another_run(session, request.case_id, request.run_id):
                 release_case(session, request.case_id, flag_kept=None, at=request.at, version=request.moment.version)
-                if request.view.flow == RETURNS and request.view.outcome not in GOODS_STAY_WITH_US:
-                    settling.ship_what_waited(
+                if request.lets_ship:
+                    lock_order(session, request.view.order_id)
+                    coming_back.ship_again(
                         session,
                         key=f"{request.case_id}/{request.run_id}/end",
                         case_id=request.case_id,
                         order_id=request.view.order_id,
-                        lines=records.lines_of(session, request.case_id),
+                        numbers={one.line for one in records.lines_of(session, request.case_id)},
                         at=request.at,
+                        nobody_decided=True,
                     )
             post_all(session, request, request.posts)
             records.close_record(

@@ -8,10 +8,10 @@ from sqlalchemy.orm import Session
 from activities.defining import uninterrupted
 from activities.steps import OrderStep, post_all, writing_for
 from casework.money import LineQuantity
-from casework.shop import bulk, claims, flags, holds, orders, records, settling
+from casework.shop import bulk, claims, coming_back, flags, holds, orders, settling
+from casework.shop.coming_back import GoodsBack
 from casework.shop.database import Database
 from casework.shop.holds import HoldResult
-from casework.shop.settling import GoodsBack
 from casework.shop.steps import first_time
 from casework.standing import RefundStanding
 from casework.templates import Post
@@ -78,15 +78,16 @@ class OrderActivities:
     def was_ended(self, step: OrderStep) -> bool:
         """Has a bulk case ended the order as malicious?"""
         with self._database.reading() as session:
-            ended = records.find_records(session, order_id=step.order_id, flow=bulk.FLOW, outcome="terminated")
-        return any(not record.died for record in ended)  # an operator may have terminated one in Temporal
+            return bulk.was_ended(session, step.order_id)
 
     @uninterrupted
     def part_lines(self, step: OrderStep) -> Parted:
         """Which of the lines have left, and which have not? Are those back?"""
         with self._database.reading() as session:
             left, here = orders.parted(session, step.order_id, step.lines)
-            return Parted(left=left, here=here, back=bool(left) and not settling.is_out(session, step.order_id, left))
+            return Parted(
+                left=left, here=here, back=bool(left) and not coming_back.is_out(session, step.order_id, left)
+            )
 
     @uninterrupted
     def hold(self, step: HoldStep) -> HoldResult:
@@ -113,13 +114,13 @@ class OrderActivities:
     def mark_left(self, step: OrderStep) -> None:
         """The warehouse says that the lines have left; their waybill is not known."""
         with writing_for(self._database, step) as session:
-            settling.mark_left(session, order_id=step.order_id, lines=step.lines)
+            coming_back.mark_left(session, order_id=step.order_id, lines=step.lines)
 
     @uninterrupted
     def mark_goods_back(self, step: ParcelBackStep) -> GoodsBack:
         """A parcel that had left has come back, or all of them; a waybill of other lines is refused."""
         with writing_for(self._database, step) as session:
-            return settling.mark_goods_back(
+            return coming_back.mark_goods_back(
                 session,
                 key=step.round_key("goods_back") + (f"/{step.waybill}" if step.waybill is not None else ""),
                 case_id=step.case_id,
@@ -163,4 +164,4 @@ class OrderActivities:
 def _post_by_place(session: Session, step: SettleStep) -> None:
     # done again after its worker died, the step might find the goods elsewhere, and say the opposite
     if first_time(session, step.key("told_by_place"), step.at):
-        post_all(session, step, step.if_out if settling.is_out(session, step.order_id, step.lines) else step.if_here)
+        post_all(session, step, step.if_out if coming_back.is_out(session, step.order_id, step.lines) else step.if_here)

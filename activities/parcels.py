@@ -12,9 +12,10 @@ from activities.steps import Done, OrderStep, post_all, writing_for
 from casework.money import listed
 from casework.parcels import Followed, ParcelReport, Registered
 from casework.rules.parcels import priority_of
-from casework.shop import outbox, parcels, records, settling
+from casework.shop import coming_back, outbox, parcels, records
 from casework.shop.database import Database
 from casework.shop.errors import BadRequest
+from casework.shop.orders import lock_order
 from casework.templates import Post
 from state_machines.roles import Role
 
@@ -64,12 +65,6 @@ class TakeReturned(OrderStep):
     memo: str
 
 
-class GiveUp(OrderStep):
-    """The case is called off; `came_back`: its goods are here again."""
-
-    came_back: bool
-
-
 class TellReturn(OrderStep):
     """Tasks that stand under the return which awaits the parcel; `if_over`: those of this case, where it has ended."""
 
@@ -87,9 +82,14 @@ class ParcelActivities:
 
     @uninterrupted
     def register_parcel(self, step: RegisterStep) -> Registered:
-        """Record that the case follows the parcel, say how urgent it is and name who looks for it."""
+        """Record that the case follows the parcel, unless another open one does; how urgent is it, who looks for it?"""
         with writing_for(self._database, step) as session:
+            # two cases of the same goods may begin at once: the first to get here has them
+            lock_order(session, step.order_id)
             report = _read(session, step)
+            follower = parcels.other_follower(session, step.order_id, step.waybill)
+            if follower is not None:
+                report = report.model_copy(update={"settled": True})
             since = parcels.left_at(session, step.order_id, step.waybill, way_back=step.way_back)
             value = report.value_fen
             specialist: str | None = None
@@ -109,6 +109,7 @@ class ParcelActivities:
             priority=priority_of(value, report.region, big_parcel_fen=step.big_parcel_fen),
             specialist=specialist,
             since=since,
+            followed_by=follower,
         )
 
     @uninterrupted
@@ -172,7 +173,7 @@ class ParcelActivities:
         """Call off what the warehouse was to send; False: nothing was under way."""
         with writing_for(self._database, step) as session:
             if step.into_stock:
-                settling.take_into_stock(
+                coming_back.take_into_stock(
                     session,
                     key=step.key("into_stock"),
                     case_id=step.case_id,
@@ -206,19 +207,10 @@ class ParcelActivities:
             )
 
     @uninterrupted
-    def give_up_parcel(self, step: GiveUp) -> None:
-        """Called off: nothing is sent again by this case, and goods that came back ship as any others."""
+    def give_up_parcel(self, step: OrderStep) -> None:
+        """Called off: nothing is sent again by this case; goods that came back ship as any others when it ends."""
         with writing_for(self._database, step) as session:
             parcels.call_off_reshipment(session, case_id=step.case_id, at=step.at)
-            if step.came_back:
-                settling.restore_order(
-                    session,
-                    key=step.key("give_up"),
-                    case_id=step.case_id,
-                    order_id=step.order_id,
-                    lines=step.lines,
-                    at=step.at,
-                )
 
     @uninterrupted
     def tell_return(self, step: TellReturn) -> bool:

@@ -62,6 +62,8 @@ one has the rest."""
 CALLS_OFF_RETURNS = "calls-off-returns"
 """The change since which the refund of a parcel that is lost, or came back to us, calls off the returns that wait for
 the buyer to send back what is in it."""
+CALLS_OFF_ONLY_LOST = "calls-off-only-what-is-lost"
+"""The change since which it calls off none of what came back to us: the return takes that in itself."""
 ASKS_OF_UNTOLD = "asks-of-untold-parcels"
 """The change since which a task asks for the refund of a parcel of which nobody has told what is in it."""
 READS_WHAT_CAME = "reads-what-came-back"

@@ -41,7 +41,7 @@ class ParcelReport(BaseModel):
         claimed_by: the open refund or return that is about the money for something that is left; None: there is none.
         with_others: by line that is left, the open refund or return that has claimed it, where another case opened it.
         awaited_by: those of them that wait for the buyer to send back what is in this parcel, and nothing else, while
-            nobody has signed for it, or the buyer denies it: they wait in vain where it is lost.
+            nobody has signed for it, or the buyer denies it, or it is here: they wait in vain where it is lost.
         asked: what the case has asked the warehouse to send, which has not left and is not refunded.
 
     """
@@ -88,3 +88,5 @@ class Registered(BaseModel):
     specialist: str | None
     since: datetime | None
     """When it left, as far as the shop knows."""
+    followed_by: str | None = None
+    """The other open case that follows its goods: then this one does not."""

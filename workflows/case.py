@@ -965,6 +965,10 @@ class CaseWorkflow(CaseAsides[CaseT]):
         """What the buyer's message at the end says, besides the order (a flow's own)."""
         return {}
 
+    def lets_ship_at_end(self) -> bool:
+        """Whether what came back of its lines meanwhile, and waited for the case, ships again (a flow's own)."""
+        return False
+
     async def _end(self) -> None:
         """Answer what is still in the inbox, name the facts that no state used, and close the shop's record."""
         if self._look is not None:
@@ -989,6 +993,7 @@ class CaseWorkflow(CaseAsides[CaseT]):
                     at=workflow.now(),
                     moment=self.fencing_token(),
                     posts=farewell,
+                    lets_ship=self.lets_ship_at_end(),
                 ),
                 f"close the record: {self.case.outcome}",
             )

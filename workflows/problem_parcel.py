@@ -15,7 +15,6 @@ from activities.courier import AskCourier, ClaimStep, CourierActivities, Courier
 from activities.parcels import (
     CallOff,
     FollowStep,
-    GiveUp,
     ParcelActivities,
     ParcelStep,
     RegisterStep,
@@ -26,6 +25,7 @@ from activities.parcels import (
 from casework.changes import (
     ASKS_OF_UNTOLD,
     ASKS_WHO_ELSE,
+    CALLS_OFF_ONLY_LOST,
     CALLS_OFF_RETURNS,
     CHOOSES_WHAT_IS_FREE,
     LEAVES_TO_OTHERS,
@@ -86,6 +86,7 @@ class ProblemParcel(CaseWorkflow[ParcelCase]):
         ASKS_WHO_ELSE,
         CHOOSES_WHAT_IS_FREE,
         CALLS_OFF_RETURNS,
+        CALLS_OFF_ONLY_LOST,
         ASKS_OF_UNTOLD,
         READS_WHAT_CAME,
     )
@@ -123,6 +124,8 @@ class ProblemParcel(CaseWorkflow[ParcelCase]):
         case.following = Followed(courier=case.courier, waybill=case.waybill, since=registered.since)
         if not registered.report.known:
             return Outcome("register", f"order {case.order_id} has no parcel {case.waybill}")
+        if registered.followed_by is not None:
+            return Outcome("register", f"{registered.followed_by} follows its goods already")
         return Outcome("register", "it is settled" if registered.report.settled else None)
 
     def tracking(self) -> list[Post]:
@@ -246,7 +249,7 @@ class ProblemParcel(CaseWorkflow[ParcelCase]):
         return await self._open_refund_of(self._left())
 
     async def _call_off_returns(self, returns: list[str]) -> None:
-        """The buyer is not asked to send back what was lost, or is here, and has the money for it from here: once.
+        """The buyer is not asked to send back what was lost, and has the money for it from here: once.
 
         Its own table gives a return that waits for goods no way to the money without them. Temporal's own cancel ends
         it, by a row that it has, and releases the lines. One that does not end in time keeps them, which a task says.
@@ -302,13 +305,12 @@ class ProblemParcel(CaseWorkflow[ParcelCase]):
 
     async def cancelling(self) -> Outcome:
         """Called off: nothing is sent again, and what came back ships as any other order."""
-        case = self.case
-        await self.give_away(
-            ParcelActivities.give_up_parcel,
-            lambda: GiveUp(**self.step().model_dump(), came_back=case.came_back and not case.way_back),
-            "give the parcel up",
-        )
+        await self.give_away(ParcelActivities.give_up_parcel, self.step, "give the parcel up")
         return Outcome("undo")
+
+    def lets_ship_at_end(self) -> bool:
+        """What came back, and is neither sent again nor refunded, ships as any other order."""
+        return not self.case.way_back and self.case.outcome != "not_applicable"
 
     def ending_parameters(self) -> dict[str, str]:
         """The parcel that it was about in the end; one that the buyer may still be brought is to be refused.
@@ -560,11 +562,16 @@ class ProblemParcel(CaseWorkflow[ParcelCase]):
         return [one for one in self._left() if one.line not in with_others]
 
     def _waiting_in_vain(self) -> list[str]:
-        """The open returns that wait for the buyer to send back what never came, or is here: as the shop last said."""
+        """The open returns that wait for the buyer to send back what never came, as the shop last said.
+
+        What came back to us is taken in by them, as anything else that comes in.
+        """
         case = self.case
-        if case.report is None or case.way_back or not (case.came_back or case.damaged or self._is_lost()):
+        if case.report is None or case.way_back:
             return []
-        return case.report.awaited_by
+        if case.came_back and self.goes_by(CALLS_OFF_ONLY_LOST):
+            return []
+        return case.report.awaited_by if case.came_back or case.damaged or self._is_lost() else []
 
     @property
     def _shipment(self) -> str:

@@ -44,6 +44,10 @@ from workflows.paying import PayingWorkflow
 MOST_NAMED = 20
 """So many lines are named in a task; of more, their number."""
 
+GOODS_STAY_WITH_US = frozenset({"not_applicable", "platform_dispute"})
+"""The ends after which goods that came back do not ship again: the case never had them, or the platform says whose they
+are."""
+
 
 @case_workflow(RETURN_AFTER_SHIPPING)
 class ReturnAfterShipping(PayingWorkflow[ReturnCase]):
@@ -179,7 +183,7 @@ class ReturnAfterShipping(PayingWorkflow[ReturnCase]):
             ReturnActivities.settle_return,
             SettleReturnStep(
                 **self._return_step(posts).model_dump(),
-                came_back_before=case.lines if case.goods != "with_buyer" and not case.received else [],
+                came_back_before=[] if case.received else case.lines,
                 memo=self.memo(memo),
             ),
             "settle the return",
@@ -203,6 +207,11 @@ class ReturnAfterShipping(PayingWorkflow[ReturnCase]):
             "call the return off",
         )
         return Outcome("undo")
+
+    def lets_ship_at_end(self) -> bool:
+        """A parcel that came back undelivered meanwhile ships again; goods that came in are here to be sent back."""
+        case = self.case
+        return case.outcome not in GOODS_STAY_WITH_US and case.goods != "already_back" and not case.goods_came_in
 
     # --- what is checked with, or written to, the shop when a message is accepted, or the clock fires ---
 

@@ -24,6 +24,7 @@ from casework.shop.flags import drop_wish, wish_flag
 from casework.shop.holds import hold_each
 from casework.shop.notices import tell_cases
 from casework.shop.orders import find_order, is_finished, is_paid, lock_order
+from casework.shop.records import find_records
 from casework.shop.releasing import note_released, release_case
 from casework.shop.tables import (
     CaseRow,
@@ -107,8 +108,13 @@ def hold_for_review(session: Session, order_id: str, numbers: Collection[int], *
     """Lines that are new, or can ship again, are held from this transaction on by the case that has the rest of the
     order under review; there may be none. `at` is aware.
     """
-    if not numbers:
-        return
+    reviewer = reviewer_of(session, order_id) if numbers else None
+    if reviewer is not None:
+        hold_each(session, reviewer, order_id, numbers, at=at)
+
+
+def reviewer_of(session: Session, order_id: str) -> str | None:
+    """The open case that holds an order for review; None: there is none."""
     reviewing = select(CaseRow.case_id).where(
         CaseRow.order_id == order_id,
         CaseRow.closed_at.is_(None),
@@ -116,8 +122,13 @@ def hold_for_review(session: Session, order_id: str, numbers: Collection[int], *
         # it marks the order from when it holds it until it releases it
         CaseRow.case_id.in_(select(FlagWishRow.case_id).where(FlagWishRow.order_id == order_id)),
     )
-    for case_id in session.scalars(reviewing).all():
-        hold_each(session, case_id, order_id, numbers, at=at)
+    return session.scalar(reviewing.limit(1))
+
+
+def was_ended(session: Session, order_id: str) -> bool:
+    """Whether a bulk case has ended the order as malicious: nothing of it ships any more."""
+    ended = find_records(session, order_id=order_id, flow=FLOW, outcome="terminated")
+    return any(not record.died for record in ended)  # an operator may have terminated one in Temporal
 
 
 def let_ship(session: Session, case_id: str, order_id: str, *, at: datetime) -> bool:

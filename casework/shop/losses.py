@@ -87,6 +87,16 @@ def waybills_followed_by(session: Session, order_id: str, case_id: str | None) -
     return {each for waybill in followed for each in _same_goods(goods, waybill)}
 
 
+def followed_now(session: Session, order_id: str) -> dict[str, set[str]]:
+    """By open parcel case, every waybill of the goods that it follows now: not of those in whose place others left."""
+    goods = _goods_of(session, order_id)
+    return {
+        one.run[0]: _same_goods(goods, one.waybills[0])
+        for one in goods
+        if one.until is None and one.replaced_by is None
+    }
+
+
 def not_awaited(session: Session, order_id: str, at: datetime) -> set[str]:
     """The waybills of an order's parcels that will not come: given up, or others were sent in the place of theirs.
 

@@ -14,20 +14,21 @@ from sqlalchemy.orm import Session
 from casework.authority import is_present
 from casework.money import LineQuantity, part_of_line
 from casework.parcels import Followed, ParcelReport, about_the_money
-from casework.rules.parcels import HANDED_OVER, RECEIPT_TIME, courier_code, receipt_extended, region_of
-from casework.shop import outbox, outside, settling
+from casework.rules.parcels import RECEIPT_TIME, courier_code, is_signed, receipt_extended, region_of
+from casework.shop import coming_back, outbox, outside
 from casework.shop.amounts import accounts, line_rows, paid_shares, pieces_left
 from casework.shop.claimants import claims_on, says_all
 from casework.shop.courier import cases_stopping
 from casework.shop.errors import BadRequest
 from casework.shop.flags import append_memo, wish_flag
 from casework.shop.handing_over import handed_over_by
-from casework.shop.losses import MadeGood, Run, made_good, same_goods
+from casework.shop.losses import MadeGood, Run, followed_now, made_good, same_goods
 from casework.shop.orders import find_order, is_finished, lock_order
+from casework.shop.pieces import still_in
 from casework.shop.records import came_from, is_open, lines_of
-from casework.shop.returning import way_back_of
+from casework.shop.returning import tells_of_way_back, way_back_of
 from casework.shop.runs import OF_FOLLOWED_PARCEL
-from casework.shop.shipments import is_waybill, lines_in, pieces_in, shipment_of, still_in
+from casework.shop.shipments import is_waybill, lines_in, pieces_in, shipment_of
 from casework.shop.staff import all_staff
 from casework.shop.steps import first_time
 from casework.shop.stock import move_stock
@@ -129,13 +130,16 @@ def parcel_of_start(session: Session, order_id: str, waybill: str, from_case: st
     if whose not in (None, order_id):
         raise BadRequest("waybill", f"{spelling} is a parcel of order {whose}, not of {order_id}")
     other = other_follower(session, order_id, spelling)
-    if other is not None:
+    # an opening whose answer was lost is asked for again: by then another case may have been opened and registered
+    if other is not None and not is_open(session, f"{FLOW}-{spelling}"):
         raise BadRequest("waybill", f"{spelling} is followed by the open case {other} already")
     way_back = way_back_of(session, spelling)
-    # what the buyer never took comes back under the waybill with which it left
-    if way_back is not None and is_open(session, way_back.case_id):
-        return KnownParcel(spelling, lines_of(session, way_back.case_id), way_back.case_id)
     inside = pieces_in(session, _shipment_of_goods(session, order_id, spelling))
+    # what the buyer never took comes back under the waybill with which it left: where all of it is to be returned
+    if way_back is not None and is_open(session, way_back.case_id):
+        returned = {one.line: one.quantity for one in lines_of(session, way_back.case_id)}
+        if all(one.quantity <= returned.get(one.line, 0) for one in inside):
+            return KnownParcel(spelling, lines_of(session, way_back.case_id), way_back.case_id)
     if inside:
         return KnownParcel(spelling, inside)
     follower = session.execute(
@@ -185,7 +189,7 @@ def follow(
     """Note that a case follows a waybill from now on, as the shop writes it; doing it again changes nothing.
 
     Raises:
-        BadRequest: it is another order's parcel, or another open case follows it.
+        BadRequest: it is another order's parcel, another open case follows it, or it holds other goods.
 
     """
     waybill = _spelling(session, parcel.waybill)
@@ -195,9 +199,11 @@ def follow(
     other = open_parcel_case(session, waybill)
     if other is not None and other != case_id and how != "opened":
         raise BadRequest("waybill", f"{waybill} is followed by the open case {other} already")
+    if how == "forwarded" and _holds_other_goods(session, case_id, order_id, waybill):
+        raise BadRequest("waybill", f"{waybill} is another parcel of this order, with goods of its own")
     known = session.get(FollowedParcelRow, (case_id, run_id, waybill))
     if known is not None and known.how != how:
-        raise BadRequest("waybill", f"{waybill} is a parcel already")
+        raise BadRequest("waybill", f"{waybill} is this case's own parcel, and nothing new")
     if known is None:
         before = (FollowedParcelRow.case_id == case_id, FollowedParcelRow.run_id == run_id)
         session.add(
@@ -213,6 +219,16 @@ def follow(
             )
         )
         session.flush()
+
+
+def _holds_other_goods(session: Session, case_id: str, order_id: str, waybill: str) -> bool:
+    """Whether a waybill is a shipment of the order whose contents are told, and not of the goods that a case follows:
+    an export may show the later waybill of a forwarded parcel too, but tells no lines of it.
+    """
+    shipment = shipment_of(session, order_id, waybill)
+    if shipment is None or not pieces_in(session, shipment):
+        return False
+    return waybill.upper() not in followed_now(session, order_id).get(case_id, ())
 
 
 # --- how a parcel stands ---
@@ -347,11 +363,14 @@ def read_parcel(
     back = shipment is not None and shipment.back_at is not None
     status = session.get(ParcelStatusRow, following)
     last = last_status(session, following)
+    if way_back and last is not None and not tells_of_way_back(session, order_id, waybill, last):
+        last = None
     forwarding = (
         Followed(courier=status.forwarded_courier, waybill=status.forwarded_waybill, since=status.scan_at)
         if status is not None and status.forwarded_courier and status.forwarded_waybill
         else None
     )
+    signed = is_signed(last, denied_at) and not back
     address = order.changed_address or order.address
     return ParcelReport(
         known=known,
@@ -368,9 +387,7 @@ def read_parcel(
         forwarding=forwarding,
         claimed_by=next(iter(claims.values()), None),
         with_others=with_others,
-        awaited_by=[]
-        if not back and last is not None and last.state in HANDED_OVER and (denied_at is None or last.at > denied_at)
-        else _awaiting(session, order_id, with_others, left),
+        awaited_by=[] if signed else _awaiting(session, order_id, with_others, left),
         asked=left_of(session, order_id, asked_to_send(session, case_id)),
     )
 
@@ -449,7 +466,9 @@ def take_returned(
     """
     shipment = _shipment_of_goods(session, order_id, waybill)
     waybill = waybill if shipment is None else shipment.waybill
-    settling.mark_goods_back(session, key=key, case_id=case_id, order_id=order_id, lines=lines, at=at, waybill=waybill)
+    coming_back.mark_goods_back(
+        session, key=key, case_id=case_id, order_id=order_id, lines=lines, at=at, waybill=waybill
+    )
     if shipment is not None and shipment.back_at is None:  # nobody has told what was in it
         shipment.back_at = at
         wish_flag(session, case_id, order_id, "purple", at=at)
@@ -613,17 +632,15 @@ def send_again(
         sent = left_of(session, order_id, lines)
     if not sent:
         raise BadRequest("waybill", "all that was to be sent again is refunded")
-    if (
-        session.scalar(select(ShipmentRow.id).where(is_waybill(ShipmentRow.waybill, parcel.waybill)).limit(1))
-        is not None
-    ):
-        raise BadRequest("waybill", f"{parcel.waybill} is a parcel already")
+    known = session.scalar(select(ShipmentRow).where(is_waybill(ShipmentRow.waybill, parcel.waybill)).limit(1))
+    # an export may show it before the warehouse says so, and cannot tell what is in it
+    if known is not None and (known.order_id != order_id or pieces_in(session, known)):
+        raise BadRequest("waybill", f"{parcel.waybill} is already a parcel of order {known.order_id}")
+    waybill = parcel.waybill if known is None else known.waybill
     wanted = {one.line for one in sent}
     rows = [row for row in line_rows(session, order_id) if row.number in wanted]
-    outside.send_off(
-        session, order, rows, waybill=parcel.waybill, company=parcel.courier, shipped_at=parcel.since, at=at
-    )
-    shipment = shipment_of(session, order_id, parcel.waybill)
+    outside.send_off(session, order, rows, waybill=waybill, company=parcel.courier, shipped_at=parcel.since, at=at)
+    shipment = shipment_of(session, order_id, waybill)
     for one in sent:  # what was in the parcel, and not all that is left of the line
         inside = session.get(ShipmentLineRow, (shipment.id, one.line)) if shipment is not None else None
         if inside is not None:

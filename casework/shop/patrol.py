@@ -16,6 +16,7 @@ from casework.rules.parcels import Scanned, courier_code, region_of
 from casework.rules.patrol import Finding, Seen, cause_of
 from casework.shop import records
 from casework.shop.parcels import is_made_good, open_parcel_cases, other_follower
+from casework.shop.returning import awaited_by_returns
 from casework.shop.runs import OF_FOLLOWED_PARCEL
 from casework.shop.tables import (
     CaseRow,
@@ -117,7 +118,7 @@ def needing_case(
         if finding is not None:
             found.append(Found(parcel, finding))
     waybills = {one.parcel.waybill for one in found}
-    followed = open_parcel_cases(session, waybills)
+    followed = {*open_parcel_cases(session, waybills), *awaited_by_returns(session, waybills)}
     ended = _last_endings(session, waybills)
     claimed = _claimed(session, found)
     # what had no case was not made good, and went under no other waybill: of most parcels nothing more is asked

@@ -16,10 +16,11 @@ from sqlalchemy.orm import Session
 from casework.dues import ReturnDue
 from casework.money import LineQuantity
 from casework.rules import returns
-from casework.rules.parcels import SIGNED_BY_SENDER
+from casework.rules.parcels import HANDED_OVER, SIGNED_BY_SENDER, Scanned
 from casework.shop import orders
 from casework.shop.amounts import POSTAGE, RETURN_POSTAGE, Reckoning, left_to_ship, line_rows, reckon
 from casework.shop.claimants import had_by_another
+from casework.shop.coming_back import take_back_into_stock
 from casework.shop.courier import shown_scans
 from casework.shop.dues import gift_of, note_paid, reckon_due
 from casework.shop.errors import BadRequest
@@ -30,8 +31,7 @@ from casework.shop.orders import Line, Order, lock_order
 from casework.shop.platform import attribute_to_lines
 from casework.shop.releasing import release_case
 from casework.shop.runs import newest_run
-from casework.shop.settling import take_back_into_stock
-from casework.shop.shipments import is_waybill
+from casework.shop.shipments import is_waybill, shipment_of
 from casework.shop.steps import first_time
 from casework.shop.stock import move_stock
 from casework.shop.tables import (
@@ -41,7 +41,6 @@ from casework.shop.tables import (
     ParcelRow,
     ReturnedLineRow,
     ReturnRow,
-    ShipmentRow,
 )
 from casework.shop.tracking import later_waybills, orders_of_waybill
 from casework.standing import ReturnStanding
@@ -176,10 +175,23 @@ def way_back_of(session: Session, waybill: str) -> WayBack | None:
     return WayBack(row.case_id, row.order_id, row.courier, row.waybill)
 
 
+def awaited_by_returns(session: Session, waybills: Collection[str]) -> set[str]:
+    """Of these waybills, those that an open return awaits: such a parcel is on its way back to us."""
+    query = (
+        select(func.upper(ReturnRow.waybill))
+        .join(CaseRow, (CaseRow.case_id == ReturnRow.case_id) & (CaseRow.run_id == ReturnRow.run_id))
+        .where(
+            func.upper(ReturnRow.waybill).in_({waybill.upper() for waybill in waybills}), CaseRow.closed_at.is_(None)
+        )
+    )
+    awaited = set(session.scalars(query))
+    return {waybill for waybill in waybills if waybill.upper() in awaited}
+
+
 def signed_for_by_us(session: Session, case_id: str, run_id: str, *, order_id: str, waybill: str, at: datetime) -> bool:
     """Whether the newest scan of a way back, since the return was asked for, says that the goods are with us.
 
-    That is a signature; of a parcel of ours that the buyer did not take in, it is that its sender has signed for it
+    That is a signature. Of a parcel of ours that the buyer did not take in, it is that its sender has signed for it
     again (4 of data.md): any other signature on that one is the buyer's own. A way back that was forwarded is looked
     for under its later waybill too. `at` is aware.
     """
@@ -190,10 +202,24 @@ def signed_for_by_us(session: Session, case_id: str, run_id: str, *, order_id: s
     if not scans:
         return False
     newest = max(scans, key=lambda scan: scan.at)
-    ours = select(ShipmentRow.id).where(ShipmentRow.order_id == order_id, is_waybill(ShipmentRow.waybill, waybill))
-    if session.scalars(ours.limit(1)).first() is not None:
+    if shipment_of(session, order_id, waybill) is not None:
         return newest.code == SIGNED_BY_SENDER
     return newest.state == "signed"
+
+
+def tells_of_way_back(session: Session, order_id: str, waybill: str, newest: Scanned) -> bool:
+    """Whether a parcel's newest scan is about the buyer's sending it back, and not about its way to the buyer before.
+
+    A parcel of ours that the buyer did not take in comes back without being signed for: its sender gets it again (4).
+    """
+    asked_at = session.scalar(
+        select(func.max(ReturnRow.requested_at)).where(
+            ReturnRow.order_id == order_id, is_waybill(ReturnRow.waybill, waybill)
+        )
+    )
+    if asked_at is not None and newest.at <= asked_at:
+        return False
+    return newest.state not in HANDED_OVER or shipment_of(session, order_id, waybill) is None
 
 
 def receive(

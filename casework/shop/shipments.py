@@ -29,16 +29,6 @@ def pieces_in(session: Session, shipment: ShipmentRow | None) -> list[LineQuanti
     return [] if shipment is None else pieces_in_each(session, [shipment.id])[shipment.id]
 
 
-def still_in(session: Session, shipment: ShipmentRow | None) -> dict[int, int]:
-    """How many pieces of each line are in a shipment; none of what came back and went to the shelf, to ship again."""
-    if shipment is None:
-        return {}
-    rows = session.scalars(
-        select(ShipmentLineRow).where(ShipmentLineRow.shipment_id == shipment.id).order_by(ShipmentLineRow.line)
-    )
-    return {row.line: row.quantity if row.shelved_at is None else 0 for row in rows}
-
-
 def lines_in(session: Session, shipment: ShipmentRow) -> set[int]:
     """The lines of which something is in a shipment."""
     return {one.line for one in pieces_in(session, shipment)}

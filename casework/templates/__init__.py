@@ -39,6 +39,15 @@ _SHARED: dict[str, Label] = {
         "{by} 将工单 {case_id} 转交给您:{state_zh},金额 {amount} 元,截止 {due}。",
         "{by} has given you case {case_id}: {state_en}, {amount} yuan, until {due}.",
     ),
+    "ship_again": Label(
+        "订单 {order_id} 退回的商品行 {lines} 请重新发货。",
+        "Lines {lines} of order {order_id} came back and are to be shipped again.",
+    ),
+    "ship_again_after_review": Label(
+        "订单 {order_id} 退回的商品行 {lines} 请在工单 {case_id} 审核放行后再重新发货。",
+        "Lines {lines} of order {order_id} came back and are to be shipped again, but not before case {case_id}, which "
+        "reviews the order, lets it ship.",
+    ),
     "open_by_hand": Label(
         "订单 {order_id} 需要人工开立 {flow} 工单:{why}。",
         "Open a {flow} for order {order_id} by hand: {why}.",

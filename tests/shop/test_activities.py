@@ -16,7 +16,7 @@ from activities.orders import HoldStep, OrderActivities, ParcelBackStep, SettleS
 from activities.payments import HandPayment, Payment, PaymentActivities
 from activities.steps import OrderStep
 from casework.courier import CourierSilent
-from casework.shop import orders, outside, settling, waiting
+from casework.shop import coming_back, orders, outside, waiting
 from casework.shop.claims import claimed_lines
 from casework.shop.courier import EmbeddedCourier
 from casework.shop.database import Database
@@ -174,7 +174,7 @@ def test_a_step_that_is_done_again_says_nothing_else_where_the_goods_have_come_m
     OrderActivities(shop).restore(again)
     with shop.writing() as session:
         given: dict[str, Any] = {"case_id": "problem-parcel-X", "order_id": ORDER, "lines": WHOLE, "at": NOW}
-        settling.mark_goods_back(session, key="back", **given)
+        coming_back.mark_goods_back(session, key="back", **given)
     OrderActivities(shop).restore(again)
     with shop.reading() as session:
         assert list(session.scalars(select(OutboxRow.template).where(OutboxRow.case_id == CASE))) == ["kept_on_its_way"]

@@ -9,16 +9,30 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from casework.dues import RebateDue, RefundDue
 from casework.money import LineQuantity
 from casework.rules.bulk import Sign
-from casework.shop import bulk, claims, flags, handing_over, holds, orders, outside, payments, releasing, settling
+from casework.shop import (
+    bulk,
+    claims,
+    coming_back,
+    flags,
+    handing_over,
+    holds,
+    orders,
+    outbox,
+    outside,
+    payments,
+    releasing,
+    settling,
+)
 from casework.shop.database import Database
 from casework.shop.errors import BadRequest, Held
 from casework.shop.notices import pending
-from casework.shop.tables import ChatRow, HoldRow, LineRow, OrderRow, ReviewRow
+from casework.shop.tables import ChatRow, HoldRow, LineRow, OrderRow, ReviewRow, ShipmentLineRow, ShipmentRow
 from tests.orders import add_order
 from tests.shop.steps import NOW, ORDER, an_order, open_case, pieces, shown_flag
 
@@ -87,7 +101,7 @@ def test_what_comes_back_during_the_review_is_held_with_the_rest_until_that_is_l
         assert claims.claim_lines(session, refund, ORDER, pieces((1, 1))) is None
         back: dict[str, Any] = {"case_id": refund, "order_id": ORDER, "lines": pieces((1, 1)), "at": NOW}
         (parcel,) = orders.read_order(session, ORDER).parcels
-        settling.mark_goods_back(session, key="back", waybill=parcel.waybill, **back)
+        coming_back.mark_goods_back(session, key="back", waybill=parcel.waybill, **back)
         assert held_lines(session) == [2, 3]
         settling.restore_order(session, key="restore", **back)
         assert held_lines(session) == [1, 2, 3]
@@ -451,3 +465,23 @@ def test_a_conversation_must_be_kept_in_the_shop_and_be_of_the_order(shop: Datab
         with pytest.raises(BadRequest, match="is about another order"):
             bulk.require_chat(session, ORDER, "chat-2")
         bulk.require_chat(session, "3300010000000000002", "chat-2")
+
+
+def test_a_piece_that_came_back_during_the_review_ships_only_after_it(shop: Database) -> None:
+    with shop.writing() as session:
+        an_order(session, prices=((100, 2), (200, 1)), shipped=[1])
+        (parcel,) = session.scalars(select(ShipmentRow).where(ShipmentRow.order_id == ORDER))
+        session.get_one(ShipmentLineRow, (parcel.id, 1)).quantity = 1
+        other = ShipmentRow(order_id=ORDER, waybill="YTOTHER", company="圆通速递", shipped_at=NOW)
+        session.add(other)
+        session.flush()
+        session.add(ShipmentLineRow(shipment_id=other.id, line=1, quantity=1))
+        open_case(session, BULK, flow="bulk-order")
+        assert bulk.hold_all(session, BULK, ORDER, at=NOW)
+        case = open_case(session, "problem-parcel-YTOTHER", flow="problem-parcel")
+        back: dict[str, Any] = {"case_id": case, "order_id": ORDER, "lines": pieces((1, 1)), "at": NOW}
+        coming_back.mark_goods_back(session, key="back", waybill="YTOTHER", **back)
+        settling.restore_order(session, key="restore", **back)
+        (task,) = outbox.letters(session)
+    assert task.template == "ship_again_after_review"
+    assert f"not before case {BULK}" in task.text_en

@@ -9,7 +9,7 @@ import pytest
 from sqlalchemy import select
 
 from casework.dues import RefundDue
-from casework.shop import bulk, courier, flags, holds, notices, orders, outside, payments, settling
+from casework.shop import bulk, coming_back, courier, flags, holds, notices, orders, outside, payments, settling
 from casework.shop.database import Database
 from casework.shop.errors import BadFile, BadRequest, Held
 from casework.shop.importing import FileReport, ImportReport, import_files
@@ -195,7 +195,7 @@ def test_goods_that_came_back_are_not_shipped_again_by_the_same_export(shop: Dat
     import_orders(shop, tmp_path, shipped)
     with shop.writing() as session:
         open_case(session, order_id=A)
-        for step in (settling.mark_goods_back, settling.restore_order):
+        for step in (coming_back.mark_goods_back, settling.restore_order):
             step(session, key=step.__name__, case_id=CASE, order_id=A, lines=pieces((1, 1)), at=NOW)
     report = import_orders(shop, tmp_path, shipped)
     assert [counts(file) for file in report.files] == [(0, 0, 1, 0), (0, 0, 1, 0)]
@@ -221,7 +221,7 @@ def test_the_waybill_of_lines_that_left_before_comes_with_a_later_export_and_is_
     with shop.writing() as session:
         claim(session, lines)
         if said_by == "the warehouse":
-            settling.mark_left(session, order_id=order.id, lines=lines)
+            coming_back.mark_left(session, order_id=order.id, lines=lines)
     if said_by != "the warehouse":
         import_orders(shop, tmp_path, order.but(state=SHIPPED))
     with shop.writing() as session:

@@ -10,7 +10,7 @@ from sqlalchemy.orm import Session
 
 from casework.money import LineQuantity
 from casework.parcels import Followed
-from casework.shop import orders, outside, parcels, records, settling
+from casework.shop import coming_back, orders, outside, parcels, records, settling
 from casework.shop.database import Database
 from casework.shop.errors import BadRequest
 from casework.shop.losses import given_up, made_good
@@ -162,7 +162,7 @@ def test_what_came_back_is_here_although_what_was_lost_of_the_same_line_never_wi
     run(session, (WAYBILL, "opened"), (AGAIN, "reshipped"), outcome=None)
     sent(session, AGAIN, (1, 2))
     back: dict[str, Any] = {"case_id": CASE, "order_id": ORDER, "lines": pieces((1, 2), (2, 1)), "at": NOW}
-    assert settling.mark_goods_back(session, key="back", waybill=AGAIN, **back).still_out == [WAYBILL]
+    assert coming_back.mark_goods_back(session, key="back", waybill=AGAIN, **back).still_out == [WAYBILL]
     assert [line.place for line in orders.read_order(session, ORDER).lines] == ["back", "shipped"]
 
 
@@ -170,7 +170,7 @@ def test_what_came_back_is_here_although_the_other_parcel_of_the_line_was_paid_f
     run(session, (WAYBILL, "opened"), outcome="refund_opened")
     sent(session, AGAIN, (1, 1))
     back: dict[str, Any] = {"case_id": f"problem-parcel-{AGAIN}", "order_id": ORDER, "lines": pieces((1, 1)), "at": NOW}
-    assert settling.mark_goods_back(session, key="back", waybill=AGAIN, **back).all_back
+    assert coming_back.mark_goods_back(session, key="back", waybill=AGAIN, **back).all_back
 
 
 def test_a_forwarded_replacement_holds_what_was_sent_again_and_not_what_was_in_the_first_parcel(
@@ -199,7 +199,7 @@ def test_a_parcel_that_came_back_under_its_later_waybill_is_the_shops_own(sessio
     case_id = f"problem-parcel-{FORWARDED}"
     back: dict[str, Any] = {"case_id": case_id, "order_id": ORDER, "lines": pieces((1, 2), (2, 1)), "at": NOW}
     parcels.take_returned(session, key="back", waybill=FORWARDED, memo="back", **back)
-    assert not settling.is_out(session, ORDER, pieces((1, 2), (2, 1)))
+    assert not coming_back.is_out(session, ORDER, pieces((1, 2), (2, 1)))
     assert left(session, FORWARDED) == pieces((1, 2), (2, 1))
     settling.restore_order(session, key="restore", **back)
     assert left(session, FORWARDED) == []

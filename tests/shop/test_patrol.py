@@ -15,8 +15,17 @@ from casework.policy import Policy, load_policy
 from casework.shop import courier, outside, records
 from casework.shop.courier import EmbeddedCourier
 from casework.shop.database import Database
-from casework.shop.tables import ClaimRow, FollowedParcelRow, OrderRow, ParcelRow, ScanRow, ShipmentLineRow, ShipmentRow
-from tests.shop.steps import CASE, NOW, ORDER, an_order, claim, pieces
+from casework.shop.tables import (
+    ClaimRow,
+    FollowedParcelRow,
+    OrderRow,
+    ParcelRow,
+    ReturnRow,
+    ScanRow,
+    ShipmentLineRow,
+    ShipmentRow,
+)
+from tests.shop.steps import CASE, NOW, ORDER, an_order, claim, open_case, pieces
 
 SHIPPED = load_policy(None)
 WAYBILL = f"YT{ORDER[-11:]}"
@@ -373,3 +382,14 @@ def test_a_parcel_that_an_open_refund_had_stopped_is_awaited_by_it(shop: Databas
     with shop.writing() as session:
         session.query(ClaimRow).delete()
     assert causes(look(shop)) == [(WAYBILL, "exception")]
+
+
+def test_a_waybill_that_an_open_return_awaits_is_left_out(shop: Database) -> None:
+    shipped(shop)
+    scan(shop, "6", timedelta(hours=1))
+    with shop.writing() as session:
+        case = open_case(session, f"return-after-shipping-{ORDER}", flow="return-after-shipping")
+        row = ReturnRow(case_id=case, run_id="run", order_id=ORDER, requested_at=NOW, fault=False)
+        row.courier, row.waybill = "yuantong", WAYBILL.lower()
+        session.add(row)
+    assert causes(look(shop)) == []

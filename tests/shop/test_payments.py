@@ -13,7 +13,7 @@ from sqlalchemy import update
 from sqlalchemy.orm import Session
 
 from casework.dues import RefundDue
-from casework.shop import orders, outside, payments, platform, settling
+from casework.shop import coming_back, orders, outside, payments, platform
 from casework.shop.amounts import LedgerLine
 from casework.shop.database import Database
 from casework.shop.errors import BadRequest, PaymentRefused, PaymentUnavailable
@@ -108,7 +108,7 @@ def test_lines_that_came_back_are_paid_for(shop: Database) -> None:
     with shop.writing() as session:
         an_order(session, shipped=True)
         claim(session, WHOLE)
-        settling.mark_goods_back(session, key="back", case_id=CASE, order_id=ORDER, lines=WHOLE, at=NOW)
+        coming_back.mark_goods_back(session, key="back", case_id=CASE, order_id=ORDER, lines=WHOLE, at=NOW)
         assert pay(session, WHOLE, 25_000).status == "paid"
 
 
@@ -347,7 +347,7 @@ def test_a_payment_by_hand_is_refused_while_the_goods_are_out(shop: Database, *,
             by_hand(shop, "ALI123", 25_000)
         assert refused.value.field == "lines"
     with shop.writing() as session:
-        settling.mark_goods_back(session, key="back", case_id=CASE, order_id=ORDER, lines=WHOLE, at=NOW)
+        coming_back.mark_goods_back(session, key="back", case_id=CASE, order_id=ORDER, lines=WHOLE, at=NOW)
     by_hand(shop, "ALI123", 25_000)
     assert sent(shop) == 25_000
 

@@ -9,7 +9,7 @@ import pytest
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from casework.shop import courier, holds, orders, outbox, outside, platform, releasing, returning, settling
+from casework.shop import coming_back, courier, holds, orders, outbox, outside, platform, releasing, returning, settling
 from casework.shop.claims import claimed_lines
 from casework.shop.database import Database
 from casework.shop.errors import BadRequest
@@ -34,9 +34,9 @@ def come_back(
     waybill: str | None = None,
     key: str = "back",
     case_id: str = CASE,
-) -> settling.GoodsBack:
+) -> coming_back.GoodsBack:
     """The parcel came back."""
-    return settling.mark_goods_back(
+    return coming_back.mark_goods_back(
         session,
         key=key,
         case_id=case_id,
@@ -62,7 +62,7 @@ def left_without_a_waybill(session: Session) -> None:
     an_order(session)
     claim(session, WHOLE)
     hold(session, WHOLE)
-    settling.mark_left(session, order_id=ORDER, lines=WHOLE)
+    coming_back.mark_left(session, order_id=ORDER, lines=WHOLE)
     assert intercept(session)
 
 
@@ -269,10 +269,10 @@ def test_a_parcel_that_is_named_comes_back_alone(shop: Database) -> None:
     with shop.writing() as session:
         two_parcels(session)
         back = come_back(session, waybill=" yt2 ")
-        assert back == settling.GoodsBack(all_back=False, still_out=["YT1"], refused=None)
+        assert back == coming_back.GoodsBack(all_back=False, still_out=["YT1"], refused=None)
         assert places(session) == ["shipped", "back"]
         assert pay(session, WHOLE, 25_000).status == "left"
-        assert come_back(session, waybill="YT1", key="second") == settling.GoodsBack(
+        assert come_back(session, waybill="YT1", key="second") == coming_back.GoodsBack(
             all_back=True, still_out=[], refused=None
         )
         assert pay(session, WHOLE, 25_000).status == "paid"
@@ -281,7 +281,7 @@ def test_a_parcel_that_is_named_comes_back_alone(shop: Database) -> None:
 def test_a_line_that_left_without_a_waybill_is_not_in_the_parcel_that_is_named(shop: Database) -> None:
     with shop.writing() as session:
         an_order(session, shipped=[2])
-        settling.mark_left(session, order_id=ORDER, lines=pieces((1, 2)))
+        coming_back.mark_left(session, order_id=ORDER, lines=pieces((1, 2)))
         claim(session, WHOLE)
         assert come_back(session, waybill=parcels(session)[0].waybill).still_out == ["line 1"]
         assert places(session) == ["shipped", "back"]
@@ -319,7 +319,7 @@ def test_the_same_parcel_named_again_is_no_second_one(shop: Database) -> None:
     with shop.writing() as session:
         two_parcels(session)
         for key in ("back", "back", "later"):
-            assert come_back(session, waybill="YT2", key=key) == settling.GoodsBack(
+            assert come_back(session, waybill="YT2", key=key) == coming_back.GoodsBack(
                 all_back=False, still_out=["YT1"], refused=None
             )
 
@@ -368,11 +368,11 @@ def test_a_piece_that_ships_again_goes_into_stock_when_it_comes_back_once_more(s
         settle(session, pieces((1, 1)))
         outside.ship(session, ORDER, lines=[1], waybill="YT9", at=NOW)
         once_more: dict[str, Any] = {"case_id": OTHER, "order_id": ORDER, "lines": pieces((1, 1)), "at": NOW}
-        settling.take_into_stock(session, key="too early", **once_more)
+        coming_back.take_into_stock(session, key="too early", **once_more)
         assert stock(session) == [("SKU-1", 1)]
         come_back(session, [(1, 1)], waybill="YT9", key="again", case_id=OTHER)
         for key in ("stock", "no more"):
-            settling.take_into_stock(session, key=key, **once_more)
+            coming_back.take_into_stock(session, key=key, **once_more)
         assert stock(session) == [("SKU-1", 1), ("SKU-1", 1)]
 
 
@@ -386,7 +386,7 @@ def test_a_piece_that_came_back_goes_into_stock_besides_one_that_the_buyer_retur
         returning.restock(session, key="restock", accepted=pieces((1, 1)), **own)
         come_back(session, [(1, 1)], waybill="YT2")
         for key in ("stock", "no more"):
-            settling.take_into_stock(session, key=key, case_id=OTHER, order_id=ORDER, lines=pieces((1, 1)), at=NOW)
+            coming_back.take_into_stock(session, key=key, case_id=OTHER, order_id=ORDER, lines=pieces((1, 1)), at=NOW)
         assert stock(session) == [("SKU-1", 1), ("SKU-1", 1)]
 
 
@@ -419,7 +419,7 @@ def test_only_lines_that_are_here_can_be_said_to_have_left(shop: Database) -> No
         an_order(session, shipped=[2])
         claim(session, WHOLE)
         come_back(session)
-        settling.mark_left(session, order_id=ORDER, lines=WHOLE)
+        coming_back.mark_left(session, order_id=ORDER, lines=WHOLE)
         assert places(session) == ["shipped", "back"]
 
 
@@ -468,6 +468,6 @@ def test_a_late_parcel_goes_on_when_the_case_that_stopped_it_is_over(shop: Datab
 def test_a_part_that_ships_does_not_take_lines_that_left_before_into_its_parcel(shop: Database) -> None:
     with shop.writing() as session:
         an_order(session)
-        settling.mark_left(session, order_id=ORDER, lines=pieces((1, 2)))
+        coming_back.mark_left(session, order_id=ORDER, lines=pieces((1, 2)))
         outside.ship(session, ORDER, at=NOW, waybill="YT1")
         assert orders.read_order(session, ORDER).parcels[0].lines == pieces((2, 1))

@@ -505,7 +505,7 @@ async def test_what_came_back_ships_again_where_the_return_that_had_claimed_it_e
     note = {"note": "opened twice"} if trigger == "cancel_case" else {}
     await desk.submit(waiting, trigger, LEAD if note else AGENT, **note)
     await desk.end(waiting)
-    assert "Lines 1 of" in (said(desk, waiting, "ship_again") or "")
+    assert "Lines 1×1 of" in (said(desk, waiting, "ship_again") or "")
     desk.ship_line(order, 1, f"AG{order[-10:]}")
 
 

@@ -661,7 +661,7 @@ async def test_the_lost_parcels_own_waybill_in_other_capitals_is_no_new_parcel(d
     case = await lost_of(desk, order, waybill)
     await desk.submit(case, "choose_reship", AGENT)
     own = waybill.lower()
-    assert "is a parcel already" in await refused(
+    assert "is this case's own parcel" in await refused(
         desk, case, "parcel_reshipped", WAREHOUSE, courier="yuantong", waybill=own
     )
     await case.cancel()

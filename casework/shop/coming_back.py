@@ -1,0 +1,312 @@
+"""Goods that come back undelivered: marked, on the shelf to ship again, into stock, and who is told of them."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from casework.money import LineQuantity, listed
+from casework.shop import outbox
+from casework.shop.amounts import accounts, line_rows, pieces_left
+from casework.shop.bulk import hold_for_review, reviewer_of, was_ended
+from casework.shop.claims import claimed_lines
+from casework.shop.courier import cases_stopping, out_without_parcel, parcels_of
+from casework.shop.flags import wish_flag
+from casework.shop.losses import followed_now, made_good, not_awaited, waybills_followed_by
+from casework.shop.orders import lock_order
+from casework.shop.pieces import pieces_of_lines
+from casework.shop.records import came_from
+from casework.shop.shipments import lines_in
+from casework.shop.steps import first_time
+from casework.shop.stock import move_stock
+from casework.shop.tables import CaseRow, ClaimRow, OrderRow, ShipmentLineRow, ShipmentRow
+from casework.templates import TEMPLATES
+from state_machines.roles import Role
+
+RETURNS = "return-after-shipping"
+
+
+@dataclass(frozen=True, slots=True)
+class GoodsBack:
+    """Whether all the lines are back, what is still out, and why a parcel was not marked (None if it was).
+
+    Still out are waybills, and `line 2` for a line that left without one.
+    """
+
+    all_back: bool
+    still_out: list[str]
+    refused: str | None
+
+
+def is_out(session: Session, order_id: str, lines: Sequence[LineQuantity]) -> bool:
+    """Whether something of these lines has left and is not back."""
+    own = {one.line for one in lines}
+    return any(row.number in own and row.place == "shipped" for row in line_rows(session, order_id))
+
+
+def mark_left(session: Session, *, order_id: str, lines: Sequence[LineQuantity]) -> None:
+    """The warehouse says that these lines have left; the waybill, if there is one, comes later.
+
+    Raises:
+        UnknownOrder: the shop has no such order.
+
+    """
+    lock_order(session, order_id)
+    own = {one.line for one in lines}
+    for row in line_rows(session, order_id):
+        if row.number in own and row.place == "unshipped":
+            row.place = "shipped"
+    session.flush()
+
+
+def mark_goods_back(
+    session: Session,
+    *,
+    key: str,
+    case_id: str,
+    order_id: str,
+    lines: Sequence[LineQuantity],
+    at: datetime,
+    waybill: str | None = None,
+) -> GoodsBack:
+    """Parcels of these lines have come back: the one named, or all of them; once per key.
+
+    A waybill that is no parcel of these lines is refused, and nothing is changed. Other lines in a parcel ship again,
+    as `ship_again` says; these wait for the case's end. Pieces in whose place others have left go into stock. The
+    returns clerk is asked to tell the other cases that have had the parcel stopped, and the returns of what is in it.
+    `at` is aware.
+
+    Raises:
+        UnknownOrder: the shop has no such order.
+
+    """
+    order = lock_order(session, order_id)
+    own = {one.line for one in lines}
+    parcels = parcels_of(session, order_id, own, back_too=True)
+    if waybill is not None:
+        parcels = [parcel for parcel in parcels if _same_waybill(parcel.waybill, waybill)]
+        if not parcels:
+            return _how_far_back(session, order_id, own, refused="waybill: it is no parcel of these lines")
+    if first_time(session, key, at):
+        inside: set[int] = set(own) if waybill is None else set()
+        here = [parcel for parcel in parcels if parcel.back_at is None]
+        for parcel in here:
+            parcel.back_at = at
+            inside |= lines_in(session, parcel)
+        session.flush()
+        for parcel in here:
+            # others have left in their place: nobody gets these any more
+            replaced = made_good(session, order_id, parcel.waybill).sent_again
+            useless = [LineQuantity(line=line, quantity=pieces) for line, pieces in replaced.items()]
+            take_back_into_stock(session, case_id, order, useless, at)
+        came = _mark_lines_back(session, order_id, inside, at)
+        ship_again(session, key=key, case_id=case_id, order_id=order_id, numbers=came - own, at=at)
+        # policy.md, shop.flag_profile: goods came back = purple
+        wish_flag(session, case_id, order_id, "purple", at=at)
+        for parcel in here:
+            _tell_who_had_it_stopped(session, key, case_id, parcel, came, at)
+            _tell_returns(session, key, case_id, parcel, at)
+    return _how_far_back(session, order_id, own, refused=None)
+
+
+def ship_again(
+    session: Session,
+    *,
+    key: str,
+    case_id: str,
+    order_id: str,
+    numbers: Collection[int],
+    at: datetime,
+    nobody_decided: bool = False,
+) -> None:
+    """Of these lines, what came back and the buyer still wants goes to the shelf: the warehouse gets a task.
+
+    Not what another case has claimed, nor anything of an order that was ended as malicious; and where `nobody_decided`
+    that it ships, not what the open case of its own parcel sees to. Where the order is under review, whole lines are
+    held for it, and the task of some pieces of a line says so. What is here beyond what the buyer still wants goes into
+    stock. `at` is aware; the caller locks the order.
+    """
+    rows = [row for row in line_rows(session, order_id) if row.number in numbers and row.place != "unshipped"]
+    if not rows or not (_has_come_back(session, order_id) or any(row.place == "back" for row in rows)):
+        return
+    claimed = _claimed_by_others(session, order_id, case_id)
+    rows = [row for row in rows if row.number not in claimed]
+    if not rows or was_ended(session, order_id):
+        return
+    followed = followed_now(session, order_id) if nobody_decided else {}
+    left_alone = {waybill for case, waybills in followed.items() if case != case_id for waybill in waybills}
+    where = pieces_of_lines(session, order_id, rows, excluding=left_alone)
+    done = accounts(session, order_id)
+    whole, part, useless = list[LineQuantity](), list[LineQuantity](), list[LineQuantity]()
+    for row in rows:
+        left, pieces = pieces_left(row, done), where[row.number]
+        wanted = min(left, pieces.here)
+        if pieces.here > wanted:
+            useless.append(LineQuantity(line=row.number, quantity=pieces.here - wanted))
+        if wanted and (wanted == left or not pieces.elsewhere):
+            row.place = "unshipped"
+            whole.append(LineQuantity(line=row.number, quantity=wanted))
+        elif wanted:
+            row.place = "shipped"  # other pieces of it are out: as before, it has left
+            part.append(LineQuantity(line=row.number, quantity=wanted))
+    move_stock(session, rows, useless, case_id=case_id, at=at)
+    _shelve(session, order_id, [one.line for one in (*whole, *part)], left_alone, at)
+    session.flush()
+    hold_for_review(session, order_id, [one.line for one in whole], at=at)
+    reviewer = reviewer_of(session, order_id) if part else None
+    now = whole if reviewer is not None else [*whole, *part]
+    order: dict[str, str] = {"order_id": order_id}
+    if now:
+        _give_task(session, key, case_id, Role.WAREHOUSE, "ship_again", {**order, "lines": listed(now)}, at)
+    if reviewer is not None:
+        parameters = {**order, "lines": listed(part), "case_id": reviewer}
+        _give_task(session, key, case_id, Role.WAREHOUSE, "ship_again_after_review", parameters, at)
+
+
+def take_into_stock(
+    session: Session, *, key: str, case_id: str, order_id: str, lines: Sequence[LineQuantity], at: datetime
+) -> None:
+    """Goods that came back, as their parcels say, and that nobody gets any more, go into stock; once per key.
+
+    `at` is aware.
+
+    Raises:
+        UnknownOrder: the shop has no such order.
+
+    """
+    order = lock_order(session, order_id)
+    if first_time(session, key, at):
+        take_back_into_stock(session, case_id, order, lines, at)
+
+
+def take_back_into_stock(
+    session: Session, case_id: str, order: OrderRow, lines: Sequence[LineQuantity], at: datetime
+) -> None:
+    """Of these lines, the pieces that came back go into stock, and what another case has put there does not again.
+
+    A return that the case of a parcel has opened is about what was in that parcel, and not in another. `at` is aware.
+    """
+    numbers = {one.line for one in lines}
+    rows = [row for row in line_rows(session, order.id) if row.number in numbers and row.place != "unshipped"]
+    if not rows:
+        return
+    only = waybills_followed_by(session, order.id, came_from(session, case_id)) or None
+    where = pieces_of_lines(session, order.id, rows, only=only)
+    pieces = [
+        LineQuantity(line=one.line, quantity=here)
+        for one in lines
+        if one.line in where and (here := min(one.quantity, where[one.line].here))
+    ]
+    move_stock(session, rows, pieces, case_id=case_id, at=at)
+
+
+def _mark_lines_back(session: Session, order_id: str, inside: set[int], at: datetime) -> set[int]:
+    """What was inside is back, as far as no other parcel holds a part of it that may still come: these lines."""
+    lost = not_awaited(session, order_id, at)
+    for parcel in parcels_of(session, order_id, inside):
+        if parcel.waybill.upper() not in lost:
+            inside = inside - lines_in(session, parcel)
+    rows = [row for row in line_rows(session, order_id) if row.number in inside and row.place == "shipped"]
+    for row in rows:
+        row.place = "back"
+    session.flush()
+    return {row.number for row in rows}
+
+
+def _tell_who_had_it_stopped(
+    session: Session, key: str, case_id: str, parcel: ShipmentRow, came: set[int], at: datetime
+) -> None:
+    """Each other case that awaits something of this parcel is to be told of this one: another may be on its way."""
+    inside = came & lines_in(session, parcel)
+    for waiting in cases_stopping(session, parcel.order_id, inside):
+        if waiting != case_id:
+            own = inside & {line for _, line in claimed_lines(session, waiting)}
+            _tell(session, key, waiting, parcel, "stopped_parcel_is_here", own, at)
+
+
+def _tell_returns(session: Session, key: str, case_id: str, parcel: ShipmentRow, at: datetime) -> None:
+    """Each open return of something in this parcel takes it in: the buyer, who never had it, cannot send it."""
+    claims = (
+        select(ClaimRow.case_id, ClaimRow.line)
+        .join(CaseRow, CaseRow.case_id == ClaimRow.case_id)
+        .where(
+            ClaimRow.order_id == parcel.order_id,
+            ClaimRow.case_id != case_id,
+            ClaimRow.line.in_(lines_in(session, parcel)),
+            CaseRow.flow == RETURNS,
+            CaseRow.closed_at.is_(None),
+        )
+    )
+    lines: dict[str, set[int]] = {}
+    for waiting, line in session.execute(claims):
+        lines.setdefault(waiting, set()).add(line)
+    for waiting, own in sorted(lines.items()):
+        _tell(session, key, waiting, parcel, "return.goods_came_back", own, at)
+
+
+def _tell(
+    session: Session, key: str, waiting: str, parcel: ShipmentRow, template: str, own: set[int], at: datetime
+) -> None:
+    """The returns clerk is to tell a case that waits for these lines that they are here."""
+    parameters = {
+        "order_id": parcel.order_id,
+        "lines": ", ".join(map(str, sorted(own))),
+        "case_id": waiting,
+        "waybill": parcel.waybill,
+    }
+    _give_task(session, f"{waiting}/{key}/{parcel.id}", waiting, Role.RETURNS_CLERK, template, parameters, at)
+
+
+def _how_far_back(session: Session, order_id: str, own: set[int], *, refused: str | None) -> GoodsBack:
+    out = {row.number for row in line_rows(session, order_id) if row.number in own and row.place == "shipped"}
+    unknown = [row.number for row in out_without_parcel(session, order_id) if row.number in out]
+    still_out = [parcel.waybill for parcel in parcels_of(session, order_id, out)]
+    return GoodsBack(not out, still_out + [f"line {number}" for number in unknown], refused)
+
+
+def _same_waybill(known: str, given: str) -> bool:
+    """Whether a person means this parcel: spaces and capitals say nothing."""
+    return known.upper() == "".join(given.split()).upper()
+
+
+def _claimed_by_others(session: Session, order_id: str, case_id: str) -> set[int]:
+    query = select(ClaimRow.line).where(ClaimRow.order_id == order_id, ClaimRow.case_id != case_id)
+    return set(session.scalars(query))
+
+
+def _has_come_back(session: Session, order_id: str) -> bool:
+    query = select(ShipmentRow.id).where(ShipmentRow.order_id == order_id, ShipmentRow.back_at.is_not(None))
+    return session.scalar(query.limit(1)) is not None
+
+
+def _shelve(session: Session, order_id: str, numbers: Sequence[int], left_alone: Collection[str], at: datetime) -> None:
+    """What of these lines came back is not in its parcel any more: the parcel's own case has it no longer."""
+    for inside, waybill in session.execute(
+        select(ShipmentLineRow, ShipmentRow.waybill)
+        .join(ShipmentRow, ShipmentRow.id == ShipmentLineRow.shipment_id)
+        .where(ShipmentRow.order_id == order_id, ShipmentRow.back_at.is_not(None), ShipmentLineRow.line.in_(numbers))
+    ):
+        if waybill.upper() not in left_alone:
+            inside.shelved_at = inside.shelved_at or at
+
+
+def _give_task(
+    session: Session, key: str, case_id: str, role: Role, template: str, parameters: dict[str, str], at: datetime
+) -> None:
+    text = TEMPLATES[template]
+    outbox.post(
+        session,
+        key=f"{key}/{template}",
+        case_id=case_id,
+        to="staff",
+        recipient=role,
+        template=template,
+        parameters=parameters,
+        text_zh=text.zh.format(**parameters),
+        text_en=text.en.format(**parameters),
+        at=at,
+    )

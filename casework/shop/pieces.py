@@ -1,0 +1,155 @@
+"""Where the pieces of an order's lines are, as far as the shop knows: outside, back here, on the shelf or in stock.
+
+It follows from the parcels, from what returns have taken in, and from what has moved into stock and out of it: a line
+may have some pieces here and others with the buyer.
+"""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+
+from sqlalchemy import func, select
+from sqlalchemy.orm import Session
+
+from casework.shop.losses import followed_now
+from casework.shop.stock import pieces_in_stock
+from casework.shop.tables import LineRow, ReshipmentRow, ReturnedLineRow, ShipmentLineRow, ShipmentRow
+
+
+@dataclass(frozen=True, slots=True)
+class LinePieces:
+    """Where the pieces of one line are: how many came back, lie here and are nobody's, and how many are elsewhere.
+
+    `here` are neither on the shelf, nor in stock, nor taken in by a return, nor to be sent again by a parcel's case;
+    `elsewhere` are in a parcel that is not back, or were taken in by a return, which keeps them or sends them back.
+    """
+
+    here: int
+    elsewhere: int
+
+
+def pieces_of_lines(
+    session: Session,
+    order_id: str,
+    rows: Sequence[LineRow],
+    *,
+    only: Collection[str] | None = None,
+    excluding: Collection[str] = (),
+) -> dict[int, LinePieces]:
+    """By line, where the pieces of these lines are.
+
+    Here is only what came back by the waybills `only` (in capitals; None: by whatever), and not by those of
+    `excluding`.
+    """
+    stocked = pieces_in_stock(session, order_id)
+    out, back = Counter[int](), list[tuple[int, int, str]]()
+    for line, quantity, waybill, back_at, shelved_at in session.execute(
+        select(
+            ShipmentLineRow.line,
+            ShipmentLineRow.quantity,
+            ShipmentRow.waybill,
+            ShipmentRow.back_at,
+            ShipmentLineRow.shelved_at,
+        )
+        .join(ShipmentRow, ShipmentRow.id == ShipmentLineRow.shipment_id)
+        .where(ShipmentRow.order_id == order_id)
+        .order_by(ShipmentRow.id, ShipmentLineRow.line)
+    ):
+        if back_at is None:
+            out[line] += quantity
+        else:
+            back.append((line, 0 if shelved_at is not None else quantity, waybill.upper()))
+    came = _not_sent_again(session, order_id, back)
+    wanted = [(line, pieces) for line, pieces, waybill in came if _counts(waybill, only, excluding)]
+    here = Counter[int]()
+    for line, pieces in wanted:
+        here[line] += pieces
+    told = {line for line, _, _ in back}
+    taken_in, accepted = _taken_in(session, order_id)
+    found = dict[int, LinePieces]()
+    for row in rows:
+        line = row.number
+        # what the buyer had is what a return takes in first, and beyond that what came back by a parcel of ours
+        from_parcels = max(0, taken_in[line] - out[line])
+        # the buyer sent it to us: that changes nothing in the parcel by which it left
+        outside = out[line] - min(out[line], accepted[line])
+        most = here[line]
+        if line not in told and row.place == "back" and only is None:
+            most = row.quantity  # it left without a waybill
+        rest = row.quantity - stocked.get(line, 0) - outside
+        pieces = 0 if row.place == "unshipped" else max(0, min(most - from_parcels, rest))
+        found[line] = LinePieces(pieces, outside + from_parcels)
+    return found
+
+
+def still_in(session: Session, shipment: ShipmentRow | None) -> dict[int, int]:
+    """How many pieces of each line are in a shipment: none of what came back and went to the shelf, to ship again, or
+    of what came back and a return has taken in, which decides on it.
+    """
+    if shipment is None:
+        return {}
+    rows = session.scalars(
+        select(ShipmentLineRow).where(ShipmentLineRow.shipment_id == shipment.id).order_by(ShipmentLineRow.line)
+    ).all()
+    if shipment.back_at is None:
+        return {row.line: row.quantity for row in rows}
+    taken_in, _ = _taken_in(session, shipment.order_id)
+    if taken_in:
+        taken_in.subtract(_out(session, shipment.order_id))
+    return {
+        row.line: 0 if row.shelved_at is not None else max(0, row.quantity - max(0, taken_in[row.line])) for row in rows
+    }
+
+
+def _counts(waybill: str, only: Collection[str] | None, excluding: Collection[str]) -> bool:
+    return waybill not in excluding and (only is None or waybill in only)
+
+
+def _not_sent_again(
+    session: Session, order_id: str, back: Sequence[tuple[int, int, str]]
+) -> list[tuple[int, int, str]]:
+    """Of the pieces that came back, by line and waybill, those that the case of their own parcel does not have the
+    warehouse send again.
+    """
+    asked = defaultdict[str, Counter[int]](Counter)
+    for row in session.scalars(
+        select(ReshipmentRow).where(ReshipmentRow.order_id == order_id, ReshipmentRow.state == "asked")
+    ):
+        for one in row.lines:
+            asked[row.case_id][one["line"]] += one["quantity"]
+    if not asked:
+        return list(back)
+    follower = {waybill: case for case, waybills in followed_now(session, order_id).items() for waybill in waybills}
+    found = list[tuple[int, int, str]]()
+    for line, pieces, waybill in back:
+        case = follower.get(waybill)
+        again = 0 if case is None else min(pieces, asked[case][line])
+        if case is not None:
+            asked[case][line] -= again
+        found.append((line, pieces - again, waybill))
+    return found
+
+
+def _taken_in(session: Session, order_id: str) -> tuple[Counter[int], Counter[int]]:
+    """By line, how many pieces the returns of an order have taken in, and how many of these they have accepted."""
+    taken_in, accepted = Counter[int](), Counter[int]()
+    for line, received, took in session.execute(
+        select(ReturnedLineRow.line, ReturnedLineRow.received, ReturnedLineRow.accepted).where(
+            ReturnedLineRow.order_id == order_id
+        )
+    ):
+        taken_in[line] += received
+        accepted[line] += took or 0
+    return taken_in, accepted
+
+
+def _out(session: Session, order_id: str) -> Mapping[int, int]:
+    query = (
+        select(ShipmentLineRow.line, func.sum(ShipmentLineRow.quantity))
+        .join(ShipmentRow, ShipmentRow.id == ShipmentLineRow.shipment_id)
+        .where(ShipmentRow.order_id == order_id, ShipmentRow.back_at.is_(None))
+        .group_by(ShipmentLineRow.line)
+    )
+    return {line: int(pieces) for line, pieces in session.execute(query)}
