@@ -64,7 +64,7 @@ class OrderActivities:
             # what is read stays true until the claim is written
             orders.lock_order(session, step.order_id)
             standing = orders.standing(session, step.order_id, step.lines, case_id=step.case_id)
-            if standing.claimed_by is None and standing.paid and not (standing.closed or standing.refunded):
+            if standing.nothing_due is None:
                 claims.claim_lines(session, step.case_id, step.order_id, step.lines)
         return standing
 

@@ -41,6 +41,8 @@ AT_ONCE = 50
 """Starts on their way at the same time, where many cases are opened."""
 CACHED = 2_100
 """Cases that a worker keeps in memory: more than are ever open here."""
+REPLAYS = 10
+"""How often a history is replayed, one after the other."""
 
 
 @dataclass(slots=True)
@@ -332,11 +334,11 @@ async def long_history(rig: Rig, path: Path, side: str, worker: WorkerProcess, e
     return await handle.fetch_history()
 
 
-async def replay_ms(history: WorkflowHistory, times: int = 10) -> float:
-    """How long a replay takes, in milliseconds, of so many in a row."""
+async def replay_ms(history: WorkflowHistory) -> float:
+    """How long a replay takes, in milliseconds: the mean of `REPLAYS` in a row."""
 
     async def histories() -> AsyncIterator[WorkflowHistory]:
-        for _ in range(times):
+        for _ in range(REPLAYS):
             yield history
 
     replayer = Replayer(
@@ -344,7 +346,7 @@ async def replay_ms(history: WorkflowHistory, times: int = 10) -> float:
     )
     begun = time.perf_counter()
     await replayer.replay_workflows(histories())
-    return 1000 * (time.perf_counter() - begun) / times
+    return 1000 * (time.perf_counter() - begun) / REPLAYS
 
 
 def moves_us(flow: str, times: int = 50) -> dict[str, float]:

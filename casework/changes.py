@@ -1,7 +1,8 @@
 """The changes since which cases do otherwise than before: each one's name, which is also its patch id, and what it is.
 
 A newly opened case goes by those that its class lists (`changes` in `workflows/`), one from an older version asks
-Temporal: see `docs/changing-a-flow.md`. A name that cases have been opened with stays.
+Temporal: see `docs/changing-a-flow.md`. A name is frozen, with what it means, once cases that are kept have been opened
+with it, that is, with a release; until then its meaning may be widened.
 """
 
 # --- every case ---

@@ -518,7 +518,7 @@ class CaseworkClient:
                     return True
         return False
 
-    async def cancel(self, case_id: str, *, seen: CaseView | None = None) -> CaseView:
+    async def cancel(self, case_id: str) -> CaseView:
         """Ask Temporal to cancel the case, and wait for what the case makes of it.
 
         Raises:
@@ -527,7 +527,7 @@ class CaseworkClient:
             NoAnswer: it has not answered yet; the request was taken in.
 
         """
-        seen = seen or await self.view(case_id)
+        seen = await self.view(case_id)
         if seen.final:
             raise _ended(seen)
         handle = self._handle(case_id)

@@ -226,8 +226,8 @@ def _alike(flow: Flow[Any]) -> list[list[Move[Any]]]:
     return list(together.values())
 
 
-def moves_in_short(flow: Flow[Any], language: str = "en") -> str:
-    """The moves as a short table in labels alone, to stand beside the picture.
+def moves_in_short(flow: Flow[Any]) -> str:
+    """The moves as a short table in labels alone, in English, to stand beside the picture.
 
     What one trigger does from one state is one line, and states that stand for many are lettered as in the picture.
     """
@@ -240,21 +240,20 @@ def moves_in_short(flow: Flow[Any], language: str = "en") -> str:
         same[row[0].dest, row[0].only_if] = row
     lines: list[tuple[str, ...]] = []
     for (trigger, sources, who), ways in together.items():
-        where = letters.get((trigger, sources)) or _join((flow.states[name].label for name in sources), language)
-        leads = [_to_in_short(flow, rows[0], language) for rows in ways.values()]
-        label = flow.triggers[trigger].label.in_language(language)
-        lines.append((where, label, _people(who, language), "; ".join(leads)))
+        where = letters.get((trigger, sources)) or _join((flow.states[name].label for name in sources), "en")
+        leads = [_to_in_short(flow, rows[0]) for rows in ways.values()]
+        lines.append((where, flow.triggers[trigger].label.en, _people(who, "en"), "; ".join(leads)))
     below = "".join(
-        f"\n{letter}: {_join((flow.states[name].label for name in sources), language)}.\n"
+        f"\n{letter}: {_join((flow.states[name].label for name in sources), 'en')}.\n"
         for (_, sources), letter in letters.items()
     )
-    return markdown_table(_HEADINGS[language][3], lines) + below
+    return markdown_table(("from", "what happens", "by", "to"), lines) + below
 
 
-def _to_in_short(flow: Flow[Any], row: Move[Any], language: str) -> str:
+def _to_in_short(flow: Flow[Any], row: Move[Any]) -> str:
     end = " ●" if flow.is_final(row.dest) else ""
-    condition = condition_of(flow, row, language)
-    dest = flow.states[row.dest].label.in_language(language) + end
+    condition = condition_of(flow, row, "en")
+    dest = flow.states[row.dest].label.en + end
     return f"{dest} *({condition})*" if condition else dest
 
 
@@ -304,19 +303,18 @@ def waits_markdown(flow: Flow[Any], language: str = "en") -> str:
     return markdown_table(_HEADINGS[language][1], rows) + below
 
 
-def triggers_markdown(flow: Flow[Any], language: str = "en") -> str:
+def triggers_markdown(flow: Flow[Any]) -> str:
     """The triggers: kind, what people send beside the common fields, and whether four eyes are wanted."""
-    yes = "是" if language == "zh" else "yes"
     return markdown_table(
-        _HEADINGS[language][2],
+        ("trigger", "kind", "fields", "four eyes"),
         (
             (
-                _named(trigger.name, trigger.label, language),
-                _KINDS[trigger.kind].in_language(language),
+                f"`{trigger.name}`",
+                _KINDS[trigger.kind],
                 "; ".join(f"`{name}`: {what}" for name, what in fields_of(trigger.message).items())
                 if trigger in flow.signals
                 else "",
-                yes if trigger.four_eyes else "",
+                "yes" if trigger.four_eyes else "",
             )
             for trigger in flow.triggers.values()
         ),
@@ -343,14 +341,10 @@ _HEADINGS: dict[str, tuple[tuple[str, ...], ...]] = {
     "en": (
         ("trigger", "from", "to", "who", "only if"),
         ("state", "waits for", "policy key", "default", "clock", "then"),
-        ("trigger", "kind", "fields", "four eyes"),
-        ("from", "what happens", "by", "to"),
     ),
     "zh": (
         ("触发", "从", "到", "谁", "条件"),
         ("状态", "等待", "政策项", "默认值", "计时", "到期触发"),
-        ("触发", "类别", "字段", "须由他人"),
-        ("从", "触发", "谁", "到"),
     ),
 }
 _LOOKS = Label("无期限,每 {} 查看一次", "no deadline: it looks every {}")
@@ -362,11 +356,11 @@ _REMINDED = Label(",第 {} 天提醒(`{}`)", ", reminders on day {} (`{}`)")
 _REMINDS_BUYER = Label(",同时提醒买家", ", the buyer is reminded too")
 _PLATFORM = Label("(平台期限更早则从之)", ", or the platform's deadline if earlier")
 _KINDS = {
-    TriggerKind.DECISION: Label("决定", "decision"),
-    TriggerKind.FACT: Label("事实", "fact"),
-    TriggerKind.OUTCOME: Label("处理结果", "outcome of the work"),
-    TriggerKind.CLOCK: Label("到期", "clock"),
-    TriggerKind.ASIDE: Label("旁白", "aside"),
+    TriggerKind.DECISION: "decision",
+    TriggerKind.FACT: "fact",
+    TriggerKind.OUTCOME: "outcome of the work",
+    TriggerKind.CLOCK: "clock",
+    TriggerKind.ASIDE: "aside",
 }
 
 

@@ -95,6 +95,10 @@ WORDS = (
     ("notice", "订单变动通知", "a notification to open cases that their order has changed: each reads the shop again"),
     ("look", "查看", "one poll of the courier and the shop by a waiting case, or one batch of the patrol"),
     ("patrol", "巡检", "the hourly check of every open shipment; it opens a case for each parcel that needs one"),
+    ("came back", "已退回", "of our own parcel and what is in it: it is with us again, and was not delivered"),
+    ("came in", "已收到", "of what the buyer sent to us, for a return: it has arrived here"),
+    ("shelf", "待发货架", "where goods that came back lie that ship again for the same order"),
+    ("stock", "库存", "goods that are free: no order has them, and they may go out for any"),
 )
 """What this project calls things, as `docs/glossary.md` says it first: the word, Chinese, one line."""
 

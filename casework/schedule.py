@@ -89,7 +89,6 @@ async def known_schedule(client: Client) -> KnownSchedule | None:
 async def patrol_by_hand(
     client: Client,
     *,
-    task_queue: str = names.TASK_QUEUE,
     answer_seconds: float = ANSWER_SECONDS,
     joins: Callable[[str], None] = lambda _: None,
 ) -> Patrolled:
@@ -106,7 +105,7 @@ async def patrol_by_hand(
             await client.start_workflow(
                 names.PARCEL_PATROL,
                 id=names.PATROL_ID,
-                task_queue=task_queue,
+                task_queue=names.TASK_QUEUE,
                 id_conflict_policy=WorkflowIDConflictPolicy.FAIL,
                 static_summary=SUMMARY,
             )

@@ -9,20 +9,19 @@ import fcntl
 import socket
 import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from types import TracebackType
-from typing import IO, Any, Final, Self
+from typing import IO, Final, Self
 
 from google.protobuf.duration_pb2 import Duration
 from temporalio.api.namespace.v1 import NamespaceConfig
 from temporalio.api.workflowservice.v1 import DescribeNamespaceRequest, UpdateNamespaceRequest
 from temporalio.client import Client
-from temporalio.common import SearchAttributeKey
 from temporalio.service import RPCError
 
-from casework.names import NAMESPACE, SEARCH_ATTRIBUTES, SearchAttributeType
+from casework.names import NAMESPACE, SEARCH_ATTRIBUTES
 from casework.server_running import RunningServer, read_running, try_lock
 
 DEFAULT_PORT: Final = 7233
@@ -42,15 +41,6 @@ SERVER_FLAGS: Final = (
     *("--disable-config-file", "--disable-config-env"),
 )
 """What every development server of ours is started with, also one that the SDK's test environment starts."""
-
-_KEY_BY_TYPE: Final[dict[SearchAttributeType, Callable[[str], SearchAttributeKey[Any]]]] = {
-    "Keyword": SearchAttributeKey.for_keyword,
-    "KeywordList": SearchAttributeKey.for_keyword_list,
-    "Datetime": SearchAttributeKey.for_datetime,
-    "Int": SearchAttributeKey.for_int,
-}
-SEARCH_ATTRIBUTE_KEYS: Final = tuple(_KEY_BY_TYPE[kind](name) for name, kind in SEARCH_ATTRIBUTES.items())
-"""The search attributes of the contract, as the SDK wants them."""
 
 _IP: Final = "127.0.0.1"
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 from datetime import date, datetime, timedelta
 from decimal import Decimal
 from typing import Annotated, ClassVar, Literal, Self
-from zoneinfo import ZoneInfo
 
 from pydantic import BeforeValidator, Field, StrictInt, model_validator
 
@@ -144,7 +143,7 @@ def risk_signs(case: BulkCase) -> list[Sign]:
     signs = record_signs(
         None if registered is None else date.fromisoformat(registered),
         purchases,
-        on=case.opened_at.astimezone(ZoneInfo(case.figures.shop.timezone)).date(),
+        on=case.local_day(case.opened_at),
         young_account_days=case.figures.flow.young_account_days,
     )
     return list(dict.fromkeys([*signs, *case.talk_signs]))
@@ -524,12 +523,12 @@ BULK_ORDER: Flow[BulkCase] = Flow(
         clock("audit_overdue", "审单逾期", "audit overdue"),
         clock("audit_unanswered", "改价仍未处理", "audit unanswered"),
         *payment_triggers(),
-        decision("buyer_takes_list_price", "买家接受原价", "buyer takes the list price", for_buyer=True),
-        decision("buyer_declines_list_price", "买家不接受原价", "buyer declines the list price", for_buyer=True),
+        decision("buyer_takes_list_price", "买家接受原价", "buyer takes the list price", speaks_for_buyer=True),
+        decision("buyer_declines_list_price", "买家不接受原价", "buyer declines the list price", speaks_for_buyer=True),
         clock("offer_over", "征询期满", "offer over"),
         news_from_shop("order_changed", "订单变更", "order changed"),
         news_from_shop("order_gone", "订单已变", "order gone"),
-        fact("buyer_confirms", "买家确认收货", "buyer confirms", for_buyer=True),
+        fact("buyer_confirms", "买家确认收货", "buyer confirms", speaks_for_buyer=True),
         fact("raise_dispute", "发起纠纷", "raise a dispute", RaiseDispute),
         clock("confirmation_overdue", "确认收货逾期", "confirmation overdue"),
         decision("extend", "延长收货", "extend", Extend),
@@ -561,7 +560,7 @@ BULK_ORDER: Flow[BulkCase] = Flow(
         move("approve", "pricing", "awaiting_general_manager", PRESALE_LEAD, at_most_asked),
         move("reject", "pricing", "offering_list_price", PRESALE_LEAD),
         move("pricing_silent", "pricing", "awaiting_general_manager", CLOCK),
-        # the manual's table has no condition here: what is above the general manager's limit is granted by nobody
+        # the conditions are not in the specification's table: what is above the general manager's limit nobody grants
         move(
             "approve",
             "awaiting_general_manager",

@@ -277,8 +277,8 @@ GIFT_APPROVAL: Flow[GiftCase] = Flow(
     ],
     triggers=[
         outcome("check", "核对", "check"),
-        decision("buyer_lets_go", "买家不再要求", "buyer lets go", for_buyer=True),
-        decision("buyer_insists", "买家坚持", "buyer insists", NamedGift, for_buyer=True),
+        decision("buyer_lets_go", "买家不再要求", "buyer lets go", speaks_for_buyer=True),
+        decision("buyer_insists", "买家坚持", "buyer insists", NamedGift, speaks_for_buyer=True),
         clock("negotiation_over", "协商期满", "negotiation over"),
         approval(),
         decision("reject", "驳回", "reject", MessageWithReason, four_eyes=True),
@@ -291,8 +291,8 @@ GIFT_APPROVAL: Flow[GiftCase] = Flow(
         clock("audit_unanswered", "审单无人处理", "audit unanswered"),
         *payment_triggers(),
         news_from_shop("order_gone", "订单已变", "order gone"),
-        decision("buyer_understands", "买家理解", "buyer understands", for_buyer=True),
-        decision("buyer_leaves", "买家离开", "buyer leaves", for_buyer=True),
+        decision("buyer_understands", "买家理解", "buyer understands", speaks_for_buyer=True),
+        decision("buyer_leaves", "买家离开", "buyer leaves", speaks_for_buyer=True),
         clock("telling_over", "说明期满", "telling over"),
         *cancelling_triggers(),
     ],
@@ -331,8 +331,9 @@ GIFT_APPROVAL: Flow[GiftCase] = Flow(
         *payment_moves("crediting", "granted"),
         move("order_gone", OPEN, "revoked", (SYSTEM, Role.WAREHOUSE), order_closed),
         move("order_gone", OPEN, "telling_buyer", (SYSTEM, Role.WAREHOUSE), order_shipped),
-        # Not in the manual's table: the buyer has the postage back with the whole order. Without this row the refund
-        # clerk would be asked every day for a payment that is no longer due, and free shipping would count as granted.
+        # Not in the specification's table: the buyer has the postage back with the whole order. Without this row the
+        # refund clerk would be asked every day for a payment that is no longer due, and free shipping would count as
+        # granted.
         move("order_gone", "repairing_payment", "revoked", (SYSTEM, Role.WAREHOUSE), order_closed),
         move("buyer_understands", "telling_buyer", "declined", AGENT),
         move("buyer_leaves", "telling_buyer", "sale_lost", AGENT),

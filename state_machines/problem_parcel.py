@@ -539,14 +539,14 @@ PROBLEM_PARCEL: Flow[ParcelCase] = Flow(
         clock("investigation_overdue", "查件超时", "investigation overdue"),
         decision("declare_lost", "认定丢件", "declare it lost", MessageWithReason, four_eyes=True),
         clock("presume_lost", "推定丢件", "presume it lost"),
-        decision("buyer_chooses", "买家选择", "buyer chooses", BuyerChooses, for_buyer=True),
+        decision("buyer_chooses", "买家选择", "buyer chooses", BuyerChooses, speaks_for_buyer=True),
         clock("buyer_silent", "买家未选择", "buyer silent"),
         fact("parcel_forwarded", "已转寄", "parcel forwarded", OnItsWay),
         clock("forwarding_overdue", "转寄超时", "forwarding overdue"),
         fact("picked_up", "已自提", "picked up"),
         clock("pickup_overdue", "自提超时", "pickup overdue"),
-        decision("choose_reship", "选择补发", "choose to send again", ChooseRemedy, for_buyer=True),
-        decision("choose_refund", "选择退款", "choose the refund", ChooseRemedy, for_buyer=True),
+        decision("choose_reship", "选择补发", "choose to send again", ChooseRemedy, speaks_for_buyer=True),
+        decision("choose_refund", "选择退款", "choose the refund", ChooseRemedy, speaks_for_buyer=True),
         clock("remedy_overdue", "补救超时", "remedy overdue"),
         approval(),
         decision("reject", "驳回", "reject", MessageWithReason, four_eyes=True),
@@ -555,9 +555,9 @@ PROBLEM_PARCEL: Flow[ParcelCase] = Flow(
         decision("find_out_of_stock", "发现缺货", "find it out of stock"),
         clock("reshipping_overdue", "补发超时", "sending again overdue"),
         outcome("open_refund", "转退款", "open the refund"),
-        fact("buyer_confirms", "买家确认收货", "buyer confirms", for_buyer=True),
+        fact("buyer_confirms", "买家确认收货", "buyer confirms", speaks_for_buyer=True),
         clock("receipt_presumed", "视为收货", "receipt presumed"),
-        decision("buyer_denies", "买家称未收到", "buyer denies", for_buyer=True),
+        decision("buyer_denies", "买家称未收到", "buyer denies", speaks_for_buyer=True),
         decision("proof_found", "找到签收凭证", "proof found", ProofFound),
         decision("no_proof", "无签收凭证", "no proof"),
         clock("proof_overdue", "举证超时", "proof overdue"),
@@ -581,7 +581,8 @@ PROBLEM_PARCEL: Flow[ParcelCase] = Flow(
             for late in ("investigating", "investigation_late")
             for row in (
                 move("courier_answers", late, "tracking", SPECIALIST, found_moving),
-                # beyond flows.md: we are the receiver, so there is no buyer whose receipt is to be confirmed
+                # not in the specification's table: we are the receiver, so there is no buyer whose receipt is to be
+                # confirmed
                 move("courier_answers", late, "delivered", SPECIALIST, (found_signed, is_way_back)),
                 move("courier_answers", late, "confirming_receipt", SPECIALIST, found_signed),
                 move("courier_answers", late, "choosing_remedy", SPECIALIST, found_lost_or_damaged),
@@ -602,14 +603,14 @@ PROBLEM_PARCEL: Flow[ParcelCase] = Flow(
             "asking_buyer",
             "reshipping",
             (AGENT, SPECIALIST),
-            # beyond flows.md, as in choose_reship: what the buyer sent to us is not sent again
+            # not in the specification's table, as in choose_reship: what the buyer sent to us is not sent again
             (chose_reship, goods_in_stock, within_agent_limit, not_way_back),
         ),
         move("buyer_chooses", "asking_buyer", "choosing_remedy", (AGENT, SPECIALIST), chose_reship),
         move("buyer_silent", "asking_buyer", "awaiting_pickup", CLOCK),
         move("parcel_forwarded", "forwarding", "tracking", SPECIALIST),
         move("forwarding_overdue", "forwarding", "investigating", CLOCK),
-        # beyond flows.md: what was fetched is with us, who are the receiver
+        # not in the specification's table: what was fetched is with us, who are the receiver
         move("picked_up", "awaiting_pickup", "delivered", SPECIALIST, is_way_back),
         move("picked_up", "awaiting_pickup", "confirming_receipt", SPECIALIST),
         move("pickup_overdue", "awaiting_pickup", "awaiting_return", CLOCK),

@@ -119,9 +119,7 @@ class ParcelBack(Message):
 def not_applicable(attempt: Attempt[RefundCase]) -> bool:
     """Not paid, closed, nothing left to refund, or a line is claimed by another open case."""
     standing = attempt.case.standing
-    return standing is not None and (
-        not standing.paid or standing.closed or standing.refunded or standing.claimed_by is not None
-    )
+    return standing is not None and standing.nothing_due is not None
 
 
 @guard("商品已出库", "the lines have left")
@@ -297,12 +295,12 @@ REFUND_BEFORE_SHIPPING: Flow[RefundCase] = Flow(
         decision("confirm_not_left", "确认未出库", "confirm not left"),
         decision("confirm_left", "确认已出库", "confirm left"),
         clock("warehouse_silent", "仓库未答复", "warehouse silent"),
-        decision("give_reason", "说明原因", "give the reason", GiveReason, for_buyer=True),
+        decision("give_reason", "说明原因", "give the reason", GiveReason, speaks_for_buyer=True),
         clock("reason_overdue", "原因逾期", "reason overdue"),
-        fact("buyer_withdraws", "买家撤回", "buyer withdraws", for_buyer=True),
+        fact("buyer_withdraws", "买家撤回", "buyer withdraws", speaks_for_buyer=True),
         news_from_shop("order_gone", "订单已变", "order gone"),
-        decision("buyer_keeps_order", "买家保留订单", "buyer keeps the order", for_buyer=True),
-        decision("buyer_insists", "买家坚持退款", "buyer insists", for_buyer=True),
+        decision("buyer_keeps_order", "买家保留订单", "buyer keeps the order", speaks_for_buyer=True),
+        decision("buyer_insists", "买家坚持退款", "buyer insists", speaks_for_buyer=True),
         clock("persuasion_over", "挽留期满", "persuasion over"),
         approval(),
         decision("send_back", "退回重谈", "send back", MessageWithReason, four_eyes=True),
@@ -358,8 +356,8 @@ REFUND_BEFORE_SHIPPING: Flow[RefundCase] = Flow(
         move("persuasion_over", "persuading", "awaiting_supervisor", CLOCK),
         move("approve", "awaiting_supervisor", "refunding", SUPERVISOR, within_supervisor_limit),
         move("approve", "awaiting_supervisor", "awaiting_finance", SUPERVISOR),
-        # The manual's table sends a terminated bulk order's refund back too, to persuaders who must not persuade, and
-        # from there a deadline would pay what no buyer asked for.
+        # The first condition is not in the specification's table: a terminated bulk order's refund would go back too,
+        # to persuaders who must not persuade, and from there a deadline would pay what no buyer asked for.
         move(
             "send_back",
             "awaiting_supervisor",
@@ -379,10 +377,12 @@ REFUND_BEFORE_SHIPPING: Flow[RefundCase] = Flow(
         move("finance_silent", "awaiting_finance", "refunding", CLOCK, buyer_asked),
         move("finance_silent", "awaiting_finance", "awaiting_finance", CLOCK),
         move("find_shipped", "refunding", "intercepting", SYSTEM),
-        # Not in the manual's table: another line of the order was refunded meanwhile, so that the postage is due with
-        # this case now. What rose above the authority of whoever decided goes to a superior, and is not paid unasked.
+        # Not in the specification's table: another line of the order was refunded meanwhile, so that the postage is due
+        # with this case now. What rose above the authority of whoever decided goes to a superior, and is not paid
+        # unasked.
         move("find_amount_risen", "refunding", "awaiting_supervisor", SYSTEM),
-        # The manual's table has no condition here: what is due may have risen above the authority of whoever decided.
+        # The condition is not in the specification's table: what is due may have risen above the authority of whoever
+        # decided.
         *payment_moves("refunding", "settling", by_hand_only_if=(within_decision,)),
         move("settle", "settling", "refunded", SYSTEM),
         move("release", "releasing", "kept", SYSTEM),

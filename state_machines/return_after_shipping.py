@@ -169,6 +169,14 @@ class ReturnCase(PayingCase[ReturnFigures]):
     """How the goods went back to the buyer."""
 
     @property
+    def clerk_limit_fen(self) -> int:
+        """Up to which amount, in fen, a refund goes out without finance: the policy's limit for the clerk, or the own
+        one, if lower, of whoever passed the inspection.
+        """
+        limit, own = self.figures.flow.clerk_limit_fen, self.inspected_limit_fen
+        return limit if own is None else min(limit, own)
+
+    @property
     def claims_fault(self) -> bool:
         """Whether the buyer says that the goods, or the shop, are at fault."""
         return self.cause in returns.FAULTS
@@ -310,13 +318,7 @@ class GoodsSentBack(Message):
 def not_applicable(attempt: Attempt[ReturnCase]) -> bool:
     """Not shipped, not paid, closed, nothing left to refund, or a line is claimed by another open case."""
     standing = attempt.case.standing
-    return standing is not None and (
-        not standing.paid
-        or standing.closed
-        or standing.refunded
-        or not standing.has_left
-        or standing.claimed_by is not None
-    )
+    return standing is not None and (standing.nothing_due is not None or not standing.has_left)
 
 
 @guard(
@@ -337,10 +339,7 @@ def no_goods_to_come(attempt: Attempt[ReturnCase]) -> bool:
 @guard("金额在退回收货专员权限内", "the amount is within the clerk's limit")
 def within_clerk_limit(attempt: Attempt[ReturnCase]) -> bool:
     """The policy's limit, or the own one, if lower, of whoever passed the inspection."""
-    case = attempt.case
-    limit = case.figures.flow.clerk_limit_fen
-    own = case.inspected_limit_fen
-    return case.amount_fen <= (limit if own is None else min(limit, own))
+    return attempt.case.amount_fen <= attempt.case.clerk_limit_fen
 
 
 @guard("不符合退货规则", "outside the rules")
@@ -478,15 +477,13 @@ def _remember_inspection(moved: Move[ReturnCase], attempt: Attempt[ReturnCase]) 
 
 def _may_decide(moved: Move[ReturnCase], attempt: Attempt[ReturnCase]) -> int:
     """Up to which amount whoever decides to pay may decide; the clock decides on no more than what was asked."""
-    case, clerk_limit_fen = attempt.case, attempt.case.figures.flow.clerk_limit_fen
     match moved.trigger:
         case "approve":
             return UNLIMITED
         case "assess" | "restock" | "accept_loss":
-            own = case.inspected_limit_fen
-            return clerk_limit_fen if own is None else min(clerk_limit_fen, own)
+            return attempt.case.clerk_limit_fen
         case _:
-            return case.amount_fen
+            return attempt.case.amount_fen
 
 
 # --- the table ---
@@ -625,20 +622,20 @@ RETURN_AFTER_SHIPPING: Flow[ReturnCase] = Flow(
     ],
     triggers=[
         outcome("assess", "判定", "assess"),
-        decision("add_evidence", "补充证据", "add evidence", AddEvidence, for_buyer=True),
+        decision("add_evidence", "补充证据", "add evidence", AddEvidence, speaks_for_buyer=True),
         clock("evidence_overdue", "举证逾期", "evidence overdue"),
-        decision("supplier_agrees", "供应商认可", "the supplier agrees", for_buyer=True),
-        decision("supplier_refuses", "供应商不认可", "the supplier refuses", MessageWithReason, for_buyer=True),
+        decision("supplier_agrees", "供应商认可", "the supplier agrees", speaks_for_buyer=True),
+        decision("supplier_refuses", "供应商不认可", "the supplier refuses", MessageWithReason, speaks_for_buyer=True),
         clock("supplier_silent", "供应商未答复", "supplier silent"),
         approval(),
         decision("reject", "拒绝", "reject", MessageWithReason, four_eyes=True),
         clock("supervisor_silent", "主管未审批", "supervisor silent"),
         clock("manager_silent", "店长未判定", "manager silent"),
-        decision("buyer_accepts_refusal", "买家接受拒绝", "the buyer accepts the refusal", for_buyer=True),
-        decision("buyer_insists", "买家坚持退货", "the buyer insists", for_buyer=True),
+        decision("buyer_accepts_refusal", "买家接受拒绝", "the buyer accepts the refusal", speaks_for_buyer=True),
+        decision("buyer_insists", "买家坚持退货", "the buyer insists", speaks_for_buyer=True),
         clock("explaining_over", "解释期满", "explaining over"),
-        fact("buyer_withdraws", "买家撤回", "buyer withdraws", for_buyer=True),
-        fact("buyer_ships", "买家已寄回", "buyer ships", BuyerShips, for_buyer=True),
+        fact("buyer_withdraws", "买家撤回", "buyer withdraws", speaks_for_buyer=True),
+        fact("buyer_ships", "买家已寄回", "buyer ships", BuyerShips, speaks_for_buyer=True),
         clock("ship_back_overdue", "寄回逾期", "ship back overdue"),
         fact("receive_goods", "收到退货", "receive the goods", ReceiveGoods),
         clock("return_overdue", "退货在途逾期", "return overdue"),
@@ -654,7 +651,7 @@ RETURN_AFTER_SHIPPING: Flow[ReturnCase] = Flow(
         outcome("find_amount_risen", "金额增加", "find the amount risen"),
         *payment_triggers(),
         outcome("settle", "结清", "settle"),
-        fact("buyer_confirms", "买家确认收款", "buyer confirms", for_buyer=True),
+        fact("buyer_confirms", "买家确认收款", "buyer confirms", speaks_for_buyer=True),
         clock("confirmation_over", "确认期满", "confirmation over"),
         fact("goods_sent_back", "已寄回买家", "goods sent back", GoodsSentBack),
         clock("sending_back_overdue", "寄回买家逾期", "sending back overdue"),
@@ -703,7 +700,7 @@ RETURN_AFTER_SHIPPING: Flow[ReturnCase] = Flow(
         move("buyer_withdraws", LOOKED_AT, "sending_back", AGENT),
         move("buyer_withdraws", [*JUDGED, "awaiting_parcel", "tracing_return"], "withdrawn", AGENT),
         move("buyer_ships", "awaiting_parcel", "returning", AGENT),
-        # Not in the manual's table, only in its rules: the time counts from signing where that is later than the
+        # Not in the specification's table, only in its rules: the time counts from signing where that is later than the
         # approval, and of that the clock knows only when it looks.
         move("ship_back_overdue", "awaiting_parcel", "awaiting_parcel", CLOCK, signed_too_lately),
         move("ship_back_overdue", "awaiting_parcel", "lapsed", CLOCK),
@@ -727,9 +724,10 @@ RETURN_AFTER_SHIPPING: Flow[ReturnCase] = Flow(
         move("reject", "awaiting_finance", "platform_dispute", FINANCE, no_goods_came_in),
         move("finance_silent", "awaiting_finance", "refunding", CLOCK, goods_have_come_in),
         move("finance_silent", "awaiting_finance", "awaiting_finance", CLOCK),
-        # Not in the manual's table: more is due by now than was decided, as in flow 1.
+        # Not in the specification's table: more is due by now than was decided, as in flow 1.
         move("find_amount_risen", "refunding", "awaiting_finance", SYSTEM),
-        # The manual's table has no condition here: what is due may have risen above the authority of whoever decided.
+        # The condition is not in the specification's table: what is due may have risen above the authority of whoever
+        # decided.
         *payment_moves("refunding", "settling", by_hand_only_if=(within_decision,)),
         move("settle", "settling", "confirming", SYSTEM),
         move("buyer_confirms", "confirming", "refunded", AGENT),

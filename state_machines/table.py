@@ -155,11 +155,11 @@ def decision(
     message: type[Message] = Message,
     *,
     four_eyes: bool = False,
-    for_buyer: bool = False,
+    speaks_for_buyer: bool = False,
     approves: bool = False,
 ) -> Trigger:
     """A trigger that counts only in a state that asks for it."""
-    return Trigger(name, Label(zh, en), TriggerKind.DECISION, message, four_eyes, for_buyer, approves)
+    return Trigger(name, Label(zh, en), TriggerKind.DECISION, message, four_eyes, speaks_for_buyer, approves)
 
 
 def fact(
@@ -168,11 +168,13 @@ def fact(
     en: str,
     message: type[Message] = Message,
     *,
-    for_buyer: bool = False,
+    speaks_for_buyer: bool = False,
     from_shop: bool = False,
 ) -> Trigger:
     """A trigger that is true whenever it arrives, and is kept until a state can use it."""
-    return Trigger(name, Label(zh, en), TriggerKind.FACT, message, speaks_for_buyer=for_buyer, from_shop=from_shop)
+    return Trigger(
+        name, Label(zh, en), TriggerKind.FACT, message, speaks_for_buyer=speaks_for_buyer, from_shop=from_shop
+    )
 
 
 def outcome(name: str, zh: str, en: str) -> Trigger:

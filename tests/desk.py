@@ -107,7 +107,7 @@ class ParentOfTheTests:
 
 @dataclass
 class Desk:
-    """One shop, one server, one worker: what a test needs to play operations, staff and the world."""
+    """One shop, one server, its workers: what a test needs to play operations, staff and the world."""
 
     skipper: TimeSkipper
     client: Client

@@ -1,4 +1,4 @@
-"""Flow 4's table against the manual's, row by row, and what its guards and its memory make of a case."""
+"""Flow 4's table is the specification's, row by row; what its guards and its memory make of a case."""
 
 from __future__ import annotations
 

@@ -143,6 +143,7 @@ class CaseWorkflow(CaseAsides[CaseT]):
 
     def open(self, start: Sequence[Any]) -> None:
         """Set everything up before any handler runs. Never raises: a bad start is told from `run_case`."""
+        super().__init__()
         self._inbox: deque[Received] = deque()
         self._cancels: deque[Received] = deque()
         """Asked for while a piece of work was under way: read between two pieces of work."""
@@ -157,12 +158,6 @@ class CaseWorkflow(CaseAsides[CaseT]):
         """How many messages and timers it has taken since it last asked whether its history is long."""
         self._continues = False
         """Whether the timer runs at which it may continue as new."""
-        self._on_record = None
-        self._asks_outside = False
-        self._published = {}
-        self._told_fen = None
-        self._was_reset = False
-        self._turn = asyncio.Lock()
         self._event_loop = asyncio.get_running_loop()
         workflow.register_random_seed_callback(self._note_reset)
         try:
@@ -595,12 +590,14 @@ class CaseWorkflow(CaseAsides[CaseT]):
         return any(received.awaited for received in self._inbox)
 
     def _is_about_to_continue(self) -> bool:
-        """Who was answered by an update hears it only then: the next update would come to a run that has ended.
+        """Whether the case is about to continue as new: whoever an update has answered is told only afterwards.
+
+        Their next update would come to a run that has ended.
 
         As whoever waits sends nothing more, there comes a moment in which no update is left to be read. While a courier
         is asked, who may be silent for hours, nobody else waits for that.
         """
-        asks_soon = self._asks_whether_long() and not self._asks_outside
+        asks_soon = self._asks_whether_long() and not self._steps_outside
         return self._continues or (asks_soon and self.case.opened_with(CONTINUES_AT_TIMER))
 
     def _is_too_much_to_carry(self) -> bool:
@@ -812,7 +809,9 @@ class CaseWorkflow(CaseAsides[CaseT]):
                 automatic=Automatic.SYSTEM if from_shop else None,
                 message=trigger.message.model_validate(kept.payload),
             )
-            received = Received(kept.trigger, kept.at, self.case.version, attempt.message, claimed_by=kept.by)
+            received = Received(
+                kept.trigger, kept.at, self.case.version, attempt.message, claimed_by=kept.by, was_kept=True
+            )
             try:
                 # the work in which it came, and an update with it, are in no history yet
                 await self.put_on_record(f"{kept.trigger} by {kept.by}", since=RECORDS_DECISIONS)
@@ -956,7 +955,7 @@ class CaseWorkflow(CaseAsides[CaseT]):
         if self._waiting_for_answer.get(key) is received:
             del self._waiting_for_answer[key]
         # what was wrong is sent again, mended, under the same id; a kept fact was answered when it was kept
-        if received.problem is None and received.content:
+        if received.problem is None and not received.was_kept:
             self.case.remember_answer(key, answer)
 
     # --- the end ---

@@ -40,6 +40,8 @@ class Received:
     """Temporal has it in memory only, until a workflow task is done."""
     awaited: bool = False
     """The handler of an update waits for its answer: its own, or of one that says the same under the same id."""
+    was_kept: bool = False
+    """It is a fact that was kept until the case could use it: its sender was answered then."""
 
     @property
     def key(self) -> str | None:
@@ -55,8 +57,8 @@ class Received:
         """As it is carried over into the next run, which reads it with `carried_over`."""
         # what was sent as null is not left out: there are fields that must be said, and may be null
         message = None if self.message is None else self.message.model_dump(mode="json", exclude_unset=True)
-        # who waits for its answer does so in the run that took it
-        stays = {"answer", "by_update", "awaited"}
+        # who waits for its answer does so in the run that took it, and what was kept comes out of no inbox
+        stays = {"answer", "by_update", "awaited", "was_kept"}
         said = {one.name: getattr(self, one.name) for one in fields(self) if one.name not in stays}
         return {**said, "at": self.at.isoformat(), "message": message}
 

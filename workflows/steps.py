@@ -70,18 +70,22 @@ class CaseSteps(Generic[CaseT]):
     changes: ClassVar[Sequence[str]] = ()
     """The names of the changes that a newly opened case goes by: see `goes_by`."""
     case: CaseT
-    _turn: asyncio.Lock
-    """Of the one step on the shop that may be under way: see `in_shop`."""
-    _published: dict[str, Any]
-    """The search attributes as Temporal has them."""
-    _told_fen: tuple[int, int] | None
-    """What the shop was last told of the money that a wait is about, and of what is paid if nobody decides."""
-    _on_record: int | None
-    """How many accepted moves the case had made when its way was last put on record; with the move that followed."""
-    _asks_outside: bool
-    """Whether a step that leaves the shop is under way, which may last."""
-    _was_reset: bool
-    """Since the shop was last told: what it was told then may not be so any more."""
+
+    def __init__(self) -> None:
+        """Nothing is under way, shown or told yet."""
+        self._turn = asyncio.Lock()
+        """Of the one step on the shop that may be under way: see `in_shop`."""
+        self._published: dict[str, Any] = {}
+        """The search attributes as Temporal has them."""
+        self._told_fen: tuple[int, int] | None = None
+        """What the shop was last told of the money that a wait is about, and of what is paid if nobody decides."""
+        self._on_record: int | None = None
+        """How many accepted moves the case had made when its way was last put on record; with the move that
+        followed."""
+        self._steps_outside = 0
+        """How many steps that leave the shop are under way, which may last: a poll, and a claim beside it."""
+        self._was_reset = False
+        """Since the shop was last told: what it was told then may not be so any more."""
 
     def goes_by(self, change: str) -> bool:
         """Whether the case goes by a change of its flow from here on; `change` is also the patch id.
@@ -263,7 +267,7 @@ class CaseSteps(Generic[CaseT]):
             ActivityError: there was none in time; or the case is over, and its run fails.
 
         """
-        self._asks_outside = True
+        self._steps_outside += 1
         try:
             return await workflow.execute_activity_method(
                 step,
@@ -280,7 +284,7 @@ class CaseSteps(Generic[CaseT]):
                 raise RefusedForGood(cause.type or "an error", cause.message) from None
             raise
         finally:
-            self._asks_outside = False
+            self._steps_outside -= 1
 
     async def look_up(self, message: Message, others: Sequence[str] = ()) -> tuple[Actor, dict[str, Considered]]:
         """Who sends the message, as the shop's staff list has them now, and whoever else it is about."""

@@ -10,7 +10,7 @@ import re
 from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Final, Literal, NamedTuple, get_args
+from typing import Final, Literal, NamedTuple
 
 ParcelState = Literal[
     "moving",
@@ -29,7 +29,6 @@ ParcelState = Literal[
     "ready_for_pickup",
     "redirected",
 ]
-PARCEL_STATES: Final[tuple[ParcelState, ...]] = get_args(ParcelState)
 
 SIGNED_BY_SENDER: Final = "4"
 """A scan: it was returned, and its sender has signed for it (data.md)."""

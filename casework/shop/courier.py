@@ -12,7 +12,7 @@ from sqlalchemy.orm import Session
 
 from casework.courier import CourierSilent, OnBehalf, ParcelRequest, Scan
 from casework.money import LineQuantity
-from casework.rules.parcels import HANDED_OVER, STATES, ParcelState
+from casework.rules.parcels import HANDED_OVER, ParcelState
 from casework.shop.database import Database
 from casework.shop.faults import fault_of, faults_of, forget_fault
 from casework.shop.orders import lock_order
@@ -30,9 +30,7 @@ from casework.shop.tables import (
 )
 
 __all__ = [
-    "STATES",
     "EmbeddedCourier",
-    "ParcelState",
     "Scan",
     "cases_stopping",
     "intercept",

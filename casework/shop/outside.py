@@ -31,7 +31,6 @@ def ship(
     at: datetime,
     force: bool = False,
     waybill: str | None = None,
-    company: str = "",
 ) -> str:
     """Ship lines of an order, by default all that are left to ship: all of them or none. Answers with the waybill.
 
@@ -67,7 +66,7 @@ def ship(
     if waybill.upper() in {one.upper() for one in known}:
         raise BadRequest("waybill", f"{waybill} is a parcel of this order already")
     rows = [there[number] for number in chosen]
-    send_off(session, order, rows, waybill=waybill, company=company, shipped_at=at, at=at)
+    send_off(session, order, rows, waybill=waybill, company="", shipped_at=at, at=at)
     order.shipped_at = order.shipped_at or at
     _follow_lines(session, order)
     if leaving.keys() & chosen:

@@ -23,6 +23,9 @@ LONGEST_WAIT: Final = timedelta(minutes=15)
 MOST_REFUSALS: Final = 3
 """After so many a receiver that refuses a message is not asked again by itself."""
 
+MOST_LISTED: Final = 20
+"""So many of the messages that failed are listed."""
+
 MessageState = Literal["waiting", "delivered", "refused", "skipped"]
 
 
@@ -175,15 +178,15 @@ def try_again(session: Session, *, now: datetime) -> int:
     return len(failed.all())
 
 
-def backlog(session: Session, *, at_most: int = 20) -> Backlog:
-    """How the outbox stands; of what failed, `at_most` are listed."""
+def backlog(session: Session) -> Backlog:
+    """How the outbox stands; of what failed, `MOST_LISTED` at most."""
     counted = session.execute(select(OutboxRow.delivery, func.count()).group_by(OutboxRow.delivery))
     counts: dict[MessageState, int] = {cast("MessageState", state): number for state, number in counted}
     failed = session.scalars(
         select(OutboxRow)
         .where(OutboxRow.delivery.in_(("waiting", "refused")), OutboxRow.last_error.is_not(None))
         .order_by(OutboxRow.delivery, OutboxRow.id)
-        .limit(at_most)
+        .limit(MOST_LISTED)
     )
     return Backlog(
         counts,

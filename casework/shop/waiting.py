@@ -56,9 +56,7 @@ class WaitFilter:
 
 @dataclass(frozen=True, slots=True)
 class Waiting:
-    """A case that waits, as it was told; `case` is all that it knows but its trail, its answers and what it
-    was opened with.
-    """
+    """A case that waits, as it was told; `case` is all that it knows but its trail, its answers by id and `given`."""
 
     case_id: str
     since: datetime

@@ -15,9 +15,12 @@ from state_machines.table import Attempt, Flow, Guard, Move, guard, move
 from workflows.defining import case_workflow
 from workflows.refund_before_shipping import RefundBeforeShipping
 
-# --- docs: row
+# --- docs: name
 LARGE_WAITS = "large-refunds-wait"
-"""The change, by its name: above `LARGE_FEN`, finance's silence does not pay."""
+"""The change since which finance's silence does not pay a large refund."""
+# --- docs: end
+
+# --- docs: row
 LARGE_FEN = 500_000
 
 

@@ -188,7 +188,7 @@ def test_the_page_shows_the_code_that_is_tested_here() -> None:
         block.strip("\n") for block in re.findall(r"# --- docs: (?!end).*?\n(.*?) *# --- docs: end", code, re.DOTALL)
     ]
     page = DOCUMENT.read_text("utf-8")
-    assert len(shown) == 2
+    assert len(shown) == 3
     for block in shown:
         indent = len(block) - len(block.lstrip())
         plain = "\n".join(line[indent:] for line in block.splitlines()).strip()

@@ -27,6 +27,7 @@ from tests.telling import tell
 from tests.walking.driver import STAFF, Driver, Hands, fields_of
 from tests.walking.flows import HANDS, planner_of
 from tests.walking.planner import Plan
+from tests.walking.trying import try_all
 
 EVERYTHING = bool(os.environ.get("CASEWORK_ALL_REFUSALS"))
 """Every trigger from every role, whether a state has a row for it or not, and each both as a signal and as an update:
@@ -285,29 +286,17 @@ async def refused_in(desk: Desk, flow: str, state: str, patience: int) -> tuple[
 @pytest.mark.timeout(600)
 @pytest.mark.parametrize("flow", FLOWS)
 async def test_whatever_the_table_does_not_allow_is_refused_in_every_state(staffed: Desk, flow: str) -> None:
-    turn = asyncio.Semaphore(CASES_AT_ONCE)
-    torn: dict[str, str] = {}
-
-    async def probed(state: str) -> tuple[int, int]:
-        async with turn:
-            return await counted(state, PATIENCE)
-
-    async def counted(state: str, patience: int) -> tuple[int, int]:
-        torn.pop(state, None)
-        try:
-            return await refused_in(staffed, flow, state, patience)
-        except Exception as error:  # noqa: BLE001 - every state is tried, and all that failed are told at once
-            torn[state] = f"{state}: {type(error).__name__}: {error}"
-            return 0, 0
-
     # those that are stopped in a step on the shop wait most of the time: first
     states = sorted(FLOWS[flow].states.values(), key=lambda state: state.kind is not StateKind.WORK)
-    counts = await asyncio.gather(*[probed(state.name) for state in states])
-    # a busy machine gives a task out again and tears the step in which a case is stopped: once more, one by one
-    twice = list(torn.values())
-    counts += [await counted(state, PATIENCE_ALONE) for state in list(torn)]
-    refused, sent = (sum(count) for count in zip(*counts, strict=True))
-    assert not torn, "\n".join(torn.values())
+    tried = await try_all(
+        [state.name for state in states],
+        lambda state, patience: refused_in(staffed, flow, state, patience),
+        at_once=CASES_AT_ONCE,
+        patience=PATIENCE,
+        patience_alone=PATIENCE_ALONE,
+    )
+    assert not tried.failed, "\n".join(tried.failed)
+    refused, sent = (sum(count) for count in zip(*tried.answers, strict=True))
     said = f"{flow}: refused {refused}/{sent}, in {len(states)} states"
-    tell("\n".join([said, *(f"  asked twice: {why}" for why in twice)]))
+    tell("\n".join([said, *(f"  asked twice: {why}" for why in tried.twice)]))
     assert refused == sent, said

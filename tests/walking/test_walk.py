@@ -14,6 +14,7 @@ from tests.telling import tell
 from tests.walking.driver import Driver
 from tests.walking.flows import HANDS, planner_of
 from tests.walking.planner import Goal, Plan
+from tests.walking.trying import try_all
 
 AT_ONCE = 6
 """How many plans are played at once."""
@@ -30,34 +31,20 @@ def test_every_flow_has_hands_with_which_it_is_walked() -> None:
 async def test_every_move_is_made_by_everybody_who_may_make_it_and_the_shop_is_whole(staffed: Desk, flow: str) -> None:
     planner = planner_of(flow)
     plans = planner.plans()
-    taken: set[Goal | None] = set()
-    torn: list[tuple[Plan, str]] = []
-    turn = asyncio.Semaphore(AT_ONCE)
 
-    async def walk(plan: Plan) -> None:
-        async with turn:
-            if (why := await told(plan, PATIENCE)) is not None:
-                torn.append((plan, why))
+    async def play(plan: Plan, patience: int) -> set[Goal | None]:
+        await walked(staffed, plan, patience)
+        return {step.goal for step in plan.steps}
 
-    async def told(plan: Plan, patience: int) -> str | None:
-        try:
-            await walked(staffed, plan, patience)
-        except Exception as error:  # noqa: BLE001 - every plan is played, and all that failed are told at once
-            return f"{plan}\n  {type(error).__name__}: {error}"
-        taken.update(step.goal for step in plan.steps)
-        return None
-
-    await asyncio.gather(*map(walk, plans))
-    # a busy machine gives a task out again and tears the step in which a case is stopped: once more, one by one
-    failed = [why for plan, _ in torn if (why := await told(plan, PATIENCE_ALONE)) is not None]
-
+    tried = await try_all(plans, play, at_once=AT_ONCE, patience=PATIENCE, patience_alone=PATIENCE_ALONE)
+    taken = set[Goal | None]().union(*tried.answers)
     rows = {goal.move for goal in taken if goal is not None}
     ways = f"{len(planner.goals & taken)}/{len(planner.goals)} ways"
     said = f"{flow}: moves walked {len(rows)}/{len(planner.flow.moves)}, in {ways}, by {len(plans)} cases"
-    tell("\n".join([said, *(f"  played twice: {why}" for _, why in torn)]))
+    tell("\n".join([said, *(f"  played twice: {why}" for why in tried.twice)]))
     with staffed.database.reading() as session:
         assert payments.audit(session) == []
-    assert not failed, said + "\n" + "\n".join(failed)
+    assert not tried.failed, said + "\n" + "\n".join(tried.failed)
     assert set(planner.flow.moves) == rows, said
     assert planner.goals <= taken, f"{said}; not taken: {', '.join(map(str, planner.goals - taken))}"
 

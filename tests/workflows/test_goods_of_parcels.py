@@ -12,7 +12,7 @@ from casework.shop.database import Database
 from casework.shop.tables import LineRow, ShipmentLineRow, ShipmentRow
 from tests.desk import Desk, Handle
 from tests.parcels import parcel_order, scan, scan_now
-from tests.workflows.test_lost_and_twice import refunded_in_part
+from tests.workflows.test_lost_and_twice import came_back_while_a_return_waits, refunded_in_part
 from tests.workflows.test_problem_parcel import open_parcel
 from tests.workflows.test_remedy_or_refund import (
     AGENT,
@@ -148,16 +148,6 @@ async def test_a_replacement_of_a_part_is_over_when_what_is_in_it_is_refunded(de
 
 
 # --- what came back to us ---
-
-
-async def came_back_while_a_return_waits(desk: Desk) -> tuple[str, Handle, Handle]:
-    """The order, the return that waits for the buyer's parcel, and the case of our parcel, which is here again."""
-    order, waybill = parcel_order(desk)
-    scan(desk, waybill, "0")
-    back = await opened(desk, order, "awaiting_parcel")
-    case = await in_trouble(desk, order, waybill)
-    await desk.submit(case, "parcel_returned", CLERK, waybill=waybill)
-    return order, back, case
 
 
 async def test_a_return_does_not_wait_for_ever_for_what_came_back_to_us(desk: Desk) -> None:

@@ -28,6 +28,7 @@ from tests.workflows.test_returns import (
     LEAD,
     inspected,
     opened,
+    paid_fen,
     refused,
     said,
     sign_for,
@@ -35,11 +36,6 @@ from tests.workflows.test_returns import (
 )
 
 REFUND = "refund-before-shipping"
-
-
-def paid_fen(desk: Desk, order: str) -> int:
-    with desk.database.reading() as session:
-        return sum(entry.amount_fen for entry in payments.ledger(session, order))
 
 
 def place_of(desk: Desk, order: str) -> str:
@@ -484,7 +480,7 @@ async def test_what_ships_again_of_a_parcel_that_was_refunded_in_part_is_not_pai
 # --- what came back and waited for another case, or of which other pieces are elsewhere ---
 
 
-async def back_while_a_return_waits(desk: Desk) -> tuple[str, Handle, Handle]:
+async def came_back_while_a_return_waits(desk: Desk) -> tuple[str, Handle, Handle]:
     """A parcel that came back although the buyer was to send it: the order, the return, and the parcel's case."""
     order, waybill = parcel_order(desk)
     scan(desk, waybill, "0")
@@ -498,7 +494,7 @@ async def back_while_a_return_waits(desk: Desk) -> tuple[str, Handle, Handle]:
 
 @pytest.mark.parametrize("trigger", ["buyer_withdraws", "cancel_case"])
 async def test_what_came_back_ships_again_where_the_return_that_had_claimed_it_ends(desk: Desk, trigger: str) -> None:
-    order, waiting, parcel = await back_while_a_return_waits(desk)
+    order, waiting, parcel = await came_back_while_a_return_waits(desk)
     await desk.submit(parcel, "cancel_case", LEAD, note="the buyer wants it after all")
     await desk.end(parcel)
     assert place_of(desk, order) == "back"
@@ -510,7 +506,7 @@ async def test_what_came_back_ships_again_where_the_return_that_had_claimed_it_e
 
 
 async def test_what_came_back_stays_with_its_parcels_case_where_a_return_of_it_ends(desk: Desk) -> None:
-    order, waiting, parcel = await back_while_a_return_waits(desk)
+    order, waiting, parcel = await came_back_while_a_return_waits(desk)
     await desk.submit(waiting, "buyer_withdraws", AGENT)
     await desk.end(waiting)
     assert said(desk, waiting, "ship_again") is None

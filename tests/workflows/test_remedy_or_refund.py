@@ -10,7 +10,6 @@ import pytest
 from sqlalchemy import select
 
 from casework.client import CaseOpen, CaseworkClient
-from casework.shop import payments
 from casework.shop.tables import LineRow, OutboxRow, OutOfStockRow, ReshipmentRow, ShipmentLineRow, ShipmentRow
 from tests.desk import Desk, Handle
 from tests.parcels import parcel_order, scan, scan_now, two_parcels_of_one_line, until_it_moves
@@ -25,7 +24,7 @@ from tests.workflows.test_problem_parcel import (
     open_in_trouble,
     open_parcel,
 )
-from tests.workflows.test_returns import FINANCE, FLOW, opened, refused, stock
+from tests.workflows.test_returns import FINANCE, FLOW, opened, paid_fen, refused, stock
 
 REFUND_FLOW = "refund-before-shipping"
 
@@ -62,11 +61,6 @@ def sent_again(desk: Desk, case: Handle) -> list[list[dict[str, int]]]:
     with desk.database.reading() as session:
         asked = session.scalars(select(ReshipmentRow.lines).where(ReshipmentRow.case_id == case.id))
         return [[{"line": one["line"], "quantity": one["quantity"]} for one in lines] for lines in asked]
-
-
-def paid_fen(desk: Desk, order: str) -> int:
-    with desk.database.reading() as session:
-        return sum(entry.amount_fen for entry in payments.ledger(session, order))
 
 
 def last_word(desk: Desk, case: Handle) -> OutboxRow:

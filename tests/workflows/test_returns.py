@@ -60,6 +60,11 @@ def paid(desk: Desk, order_id: str) -> dict[int | None, int]:
         return {entry.line: entry.amount_fen for entry in payments.ledger(session, order_id)}
 
 
+def paid_fen(desk: Desk, order_id: str) -> int:
+    with desk.database.reading() as session:
+        return sum(entry.amount_fen for entry in payments.ledger(session, order_id))
+
+
 def stock(desk: Desk, order_id: str) -> dict[int, int]:
     with desk.database.reading() as session:
         found: dict[int, int] = {}

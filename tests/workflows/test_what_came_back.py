@@ -14,7 +14,8 @@ from tests.parcels import parcel_order, scan, two_parcels_of_one_line
 from tests.workflows.test_bulk_order import DOSSIER, bulk
 from tests.workflows.test_bulk_order import MANAGER as BULK_MANAGER
 from tests.workflows.test_bulk_order import SPECIALIST as BULK_SPECIALIST
-from tests.workflows.test_goods_of_parcels import came_back_while_a_return_waits, in_trouble
+from tests.workflows.test_goods_of_parcels import in_trouble
+from tests.workflows.test_lost_and_twice import came_back_while_a_return_waits
 from tests.workflows.test_problem_parcel import open_parcel
 from tests.workflows.test_remedy_or_refund import (
     AGENT,
@@ -24,10 +25,9 @@ from tests.workflows.test_remedy_or_refund import (
     WAREHOUSE,
     lost_of,
     of_line,
-    paid_fen,
     parcel_of_two_lines,
 )
-from tests.workflows.test_returns import FINANCE, SHOWN, inspected, opened, refused, said, stock
+from tests.workflows.test_returns import FINANCE, SHOWN, inspected, opened, paid_fen, refused, said, stock
 
 FAILED: dict[str, Any] = {"reason": "worn", "photos": ["photo-1"]}
 
