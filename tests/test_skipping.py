@@ -12,6 +12,7 @@ from temporalio.testing import TimeSkipper
 from casework import skipping
 from casework.skipping import let_pass, skip, skip_past
 from tests.desk import Desk
+from tests.workflows.test_returns import AGENT, opened
 
 DAY = timedelta(days=1)
 
@@ -58,3 +59,19 @@ async def test_time_passes_until_the_case_has_ended(desk: Desk) -> None:
     await let_pass(desk.skipper, case, 100 * DAY)
     assert (await desk.end(case)).outcome == "refunded"
     await let_pass(desk.skipper, case, DAY)  # nothing is left to skip
+
+
+async def test_time_passes_for_a_case_whose_child_was_opened_when_the_time_asked_for_had_passed(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    case = await opened(desk, desk.order(prices=[(5_000, 1)], shipped=True), "awaiting_parcel")
+    view = await desk.submit(case, "buyer_ships", AGENT, courier="yuantong", waybill=f"WB{desk.order_of(case)[-11:]}")
+    assert view.due is not None
+    now = await desk.skipper.get_current_time(case)
+    await desk.skip(case, view.due - now - timedelta(seconds=0.3))  # the rest passes by itself, and its timer rings
+    child = desk.client.get_workflow_handle((await desk.until(case, "tracing_return")).links[0])
+    passing = await desk.skipper.get_time_skipping_info(child)
+    assert passing is None or not passing.effective_config.enabled
+    monkeypatch.setattr(skipping, "PATIENCE_SECONDS", 1)
+    assert (await desk.skip_to_deadline(case)).state != "tracing_return"
+    await case.cancel()
