@@ -21,7 +21,7 @@ from casework import names
 from casework.case import CaseView
 from casework.connection import is_not_there
 from casework.details import CASE_AMOUNT, CASE_DUE, CASE_STATE
-from casework.sandbox import MOMENTARY
+from casework.instance import MOMENTARY
 from casework.shop.records import CaseRecord
 from state_machines.flows import FLOWS
 

@@ -20,8 +20,9 @@ from temporalio.worker import Replayer
 from casework import repair
 from casework.case import CaseView, TrailLine
 from casework.converter import DATA_CONVERTER
+from casework.instance import MOMENTARY
 from casework.money import format_yuan
-from casework.sandbox import MOMENTARY, workflow_runner
+from casework.sandbox import workflow_runner
 from casework.shop import payments, records
 from casework.shop.database import Database
 from casework.shop.tables import (
@@ -58,7 +59,7 @@ NOT_OURS: Final = frozenset(
     }
 )
 """Why a workflow task fails without a fault of ours: the server gives it out again. Every other cause is ours, but for
-what a query has taken too far (`casework.sandbox`)."""
+what a query has taken too far (`casework.instance`)."""
 AGAIN_ON_PURPOSE: Final = frozenset({"reminder", "alarm"})
 """Staff are told these in the same words while nobody acts."""
 TOLD_IN: Final[Mapping[str, str]] = {

@@ -23,9 +23,9 @@ from temporalio.worker import ActivityInboundInterceptor, ExecuteActivityInput, 
 
 from activities.gifts import GiftStep
 from casework.case import CaseView
+from casework.instance import MOMENTARY
 from casework.money import LineQuantity
 from casework.names import TASK_QUEUE, WORKFLOW_TYPES
-from casework.sandbox import MOMENTARY
 from casework.shop import notices, outside, records
 from casework.shop.database import Database
 from casework.shop.tables import GiftRow

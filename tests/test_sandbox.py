@@ -17,8 +17,9 @@ from temporalio.worker import WorkflowInstance
 from temporalio.workflow import Info
 
 from casework.converter import DATA_CONVERTER, LenientPayloadConverter
+from casework.instance import DIRECT_QUERY, MOMENTARY, CaseInstance
 from casework.policy import load_policy
-from casework.sandbox import DIRECT_QUERY, MOMENTARY, PASSED_THROUGH, _Instance, workflow_runner  # pyright: ignore[reportPrivateUsage] - a test may look inside
+from casework.sandbox import PASSED_THROUGH, workflow_runner
 from tests.desk import Desk
 from worker import WORKFLOWS, build_worker
 
@@ -79,7 +80,7 @@ REPLAYED, LIVE, QUERY = "replayed", "live", "query"
 
 def played(told: Sequence[tuple[str, int]], refused: deque[tuple[str, int]]) -> list[str]:
     """What an instance answers to activations of a kind, each with so many events: an error, or an empty text."""
-    instance = _Instance(Plays(), refused)
+    instance = CaseInstance(Plays(), refused)
     answers: list[str] = []
     for kind, events in told:
         act = WorkflowActivation(run_id="run", history_length=events, is_replaying=kind != LIVE)
@@ -156,7 +157,7 @@ def test_a_step_that_ended_while_a_query_was_answered_is_told_as_it_is_on_record
 ) -> None:
     """From 10 events on: completed, the first update, the step's end where it is on record, a signal, the next task."""
     plays = Accepts()
-    instance = _Instance(plays, deque())
+    instance = CaseInstance(plays, deque())
     for before in (told(10, update="first"), told(10, query="with the task")):
         instance.activate(before)
     done = instance.activate(told(events, signals=1, update="second", ended=1))

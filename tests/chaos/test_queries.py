@@ -15,7 +15,8 @@ from temporalio.client import Client, WorkflowHandle, WorkflowQueryFailedError
 from temporalio.worker import Replayer
 
 from casework.execution import queried
-from casework.sandbox import MOMENTARY, workflow_runner
+from casework.instance import MOMENTARY
+from casework.sandbox import workflow_runner
 from tests.chaos.waiting import SOON, Waiting, worker_of
 from tests.server import SharedServer
 

@@ -14,8 +14,9 @@ from temporalio.worker import Replayer
 from casework.case import CaseView
 from casework.changes import ONE_STEP_AT_A_TIME
 from casework.converter import DATA_CONVERTER
+from casework.instance import DIRECT_QUERY, CaseInstance
 from casework.names import STATE_QUERY
-from casework.sandbox import DIRECT_QUERY, _Instance, workflow_runner  # pyright: ignore[reportPrivateUsage] - a test may look inside
+from casework.sandbox import workflow_runner
 from tests.desk import Desk
 from tests.server import EVENTS_BEFORE_CONTINUING
 from worker import WORKFLOWS
@@ -94,9 +95,9 @@ async def test_a_step_that_ends_while_a_query_is_answered_is_on_record_before_wh
 ) -> None:
     """The answer ends the workflow task: the step's end is recorded with it, and told together with an update."""
     asked, answers = asyncio.Event(), threading.Event()
-    loop, activate = asyncio.get_running_loop(), _Instance.activate
+    loop, activate = asyncio.get_running_loop(), CaseInstance.activate
 
-    def when_the_step_has_ended(self: _Instance, act: WorkflowActivation) -> WorkflowActivationCompletion:
+    def when_the_step_has_ended(self: CaseInstance, act: WorkflowActivation) -> WorkflowActivationCompletion:
         if any(job.query_workflow.query_id not in ("", DIRECT_QUERY) for job in act.jobs):
             loop.call_soon_threadsafe(asked.set)
             answers.wait(1)
@@ -110,7 +111,7 @@ async def test_a_step_that_ends_while_a_query_is_answered_is_on_record_before_wh
     async with desk.before("post_messages", order):
         first = submit("ask_opener", "aftersale-lead.5", question="which size?")
         await desk.reached("post_messages", order)
-        monkeypatch.setattr(_Instance, "activate", when_the_step_has_ended)
+        monkeypatch.setattr(CaseInstance, "activate", when_the_step_has_ended)
         looks, second = asyncio.create_task(case.query("case")), submit(trigger, "aftersale.1", **fields)
         await asyncio.sleep(0.3)  # both wait at the server for the next workflow task
     await asyncio.wait_for(asked.wait(), 20)
