@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Generator, Sequence
 from contextlib import contextmanager
 from datetime import datetime
+from typing import TypedDict
 
 from pydantic import BaseModel, Field
 from sqlalchemy.orm import Session
@@ -55,6 +56,19 @@ class OrderStep(CaseStep):
     def round_key(self, purpose: str) -> str:
         """As `key`, for a step that the case may do again in a later round."""
         return self.key(f"{purpose}/{self.round}")
+
+
+class StepFields(TypedDict):
+    """The fields of an `OrderStep`, for a step that has more."""
+
+    case_id: str
+    run_id: str
+    order_id: str
+    lines: list[LineQuantity]
+    at: datetime
+    posts: list[Post]
+    moment: FencingToken | None
+    round: int
 
 
 class Done(BaseModel):

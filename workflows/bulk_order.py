@@ -62,7 +62,7 @@ class BulkOrder(PayingWorkflow[BulkCase]):
         case = self.case
         screened = await self.in_shop(
             BulkOrderActivities.screen_bulk,
-            ScreenStep(**self.step().model_dump(), chat_id=case.chat_id, risk_words=list(case.figures.flow.risk_words)),
+            ScreenStep(**self.step_fields(), chat_id=case.chat_id, risk_words=list(case.figures.flow.risk_words)),
             "hold the shipment, gather the buyer's record",
         )
         case.shop_registered_on, case.shop_purchases = screened.registered_on, screened.purchases
@@ -109,7 +109,7 @@ class BulkOrder(PayingWorkflow[BulkCase]):
         """End it at once: what is unpaid is closed, what is paid goes back by a refund that nobody persuades."""
         closed = await self.give_away(
             BulkOrderActivities.close_bulk,
-            lambda: ClosingStep(**self.step().model_dump(), memo=self.memo("订单终止,勿发货")),
+            lambda: ClosingStep(**self.step_fields(), memo=self.memo("订单终止,勿发货")),
             "close the trade if nobody has paid",
         )
         why = "unpaid: the trade is closed"
@@ -134,7 +134,7 @@ class BulkOrder(PayingWorkflow[BulkCase]):
             raise RuntimeError("a memo is written of a discount that nobody approved")
         case.approved_fen = await self.in_shop(
             BulkOrderActivities.approve_price,
-            PriceStep(**self.step().model_dump(), percent=case.approved_percent),
+            PriceStep(**self.step_fields(), percent=case.approved_percent),
             "write the discount into the memo",
         )
         return Outcome("write_memo", f"the approved price is {yuan(case.approved_fen)}")
@@ -198,12 +198,15 @@ class BulkOrder(PayingWorkflow[BulkCase]):
         """Called off: release everything."""
         await self.give_away(
             OrderActivities.restore,
-            lambda: SettleStep(
-                **self.step().model_copy(update={"lines": []}).model_dump(), memo=self.memo("大宗审核已撤销")
-            ),
+            self._give_up_order,
             "let go of everything",
         )
         return Outcome("undo")
+
+    def _give_up_order(self) -> SettleStep:
+        fields = self.step_fields()
+        fields["lines"] = []  # what came back is not this case's to ship again
+        return SettleStep(**fields, memo=self.memo("大宗审核已撤销"))
 
     async def sound_alarm(self) -> None:
         """The shipping deadline is near and the shipment is still held."""
@@ -252,7 +255,7 @@ class BulkOrder(PayingWorkflow[BulkCase]):
         gathered = await self.in_shop(
             BulkOrderActivities.gather_talk,
             GatherStep(
-                **self.step().model_dump(),
+                **self.step_fields(),
                 chat_id=message.chat_id,
                 risk_words=list(case.figures.flow.risk_words),
             ),
@@ -283,7 +286,7 @@ class BulkOrder(PayingWorkflow[BulkCase]):
             return
         refused = await self.in_shop(
             BulkOrderActivities.change_price,
-            AmountStep(**self.step().model_dump(), amount_fen=cast("ChangeAmount", attempt.message).amount_fen),
+            AmountStep(**self.step_fields(), amount_fen=cast("ChangeAmount", attempt.message).amount_fen),
             "change the order's amount",
         )
         if refused is not None:

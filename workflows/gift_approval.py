@@ -133,7 +133,7 @@ class GiftApproval(PayingWorkflow[GiftCase]):
             raise Refused("gift_sku: this case is about free shipping: open another one for a gift")
         priced = await self.in_shop(
             GiftActivities.price_gift,
-            NamedStep(**self.step().model_dump(), gift_sku=message.gift_sku, quantity=message.quantity),
+            NamedStep(**self.step_fields(), gift_sku=message.gift_sku, quantity=message.quantity),
             "what does it cost",
         )
         if priced.refused is not None:
@@ -207,7 +207,7 @@ class GiftApproval(PayingWorkflow[GiftCase]):
     def _gift_step(self, memo: str | None = None) -> GiftStep:
         case, figures = self.case, self.case.figures
         return GiftStep(
-            **self.step().model_dump(),
+            **self.step_fields(),
             kind=case.kind,
             gift_sku=case.gift_sku,
             quantity=case.quantity,

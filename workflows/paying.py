@@ -36,7 +36,7 @@ class PayingWorkflow(CaseWorkflow[PayingCaseT]):
     def _payment(self) -> Payment:
         """The payment, as it stands now."""
         amount_fen = self.case.to_pay_fen
-        return Payment(**self.step().model_dump(), due=self.due(), amount_fen=amount_fen, purpose=self.purpose)
+        return Payment(**self.step_fields(), due=self.due(), amount_fen=amount_fen, purpose=self.purpose)
 
     def more_is_due(self, why: str) -> Outcome:
         """More is due by now than whoever decided may decide: nothing is paid."""
@@ -117,7 +117,7 @@ class PayingWorkflow(CaseWorkflow[PayingCaseT]):
         recorded = await self.in_shop(
             PaymentActivities.record_paid_by_hand,
             HandPayment(
-                **self.step().model_dump(),
+                **self.step_fields(),
                 due=self.due(),
                 purpose=self.purpose,
                 amount_fen=message.amount_fen,

@@ -485,7 +485,7 @@ class ProblemParcel(CaseWorkflow[ParcelCase]):
         if not case.way_back:  # what a return awaits, the return takes in
             await self.in_shop(
                 ParcelActivities.take_returned,
-                TakeReturned(**self.step().model_dump(), waybill=self._shipment, memo=self.memo("包裹已退回")),
+                TakeReturned(**self.step_fields(), waybill=self._shipment, memo=self.memo("包裹已退回")),
                 "the parcel is back",
             )
             if self.goes_by(READS_WHAT_CAME):
@@ -615,7 +615,7 @@ class ProblemParcel(CaseWorkflow[ParcelCase]):
     def _parcel_step(self) -> ParcelStep:
         case = self.case
         return ParcelStep(
-            **self.step().model_dump(),
+            **self.step_fields(),
             courier=case.courier,
             waybill=self._shipment,
             following=self._following.waybill,
@@ -628,7 +628,7 @@ class ProblemParcel(CaseWorkflow[ParcelCase]):
     def _courier_step(self) -> CourierStep:
         parcel = self._following
         return CourierStep(
-            **self.step().model_dump(),
+            **self.step_fields(),
             courier=parcel.courier,
             waybill=parcel.waybill,
             address_id=self.case.address_id,
@@ -663,14 +663,14 @@ class ProblemParcel(CaseWorkflow[ParcelCase]):
     async def _reserve_if_sent_again(self, attempt: Attempt[ParcelCase]) -> None:
         if attempt.move is None or attempt.move.dest != "reshipping":
             return
-        step = ReserveStep(**self.step().model_dump(), waybill=self._shipment)
+        step = ReserveStep(**self.step_fields(), waybill=self._shipment)
         done = await self.in_shop(ParcelActivities.reserve_goods, step, "reserve the goods")
         if done.refused is not None:
             raise Refused(done.refused)
         await self._read()
 
     async def _call_off(self, *, into_stock: bool = False) -> None:
-        step = CallOff(**self.step().model_dump(), into_stock=into_stock)
+        step = CallOff(**self.step_fields(), into_stock=into_stock)
         await self.in_shop(ParcelActivities.call_off_reshipment, step, "call off the reshipment")
 
     async def _follow_by_itself(self) -> bool:
@@ -681,7 +681,7 @@ class ProblemParcel(CaseWorkflow[ParcelCase]):
             return False
         done = await self.in_shop(
             ParcelActivities.follow_parcel,
-            FollowStep(**self.step().model_dump(), parcel=parcel, sent_again=False),
+            FollowStep(**self.step_fields(), parcel=parcel, sent_again=False),
             f"follow {parcel.waybill}",
         )
         return done.refused is None
@@ -690,7 +690,7 @@ class ProblemParcel(CaseWorkflow[ParcelCase]):
         parcel = Followed(courier=message.courier, waybill=message.waybill, since=workflow.now())
         done = await self.in_shop(
             ParcelActivities.follow_parcel,
-            FollowStep(**self.step().model_dump(), parcel=parcel, sent_again=sent_again),
+            FollowStep(**self.step_fields(), parcel=parcel, sent_again=sent_again),
             f"follow {message.waybill}",
         )
         if done.refused is not None:
@@ -709,7 +709,7 @@ class ProblemParcel(CaseWorkflow[ParcelCase]):
         goes_on = await self.in_shop(
             ParcelActivities.tell_return,
             TellReturn(
-                **self.step().model_dump(),
+                **self.step_fields(),
                 return_case=return_case,
                 tasks=[self.to_staff(template, role, waybill=waybill)],
                 if_over=[self.to_staff(too_late, whose, waybill=waybill, return_case=return_case)],

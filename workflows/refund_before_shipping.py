@@ -119,7 +119,7 @@ class RefundBeforeShipping(PayingWorkflow[RefundCase]):
         await self.in_shop(
             OrderActivities.settle,
             SettleStep(
-                **self.step(posts).model_dump(),
+                **self.step_fields(posts),
                 memo=self.memo(memo),
                 if_out=[self.to_staff("take_parcel_in", Role.RETURNS_CLERK)] if case.parcel_stopped else [],
             ),
@@ -258,7 +258,7 @@ class RefundBeforeShipping(PayingWorkflow[RefundCase]):
         message = cast("ParcelBack", attempt.message)
         back = await self.in_shop(
             OrderActivities.mark_goods_back,
-            ParcelBackStep(**self.step().model_dump(), waybill=message.waybill),
+            ParcelBackStep(**self.step_fields(), waybill=message.waybill),
             "the parcel is back",
         )
         if back.refused is not None:
@@ -271,7 +271,7 @@ class RefundBeforeShipping(PayingWorkflow[RefundCase]):
 
     def _hold_step(self, posts: Sequence[Post] = ()) -> HoldStep:
         handed_over = self.case.figures.shop.flag_profile == "handed_over"
-        return HoldStep(**self.step(posts).model_dump(), handed_over_profile=handed_over)
+        return HoldStep(**self.step_fields(posts), handed_over_profile=handed_over)
 
     async def _look_whether_ended(self) -> None:
         if self.goes_by(ENDED_ORDERS):
@@ -293,7 +293,7 @@ class RefundBeforeShipping(PayingWorkflow[RefundCase]):
         await self.give_away(
             OrderActivities.restore,
             lambda: SettleStep(
-                **self.step().model_dump(),
+                **self.step_fields(),
                 memo=self.memo(memo),
                 # the parcel's own case may have taken it in since: the shop knows
                 if_out=[*self.to_buyer(stopped), let_go] if self.case.parcel_stopped else here,

@@ -94,7 +94,7 @@ class ReturnAfterShipping(PayingWorkflow[ReturnCase]):
         case = self.case
         case.standing = await self.in_shop(
             ReturnActivities.assess_return,
-            AssessStep(**self._return_step().model_dump(), requested_at=case.requested_at or case.opened_at),
+            AssessStep(**self.step_fields(), due=self.due(), requested_at=case.requested_at or case.opened_at),
             "judge by the rules, claim the lines",
         )
         case.amount_fen = case.standing.refundable_fen
@@ -156,7 +156,7 @@ class ReturnAfterShipping(PayingWorkflow[ReturnCase]):
         """What the inspection took goes into stock; what is due for it is read again."""
         await self.in_shop(
             ReturnActivities.restock_return,
-            RestockStep(**self.step().model_dump(), accepted=self.case.accepted or []),
+            RestockStep(**self.step_fields(), accepted=self.case.accepted or []),
             "put the goods into stock",
         )
         await self._read_again()
@@ -182,7 +182,8 @@ class ReturnAfterShipping(PayingWorkflow[ReturnCase]):
         await self.in_shop(
             ReturnActivities.settle_return,
             SettleReturnStep(
-                **self._return_step(posts).model_dump(),
+                **self.step_fields(posts),
+                due=self.due(),
                 came_back_before=[] if case.received else case.lines,
                 memo=self.memo(memo),
             ),
@@ -203,7 +204,7 @@ class ReturnAfterShipping(PayingWorkflow[ReturnCase]):
         posts = [self.to_staff("return.send_all_back", Role.RETURNS_CLERK)] if self.case.goods_came_in else []
         await self.give_away(
             ReturnActivities.undo_return,
-            lambda: UndoStep(**self.step(posts).model_dump(), memo=self.memo("退货工单已撤销")),
+            lambda: UndoStep(**self.step_fields(posts), memo=self.memo("退货工单已撤销")),
             "call the return off",
         )
         return Outcome("undo")
@@ -230,7 +231,7 @@ class ReturnAfterShipping(PayingWorkflow[ReturnCase]):
         message = cast("BuyerShips", attempt.message)
         await self.in_shop(
             ReturnActivities.note_way_back,
-            WayBackStep(**self.step().model_dump(), waybill=message.waybill, courier=message.courier),
+            WayBackStep(**self.step_fields(), waybill=message.waybill, courier=message.courier),
             "note the way back",
         )
 
@@ -257,7 +258,7 @@ class ReturnAfterShipping(PayingWorkflow[ReturnCase]):
         await self.in_shop(
             ReturnActivities.receive_return,
             ReceiveStep(
-                **self.step().model_dump(),
+                **self.step_fields(),
                 received=received,
                 memo=self.memo(f"收到退货 {_listed(received)}"),
             ),
@@ -337,7 +338,7 @@ class ReturnAfterShipping(PayingWorkflow[ReturnCase]):
         if case.way_back is not None:
             case.signed_at_our_address = await self.in_shop(
                 ReturnActivities.is_signed_for_by_us,
-                WaybillStep(**self.step().model_dump(), waybill=case.way_back.waybill),
+                WaybillStep(**self.step_fields(), waybill=case.way_back.waybill),
                 "was it signed for at our address",
             )
 
@@ -356,7 +357,7 @@ class ReturnAfterShipping(PayingWorkflow[ReturnCase]):
     # --- shared by the above ---
 
     def _return_step(self, posts: Sequence[Post] = ()) -> ReturnStep:
-        return ReturnStep(**self.step(posts).model_dump(), due=self.due())
+        return ReturnStep(**self.step_fields(posts), due=self.due())
 
     async def _read_again(self, *, for_news: bool = False) -> None:
         """How the order stands now, and what is due by it: news that comes while it is paid says nothing of that."""
@@ -369,7 +370,7 @@ class ReturnAfterShipping(PayingWorkflow[ReturnCase]):
     async def _refuse_waybill_of_another(self, waybill: str) -> None:
         if await self.in_shop(
             ReturnActivities.is_waybill_of_another,
-            WaybillStep(**self.step().model_dump(), waybill=waybill),
+            WaybillStep(**self.step_fields(), waybill=waybill),
             "whose parcel is it",
         ):
             raise Refused("waybill: it is a parcel of another order")

@@ -18,7 +18,7 @@ from temporalio.exceptions import ActivityError, ApplicationError, WorkflowAlrea
 from activities.cases import CaseActivities, HandedOver, HandOver, TakeBack
 from activities.messages import MessageActivities, PostMessages
 from activities.staff import Consider, Considered, StaffActivities
-from activities.steps import CASE_OVER, OrderStep
+from activities.steps import CASE_OVER, OrderStep, StepFields
 from casework.case import Actor, Case
 from casework.changes import ONE_STEP_AT_A_TIME, RECORDS_DECISIONS, RECORDS_FIRST, TELLS_CHANGES
 from casework.details import (
@@ -153,9 +153,13 @@ class CaseSteps(Generic[CaseT]):
         return [post.again(self.case.version) for post in posts]
 
     def step(self, posts: Sequence[Post] = ()) -> OrderStep:
-        """A step on the shop for this case: its order and lines, its own time, and what goes out with it."""
+        """A step on the shop for this case that needs nothing else."""
+        return OrderStep(**self.step_fields(posts))
+
+    def step_fields(self, posts: Sequence[Post] = ()) -> StepFields:
+        """What every step on the shop for this case has: its order and lines, its own time, what goes out with it."""
         case = self.case
-        return OrderStep(
+        return StepFields(
             case_id=case.case_id,
             run_id=case.run_id,
             order_id=case.order_id,
@@ -186,7 +190,7 @@ class CaseSteps(Generic[CaseT]):
         for _ in range(MOST_WAITS):
             handed = await self.in_shop(
                 CaseActivities.hand_over,
-                HandOver(**self.step().model_dump(), flow=flow_name, start=start, involved=case.involved),
+                HandOver(**self.step_fields(), flow=flow_name, start=start, involved=case.involved),
                 f"hand over to {flow_name}",
             )
             if handed.refused is not None:
@@ -202,7 +206,7 @@ class CaseSteps(Generic[CaseT]):
         if not handed.ends_soon:
             await self.in_shop(
                 CaseActivities.take_back,
-                TakeBack(**self.step().model_dump(), to_case=handed.case_id),
+                TakeBack(**self.step_fields(), to_case=handed.case_id),
                 f"take back from {handed.case_id}",
             )
         return await self._ask_to_open(flow_name, "its id stays taken by a case that cannot have the lines")
