@@ -37,7 +37,7 @@ async def opened(desk: Desk) -> AsyncIterator[list[str]]:
     """The cases that a test opens: those that are still open are ended after it."""
     cases: list[str] = []
     yield cases
-    client = CaseworkClient(desk.client, desk.database)
+    client = CaseworkClient(desk.client, desk.database, answer_seconds=60)
     for case_id in cases:
         # called off, not terminated: Temporal's SDK would complain about that on the output of the next test
         try:
