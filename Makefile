@@ -31,8 +31,9 @@ demo: $(RUNTIME) ## cases of all five flows on a real Temporal server, some left
 run: $(RUNTIME) ## the case desk: Temporal server and its UI, worker, shop, until Ctrl-C (casework up)
 	@$(RUN) -m casework up $(ARGS)
 
-# One Temporal server, and three processes more than there are cores, as a test mostly waits; ARGS=-n0 for all in one.
-SHARED := --numprocesses $(shell expr $$(getconf _NPROCESSORS_ONLN) + 3) --maxprocesses 5 --dist worksteal
+# One Temporal server, and one process more than there are cores, as a test often waits for it; ARGS=-n0 for all in one.
+# With five on two cores a run takes a quarter less, and tests that race lose patience.
+SHARED := --numprocesses $(shell expr $$(getconf _NPROCESSORS_ONLN) + 1) --maxprocesses 5 --dist worksteal
 
 postgresql: $(DEV) ## PostgreSQL for the tests: looked for, and as root on Debian installed
 	@echo "✓ Python environment"

@@ -46,6 +46,8 @@ class ReceiveStep(OrderStep):
 
     received: list[LineQuantity]
     memo: str
+    waybill: str | None = None
+    """By which parcel they came, where somebody has said so."""
 
 
 class RestockStep(OrderStep):
@@ -132,6 +134,7 @@ class ReturnActivities:
                 lines=step.received,
                 memo=step.memo,
                 at=step.at,
+                waybill=step.waybill,
             )
 
     @uninterrupted

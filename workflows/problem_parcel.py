@@ -309,8 +309,8 @@ class ProblemParcel(CaseWorkflow[ParcelCase]):
         return Outcome("undo")
 
     def lets_ship_at_end(self) -> bool:
-        """What came back, and is neither sent again nor refunded, ships as any other order."""
-        return not self.case.way_back and self.case.outcome != "not_applicable"
+        """Called off, what came back ships as any other order."""
+        return not self.case.way_back and self.case.outcome == "cancelled"
 
     def ending_parameters(self) -> dict[str, str]:
         """The parcel that it was about in the end; one that the buyer may still be brought is to be refused.

@@ -173,6 +173,7 @@ class ReturnAfterShipping(PayingWorkflow[ReturnCase]):
     async def settling(self) -> Outcome:
         """Tell the buyer the amount and how it was reckoned; what was not taken goes back to the buyer."""
         case = self.case
+        here = case.goods != "with_buyer"
         posts, memo = (await self._told_of_payment()) if case.money_sent else self._told_of_platform()
         rest = self._not_accepted()
         if rest and case.money_sent:
@@ -184,7 +185,7 @@ class ReturnAfterShipping(PayingWorkflow[ReturnCase]):
             SettleReturnStep(
                 **self.step_fields(posts),
                 due=self.due(),
-                came_back_before=[] if case.received else case.lines,
+                came_back_before=case.lines if not case.received and (here or not case.money_sent) else [],
                 memo=self.memo(memo),
             ),
             "settle the return",
@@ -210,9 +211,13 @@ class ReturnAfterShipping(PayingWorkflow[ReturnCase]):
         return Outcome("undo")
 
     def lets_ship_at_end(self) -> bool:
-        """A parcel that came back undelivered meanwhile ships again; goods that came in are here to be sent back."""
+        """A parcel that came back undelivered meanwhile ships again, but what was taken in, which is sent back.
+
+        Of goods of which only a fact says so that no state has used, the shop does not know.
+        """
         case = self.case
-        return case.outcome not in GOODS_STAY_WITH_US and case.goods != "already_back" and not case.goods_came_in
+        unknown = case.goods_came_in and not case.received
+        return case.outcome not in GOODS_STAY_WITH_US and case.goods != "already_back" and not unknown
 
     # --- what is checked with, or written to, the shop when a message is accepted, or the clock fires ---
 
@@ -260,6 +265,7 @@ class ReturnAfterShipping(PayingWorkflow[ReturnCase]):
             ReceiveStep(
                 **self.step_fields(),
                 received=received,
+                waybill=message.waybill,
                 memo=self.memo(f"收到退货 {_listed(received)}"),
             ),
             "the goods have come in",

@@ -18,8 +18,8 @@ from casework.shop.courier import cases_stopping, out_without_parcel, parcels_of
 from casework.shop.flags import wish_flag
 from casework.shop.losses import followed_now, made_good, not_awaited, waybills_followed_by
 from casework.shop.orders import lock_order
-from casework.shop.pieces import pieces_of_lines
-from casework.shop.records import came_from
+from casework.shop.pieces import pieces_of_lines, pieces_out
+from casework.shop.records import came_from, lines_of
 from casework.shop.shipments import lines_in
 from casework.shop.steps import first_time
 from casework.shop.stock import move_stock
@@ -104,7 +104,8 @@ def mark_goods_back(
             useless = [LineQuantity(line=line, quantity=pieces) for line, pieces in replaced.items()]
             take_back_into_stock(session, case_id, order, useless, at)
         came = _mark_lines_back(session, order_id, inside, at)
-        ship_again(session, key=key, case_id=case_id, order_id=order_id, numbers=came - own, at=at)
+        others = {line for parcel in here for line in lines_in(session, parcel)} - own
+        ship_again(session, key=key, case_id=case_id, order_id=order_id, numbers=others, at=at)
         # policy.md, shop.flag_profile: goods came back = purple
         wish_flag(session, case_id, order_id, "purple", at=at)
         for parcel in here:
@@ -127,7 +128,7 @@ def ship_again(
 
     Not what another case has claimed, nor anything of an order that was ended as malicious; and where `nobody_decided`
     that it ships, not what the open case of its own parcel sees to. Where the order is under review, whole lines are
-    held for it, and the task of some pieces of a line says so. What is here beyond what the buyer still wants goes into
+    held for it, and the task says so. What is here beyond what the buyer still wants goes into
     stock. `at` is aware; the caller locks the order.
     """
     rows = [row for row in line_rows(session, order_id) if row.number in numbers and row.place != "unshipped"]
@@ -157,14 +158,12 @@ def ship_again(
     _shelve(session, order_id, [one.line for one in (*whole, *part)], left_alone, at)
     session.flush()
     hold_for_review(session, order_id, [one.line for one in whole], at=at)
-    reviewer = reviewer_of(session, order_id) if part else None
-    now = whole if reviewer is not None else [*whole, *part]
-    order: dict[str, str] = {"order_id": order_id}
-    if now:
-        _give_task(session, key, case_id, Role.WAREHOUSE, "ship_again", {**order, "lines": listed(now)}, at)
-    if reviewer is not None:
-        parameters = {**order, "lines": listed(part), "case_id": reviewer}
-        _give_task(session, key, case_id, Role.WAREHOUSE, "ship_again_after_review", parameters, at)
+    reviewer = reviewer_of(session, order_id)
+    again = [*whole, *part]
+    if again:
+        template = "ship_again" if reviewer is None else "ship_again_after_review"
+        parameters = {"order_id": order_id, "lines": listed(again), "case_id": reviewer or case_id}
+        _give_task(session, key, case_id, Role.WAREHOUSE, template, parameters, at)
 
 
 def take_into_stock(
@@ -229,7 +228,11 @@ def _tell_who_had_it_stopped(
 
 
 def _tell_returns(session: Session, key: str, case_id: str, parcel: ShipmentRow, at: datetime) -> None:
-    """Each open return of something in this parcel takes it in: the buyer, who never had it, cannot send it."""
+    """Each open return of something in this parcel takes it in: the buyer, who never had it, cannot send it.
+
+    Not where so many pieces are outside as it asks for: then those may be meant.
+    """
+    out = pieces_out(session, parcel.order_id)
     claims = (
         select(ClaimRow.case_id, ClaimRow.line)
         .join(CaseRow, CaseRow.case_id == ClaimRow.case_id)
@@ -244,8 +247,11 @@ def _tell_returns(session: Session, key: str, case_id: str, parcel: ShipmentRow,
     lines: dict[str, set[int]] = {}
     for waiting, line in session.execute(claims):
         lines.setdefault(waiting, set()).add(line)
-    for waiting, own in sorted(lines.items()):
-        _tell(session, key, waiting, parcel, "return.goods_came_back", own, at)
+    for waiting, claimed in sorted(lines.items()):
+        asked = {one.line: one.quantity for one in lines_of(session, waiting)}
+        own = {line for line in claimed if asked.get(line, 0) > out.get(line, 0)}
+        if own:
+            _tell(session, key, waiting, parcel, "return.goods_came_back", own, at)
 
 
 def _tell(

@@ -40,6 +40,7 @@ REVISIONS = (
     "0015",
     "0016",
     "0017",
+    "0018",
 )
 """The migrations that there are, oldest first; a test holds that they are those of `migrations/versions`."""
 BUSY_TIMEOUT_MS = 9_000

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import zlib
+from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -22,7 +23,7 @@ from casework.shop.courier import cases_stopping
 from casework.shop.errors import BadRequest
 from casework.shop.flags import append_memo, wish_flag
 from casework.shop.handing_over import handed_over_by
-from casework.shop.losses import MadeGood, Run, followed_now, made_good, same_goods
+from casework.shop.losses import MadeGood, Run, followed_now, made_good, same_goods, waybills_followed_by
 from casework.shop.orders import find_order, is_finished, lock_order
 from casework.shop.pieces import still_in
 from casework.shop.records import came_from, is_open, lines_of
@@ -621,6 +622,7 @@ def send_again(
         return
     sent = list[LineQuantity]()
     asked = _asked(session, case_id)
+    _close_replaced(session, order, case_id, asked, at)
     for row in asked:
         # of a reshipment from an older version it is not written down what came back
         pieces = _asked_in(row) if says_all(row.lines) else list(lines)
@@ -634,7 +636,7 @@ def send_again(
         raise BadRequest("waybill", "all that was to be sent again is refunded")
     known = session.scalar(select(ShipmentRow).where(is_waybill(ShipmentRow.waybill, parcel.waybill)).limit(1))
     # an export may show it before the warehouse says so, and cannot tell what is in it
-    if known is not None and (known.order_id != order_id or pieces_in(session, known)):
+    if known is not None and (known.order_id != order_id or not _may_be_replacement(session, known, asked)):
         raise BadRequest("waybill", f"{parcel.waybill} is already a parcel of order {known.order_id}")
     waybill = parcel.waybill if known is None else known.waybill
     wanted = {one.line for one in sent}
@@ -645,6 +647,49 @@ def send_again(
         inside = session.get(ShipmentLineRow, (shipment.id, one.line)) if shipment is not None else None
         if inside is not None:
             inside.quantity = one.quantity
+    session.flush()
+
+
+def _may_be_replacement(session: Session, shipment: ShipmentRow, asked: Sequence[ReshipmentRow]) -> bool:
+    """Whether a parcel may be what the warehouse was asked to send: nobody has told of it, or not of before."""
+    if shipment.back_at is not None or pieces_in(session, shipment):
+        return False
+    first_scan = select(func.min(ScanRow.at)).where(ScanRow.waybill == shipment.waybill)
+    left = shipment.shipped_at or session.scalar(first_scan)
+    return left is None or not asked or left >= min(row.at for row in asked)
+
+
+def _close_replaced(
+    session: Session, order: OrderRow, case_id: str, asked: Sequence[ReshipmentRow], at: datetime
+) -> None:
+    """What came back in the parcel in whose place others leave now is in it no more: it leaves itself, or goes into
+    stock.
+    """
+    replaced = waybills_followed_by(session, order.id, case_id)
+    wanted = Counter[int]()
+    for row in asked:
+        for one in row.lines:
+            if one.get("back"):
+                wanted[one["line"]] += one["quantity"]
+    about = {one["line"] for row in asked for one in row.lines}
+    for inside, waybill in session.execute(
+        select(ShipmentLineRow, ShipmentRow.waybill)
+        .join(ShipmentRow, ShipmentRow.id == ShipmentLineRow.shipment_id)
+        .where(
+            ShipmentRow.order_id == order.id,
+            ShipmentRow.back_at.is_not(None),
+            ShipmentLineRow.shelved_at.is_(None),
+            ShipmentLineRow.line.in_(about),
+        )
+    ).all():
+        if waybill.upper() in replaced:
+            leaves = min(inside.quantity, wanted[inside.line])
+            wanted[inside.line] -= leaves
+            rest = (
+                [LineQuantity(line=inside.line, quantity=inside.quantity - leaves)] if inside.quantity > leaves else []
+            )
+            move_stock(session, line_rows(session, order.id), rest, case_id=case_id, at=at)
+            inside.shelved_at = at
     session.flush()
 
 

@@ -9,8 +9,9 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
-from sqlalchemy import func, select
+from sqlalchemy import ColumnElement, func, select
 from sqlalchemy.orm import Session
 
 from casework.shop.losses import followed_now
@@ -23,7 +24,8 @@ class LinePieces:
     """Where the pieces of one line are: how many came back, lie here and are nobody's, and how many are elsewhere.
 
     `here` are neither on the shelf, nor in stock, nor taken in by a return, nor to be sent again by a parcel's case;
-    `elsewhere` are in a parcel that is not back, or were taken in by a return, which keeps them or sends them back.
+    `elsewhere` are in a parcel that is not back, or were taken in by a return, which keeps them or sends them back, or
+    came back and are their own parcel's case's to see to.
     """
 
     here: int
@@ -66,21 +68,28 @@ def pieces_of_lines(
     here = Counter[int]()
     for line, pieces in wanted:
         here[line] += pieces
-    told = {line for line, _, _ in back}
-    taken_in, accepted = _taken_in(session, order_id)
+    # of what was on the shelf once, and left without a waybill since, no parcel tells
+    told = {line for line, pieces, _ in back if pieces}
+    with_others = Counter[int]()
+    for line, pieces, _ in back:
+        with_others[line] += pieces
+    with_others.subtract(here)
+    returns = _taken_in(session, order_id)
     found = dict[int, LinePieces]()
     for row in rows:
         line = row.number
         # what the buyer had is what a return takes in first, and beyond that what came back by a parcel of ours
-        from_parcels = max(0, taken_in[line] - out[line])
+        from_parcels = max(0, returns.received[line] - out[line])
         # the buyer sent it to us: that changes nothing in the parcel by which it left
-        outside = out[line] - min(out[line], accepted[line])
+        outside = out[line] - min(out[line], returns.accepted[line])
         most = here[line]
         if line not in told and row.place == "back" and only is None:
             most = row.quantity  # it left without a waybill
-        rest = row.quantity - stocked.get(line, 0) - outside
+        # what a return has accepted is in stock
+        with_returns = max(0, from_parcels - (returns.accepted[line] - (out[line] - outside))) + returns.kept[line]
+        rest = row.quantity - stocked.get(line, 0) - outside - with_returns
         pieces = 0 if row.place == "unshipped" else max(0, min(most - from_parcels, rest))
-        found[line] = LinePieces(pieces, outside + from_parcels)
+        found[line] = LinePieces(pieces, outside + from_parcels + returns.kept[line] + with_others[line])
     return found
 
 
@@ -95,12 +104,18 @@ def still_in(session: Session, shipment: ShipmentRow | None) -> dict[int, int]:
     ).all()
     if shipment.back_at is None:
         return {row.line: row.quantity for row in rows}
-    taken_in, _ = _taken_in(session, shipment.order_id)
+    taken_in = _taken_in(session, shipment.order_id).received
     if taken_in:
-        taken_in.subtract(_out(session, shipment.order_id))
+        taken_in.subtract(pieces_out(session, shipment.order_id))
+        taken_in.subtract(_back_before(session, shipment))
     return {
         row.line: 0 if row.shelved_at is not None else max(0, row.quantity - max(0, taken_in[row.line])) for row in rows
     }
+
+
+def pieces_out(session: Session, order_id: str) -> Mapping[int, int]:
+    """By line, how many pieces are in parcels that have left and are not back."""
+    return _in_parcels(session, ShipmentRow.order_id == order_id, ShipmentRow.back_at.is_(None))
 
 
 def _counts(waybill: str, only: Collection[str] | None, excluding: Collection[str]) -> bool:
@@ -132,24 +147,45 @@ def _not_sent_again(
     return found
 
 
-def _taken_in(session: Session, order_id: str) -> tuple[Counter[int], Counter[int]]:
-    """By line, how many pieces the returns of an order have taken in, and how many of these they have accepted."""
-    taken_in, accepted = Counter[int](), Counter[int]()
-    for line, received, took in session.execute(
-        select(ReturnedLineRow.line, ReturnedLineRow.received, ReturnedLineRow.accepted).where(
-            ReturnedLineRow.order_id == order_id
-        )
-    ):
-        taken_in[line] += received
-        accepted[line] += took or 0
-    return taken_in, accepted
+class _TakenIn(NamedTuple):
+    """By line, how many pieces the returns of an order have taken in, and what has become of them.
+
+    Nobody said by which parcel those `received` came, of which so many are `accepted`. Those that came by a parcel of
+    ours are in it no more: `kept` are not accepted.
+    """
+
+    received: Counter[int]
+    accepted: Counter[int]
+    kept: Counter[int]
 
 
-def _out(session: Session, order_id: str) -> Mapping[int, int]:
+def _taken_in(session: Session, order_id: str) -> _TakenIn:
+    found = _TakenIn(Counter(), Counter(), Counter())
+    for row in session.scalars(select(ReturnedLineRow).where(ReturnedLineRow.order_id == order_id)):
+        if row.from_parcel:
+            found.kept[row.line] += row.received - (row.accepted or 0)
+        else:
+            found.received[row.line] += row.received
+            found.accepted[row.line] += row.accepted or 0
+    return found
+
+
+def _back_before(session: Session, shipment: ShipmentRow) -> Mapping[int, int]:
+    """By line, what came back in the order's earlier parcels and is in them still: a return has taken in that first."""
+    return _in_parcels(
+        session,
+        ShipmentRow.order_id == shipment.order_id,
+        ShipmentRow.id < shipment.id,
+        ShipmentRow.back_at.is_not(None),
+        ShipmentLineRow.shelved_at.is_(None),
+    )
+
+
+def _in_parcels(session: Session, *parcels: ColumnElement[bool]) -> Mapping[int, int]:
     query = (
         select(ShipmentLineRow.line, func.sum(ShipmentLineRow.quantity))
         .join(ShipmentRow, ShipmentRow.id == ShipmentLineRow.shipment_id)
-        .where(ShipmentRow.order_id == order_id, ShipmentRow.back_at.is_(None))
+        .where(*parcels)
         .group_by(ShipmentLineRow.line)
     )
     return {line: int(pieces) for line, pieces in session.execute(query)}

@@ -31,7 +31,7 @@ from casework.shop.orders import Line, Order, lock_order
 from casework.shop.platform import attribute_to_lines
 from casework.shop.releasing import release_case
 from casework.shop.runs import newest_run
-from casework.shop.shipments import is_waybill, shipment_of
+from casework.shop.shipments import is_waybill, shipment_of, take_out
 from casework.shop.steps import first_time
 from casework.shop.stock import move_stock
 from casework.shop.tables import (
@@ -212,14 +212,14 @@ def tells_of_way_back(session: Session, order_id: str, waybill: str, newest: Sca
 
     A parcel of ours that the buyer did not take in comes back without being signed for: its sender gets it again (4).
     """
+    if shipment_of(session, order_id, waybill) is None:
+        return True
     asked_at = session.scalar(
         select(func.max(ReturnRow.requested_at)).where(
             ReturnRow.order_id == order_id, is_waybill(ReturnRow.waybill, waybill)
         )
     )
-    if asked_at is not None and newest.at <= asked_at:
-        return False
-    return newest.state not in HANDED_OVER or shipment_of(session, order_id, waybill) is None
+    return newest.state not in HANDED_OVER and (asked_at is None or newest.at > asked_at)
 
 
 def receive(
@@ -232,8 +232,11 @@ def receive(
     lines: Sequence[LineQuantity],
     memo: str,
     at: datetime,
+    waybill: str | None = None,
 ) -> None:
     """Goods of a return have come in: what, a purple flag, and a line in the memo. `at` is aware.
+
+    What came back by a parcel of ours (`waybill`) is in that parcel no more: the return has it.
 
     Raises:
         UnknownOrder: the shop has no such order.
@@ -242,8 +245,10 @@ def receive(
     lock_order(session, order_id)
     if not first_time(session, key, at):
         return
+    parcel = None if waybill is None else shipment_of(session, order_id, waybill)
     for one in lines:
-        _returned_line(session, case_id, run_id, order_id, one.line, at).received = one.quantity
+        row = _returned_line(session, case_id, run_id, order_id, one.line, at)
+        row.received, row.from_parcel = one.quantity, parcel is not None and take_out(session, parcel, one, at)
     # policy.md, shop.flag_profile: goods came back = purple
     wish_flag(session, case_id, order_id, "purple", at=at)
     append_memo(session, order_id, memo, at=at, key=f"{key}/memo")

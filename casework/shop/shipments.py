@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection
+from datetime import datetime
 
 from sqlalchemy import ColumnElement, func, select
 from sqlalchemy.orm import InstrumentedAttribute, Session
@@ -27,6 +28,18 @@ def shipment_of(session: Session, order_id: str, waybill: str) -> ShipmentRow | 
 def pieces_in(session: Session, shipment: ShipmentRow | None) -> list[LineQuantity]:
     """What is in a shipment, by line; nothing, where there is none or its lines are not known."""
     return [] if shipment is None else pieces_in_each(session, [shipment.id])[shipment.id]
+
+
+def take_out(session: Session, shipment: ShipmentRow, pieces: LineQuantity, at: datetime) -> bool:
+    """Note that a line is in a parcel no more; False: it is not back, or other pieces of the line are in it.
+
+    `at` is aware.
+    """
+    inside = session.get(ShipmentLineRow, (shipment.id, pieces.line))
+    if shipment.back_at is None or inside is None or inside.quantity != pieces.quantity:
+        return False
+    inside.shelved_at = inside.shelved_at or at
+    return True
 
 
 def lines_in(session: Session, shipment: ShipmentRow) -> set[int]:

@@ -166,7 +166,8 @@ class ShipmentLineRow(Base):
     line: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
     quantity: Mapped[int]
     shelved_at: Mapped[datetime | None]
-    """When, after the parcel had come back, these pieces went to the shelf to be shipped again."""
+    """When these pieces were in the parcel no more, after it had come back: they went to the shelf to be shipped again,
+    a return took them in, or others have left in their place."""
 
 
 class ParcelRow(Base):
@@ -558,7 +559,10 @@ class ReturnRow(Base):
 
 
 class ReturnedLineRow(Base):
-    """What of a line has come in with a return, and what of it the inspection took (None: nobody has looked)."""
+    """What of a line has come in with a return, and what of it the inspection took (None: nobody has looked).
+
+    `from_parcel`: it came by a parcel of ours, that the buyer never had.
+    """
 
     __tablename__ = "returned_lines"
 
@@ -568,6 +572,7 @@ class ReturnedLineRow(Base):
     order_id: Mapped[str] = mapped_column(ORDER_ID, ForeignKey("orders.id"), index=True)
     received: Mapped[int]
     accepted: Mapped[int | None]
+    from_parcel: Mapped[bool] = mapped_column(default=False, server_default=false())
     at: Mapped[datetime]
 
 

@@ -14,7 +14,7 @@ from casework.shop.claims import claimed_lines
 from casework.shop.database import Database
 from casework.shop.errors import BadRequest
 from casework.shop.faults import set_fault
-from casework.shop.tables import OrderRow, ParcelRow, ScanRow, ShipmentLineRow, StockMovementRow
+from casework.shop.tables import OrderRow, ParcelRow, ScanRow, ShipmentLineRow, ShipmentRow, StockMovementRow
 from tests.shop.steps import CASE, NOW, ORDER, OTHER, an_order, claim, hold, parcels, pay, pieces, settle, shown_flag
 
 WHOLE = pieces((1, 2), (2, 1))
@@ -471,3 +471,32 @@ def test_a_part_that_ships_does_not_take_lines_that_left_before_into_its_parcel(
         coming_back.mark_left(session, order_id=ORDER, lines=pieces((1, 2)))
         outside.ship(session, ORDER, at=NOW, waybill="YT1")
         assert orders.read_order(session, ORDER).parcels[0].lines == pieces((2, 1))
+
+
+def test_what_was_on_the_shelf_and_left_without_a_waybill_ships_again_when_it_comes_back(shop: Database) -> None:
+    with shop.writing() as session:
+        an_order(session, shipped=True)
+        claim(session, WHOLE)
+        come_back(session)
+        restore(session)
+        claim(session, WHOLE, OTHER)
+        coming_back.mark_left(session, order_id=ORDER, lines=WHOLE)
+        assert come_back(session, key="once more", case_id=OTHER).all_back
+        settling.restore_order(session, key="restored", case_id=OTHER, order_id=ORDER, lines=WHOLE, at=NOW)
+        assert places(session) == ["unshipped", "unshipped"]
+
+
+def test_a_piece_of_another_line_ships_again_though_others_of_it_are_out(shop: Database) -> None:
+    with shop.writing() as session:
+        an_order(session)
+        outside.ship(session, ORDER, lines=[1, 2], waybill="YT1", at=NOW)
+        (parcel,) = parcels(session)
+        other = ShipmentRow(order_id=ORDER, waybill="YT2", company="", shipped_at=NOW)
+        session.add(other)
+        session.flush()
+        session.get_one(ShipmentLineRow, (parcel.id, 1)).quantity = 1
+        session.add(ShipmentLineRow(shipment_id=other.id, line=1, quantity=1))
+        session.flush()
+        claim(session, pieces((2, 1)))
+        come_back(session, [(2, 1)], waybill="YT1")
+        assert ["1×1" in one.text_en for one in outbox.letters(session)] == [True]

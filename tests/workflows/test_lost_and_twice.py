@@ -345,7 +345,7 @@ async def test_a_workflow_that_nobody_works_on_under_the_childs_id_is_not_waited
         await desk.at_rest(refund)  # else time may pass before the case has asked again
         if (await refund.describe()).status is not WorkflowExecutionStatus.RUNNING:
             break
-    view = await asyncio.wait_for(desk.end(refund), 3)
+    view = await asyncio.wait_for(desk.end(refund), 30)
     assert (view.outcome, view.links) == ("converted", [])
     desk.require_whole(view)
     assert said(desk, refund, "open_by_hand") is not None

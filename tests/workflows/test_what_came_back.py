@@ -8,13 +8,13 @@ from typing import Any
 import pytest
 from sqlalchemy import select
 
-from casework.shop.tables import LineRow, ShipmentRow
+from casework.shop.tables import LineRow, OutboxRow, ShipmentRow
 from tests.desk import Desk, Handle
 from tests.parcels import parcel_order, scan, two_parcels_of_one_line
 from tests.workflows.test_bulk_order import DOSSIER, bulk
 from tests.workflows.test_bulk_order import MANAGER as BULK_MANAGER
 from tests.workflows.test_bulk_order import SPECIALIST as BULK_SPECIALIST
-from tests.workflows.test_goods_of_parcels import in_trouble
+from tests.workflows.test_goods_of_parcels import in_trouble, pieces_out
 from tests.workflows.test_lost_and_twice import came_back_while_a_return_waits
 from tests.workflows.test_problem_parcel import open_parcel
 from tests.workflows.test_remedy_or_refund import (
@@ -56,6 +56,13 @@ async def came_back_and_called_off(desk: Desk, order: str, waybill: str) -> Hand
     await desk.submit(case, "parcel_returned", CLERK, waybill=waybill)
     await called_off(desk, case)
     return case
+
+
+def ships(desk: Desk, order: str) -> list[str]:
+    """What the warehouse was told to ship again of an order."""
+    with desk.database.reading() as session:
+        tasks = select(OutboxRow.text_en).where(OutboxRow.template == "ship_again").order_by(OutboxRow.id)
+        return [text for text in session.scalars(tasks) if order in text]
 
 
 async def sent_back_to_buyer(desk: Desk, back: Handle, order: str) -> None:
@@ -150,6 +157,83 @@ async def test_what_came_back_and_was_refunded_by_the_platform_goes_into_stock_w
     assert stock(desk, order) == {1: 1}
 
 
+async def paid_and_confirmed(desk: Desk, back: Handle) -> None:
+    """What was taken in has passed, and the buyer has the money."""
+    await inspected(desk, back, (1, 1))
+    await desk.until(back, "confirming")
+    await desk.submit(back, "buyer_confirms", AGENT)
+    await desk.end(back)
+
+
+async def test_what_a_return_was_not_given_ships_again_when_it_ends(desk: Desk) -> None:
+    order = desk.order(prices=[(10_000, 1), (7_000, 1)], shipped=[1])
+    other = f"YT{order[-10:]}"
+    desk.ship_line(order, 2, other)
+    back = await opened(desk, order, "awaiting_parcel")
+    await came_back_and_called_off(desk, order, other)
+    await desk.submit(back, "receive_goods", CLERK, lines=of_line(1))
+    await paid_and_confirmed(desk, back)
+    assert ["Lines 2×1 of" in one for one in ships(desk, order)] == [True]
+
+
+async def test_of_two_pieces_a_return_takes_in_the_one_that_came_by_our_parcel(desk: Desk) -> None:
+    order, (kept, came) = two_parcels_of_one_line(desk)
+    for waybill in (kept, came):
+        scan(desk, waybill, "0")
+    back = await opened(desk, order, "awaiting_parcel")
+    case = await in_trouble(desk, order, came)
+    await desk.submit(case, "parcel_returned", CLERK, waybill=came)
+    assert f"--set waybill={came}" in (said(desk, back, "return.goods_came_back") or "")
+    await desk.submit(back, "receive_goods", CLERK, lines=of_line(1), waybill=came)
+    await paid_and_confirmed(desk, back)
+    await called_off(desk, case)
+    assert (paid_fen(desk, order), stock(desk, order), ships(desk, order)) == (5_000, {1: 1}, [])
+
+
+async def test_a_return_of_what_the_buyer_has_is_not_told_of_another_piece(desk: Desk) -> None:
+    order, (had, came) = two_parcels_of_one_line(desk)
+    scan(desk, had, "301")
+    scan(desk, came, "0")
+    back = await opened(desk, order, "awaiting_parcel", lines=of_line(1))
+    case = await in_trouble(desk, order, came)
+    await desk.submit(case, "parcel_returned", CLERK, waybill=came)
+    assert said(desk, back, "return.goods_came_back") is None
+    await back.cancel()
+    await case.cancel()
+
+
+async def test_of_two_parcels_that_came_back_a_return_has_taken_in_one(desk: Desk) -> None:
+    order, waybills = two_parcels_of_one_line(desk)
+    for waybill in waybills:
+        scan(desk, waybill, "0")
+    back = await opened(desk, order, "awaiting_parcel", lines=of_line(1))
+    first, second = [await in_trouble(desk, order, waybill) for waybill in waybills]
+    for case, waybill in zip((first, second), waybills, strict=True):
+        await desk.submit(case, "parcel_returned", CLERK, waybill=waybill)
+    await desk.submit(back, "receive_goods", CLERK)
+    await paid_and_confirmed(desk, back)
+    await desk.submit(second, "choose_refund", AGENT)
+    assert len((await desk.end(second)).links) == 1
+    await first.cancel()
+
+
+async def test_a_loss_that_is_accepted_takes_no_other_piece_into_stock(desk: Desk) -> None:
+    order, (had, came) = two_parcels_of_one_line(desk)
+    scan(desk, had, "301")
+    scan(desk, came, "0")
+    back = await opened(desk, order, "awaiting_parcel", lines=of_line(1))
+    await desk.submit(back, "buyer_ships", AGENT, courier="yuantong", waybill=f"RB{order[-10:]}")
+    await came_back_and_called_off(desk, order, came)
+    while (await desk.view(back)).state != "tracing_return":
+        await desk.skip(back, timedelta(days=10, hours=1))
+    await desk.submit(back, "accept_loss", "manager.1", note="lost on its way")
+    await desk.until(back, "confirming")
+    await desk.submit(back, "buyer_confirms", AGENT)
+    await desk.end(back)
+    assert stock(desk, order) == {}
+    assert len(ships(desk, order)) == 1
+
+
 async def already_back(desk: Desk) -> tuple[str, Handle]:
     """The order, and the return that a parcel's case has opened for what is here; finance is to approve it."""
     order, waybill = parcel_order(desk, price_fen=80_000)
@@ -198,6 +282,67 @@ async def test_a_piece_ships_again_also_where_another_of_its_line_is_sent_again(
     assert "Lines 1×1 of" in (said(desk, case, "ship_again") or "")
     await desk.submit(again, "parcel_reshipped", WAREHOUSE, courier="shunfeng", waybill=f"SF{order[-10:]}")
     await again.cancel()
+
+
+async def both_came_back(desk: Desk) -> tuple[str, Handle, Handle]:
+    """Two pieces of a line in two parcels, both here, each with its case."""
+    order, waybills = two_parcels_of_one_line(desk)
+    first, second = [await in_trouble(desk, order, waybill) for waybill in waybills]
+    for case, waybill in zip((first, second), waybills, strict=True):
+        await desk.submit(case, "parcel_returned", CLERK, waybill=waybill)
+    return order, first, second
+
+
+async def test_a_piece_that_its_own_case_has_does_not_ship_with_another_of_its_line(desk: Desk) -> None:
+    order, first, second = await both_came_back(desk)
+    await desk.submit(first, "choose_reship", AGENT)
+    await called_off(desk, second)
+    assert ["Lines 1×1 of" in one for one in ships(desk, order)] == [True]
+    assert place(desk, order) == "shipped", "a piece of it is the other case's to send"
+    await desk.submit(first, "parcel_reshipped", WAREHOUSE, courier="shunfeng", waybill=f"SF{order[-10:]}")
+    await first.cancel()
+
+
+async def test_two_pieces_that_are_called_off_one_after_the_other_have_a_task_each(desk: Desk) -> None:
+    order, first, second = await both_came_back(desk)
+    await called_off(desk, second)
+    await called_off(desk, first)
+    assert ["Lines 1×1 of" in one for one in ships(desk, order)] == [True, True]
+
+
+@pytest.mark.parametrize("end", ["buyer_confirms", "cancel_case"])
+async def test_what_was_sent_again_is_here_no_more(desk: Desk, end: str) -> None:
+    order, (waybill, _) = two_parcels_of_one_line(desk)
+    case = await in_trouble(desk, order, waybill)
+    await desk.submit(case, "parcel_returned", CLERK, waybill=waybill)
+    await desk.submit(case, "choose_reship", AGENT)
+    await desk.submit(case, "parcel_reshipped", WAREHOUSE, courier="shunfeng", waybill=f"SF{order[-10:]}")
+    await desk.submit(case, end, AGENT if end == "buyer_confirms" else LEAD, note="it is there")
+    await desk.end(case)
+    assert (ships(desk, order), stock(desk, order), pieces_out(desk.database, order, 1)) == ([], {}, 2)
+
+
+async def test_what_the_platform_refunded_of_what_is_sent_again_goes_into_stock(desk: Desk) -> None:
+    order = desk.order(prices=[(5_000, 2)], shipped=True)
+    waybill = parcel_of(desk, order)
+    case = await in_trouble(desk, order, waybill)
+    await desk.submit(case, "parcel_returned", CLERK, waybill=waybill)
+    desk.platform_refunds_line(order, 1)
+    await desk.submit(case, "choose_reship", AGENT)
+    await desk.submit(case, "parcel_reshipped", WAREHOUSE, courier="shunfeng", waybill=f"SF{order[-10:]}")
+    await desk.submit(case, "buyer_confirms", AGENT)
+    await desk.end(case)
+    assert (ships(desk, order), stock(desk, order)) == ([], {1: 1})
+
+
+async def test_what_the_buyer_has_after_all_does_not_ship_again(desk: Desk) -> None:
+    order, waybill = parcel_order(desk)
+    case = await in_trouble(desk, order, waybill)
+    await desk.submit(case, "parcel_returned", CLERK, waybill=waybill)
+    await desk.submit(case, "choose_reship", AGENT)
+    await desk.submit(case, "buyer_confirms", AGENT)
+    await desk.end(case)
+    assert ships(desk, order) == []
 
 
 async def test_what_a_return_let_go_of_ships_where_its_parcels_case_has_gone_on(desk: Desk) -> None:
@@ -308,6 +453,19 @@ async def test_a_replacement_that_an_export_has_shown_already_is_one_all_the_sam
         session.add(ShipmentRow(order_id=order, waybill=again, company="顺丰速运", shipped_at=None))
     view = await desk.submit(case, "parcel_reshipped", WAREHOUSE, courier="shunfeng", waybill=again)
     assert view.state == "tracking"
+    await case.cancel()
+
+
+async def test_a_parcel_that_left_before_it_was_asked_for_is_no_replacement(desk: Desk) -> None:
+    order, waybill = parcel_order(desk)
+    other = f"ZZ{order[-11:]}"
+    with desk.database.writing() as session:
+        session.add(ShipmentRow(order_id=order, waybill=other, company="圆通速递", shipped_at=None))
+    scan(desk, other, "301")
+    case = await lost_of(desk, order, waybill)
+    await desk.submit(case, "choose_reship", AGENT)
+    why = await refused(desk, case, "parcel_reshipped", WAREHOUSE, courier="yuantong", waybill=other)
+    assert f"{other} is already a parcel of order {order}" in why
     await case.cancel()
 
 
