@@ -10,7 +10,7 @@ import os
 import shutil
 import signal
 import tempfile
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Generator, Iterator
 from contextlib import AsyncExitStack, ExitStack
 from pathlib import Path
 from typing import Any
@@ -142,6 +142,30 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
         output[FIGURES_TOLD] = [str(figure) for figure in FIGURES]
 
 
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(call: pytest.CallInfo[None]) -> Generator[None, Any, Any]:
+    """Of a test that takes too long, tell what it waits for: the stack of its thread is only the event loop's."""
+    report = yield
+    if call.excinfo is not None and "Timeout" in str(call.excinfo.value) and loops:
+        waiting = [places for task in asyncio.all_tasks(loops[0]) if "/tests/" in (places := _waits_at(task))]
+        report.sections.append(("what is waited for", "\n".join(waiting)))
+    return report
+
+
+def _waits_at(task: asyncio.Task[Any]) -> str:
+    """Where a task waits, from the outside in."""
+    places: list[str] = []
+    waiting: Any = task.get_coro()
+    while (frame := getattr(waiting, "cr_frame", None)) is not None:
+        places.append(f"{frame.f_code.co_filename}:{frame.f_lineno} in {frame.f_code.co_name}")
+        waiting = waiting.cr_await
+    return " > ".join(places)
+
+
+loops: list[asyncio.AbstractEventLoop] = []
+"""The event loop of this process's tests, once there is one."""
+
+
 @pytest.fixture(scope="session")
 def process(request: pytest.FixtureRequest) -> str:
     """The name of this process among those that share the tests."""
@@ -216,6 +240,7 @@ async def skipper(server: SharedServer, process: str) -> TimeSkipper:
         data_converter=DATA_CONVERTER,
         identity="casework-tests",  # recorded histories name no machine
     )
+    loops[:] = [asyncio.get_running_loop()]
     return TimeSkipper(client, config=TimeSkippingConfig(enabled=False))
 
 

@@ -306,10 +306,13 @@ class Desk:
                         break
 
     async def _goes_on(self, handle: Handle) -> None:
-        """Wait until the workflow task that is under way, if one is, has added to the history."""
+        """Wait until the workflow task that is under way, if one is, has added to the history, or is dropped: one that
+        brings only an update that is refused leaves nothing.
+        """
         description = await handle.describe()
-        if description.raw_description.HasField("pending_workflow_task"):
-            await self._grown(handle, description.history_length)
+        length = description.history_length
+        while description.raw_description.HasField("pending_workflow_task") and description.history_length == length:
+            description = await handle.describe()
 
     async def _grown(self, handle: Handle, length: int) -> None:
         """Wait until the history is longer than that."""
@@ -320,6 +323,11 @@ class Desk:
     async def until(self, handle: Handle, *states: str) -> CaseView:
         """Wait until the case is in one of the states."""
         return await self.until_shown(handle, lambda view: view.state in states, " or ".join(states))
+
+    async def first_opened_by(self, handle: Handle) -> Handle:
+        """Wait until the case has opened another one, and answer with that: a state is shown before that is done."""
+        view = await self.until_shown(handle, lambda view: view.links != [], "opened a case")
+        return self.client.get_workflow_handle(view.links[0])
 
     async def until_shown(self, handle: Handle, holds: Callable[[CaseView], bool], what: str) -> CaseView:
         """Wait until the view shows what is wanted; every new event of the case's history is a chance to look."""

@@ -69,7 +69,7 @@ async def test_time_passes_for_a_case_whose_child_was_opened_when_the_time_asked
     assert view.due is not None
     now = await desk.skipper.get_current_time(case)
     await desk.skip(case, view.due - now - timedelta(seconds=0.3))  # the rest passes by itself, and its timer rings
-    child = desk.client.get_workflow_handle((await desk.until(case, "tracing_return")).links[0])
+    child = await desk.first_opened_by(case)
     passing = await desk.skipper.get_time_skipping_info(child)
     assert passing is None or not passing.effective_config.enabled
     monkeypatch.setattr(skipping, "PATIENCE_SECONDS", 1)

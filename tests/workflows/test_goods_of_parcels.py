@@ -165,7 +165,7 @@ async def test_a_parcel_that_the_buyer_refused_is_the_way_back_that_its_return_a
     back = await opened(desk, order, "awaiting_parcel")
     await desk.submit(back, "buyer_ships", AGENT, courier="yuantong", waybill=waybill)
     await desk.skip_to_deadline(back)
-    case = desk.client.get_workflow_handle((await desk.until(back, "tracing_return")).links[0])
+    case = await desk.first_opened_by(back)
     await desk.until_it_takes(case, "parcel_returned")
     await desk.submit(case, "parcel_returned", CLERK, waybill=waybill)
     await desk.skip_to_deadline(case)

@@ -493,7 +493,7 @@ async def test_the_buyers_own_signature_is_not_taken_for_ours(desk: Desk) -> Non
     back = await opened(desk, order, "awaiting_parcel")
     await desk.submit(back, "buyer_ships", AGENT, courier="yuantong", waybill=waybill)
     await desk.skip_to_deadline(back)
-    case = desk.client.get_workflow_handle((await desk.until(back, "tracing_return")).links[0])
+    case = await desk.first_opened_by(back)
     await desk.until_shown(case, lambda view: view.state != "registering", "it is registered")
     assert (await desk.view(case)).state != "delivered"
     assert said(desk, back, "parcel.way_back_arrived") is None
