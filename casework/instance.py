@@ -121,8 +121,10 @@ class _InOrderOfReplay:
     next task, and Temporal's order is right.
 
     Only the number of events says which it is. Where that cannot be known, the workflow task fails, once, and is given
-    out again with the whole history. (Whoever waits for an update that came with it is told to send it again.) An event
-    that nobody tells the workflow of, as when an operator changes its options in that very moment, counts as a step's
+    out again with the whole history. (Whoever waits for an update that came with it is told to send it again.) Where a
+    timer has fired in that moment too, which the workflow cancels because of what the step has answered, no order is
+    right: the history has the step's end without the cancellation, and no replay repeats it. An event that nobody tells
+    the workflow of, as when an operator changes its options in that very moment, counts as a step's
     end.
     """
 
