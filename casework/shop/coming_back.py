@@ -24,7 +24,6 @@ from casework.shop.shipments import lines_in
 from casework.shop.steps import first_time
 from casework.shop.stock import move_stock
 from casework.shop.tables import CaseRow, ClaimRow, OrderRow, ShipmentLineRow, ShipmentRow
-from casework.templates import TEMPLATES
 from state_machines.roles import Role
 
 RETURNS = "return-after-shipping"
@@ -128,8 +127,8 @@ def ship_again(
 
     Not what another case has claimed, nor anything of an order that was ended as malicious; and where `nobody_decided`
     that it ships, not what the open case of its own parcel sees to. Where the order is under review, whole lines are
-    held for it, and the task says so. What is here beyond what the buyer still wants goes into
-    stock. `at` is aware; the caller locks the order.
+    held for it, and the task says so. What is here beyond what the buyer still wants goes into stock. `at` is aware;
+    the caller locks the order.
     """
     rows = [row for row in line_rows(session, order_id) if row.number in numbers and row.place != "unshipped"]
     if not rows or not (_has_come_back(session, order_id) or any(row.place == "back" for row in rows)):
@@ -158,12 +157,19 @@ def ship_again(
     _shelve(session, order_id, [one.line for one in (*whole, *part)], left_alone, at)
     session.flush()
     hold_for_review(session, order_id, [one.line for one in whole], at=at)
-    reviewer = reviewer_of(session, order_id)
     again = [*whole, *part]
     if again:
+        reviewer = reviewer_of(session, order_id)
         template = "ship_again" if reviewer is None else "ship_again_after_review"
-        parameters = {"order_id": order_id, "lines": listed(again), "case_id": reviewer or case_id}
-        _give_task(session, key, case_id, Role.WAREHOUSE, template, parameters, at)
+        outbox.give_task(
+            session,
+            key=f"{key}/{template}",
+            case_id=case_id,
+            role=Role.WAREHOUSE,
+            template=template,
+            parameters={"order_id": order_id, "lines": listed(again), "case_id": reviewer or case_id},
+            at=at,
+        )
 
 
 def take_into_stock(
@@ -264,7 +270,15 @@ def _tell(
         "case_id": waiting,
         "waybill": parcel.waybill,
     }
-    _give_task(session, f"{waiting}/{key}/{parcel.id}", waiting, Role.RETURNS_CLERK, template, parameters, at)
+    outbox.give_task(
+        session,
+        key=f"{waiting}/{key}/{parcel.id}/{template}",
+        case_id=waiting,
+        role=Role.RETURNS_CLERK,
+        template=template,
+        parameters=parameters,
+        at=at,
+    )
 
 
 def _how_far_back(session: Session, order_id: str, own: set[int], *, refused: str | None) -> GoodsBack:
@@ -298,21 +312,3 @@ def _shelve(session: Session, order_id: str, numbers: Sequence[int], left_alone:
     ):
         if waybill.upper() not in left_alone:
             inside.shelved_at = inside.shelved_at or at
-
-
-def _give_task(
-    session: Session, key: str, case_id: str, role: Role, template: str, parameters: dict[str, str], at: datetime
-) -> None:
-    text = TEMPLATES[template]
-    outbox.post(
-        session,
-        key=f"{key}/{template}",
-        case_id=case_id,
-        to="staff",
-        recipient=role,
-        template=template,
-        parameters=parameters,
-        text_zh=text.zh.format(**parameters),
-        text_en=text.en.format(**parameters),
-        at=at,
-    )

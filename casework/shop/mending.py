@@ -24,7 +24,6 @@ from casework.shop.tables import (
     OutboxRow,
     PaymentRow,
 )
-from casework.templates import TEMPLATES
 from state_machines.roles import Role
 
 Thing = Literal["hold", "claim", "budget promise", "flag wish", "intercept"]
@@ -130,17 +129,13 @@ def mend_dead(
 def tell_of_unsettled(session: Session, one: Unsettled, *, at: datetime) -> bool:
     """Ask the refund clerk to see to it, once; False: that was asked before. `at` is aware."""
     parameters = {"case_id": one.case_id, "order_id": one.order_id, "amount": format_yuan(one.paid_fen)}
-    text = TEMPLATES[PAID_WITHOUT_END]
-    return outbox.post(
+    return outbox.give_task(
         session,
         key=_key(one.case_id, one.run_id),
         case_id=one.case_id,
-        to="staff",
-        recipient=Role.REFUND_CLERK,
+        role=Role.REFUND_CLERK,
         template=PAID_WITHOUT_END,
         parameters=parameters,
-        text_zh=text.zh.format(**parameters),
-        text_en=text.en.format(**parameters),
         at=at,
     )
 

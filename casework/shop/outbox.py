@@ -11,6 +11,8 @@ from sqlalchemy import select, update
 from sqlalchemy.orm import Session
 
 from casework.shop.tables import OutboxRow
+from casework.templates import TEMPLATES
+from state_machines.roles import Role
 
 Recipient = Literal["buyer", "staff"]
 
@@ -65,6 +67,25 @@ def post(
     )
     session.flush()
     return True
+
+
+def give_task(
+    session: Session, *, key: str, case_id: str, role: Role, template: str, parameters: Mapping[str, str], at: datetime
+) -> bool:
+    """Give a role a task in the words of a template, once; False: it has it already. `at` is aware."""
+    text = TEMPLATES[template]
+    return post(
+        session,
+        key=key,
+        case_id=case_id,
+        to="staff",
+        recipient=role,
+        template=template,
+        parameters=parameters,
+        text_zh=text.zh.format(**parameters),
+        text_en=text.en.format(**parameters),
+        at=at,
+    )
 
 
 def cancel_tasks(session: Session, case_id: str, recipient: str, *, at: datetime) -> None:

@@ -322,12 +322,18 @@ async def test_what_was_sent_again_is_here_no_more(desk: Desk, end: str) -> None
     assert (ships(desk, order), stock(desk, order), pieces_out(desk.database, order, 1)) == ([], {}, 2)
 
 
-async def test_what_the_platform_refunded_of_what_is_sent_again_goes_into_stock(desk: Desk) -> None:
+async def came_back_and_refunded_in_part(desk: Desk) -> tuple[str, Handle]:
+    """Two pieces in one parcel that came back, one of them refunded by the platform: the order, and the case."""
     order = desk.order(prices=[(5_000, 2)], shipped=True)
     waybill = parcel_of(desk, order)
     case = await in_trouble(desk, order, waybill)
     await desk.submit(case, "parcel_returned", CLERK, waybill=waybill)
     desk.platform_refunds_line(order, 1)
+    return order, case
+
+
+async def test_what_the_platform_refunded_of_what_is_sent_again_goes_into_stock(desk: Desk) -> None:
+    order, case = await came_back_and_refunded_in_part(desk)
     await desk.submit(case, "choose_reship", AGENT)
     await desk.submit(case, "parcel_reshipped", WAREHOUSE, courier="shunfeng", waybill=f"SF{order[-10:]}")
     await desk.submit(case, "buyer_confirms", AGENT)
@@ -378,11 +384,7 @@ async def test_whoever_ends_last_has_what_came_back_shipped(desk: Desk) -> None:
 
 
 async def test_pieces_that_came_back_and_were_refunded_go_into_stock_and_the_others_ship(desk: Desk) -> None:
-    order = desk.order(prices=[(5_000, 2)], shipped=True)
-    waybill = parcel_of(desk, order)
-    case = await in_trouble(desk, order, waybill)
-    await desk.submit(case, "parcel_returned", CLERK, waybill=waybill)
-    desk.platform_refunds_line(order, 1)
+    order, case = await came_back_and_refunded_in_part(desk)
     await called_off(desk, case)
     assert "Lines 1×1 of" in (said(desk, case, "ship_again") or "")
     assert stock(desk, order) == {1: 1}
