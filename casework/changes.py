@@ -34,6 +34,9 @@ SHORTENS_MOVES = "shortens-moves"
 """The change since which a move is written down shorter from 1 MB on: see `Case.shorten`."""
 REMINDS_FROM_COUNT = "reminds-from-count"
 """The change since which the days of reminders count from what the wait itself counts from, not from the entry."""
+STOPS_ITS_TIMER = "stops-its-timer"
+"""The change since which no timer of a wait is pending while a step on the shop is under way: see
+`CaseSteps.in_shop`."""
 
 # --- a case that pays ---
 ASKS_WHETHER_PAID = "asks-whether-paid"

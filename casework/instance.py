@@ -27,11 +27,12 @@ _EVENTS_OF_JOBS: Final[Mapping[str | None, int]] = {"signal_workflow": 1, "fire_
 _EVENTS_OF_COMMANDS: Final[Mapping[str | None, int]] = {
     "update_response": 1,
     "start_timer": 1,
+    "cancel_timer": 1,
     "upsert_workflow_search_attributes": 1,
     "schedule_local_activity": 0,
 }
-"""How many events a command becomes. Of no other is that certain: a timer that is cancelled in the task that has
-started it becomes none, and an activity may be started with the task."""
+"""How many events a command becomes. (A timer that is cancelled in the task that has started it becomes none.) Of no
+other is that certain: an activity may be started with the task."""
 _ENDS: Final = (
     "complete_workflow_execution",
     "continue_as_new_workflow_execution",
@@ -121,11 +122,13 @@ class _InOrderOfReplay:
     next task, and Temporal's order is right.
 
     Only the number of events says which it is. Where that cannot be known, the workflow task fails, once, and is given
-    out again with the whole history. (Whoever waits for an update that came with it is told to send it again.) Where a
-    timer has fired in that moment too, which the workflow cancels because of what the step has answered, no order is
-    right: the history has the step's end without the cancellation, and no replay repeats it. An event that nobody tells
-    the workflow of, as when an operator changes its options in that very moment, counts as a step's
+    out again with the whole history. (Whoever waits for an update that came with it is told to send it again.) An event
+    that nobody tells the workflow of, as when an operator changes its options in that very moment, counts as a step's
     end.
+
+    No order is right where a timer has fired in that moment too that the workflow cancels because of the step's end:
+    its history has the end without the cancellation. So a workflow must have no such timer while a step is under way
+    (`CaseSteps.in_shop`).
     """
 
     def __init__(self, sandboxed: WorkflowInstance) -> None:
@@ -134,6 +137,8 @@ class _InOrderOfReplay:
         """What it was told last, of its own workflow task."""
         self._recorded: int | None = None
         """How many events that task has recorded so far; None: that cannot be known."""
+        self._started: set[int] = set()
+        """Which timers it has started."""
         self._was_queried = False
         """Whether a query's answer has ended that task."""
 
@@ -156,8 +161,11 @@ class _InOrderOfReplay:
                 done = _failed("a step ended while a query was answered; the task is given out again")
         else:
             done = self._sandboxed.activate(act)
-        before = self._recorded if self._task.history_length == act.history_length else 0
-        now = _events_of_commands(act, done)
+        if self._task.history_length == act.history_length:
+            before = self._recorded
+        else:
+            before, self._started = 0, set()
+        now = _events_of_commands(act, done, self._started)
         self._recorded = None if before is None or now is None else before + now + ends_on_record
         self._task, self._was_queried = act, False
         return done
@@ -190,11 +198,16 @@ class _InOrderOfReplay:
         return done
 
 
-def _events_of_commands(act: WorkflowActivation, done: WorkflowActivationCompletion) -> int | None:
-    """How many events the commands become that a workflow answers with; None: that cannot be known from here."""
+def _events_of_commands(act: WorkflowActivation, done: WorkflowActivationCompletion, started: set[int]) -> int | None:
+    """How many events the commands become that a workflow answers with; None: that cannot be known from here.
+
+    `started`: the timers that were started in this workflow task, to which those of the commands are added.
+    """
     commands = done.successful.commands
     if any(command.WhichOneof("variant") not in _EVENTS_OF_COMMANDS for command in commands):
         return None
+    started |= {one.start_timer.seq for one in commands if one.HasField("start_timer")}
+    cancelled = {one.cancel_timer.seq for one in commands if one.HasField("cancel_timer")}
     accepted = {
         one.update_response.protocol_instance_id for one in commands if one.update_response.HasField("accepted")
     }
@@ -204,7 +217,8 @@ def _events_of_commands(act: WorkflowActivation, done: WorkflowActivationComplet
         for one in commands
         if one.update_response.HasField("rejected") and one.update_response.protocol_instance_id in came
     ]
-    return sum(_EVENTS_OF_COMMANDS[one.WhichOneof("variant")] for one in commands) - len(unrecorded)
+    every = sum(_EVENTS_OF_COMMANDS[one.WhichOneof("variant")] for one in commands)
+    return every - len(unrecorded) - 2 * len(cancelled & started)
 
 
 def _failed(why: str) -> WorkflowActivationCompletion:

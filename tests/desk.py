@@ -470,6 +470,25 @@ class Desk:
             if not asked and not description.raw_description.HasField("pending_workflow_task"):
                 return description.history_length
 
+    async def until_rung(self, handle: Handle) -> None:
+        """Wait until the case is at rest, everybody outside has answered, and no timer of it is due any more.
+
+        Temporal fires a timer a moment late: who lets time pass meanwhile lets it pass without the case.
+        """
+        while True:
+            length = await self.at_rest(handle, answered=True)
+            now, rings = await self.skipper.get_current_time(handle), dict[str, datetime]()
+            for event in (await handle.fetch_history()).events:
+                started = event.timer_started_event_attributes
+                if event.HasField("timer_started_event_attributes"):
+                    after = started.start_to_fire_timeout.ToTimedelta()
+                    rings[started.timer_id] = event.event_time.ToDatetime(UTC) + after
+                rings.pop(event.timer_fired_event_attributes.timer_id, None)
+                rings.pop(event.timer_canceled_event_attributes.timer_id, None)
+            if not any(at <= now for at in rings.values()):
+                return
+            await self._grown(handle, length)
+
     async def until_it_takes(self, handle: Handle, trigger: str) -> CaseView:
         """Wait until the case is in a state that takes the trigger from a person."""
         what = f"waited for {trigger}"

@@ -67,7 +67,7 @@ async def until_it_moves(desk: Desk, case: Handle, *, most: timedelta = timedelt
     while passed < most:
         await desk.skip(case, STEP)
         passed += STEP
-        await desk.at_rest(case, answered=True)  # else days might pass while a courier is asked
+        await desk.until_rung(case)  # else days might pass while a courier is asked, or before the next poll
         view = await desk.view(case)
         if view.version != before.version:
             return view

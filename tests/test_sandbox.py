@@ -166,6 +166,39 @@ def test_a_step_that_ended_while_a_query_was_answered_is_told_as_it_is_on_record
     assert len(done.successful.commands) == (1 if tells else 0)
 
 
+class KeepsTime(Plays):
+    """Starts and cancels timers in its first task."""
+
+    def __init__(self, starts: Sequence[int], cancels: Sequence[int]) -> None:
+        super().__init__()
+        self.starts, self.cancels = starts, cancels
+
+    def activate(self, act: WorkflowActivation) -> WorkflowActivationCompletion:
+        done = super().activate(act)
+        if len(self.played) == 1:
+            for seq in self.starts:
+                done.successful.commands.add().start_timer.seq = seq
+            for seq in self.cancels:
+                done.successful.commands.add().cancel_timer.seq = seq
+        return done
+
+
+@pytest.mark.parametrize(
+    ("starts", "cancels", "recorded"),
+    [([5], [], 1), ([], [4], 1), ([5], [4], 2), ([5], [5], 0), ([5, 6], [4, 5], 2)],
+)
+def test_a_timer_that_is_started_and_cancelled_in_one_task_is_no_event(
+    starts: Sequence[int], cancels: Sequence[int], recorded: int
+) -> None:
+    plays = KeepsTime(starts, cancels)
+    instance = CaseInstance(plays, deque())
+    for before in (told(10, signals=1), told(10, query="with the task")):
+        instance.activate(before)
+    with_the_query = told(10 + recorded + 5, signals=1, ended=1)
+    assert instance.activate(with_the_query).failed.failure.message == ""
+    assert plays.played[2:] == [told(10, ended=1), told(10 + recorded + 5, signals=1)]
+
+
 async def test_a_worker_goes_on_with_the_code_that_it_began_with(
     desk: Desk, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -34,6 +34,7 @@ from casework.changes import (
     REFUSES_UNKNOWN,
     REMINDS_FROM_COUNT,
     SHORTENS_MOVES,
+    STOPS_ITS_TIMER,
     TELLS_CHANGES,
     TELLS_OF_RESET,
 )
@@ -74,7 +75,7 @@ from state_machines.table import (
 )
 from workflows.asides import CaseAsides
 from workflows.inbox import Received, Refused, said_in
-from workflows.steps import SHORTEST_WAIT
+from workflows.steps import SHORTEST_WAIT, Timer
 
 CaseT = TypeVar("CaseT", bound=Case[Any])
 
@@ -98,14 +99,6 @@ class Outcome:
 
     trigger: str
     why: str | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class _Timer:
-    """A timer under way, and what it rings for."""
-
-    task: asyncio.Task[None]
-    rings_for: str
 
 
 class HoleInTable(Exception):
@@ -136,6 +129,7 @@ class CaseWorkflow(CaseAsides[CaseT]):
         RECORDS_FIRST,
         RECORDS_DECISIONS,
         REMINDS_FROM_COUNT,
+        STOPS_ITS_TIMER,
     )
     """The names of the changes that a newly opened case goes by; one from an older version asks: see `goes_by`."""
 
@@ -455,39 +449,42 @@ class CaseWorkflow(CaseAsides[CaseT]):
             return
         here = case.version
         self._publish()
-        timer = self._set_timer(state)
+        self._set_timer(state)
         try:
             while case.version == here:
+                timer = self._timer
                 if self._asks_whether_long() and not self._is_awaited() and self.goes_by(CONTINUES_AT_TIMER):
                     await self._continue_at_timer()
                 elif self._inbox:
                     await self._answer_one()
                     await self._tell_what_changed()
-                    if case.version == here and not timer.task.done():  # what it told may ring at another time
-                        timer = self._set_timer(state, timer)
+                    if case.version == here and not self._has_rung():  # what it told may ring at another time
+                        self._set_timer(state)
                 elif self._look is not None and self._look.done():
                     await self._take_what_was_seen(self._look.result())
                     await self._tell_what_changed()
-                    timer = self._set_timer(state, timer)
+                    self._set_timer(state)
                 elif self._was_reset:
                     self._was_reset = False
                     if self.goes_by(TELLS_OF_RESET):
                         await self._post([])
                 elif state.watch is None and self._continues_at_once():
                     self._continue_as_new()
-                elif not timer.task.done():
+                elif timer is None and not self._turn.locked():
+                    self._set_timer(state)
+                elif timer is None or not timer.task.done():
                     # an update that was just answered is at its end a moment later
                     soon = state.watch is None and case.opened_with(CONTINUES_AFTER_UPDATES)
                     await self._something_or(timer, continues=soon)
                 else:
                     self._taken += 1
                     await self._ring(state, timer.rings_for)
-                    timer = self._set_timer(state, timer)
+                    self._set_timer(state)
         finally:
-            timer.task.cancel()
+            self._drop_timer()
 
-    def _set_timer(self, state: State, before: _Timer | None = None) -> _Timer:
-        """A timer for what comes first: the reminder, the deadline, or the next poll.
+    def _set_timer(self, state: State) -> None:
+        """Set the timer for what comes first: the reminder, the deadline, or the next poll.
 
         What has passed already rings at once, through a timer all the same: whether one is started must never hang on
         the time of day. Temporal tells a replay another one where a workflow task was prolonged by a slow step.
@@ -499,24 +496,25 @@ class CaseWorkflow(CaseAsides[CaseT]):
         if state.watch is not None and case.watch_at is not None and self._look is None:
             times.append((case.watch_at, WATCH))
         until, what = min(times, key=lambda one: one[0], default=(None, ""))
-        if before is not None:
-            if not before.task.done() and before.rings_for == what:
-                return before
-            before.task.cancel()
-        if until is None:  # a look is under way, and nothing else is to come
-            return _Timer(asyncio.create_task(workflow.wait_condition(lambda: False)), what)
-        return _Timer(
-            asyncio.create_task(
-                workflow.sleep(max(until - workflow.now(), SHORTEST_WAIT), summary=f"{state.name}: {what}")
-            ),
-            what,
+        if self._timer is not None and not self._timer.task.done() and self._timer.rings_for == what:
+            return
+        self._drop_timer()
+        rings = (
+            workflow.sleep(max(until - workflow.now(), SHORTEST_WAIT), summary=f"{state.name}: {what}")
+            if until is not None
+            else workflow.wait_condition(lambda: False)  # a look is under way, and nothing else is to come
         )
+        self._timer = Timer(asyncio.create_task(rings), what)
 
-    async def _something_or(self, timer: _Timer, *, continues: bool) -> None:
+    def _has_rung(self) -> bool:
+        return self._timer is not None and self._timer.task.done()
+
+    async def _something_or(self, timer: Timer | None, *, continues: bool) -> None:
+        """Wait for the timer, or if it was stopped for a step on the shop, for that; or for whatever comes before."""
         await workflow.wait_condition(
             lambda: (
                 bool(self._inbox)
-                or timer.task.done()
+                or (timer.task.done() if timer is not None else not self._turn.locked())
                 or (self._look is not None and self._look.done())
                 or self._was_reset
                 or (continues and self._continues_at_once())

@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
+from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any, ClassVar, Generic, TypeVar
 
@@ -20,7 +21,7 @@ from activities.messages import MessageActivities, PostMessages
 from activities.staff import Consider, Considered, StaffActivities
 from activities.steps import CASE_OVER, OrderStep, StepFields
 from casework.case import Actor, Case
-from casework.changes import ONE_STEP_AT_A_TIME, RECORDS_DECISIONS, RECORDS_FIRST, TELLS_CHANGES
+from casework.changes import ONE_STEP_AT_A_TIME, RECORDS_DECISIONS, RECORDS_FIRST, STOPS_ITS_TIMER, TELLS_CHANGES
 from casework.details import (
     current_details,
     if_silent,
@@ -55,6 +56,14 @@ MOST_WAITS = 60
 """So often a case waits for the end of another one that cannot have its lines."""
 
 
+@dataclass(frozen=True, slots=True)
+class Timer:
+    """A timer under way, and what it rings for."""
+
+    task: asyncio.Task[None]
+    rings_for: str
+
+
 class RefusedForGood(Exception):
     """What is outside the shop gave an answer that is final: asking again helps nothing. `kind` names the error."""
 
@@ -75,6 +84,8 @@ class CaseSteps(Generic[CaseT]):
         """Nothing is under way, shown or told yet."""
         self._turn = asyncio.Lock()
         """Of the one step on the shop that may be under way: see `in_shop`."""
+        self._timer: Timer | None = None
+        """Of the wait that the case is in; None while a step on the shop is under way, unless it has rung before."""
         self._published: dict[str, Any] = {}
         """The search attributes as Temporal has them."""
         self._told_fen: tuple[int, int] | None = None
@@ -224,12 +235,23 @@ class CaseSteps(Generic[CaseT]):
         One at a time, whatever runs beside what. Where two are under way while their workflow task is prolonged, as the
         shop is away for some seconds, Temporal gives a replay both answers at once, and what follows comes in another
         order (temporalio/sdk-python#1881).
+
+        No timer of a wait is pending meanwhile: the wait sets it again. A step's answer may end the wait, and a query
+        may end the workflow task with the step's end on record and nothing that follows. If the timer fired then, it
+        would do so in the history before it is cancelled, and in a replay after.
         """
         turn = self._turn if self.case.opened_with(ONE_STEP_AT_A_TIME) else nullcontext()
         async with turn:
+            if self._timer is not None and not self._timer.task.done() and self.goes_by(STOPS_ITS_TIMER):
+                self._drop_timer()
             return await workflow.execute_local_activity_method(
                 step, request, start_to_close_timeout=SHOP_TIMEOUT, retry_policy=SHOP_RETRIES, summary=summary
             )
+
+    def _drop_timer(self) -> None:
+        if self._timer is not None:
+            self._timer.task.cancel()
+            self._timer = None
 
     async def put_on_record(self, what_follows: str, *, since: str = RECORDS_FIRST) -> None:
         """Have the way so far in the history before something comes of it. `since`: the change that asks for it here.

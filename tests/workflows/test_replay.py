@@ -89,19 +89,26 @@ async def test_a_case_of_before_takes_one_step_at_a_time_from_its_next_run_on(
         )
 
 
+def hold_queries(monkeypatch: pytest.MonkeyPatch) -> tuple[asyncio.Event, threading.Event]:
+    """From here on a query that comes with a workflow task sets the first event, and is answered at the second."""
+    asked, answers = asyncio.Event(), threading.Event()
+    loop, activate = asyncio.get_running_loop(), CaseInstance.activate
+
+    def held(self: CaseInstance, act: WorkflowActivation) -> WorkflowActivationCompletion:
+        if any(job.query_workflow.query_id not in ("", DIRECT_QUERY) for job in act.jobs):
+            loop.call_soon_threadsafe(asked.set)
+            answers.wait(1.5)
+        return activate(self, act)
+
+    monkeypatch.setattr(CaseInstance, "activate", held)
+    return asked, answers
+
+
 @pytest.mark.parametrize(("trigger", "fields"), [("comment", {"text": "in blue"}), ("buyer_insists", {})])
 async def test_a_step_that_ends_while_a_query_is_answered_is_on_record_before_what_came_since(
     desk: Desk, monkeypatch: pytest.MonkeyPatch, trigger: str, fields: dict[str, str]
 ) -> None:
     """The answer ends the workflow task: the step's end is recorded with it, and told together with an update."""
-    asked, answers = asyncio.Event(), threading.Event()
-    loop, activate = asyncio.get_running_loop(), CaseInstance.activate
-
-    def when_the_step_has_ended(self: CaseInstance, act: WorkflowActivation) -> WorkflowActivationCompletion:
-        if any(job.query_workflow.query_id not in ("", DIRECT_QUERY) for job in act.jobs):
-            loop.call_soon_threadsafe(asked.set)
-            answers.wait(1)
-        return activate(self, act)
 
     def submit(trigger: str, by: str, **fields: str) -> asyncio.Task[CaseView]:
         return asyncio.create_task(desk.submit(case, trigger, by, **fields))
@@ -111,7 +118,7 @@ async def test_a_step_that_ends_while_a_query_is_answered_is_on_record_before_wh
     async with desk.before("post_messages", order):
         first = submit("ask_opener", "aftersale-lead.5", question="which size?")
         await desk.reached("post_messages", order)
-        monkeypatch.setattr(CaseInstance, "activate", when_the_step_has_ended)
+        asked, answers = hold_queries(monkeypatch)
         looks, second = asyncio.create_task(case.query("case")), submit(trigger, "aftersale.1", **fields)
         await asyncio.sleep(0.3)  # both wait at the server for the next workflow task
     await asyncio.wait_for(asked.wait(), 20)
@@ -125,6 +132,35 @@ async def test_a_step_that_ends_while_a_query_is_answered_is_on_record_before_wh
     replayer = Replayer(workflows=WORKFLOWS, data_converter=DATA_CONVERTER, workflow_runner=workflow_runner())
     await replayer.replay_workflow(history)
     assert not [one for one in history.events if one.HasField("workflow_task_failed_event_attributes")]
+
+
+async def test_a_deadline_that_passes_while_a_query_is_answered_does_not_fire_beside_a_decision(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The decision's step is on record with the query's workflow task, and what it leads to is not yet."""
+    order = desk.order(prices=[(50_000, 1)])
+    case = await desk.open_in("persuading", order, reason="bought twice")
+    due = (await desk.view(case)).due
+    assert due is not None
+    await desk.skip(case, due - await desk.skipper.get_current_time(case) - timedelta(seconds=0.9))
+    async with desk.before("consider", order):
+        await desk.signal(case, "comment", "aftersale.1", text="in blue")
+        await desk.reached("consider", order)
+        asked, answers = hold_queries(monkeypatch)
+        looks = asyncio.create_task(case.query("case"))
+        await desk.signal(case, "buyer_insists", "aftersale.1")
+        await asyncio.sleep(0.3)  # both wait at the server for the next workflow task
+    await asyncio.wait_for(asked.wait(), 20)
+    left = due - await desk.skipper.get_current_time(case)
+    await asyncio.sleep(max(left.total_seconds(), 0) + 0.3)  # meanwhile the step ends, and the deadline passes
+    answers.set()
+    await looks
+    await desk.until(case, "awaiting_supervisor")
+    await desk.at_rest(case)
+    history = await case.fetch_history()
+    await case.terminate()
+    replayer = Replayer(workflows=WORKFLOWS, data_converter=DATA_CONVERTER, workflow_runner=workflow_runner())
+    await replayer.replay_workflow(history)
 
 
 @pytest.mark.parametrize("asked", [False, True], ids=["nobody asks", "a query ends each task"])
