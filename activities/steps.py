@@ -47,14 +47,15 @@ class OrderStep(CaseStep):
     moment: FencingToken | None = None
     """Where the case's execution is: a step of a case that is over is refused."""
     round: int = 0
-    """Which time it is that the case does this, where it may do it again: goods can leave and come back twice."""
+    """The case's version when it asked for the step: done again in a later state, as where goods leave and come back
+    twice, it is another step."""
 
     def key(self, purpose: str) -> str:
         """The step's idempotency key: the case's one execution, and the purpose."""
         return f"{self.case_id}/{self.run_id}/{purpose}"
 
     def round_key(self, purpose: str) -> str:
-        """As `key`, for a step that the case may do again in a later round."""
+        """As `key`, for a step that the case may do again in a later state."""
         return self.key(f"{purpose}/{self.round}")
 
 

@@ -19,7 +19,8 @@ from temporalio.worker.workflow_sandbox import SandboxedWorkflowRunner, SandboxR
 from casework.instance import MOST_REMEMBERED, CaseInstance
 
 PASSED_THROUGH = (
-    # one copy of what is pure, or only referred to: the workflow classes alone are loaded in the sandbox
+    # One copy: it is faster, and an exception that one copy raises the other would not catch. So the sandbox holds the
+    # flows' own modules alone to what workflows may do; what they share is held to it by the replays of the tests.
     "activities",
     "casework",
     "pydantic",

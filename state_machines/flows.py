@@ -1,4 +1,4 @@
-"""Every flow there is, by its name. A new table is added here, and nowhere else."""
+"""Every flow there is, by its name. Where else a new flow is named: docs/changing-a-flow.md, "A new flow"."""
 
 from __future__ import annotations
 

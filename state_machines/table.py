@@ -236,7 +236,7 @@ class Refusal:
 
 @dataclass(frozen=True, slots=True)
 class Guard(Generic[CaseT]):
-    """A named, pure condition on a row, with the words that stand on the diagram's edge."""
+    """A named condition on a row, with the words that stand on the diagram's edge; pure, but for `Attempt.limit`."""
 
     name: str
     label: Label
@@ -646,6 +646,7 @@ def _reject_unsound(flow: Flow[Any], states: Sequence[State], triggers: Sequence
     if not faults:
         faults.extend(_faults_of_states(flow))
         faults.extend(_faults_of_triggers(flow))
+        faults.extend(_faults_of_figures(flow))
     if faults:
         raise UnsoundFlow(f"{flow.name}: " + "; ".join(faults))
 
@@ -722,6 +723,23 @@ def _faults_of_states(flow: Flow[Any]) -> list[str]:
         ):
             faults.append(f"state {state.name}: no outcome of its work leads on")
     return faults
+
+
+def _faults_of_figures(flow: Flow[Any]) -> list[str]:
+    """What is named by text: else only the first case that comes to a wait would notice that its figure is missing."""
+    section = flow.figures_type.model_fields.get("flow")
+    policy = section.annotation if section is not None else None
+    named = {
+        (state.name, figure)
+        for state in flow.states.values()
+        for figure in (state.watch, *((state.deadline.wait, state.deadline.reminders) if state.deadline else ()))
+        if figure is not None and figure not in getattr(policy, "model_fields", ()) and not hasattr(policy, figure)
+    }
+    no_ends = [name for name in flow.outcomes_pay if name not in flow.states or not flow.is_final(name)]
+    return [
+        *(f"state {state}: the policy has no figure {figure}" for state, figure in sorted(named)),
+        *(f"outcomes_pay: {name} is no end" for name in no_ends),
+    ]
 
 
 def _faults_of_triggers(flow: Flow[Any]) -> list[str]:

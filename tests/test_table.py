@@ -3,13 +3,14 @@ from __future__ import annotations
 import subprocess
 import sys
 from collections.abc import Sequence
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, cast
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from pydantic import BaseModel
 
 from casework.case import Actor, Approval, Case, CaseFigures, Start
 from casework.policy import load_policy
@@ -95,6 +96,14 @@ def it_may(attempt: Attempt[Case[Any]]) -> bool:
     return attempt.case.amount_fen >= 0
 
 
+class SmallPolicy(BaseModel):
+    patience: timedelta
+
+
+class SmallFigures(CaseFigures):
+    flow: SmallPolicy
+
+
 def states() -> list[State]:
     return [
         work("working", "处理", "working"),
@@ -119,18 +128,24 @@ def moves() -> list[list[Move[Any]]]:
     ]
 
 
-def build(states: Sequence[State], triggers: Sequence[Trigger], moves: Sequence[Sequence[Move[Any]]]) -> Flow[Any]:
+def build(
+    states: Sequence[State],
+    triggers: Sequence[Trigger],
+    moves: Sequence[Sequence[Move[Any]]],
+    outcomes_pay: tuple[str, ...] = (),
+) -> Flow[Any]:
     return Flow(
         name="small-flow",
         workflow="SmallFlow",
         label=Label("小流程", "small flow"),
         case_type=Case[Any],
         start_type=Start,
-        figures_type=CaseFigures,
+        figures_type=SmallFigures,
         opened_by=(AGENT,),
         states=states,
         triggers=triggers,
         moves=moves,
+        outcomes_pay=outcomes_pay,
     )
 
 
@@ -257,6 +272,36 @@ UNSOUND: dict[str, tuple[Parts, str]] = {
         (states(), triggers(), [*moves(), move("agree", "done", "waiting", AGENT)]),
         "agree from done: leaves a final state",
     ),
+    "a figure that the policy does not have": (
+        (
+            [
+                states()[0],
+                wait("waiting", "等待", "waiting", deadline=Deadline("wait_over", "haste"), expects=(AGENT,)),
+                states()[2],
+            ],
+            triggers(),
+            moves(),
+        ),
+        "state waiting: the policy has no figure haste",
+    ),
+    "days of reminders that the policy does not have": (
+        (
+            [
+                states()[0],
+                wait(
+                    "waiting",
+                    "等待",
+                    "waiting",
+                    deadline=Deadline("wait_over", "patience", reminders="days"),
+                    expects=(AGENT,),
+                ),
+                states()[2],
+            ],
+            triggers(),
+            moves(),
+        ),
+        "state waiting: the policy has no figure days",
+    ),
     "a state that is there twice": (([*states(), states()[2]], triggers(), moves()), "state done is there twice"),
     "a trigger that is there twice": (
         (states(), [*triggers(), triggers()[1]], moves()),
@@ -276,6 +321,11 @@ def test_an_unsound_flow_is_refused_with_a_message_that_names_the_fault(fault: s
         build(*parts)
     assert str(refused.value).startswith("small-flow: ")
     assert said in str(refused.value)
+
+
+def test_money_is_sent_in_an_end_or_the_flow_is_unsound() -> None:
+    with pytest.raises(UnsoundFlow, match="outcomes_pay: nowhere is no end; outcomes_pay: waiting is no end"):
+        build(states(), triggers(), moves(), outcomes_pay=("nowhere", "waiting", "done"))
 
 
 def test_a_refusal_lists_every_fault() -> None:

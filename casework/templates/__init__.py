@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Literal
 
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, Field, field_validator
 
 from casework.money import format_yuan
 from casework.templates import bulk_order, gift_approval, problem_parcel, refund_before_shipping, return_after_shipping
@@ -91,6 +91,14 @@ class Post(BaseModel):
     person: str | None = None
     """A staff id, where it is for one person and not for a role."""
     parameters: dict[str, str] = Field(default_factory=dict[str, str])
+
+    @field_validator("template")
+    @classmethod
+    def _exists(cls, template: str) -> str:
+        # a step on the shop that finds none would be tried again for ever
+        if template not in TEMPLATES:
+            raise ValueError(f"there is no template {template}")
+        return template
 
     @property
     def recipient(self) -> str | None:
