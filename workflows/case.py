@@ -113,7 +113,9 @@ class CaseWorkflow(CaseAsides[CaseT]):
     `effect_<trigger>` is done once the table has agreed and before the move is made: what is checked beyond the table,
     or written to the shop. Both may raise `Refused` of somebody's message.
     `after_<trigger>` follows the move, whoever made it. `begin_<state>` is what is done first where a wait is entered.
-    `watch` polls the courier and the shop, where a state watches.
+    `watch` polls the courier and the shop, where a state watches; what it finds passes by `consult_` and `effect_`.
+    Of any flow's own besides: `opened` (what the shop resolved of the start), `sound_alarm`, `ending_parameters` and
+    `lets_ship_at_end`; of one that pays, those of `PayingWorkflow`.
     """
 
     changes: ClassVar[Sequence[str]] = (
