@@ -34,7 +34,7 @@ from state_machines.laws.worlds import WORLDS
 from state_machines.table import Attempt, Move, Refusal
 from tests.orders import add_order, new_shop
 from worker import WORKFLOWS
-from workflows.case import ASKS_WHETHER_LONG, CONTINUES_IF_LONG
+from workflows.continuing import ASKS_WHETHER_LONG, CONTINUES_IF_LONG
 
 Handle = WorkflowHandle[Any, Any]
 AT_ONCE = 50

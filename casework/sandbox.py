@@ -30,9 +30,11 @@ PASSED_THROUGH = (
     "transitions",
     "workflows.asides",
     "workflows.case",
+    "workflows.continuing",
     "workflows.defining",
-    "workflows.inbox",
+    "workflows.messages",
     "workflows.paying",
+    "workflows.received",
     "workflows.steps",
 )
 

@@ -20,7 +20,7 @@ from state_machines import asides
 from state_machines.asides import AnswerQuestion, AskOpener, Comment, Reassign
 from state_machines.roles import Automatic, Role
 from state_machines.table import Refusal
-from workflows.inbox import Refused, said_in
+from workflows.received import Refused, said_in
 from workflows.steps import CaseSteps
 
 CaseT = TypeVar("CaseT", bound=Case[Any])

@@ -33,10 +33,10 @@ from state_machines.bulk_order import (
 )
 from state_machines.roles import Role
 from state_machines.table import Attempt
-from workflows.case import Outcome
 from workflows.defining import case_workflow
-from workflows.inbox import Refused
 from workflows.paying import PayingWorkflow
+from workflows.received import Refused
+from workflows.steps import Outcome
 
 NOT_KNOWN = "?"
 

@@ -15,10 +15,10 @@ from casework.templates import Post, yuan
 from state_machines.gift_approval import GIFT_APPROVAL, GiftCase, NamedGift
 from state_machines.roles import Role
 from state_machines.table import Attempt
-from workflows.case import Outcome
 from workflows.defining import case_workflow
-from workflows.inbox import Refused
 from workflows.paying import PayingWorkflow
+from workflows.received import Refused
+from workflows.steps import Outcome
 
 
 @case_workflow(GIFT_APPROVAL)

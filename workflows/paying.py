@@ -12,9 +12,9 @@ from casework.dues import Due
 from casework.templates import Post, yuan
 from state_machines.common import PaidByHand
 from state_machines.table import Attempt
-from workflows.case import CaseWorkflow, Outcome
-from workflows.inbox import Refused
-from workflows.steps import RefusedForGood
+from workflows.case import CaseWorkflow
+from workflows.received import Refused
+from workflows.steps import Outcome, RefusedForGood
 
 PayingCaseT = TypeVar("PayingCaseT", bound=PayingCase[Any])
 

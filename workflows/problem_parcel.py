@@ -56,10 +56,10 @@ from state_machines.problem_parcel import (
 )
 from state_machines.roles import Label, Role
 from state_machines.table import Attempt
-from workflows.case import CaseWorkflow, Outcome
+from workflows.case import CaseWorkflow
 from workflows.defining import case_workflow
-from workflows.inbox import Refused
-from workflows.steps import ASKED_AGAIN, MOST_WAITS, RefusedForGood
+from workflows.received import Refused
+from workflows.steps import ASKED_AGAIN, MOST_WAITS, Outcome, RefusedForGood
 
 ASKING_TIMEOUT = timedelta(minutes=2)
 """For how long a courier is asked in one look, also where the worker is away meanwhile."""

@@ -18,11 +18,10 @@ from casework.templates import Post, yuan
 from state_machines.refund_before_shipping import REFUND_BEFORE_SHIPPING, ParcelBack, RefundCase
 from state_machines.roles import Role
 from state_machines.table import Attempt
-from workflows.case import Outcome
 from workflows.defining import case_workflow
-from workflows.inbox import Refused
 from workflows.paying import PayingWorkflow
-from workflows.steps import RefusedForGood
+from workflows.received import Refused
+from workflows.steps import Outcome, RefusedForGood
 
 
 @case_workflow(REFUND_BEFORE_SHIPPING)

@@ -36,10 +36,10 @@ from state_machines.return_after_shipping import (
 )
 from state_machines.roles import Label, Role
 from state_machines.table import Attempt
-from workflows.case import Outcome
 from workflows.defining import case_workflow
-from workflows.inbox import Refused
 from workflows.paying import PayingWorkflow
+from workflows.received import Refused
+from workflows.steps import Outcome
 
 MOST_NAMED = 20
 """So many lines are named in a task; of more, their number."""

@@ -36,7 +36,7 @@ from casework.waiting import waits_of
 from state_machines.flows import FLOWS
 from state_machines.roles import Automatic, Role
 from state_machines.table import Flow, State, StateKind
-from workflows.inbox import Refused
+from workflows.received import Refused
 
 CaseT = TypeVar("CaseT", bound=Case[Any])
 ActivitiesT = TypeVar("ActivitiesT")
@@ -54,6 +54,14 @@ ASKED_AGAIN = timedelta(seconds=1)
 """After this a child is started again whose id a start that is about to be refused has for a moment."""
 MOST_WAITS = 60
 """So often a case waits for the end of another one that cannot have its lines."""
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What came out of a state's work: the trigger to fire, and the reason for the trail."""
+
+    trigger: str
+    why: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

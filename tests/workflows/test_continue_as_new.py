@@ -17,8 +17,8 @@ from state_machines.refund_before_shipping import REFUND_BEFORE_SHIPPING
 from tests.desk import Desk, Handle
 from tests.parcels import parcel_order, scan
 from tests.server import EVENTS_BEFORE_CONTINUING
-from workflows.case import MOST_CARRIED_BYTES, TAKEN_BEFORE_ASKING
-from workflows.inbox import Received
+from workflows.continuing import MOST_CARRIED_BYTES, TAKEN_BEFORE_ASKING
+from workflows.received import Received
 
 RETURN = "return-after-shipping"
 AGENT, LEAD = "aftersale.1", "aftersale-lead.5"
