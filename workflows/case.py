@@ -978,6 +978,7 @@ class CaseWorkflow(CaseAsides[CaseT]):
         self._publish()
         ending = ENDINGS[self.flow.name][cast("str", self.case.outcome)]
         farewell = self.to_buyer(ending, **self.ending_parameters()) if ending is not None else []
+        lets_ship = self.lets_ship_at_end()  # what a kept fact says counts: below, none is kept any more
         while True:
             self._answer_late()
             for kept in list(self.case.kept):
@@ -992,7 +993,7 @@ class CaseWorkflow(CaseAsides[CaseT]):
                     at=workflow.now(),
                     moment=self.fencing_token(),
                     posts=farewell,
-                    lets_ship=self.lets_ship_at_end(),
+                    lets_ship=lets_ship,
                 ),
                 f"close the record: {self.case.outcome}",
             )

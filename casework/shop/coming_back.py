@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -18,12 +19,12 @@ from casework.shop.courier import cases_stopping, out_without_parcel, parcels_of
 from casework.shop.flags import wish_flag
 from casework.shop.losses import followed_now, made_good, not_awaited, waybills_followed_by
 from casework.shop.orders import lock_order
-from casework.shop.pieces import pieces_of_lines, pieces_out
+from casework.shop.pieces import pieces_of_lines, pieces_out, still_in
 from casework.shop.records import came_from, lines_of
 from casework.shop.shipments import lines_in
 from casework.shop.steps import first_time
 from casework.shop.stock import move_stock
-from casework.shop.tables import CaseRow, ClaimRow, OrderRow, ShipmentLineRow, ShipmentRow
+from casework.shop.tables import CaseRow, ClaimRow, OrderRow, ReturnedLineRow, ShipmentLineRow, ShipmentRow
 from state_machines.roles import Role
 
 RETURNS = "return-after-shipping"
@@ -111,6 +112,14 @@ def mark_goods_back(
             _tell_who_had_it_stopped(session, key, case_id, parcel, came, at)
             _tell_returns(session, key, case_id, parcel, at)
     return _how_far_back(session, order_id, own, refused=None)
+
+
+def tell_of_what_is_here(session: Session, *, key: str, case_id: str, order_id: str, at: datetime) -> None:
+    """A return that begins is told, by a task, of the parcels with its lines that have come back. `at` is aware."""
+    own = {line for _, line in claimed_lines(session, case_id)}
+    for parcel in parcels_of(session, order_id, own, back_too=True):
+        if parcel.back_at is not None:
+            _tell_return(session, key, case_id, parcel, at)
 
 
 def ship_again(
@@ -234,13 +243,9 @@ def _tell_who_had_it_stopped(
 
 
 def _tell_returns(session: Session, key: str, case_id: str, parcel: ShipmentRow, at: datetime) -> None:
-    """Each open return of something in this parcel takes it in: the buyer, who never had it, cannot send it.
-
-    Not where so many pieces are outside as it asks for: then those may be meant.
-    """
-    out = pieces_out(session, parcel.order_id)
-    claims = (
-        select(ClaimRow.case_id, ClaimRow.line)
+    """Each other open return of something in this parcel is to take it in."""
+    waiting = (
+        select(ClaimRow.case_id)
         .join(CaseRow, CaseRow.case_id == ClaimRow.case_id)
         .where(
             ClaimRow.order_id == parcel.order_id,
@@ -249,19 +254,52 @@ def _tell_returns(session: Session, key: str, case_id: str, parcel: ShipmentRow,
             CaseRow.flow == RETURNS,
             CaseRow.closed_at.is_(None),
         )
+        .distinct()
     )
-    lines: dict[str, set[int]] = {}
-    for waiting, line in session.execute(claims):
-        lines.setdefault(waiting, set()).add(line)
-    for waiting, claimed in sorted(lines.items()):
-        asked = {one.line: one.quantity for one in lines_of(session, waiting)}
-        own = {line for line in claimed if asked.get(line, 0) > out.get(line, 0)}
-        if own:
-            _tell(session, key, waiting, parcel, "return.goods_came_back", own, at)
+    for one in sorted(session.scalars(waiting)):
+        _tell_return(session, key, one, parcel, at)
+
+
+def _tell_return(session: Session, key: str, waiting: str, parcel: ShipmentRow, at: datetime) -> None:
+    """An open return takes in what it waits for of what is in this parcel: the buyer, who never had it, cannot send it.
+
+    Not where so many pieces are outside as it waits for: then those may be meant.
+    """
+    out, here = pieces_out(session, parcel.order_id), still_in(session, parcel)
+    claimed = {line for _, line in claimed_lines(session, waiting)}
+    awaited = _awaited_by(session, waiting)
+    own = {
+        line: min(pieces, here[line])
+        for line, pieces in sorted(awaited.items())
+        if line in claimed and here.get(line) and pieces > out.get(line, 0)
+    }
+    if own:
+        pieces = ",".join(f"{line}x{quantity}" for line, quantity in own.items())
+        _tell(session, key, waiting, parcel, "return.goods_came_back", set(own), at, pieces=pieces)
+
+
+def _awaited_by(session: Session, waiting: str) -> Counter[int]:
+    """By line, how many pieces an open return has been asked for and has not taken in."""
+    awaited = Counter({one.line: one.quantity for one in lines_of(session, waiting)})
+    taken_in = (
+        select(ReturnedLineRow.line, ReturnedLineRow.received)
+        .join(CaseRow, (CaseRow.case_id == ReturnedLineRow.case_id) & (CaseRow.run_id == ReturnedLineRow.run_id))
+        .where(ReturnedLineRow.case_id == waiting, CaseRow.closed_at.is_(None))
+    )
+    for line, received in session.execute(taken_in):
+        awaited[line] -= received
+    return awaited
 
 
 def _tell(
-    session: Session, key: str, waiting: str, parcel: ShipmentRow, template: str, own: set[int], at: datetime
+    session: Session,
+    key: str,
+    waiting: str,
+    parcel: ShipmentRow,
+    template: str,
+    own: set[int],
+    at: datetime,
+    **more: str,
 ) -> None:
     """The returns clerk is to tell a case that waits for these lines that they are here."""
     parameters = {
@@ -269,6 +307,7 @@ def _tell(
         "lines": ", ".join(map(str, sorted(own))),
         "case_id": waiting,
         "waybill": parcel.waybill,
+        **more,
     }
     outbox.give_task(
         session,

@@ -47,22 +47,16 @@ def pieces_of_lines(
     """
     stocked = pieces_in_stock(session, order_id)
     out, back = Counter[int](), list[tuple[int, int, str]]()
-    for line, quantity, waybill, back_at, shelved_at in session.execute(
-        select(
-            ShipmentLineRow.line,
-            ShipmentLineRow.quantity,
-            ShipmentRow.waybill,
-            ShipmentRow.back_at,
-            ShipmentLineRow.shelved_at,
-        )
+    for inside, waybill, back_at in session.execute(
+        select(ShipmentLineRow, ShipmentRow.waybill, ShipmentRow.back_at)
         .join(ShipmentRow, ShipmentRow.id == ShipmentLineRow.shipment_id)
         .where(ShipmentRow.order_id == order_id)
         .order_by(ShipmentRow.id, ShipmentLineRow.line)
     ):
         if back_at is None:
-            out[line] += quantity
+            out[inside.line] += inside.quantity
         else:
-            back.append((line, 0 if shelved_at is not None else quantity, waybill.upper()))
+            back.append((inside.line, inside.left_inside, waybill.upper()))
     came = _not_sent_again(session, order_id, back)
     wanted = [(line, pieces) for line, pieces, waybill in came if _counts(waybill, only, excluding)]
     here = Counter[int]()
@@ -108,9 +102,7 @@ def still_in(session: Session, shipment: ShipmentRow | None) -> dict[int, int]:
     if taken_in:
         taken_in.subtract(pieces_out(session, shipment.order_id))
         taken_in.subtract(_back_before(session, shipment))
-    return {
-        row.line: 0 if row.shelved_at is not None else max(0, row.quantity - max(0, taken_in[row.line])) for row in rows
-    }
+    return {row.line: max(0, row.left_inside - max(0, taken_in[row.line])) for row in rows}
 
 
 def pieces_out(session: Session, order_id: str) -> Mapping[int, int]:
@@ -150,8 +142,8 @@ def _not_sent_again(
 class _TakenIn(NamedTuple):
     """By line, how many pieces the returns of an order have taken in, and what has become of them.
 
-    Nobody said by which parcel those `received` came, of which so many are `accepted`. Those that came by a parcel of
-    ours are in it no more: `kept` are not accepted.
+    Nobody said by which parcel those `received` came, of which so many are `accepted`. Those that had come back by
+    parcels of ours are in these no more: `kept` are not accepted.
     """
 
     received: Counter[int]
@@ -162,11 +154,10 @@ class _TakenIn(NamedTuple):
 def _taken_in(session: Session, order_id: str) -> _TakenIn:
     found = _TakenIn(Counter(), Counter(), Counter())
     for row in session.scalars(select(ReturnedLineRow).where(ReturnedLineRow.order_id == order_id)):
-        if row.from_parcel:
-            found.kept[row.line] += row.received - (row.accepted or 0)
-        else:
-            found.received[row.line] += row.received
-            found.accepted[row.line] += row.accepted or 0
+        accepted = row.accepted or 0
+        found.kept[row.line] += max(0, row.from_parcels - accepted)
+        found.received[row.line] += row.received - row.from_parcels
+        found.accepted[row.line] += max(0, accepted - row.from_parcels)
     return found
 
 
@@ -183,7 +174,7 @@ def _back_before(session: Session, shipment: ShipmentRow) -> Mapping[int, int]:
 
 def _in_parcels(session: Session, *parcels: ColumnElement[bool]) -> Mapping[int, int]:
     query = (
-        select(ShipmentLineRow.line, func.sum(ShipmentLineRow.quantity))
+        select(ShipmentLineRow.line, func.sum(ShipmentLineRow.quantity - ShipmentLineRow.taken_in))
         .join(ShipmentRow, ShipmentRow.id == ShipmentLineRow.shipment_id)
         .where(*parcels)
         .group_by(ShipmentLineRow.line)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Collection
-from datetime import datetime
 
 from sqlalchemy import ColumnElement, func, select
 from sqlalchemy.orm import InstrumentedAttribute, Session
@@ -30,16 +29,15 @@ def pieces_in(session: Session, shipment: ShipmentRow | None) -> list[LineQuanti
     return [] if shipment is None else pieces_in_each(session, [shipment.id])[shipment.id]
 
 
-def take_out(session: Session, shipment: ShipmentRow, pieces: LineQuantity, at: datetime) -> bool:
-    """Note that a line is in a parcel no more; False: it is not back, or other pieces of the line are in it.
-
-    `at` is aware.
-    """
+def take_out(session: Session, shipment: ShipmentRow, pieces: LineQuantity) -> int:
+    """A return takes pieces of a line out of a parcel that has come back; how many of them were in it still."""
     inside = session.get(ShipmentLineRow, (shipment.id, pieces.line))
-    if shipment.back_at is None or inside is None or inside.quantity != pieces.quantity:
-        return False
-    inside.shelved_at = inside.shelved_at or at
-    return True
+    if shipment.back_at is None or inside is None:
+        return 0
+    taken = min(pieces.quantity, inside.left_inside)
+    inside.taken_in += taken
+    session.flush()
+    return taken
 
 
 def lines_in(session: Session, shipment: ShipmentRow) -> set[int]:
