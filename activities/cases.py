@@ -23,6 +23,9 @@ from casework.shop.releasing import release_case
 from casework.templates import Post
 from state_machines.flows import FLOWS
 
+LAPSED = "lapsed"
+"""The outcome of a return for which the buyer has not done in time what was theirs to do."""
+
 
 class OpenCase(BaseModel):
     """A case that begins: its start as it was given, its own clock's time (aware), and the case that opened it."""
@@ -183,6 +186,16 @@ class CaseActivities:
                         numbers={one.line for one in records.lines_of(session, request.case_id)},
                         at=request.at,
                         nobody_decided=True,
+                    )
+                if request.view.outcome == LAPSED:
+                    lock_order(session, request.view.order_id)
+                    coming_back.ask_about_goods(
+                        session,
+                        key=f"{request.case_id}/{request.run_id}/end",
+                        case_id=request.case_id,
+                        order_id=request.view.order_id,
+                        numbers={one.line for one in records.lines_of(session, request.case_id)},
+                        at=request.at,
                     )
             post_all(session, request, request.posts)
             records.close_record(

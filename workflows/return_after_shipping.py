@@ -44,9 +44,9 @@ from workflows.paying import PayingWorkflow
 MOST_NAMED = 20
 """So many lines are named in a task; of more, their number."""
 
-GOODS_STAY_WITH_US = frozenset({"not_applicable", "platform_dispute"})
-"""The ends after which goods that came back do not ship again: the case never had them, or the platform says whose they
-are."""
+GOODS_STAY_WITH_US = frozenset({"not_applicable", "platform_dispute", "lapsed"})
+"""The ends after which goods that came back do not ship again: the case never had them, the platform says whose they
+are, or the buyer, who wanted the money, is asked first."""
 
 
 @case_workflow(RETURN_AFTER_SHIPPING)

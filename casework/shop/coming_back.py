@@ -181,6 +181,31 @@ def ship_again(
         )
 
 
+def ask_about_goods(
+    session: Session, *, key: str, case_id: str, order_id: str, numbers: Collection[int], at: datetime
+) -> None:
+    """Of these lines of a return that has lapsed, what came back does not ship by itself: the buyer wanted the money.
+
+    The agent gets a task to ask the buyer; not of what the open case of its own parcel sees to. `at` is aware; the
+    caller locks the order.
+    """
+    rows = [row for row in line_rows(session, order_id) if row.number in numbers]
+    followed = followed_now(session, order_id)
+    left_alone = {waybill for waybills in followed.values() for waybill in waybills}
+    where = pieces_of_lines(session, order_id, rows, excluding=left_alone)
+    here = [LineQuantity(line=line, quantity=one.here) for line, one in sorted(where.items()) if one.here]
+    if here:
+        outbox.give_task(
+            session,
+            key=f"{key}/return.goods_are_here",
+            case_id=case_id,
+            role=Role.AFTERSALE_AGENT,
+            template="return.goods_are_here",
+            parameters={"order_id": order_id, "lines": listed(here), "case_id": case_id},
+            at=at,
+        )
+
+
 def take_into_stock(
     session: Session, *, key: str, case_id: str, order_id: str, lines: Sequence[LineQuantity], at: datetime
 ) -> None:

@@ -131,6 +131,13 @@ STAFF: dict[str, Label] = {
         "returned anyway. Take them in there: casework submit {case_id} receive_goods --set waybill={waybill} "
         "--set lines={pieces}",
     ),
+    "return.goods_are_here": Label(
+        "订单 {order_id} 的退货已逾期失效,而其商品({lines})未送达买家、已退回我方:请询问买家。要退款的,"
+        "以 --reopens {case_id} 重新开立退货并收货;仍要商品的,重新开立后登记买家撤回,商品即再次发出。",
+        "The return of order {order_id} has lapsed, and goods of it ({lines}) lie here: they came back to us "
+        "undelivered. Ask the buyer. For the money, open the return again (--reopens {case_id}) and take them in; for "
+        "the goods, open it again and have it withdrawn, and they ship.",
+    ),
     "return.look_at_goods": Label(
         "订单 {order_id} 的退货逾期未验货,已按全部通过处理:请验货后再入库({lines})。",
         "Nobody inspected the goods of order {order_id} in time, and all of them count as accepted: look at them "

@@ -220,6 +220,26 @@ async def test_a_return_of_what_is_here_already_is_told_so_and_pays(desk: Desk) 
     assert (paid_fen(desk, order), stock(desk, order), ships(desk, order)) == (10_000, {1: 1}, [])
 
 
+@pytest.mark.parametrize("wants", ["money", "goods"])
+async def test_goods_that_are_here_do_not_ship_by_themselves_where_a_return_lapses(desk: Desk, wants: str) -> None:
+    order, back, case = await came_back_while_a_return_waits(desk)
+    await called_off(desk, case)
+    await desk.skip_to_deadline(back)
+    assert (await desk.end(back)).outcome == "lapsed"
+    assert ships(desk, order) == []
+    assert f"--reopens {back.id}" in (said(desk, back, "return.goods_are_here") or "")
+    again = await opened(desk, order, "awaiting_parcel", reopens=back.id)
+    if wants == "money":
+        await desk.submit(again, "receive_goods", CLERK)
+        await paid_and_confirmed(desk, again)
+    else:
+        await desk.submit(again, "buyer_withdraws", AGENT)
+        await desk.end(again)
+    assert (paid_fen(desk, order), stock(desk, order), len(ships(desk, order))) == (
+        (10_000, {1: 1}, 0) if wants == "money" else (0, {}, 1)
+    )
+
+
 # --- what went to the buyer once more ---
 
 
