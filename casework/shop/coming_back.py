@@ -11,20 +11,22 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from casework.money import LineQuantity, listed
+from casework.rules.parcels import HANDED_OVER
 from casework.shop import outbox
 from casework.shop.amounts import accounts, line_rows, pieces_left
 from casework.shop.bulk import hold_for_review, reviewer_of, was_ended
 from casework.shop.claims import claimed_lines
-from casework.shop.courier import cases_stopping, out_without_parcel, parcels_of
+from casework.shop.courier import cases_stopping, out_without_parcel, parcel_state, parcels_of
 from casework.shop.flags import wish_flag
 from casework.shop.losses import followed_now, made_good, not_awaited, waybills_followed_by
 from casework.shop.orders import lock_order
-from casework.shop.pieces import pieces_of_lines, pieces_out, still_in
+from casework.shop.pieces import pieces_of_lines, still_in
 from casework.shop.records import came_from, lines_of
-from casework.shop.shipments import lines_in
+from casework.shop.shipments import lines_in, pieces_in
 from casework.shop.steps import first_time
 from casework.shop.stock import move_stock
 from casework.shop.tables import CaseRow, ClaimRow, OrderRow, ReturnedLineRow, ShipmentLineRow, ShipmentRow
+from casework.shop.tracking import later_waybills
 from state_machines.roles import Role
 
 RETURNS = "return-after-shipping"
@@ -288,19 +290,31 @@ def _tell_returns(session: Session, key: str, case_id: str, parcel: ShipmentRow,
 def _tell_return(session: Session, key: str, waiting: str, parcel: ShipmentRow, at: datetime) -> None:
     """An open return takes in what it waits for of what is in this parcel: the buyer, who never had it, cannot send it.
 
-    Not where so many pieces are outside as it waits for: then those may be meant.
+    Not where the buyer may have so many pieces as it waits for: then those may be meant.
     """
-    out, here = pieces_out(session, parcel.order_id), still_in(session, parcel)
+    had, here = _had_by_buyer(session, parcel.order_id, at), still_in(session, parcel)
     claimed = {line for _, line in claimed_lines(session, waiting)}
     awaited = _awaited_by(session, waiting)
     own = {
         line: min(pieces, here[line])
         for line, pieces in sorted(awaited.items())
-        if line in claimed and here.get(line) and pieces > out.get(line, 0)
+        if line in claimed and here.get(line) and pieces > had[line]
     }
     if own:
         pieces = ",".join(f"{line}x{quantity}" for line, quantity in own.items())
         _tell(session, key, waiting, parcel, "return.goods_came_back", set(own), at, pieces=pieces)
+
+
+def _had_by_buyer(session: Session, order_id: str, at: datetime) -> Counter[int]:
+    """By line, how many pieces the buyer may have: those in parcels that are not back, nor known to be on their way."""
+    had = Counter[int]()
+    numbers = {row.number for row in line_rows(session, order_id)}
+    for parcel in parcels_of(session, order_id, numbers):
+        ways = (parcel.waybill, *later_waybills(session, order_id, parcel.waybill))
+        states = {parcel_state(session, waybill, at) for waybill in ways}
+        if states == {None} or not states.isdisjoint(HANDED_OVER):
+            had.update({one.line: one.quantity for one in pieces_in(session, parcel)})
+    return had
 
 
 def _awaited_by(session: Session, waiting: str) -> Counter[int]:

@@ -220,6 +220,26 @@ async def test_a_return_of_what_is_here_already_is_told_so_and_pays(desk: Desk) 
     assert (paid_fen(desk, order), stock(desk, order), ships(desk, order)) == (10_000, {1: 1}, [])
 
 
+async def test_a_return_takes_in_the_piece_that_came_back_where_the_buyer_has_none_yet(desk: Desk) -> None:
+    order, (moving, came) = two_parcels_of_one_line(desk)
+    scan(desk, moving, "0")
+    scan(desk, came, "0")
+    back = await opened(desk, order, "awaiting_parcel", lines=of_line(1))
+    case = await in_trouble(desk, order, came)
+    await desk.submit(case, "parcel_returned", CLERK, waybill=came)
+    assert f"--set waybill={came} --set lines=1x1" in (said(desk, back, "return.goods_came_back") or "")
+    await back.cancel()
+    await case.cancel()
+
+
+async def test_a_return_that_has_what_came_back_is_not_told_of_another_piece(desk: Desk) -> None:
+    _, back, other = await one_is_back_and_one_moves(desk)
+    await desk.submit(other, "parcel_returned", CLERK, waybill=other.id.removeprefix("problem-parcel-"))
+    assert said(desk, back, "return.goods_came_back") is None
+    await back.cancel()
+    await other.cancel()
+
+
 @pytest.mark.parametrize("wants", ["money", "goods"])
 async def test_goods_that_are_here_do_not_ship_by_themselves_where_a_return_lapses(desk: Desk, wants: str) -> None:
     order, back, case = await came_back_while_a_return_waits(desk)
