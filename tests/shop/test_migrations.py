@@ -30,7 +30,7 @@ from sqlalchemy.types import TypeEngine
 from casework.shop.database import REVISIONS, Database
 from casework.shop.errors import SchemaNotReady
 from casework.shop.migrations import configuration, upgrade
-from casework.shop.tables import Base, Moment, ScanRow
+from casework.shop.tables import Base, Moment, ReturnedLineRow, ScanRow
 
 ROWS = 2
 TOLD_ANEW = {"waits": "0014"}
@@ -107,6 +107,22 @@ def test_a_shop_of_any_revision_is_brought_up_to_date_with_all_that_is_in_it(dat
         # what comes next has a number of its own
         numbers = session.scalars(select(ScanRow.id).order_by(ScanRow.id)).all()
         assert numbers == [*range(1, len(written["scans"]) + 2)]
+
+
+def test_what_a_return_had_taken_out_of_a_parcel_of_ours_is_counted_by_the_piece_since(database: Database) -> None:
+    with database._writer.begin() as connection:  # pyright: ignore[reportPrivateUsage] - a test may look inside
+        upgrade(connection, to="0018")
+        old = MetaData()
+        old.reflect(connection)
+        written = {
+            known.name: fill(connection, known, after=0)
+            for known in old.sorted_tables
+            if known.name != "alembic_version"
+        }
+    database.migrate()
+    with database.reading() as session:
+        now = {row.case_id: row.from_parcels for row in session.scalars(select(ReturnedLineRow))}
+    assert now == {row["case_id"]: row["received"] if row["from_parcel"] else 0 for row in written["returned_lines"]}
 
 
 def test_two_that_migrate_at_once_do_it_once(empty: str) -> None:
