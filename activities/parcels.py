@@ -16,6 +16,7 @@ from casework.shop import coming_back, outbox, parcels, records
 from casework.shop.database import Database
 from casework.shop.errors import BadRequest
 from casework.shop.orders import lock_order
+from casework.shop.steps import first_time
 from casework.templates import Post
 from state_machines.roles import Role
 
@@ -172,6 +173,8 @@ class ParcelActivities:
     def call_off_reshipment(self, step: CallOff) -> bool:
         """Call off what the warehouse was to send; False: nothing was under way."""
         with writing_for(self._database, step) as session:
+            # first: what is to be sent again is not there to go into stock
+            was_under_way = parcels.call_off_reshipment(session, case_id=step.case_id, at=step.at)
             if step.into_stock:
                 coming_back.take_into_stock(
                     session,
@@ -181,15 +184,17 @@ class ParcelActivities:
                     lines=step.lines,
                     at=step.at,
                 )
-            return parcels.call_off_reshipment(session, case_id=step.case_id, at=step.at)
+            return was_under_way
 
     @uninterrupted
     def say_out_of_stock(self, step: OrderStep) -> None:
         """The warehouse has none of these goods: what it was to send is called off."""
         with writing_for(self._database, step) as session:
-            wanted = parcels.asked_to_send(session, step.case_id)
-            parcels.call_off_reshipment(session, case_id=step.case_id, at=step.at)
-            parcels.say_out_of_stock(session, step.order_id, wanted or step.lines, step.at)
+            # done again, nothing would be asked for any more, and all of the parcel would count as sold out
+            if first_time(session, step.round_key("out_of_stock"), step.at):
+                wanted = parcels.asked_to_send(session, step.case_id)
+                parcels.call_off_reshipment(session, case_id=step.case_id, at=step.at)
+                parcels.say_out_of_stock(session, step.order_id, wanted or step.lines, step.at)
 
     @uninterrupted
     def take_returned(self, step: TakeReturned) -> None:

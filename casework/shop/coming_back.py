@@ -20,10 +20,10 @@ from casework.shop.losses import followed_now, made_good, not_awaited, waybills_
 from casework.shop.orders import lock_order
 from casework.shop.pieces import pieces_of_lines, pieces_out
 from casework.shop.records import came_from, lines_of
-from casework.shop.shipments import lines_in
+from casework.shop.shipments import lines_in, shelve
 from casework.shop.steps import first_time
 from casework.shop.stock import move_stock
-from casework.shop.tables import CaseRow, ClaimRow, OrderRow, ShipmentLineRow, ShipmentRow
+from casework.shop.tables import CaseRow, ClaimRow, OrderRow, ShipmentRow
 from state_machines.roles import Role
 
 RETURNS = "return-after-shipping"
@@ -154,7 +154,7 @@ def ship_again(
             row.place = "shipped"  # other pieces of it are out: as before, it has left
             part.append(LineQuantity(line=row.number, quantity=wanted))
     move_stock(session, rows, useless, case_id=case_id, at=at)
-    _shelve(session, order_id, [one.line for one in (*whole, *part)], left_alone, at)
+    shelve(session, order_id, [one.line for one in (*whole, *part)], at, excluding=left_alone)
     session.flush()
     hold_for_review(session, order_id, [one.line for one in whole], at=at)
     again = [*whole, *part]
@@ -301,14 +301,3 @@ def _claimed_by_others(session: Session, order_id: str, case_id: str) -> set[int
 def _has_come_back(session: Session, order_id: str) -> bool:
     query = select(ShipmentRow.id).where(ShipmentRow.order_id == order_id, ShipmentRow.back_at.is_not(None))
     return session.scalar(query.limit(1)) is not None
-
-
-def _shelve(session: Session, order_id: str, numbers: Sequence[int], left_alone: Collection[str], at: datetime) -> None:
-    """What of these lines came back is not in its parcel any more: the parcel's own case has it no longer."""
-    for inside, waybill in session.execute(
-        select(ShipmentLineRow, ShipmentRow.waybill)
-        .join(ShipmentRow, ShipmentRow.id == ShipmentLineRow.shipment_id)
-        .where(ShipmentRow.order_id == order_id, ShipmentRow.back_at.is_not(None), ShipmentLineRow.line.in_(numbers))
-    ):
-        if waybill.upper() not in left_alone:
-            inside.shelved_at = inside.shelved_at or at

@@ -25,11 +25,11 @@ from casework.shop.flags import append_memo, wish_flag
 from casework.shop.handing_over import handed_over_by
 from casework.shop.losses import MadeGood, Run, followed_now, made_good, same_goods, waybills_followed_by
 from casework.shop.orders import find_order, is_finished, lock_order
-from casework.shop.pieces import still_in
+from casework.shop.pieces import pieces_of_lines, still_in
 from casework.shop.records import came_from, is_open, lines_of
 from casework.shop.returning import tells_of_way_back, way_back_of
 from casework.shop.runs import OF_FOLLOWED_PARCEL
-from casework.shop.shipments import is_waybill, lines_in, pieces_in, shipment_of
+from casework.shop.shipments import is_waybill, lines_in, pieces_in, shelve, shipment_of
 from casework.shop.staff import all_staff
 from casework.shop.steps import first_time
 from casework.shop.stock import move_stock
@@ -378,7 +378,7 @@ def read_parcel(
         settled=over or back or (not way_back and (finished or (bool(lines) and not left))),
         order_over=over,
         trade_finished=finished,
-        in_stock=in_stock(session, order_id, free or left),
+        in_stock=back or in_stock(session, order_id, free or left),
         left=left,
         value_fen=value_of(session, order_id, left),
         region=region_of(address, shop_province=shop_province, remote_provinces=remote_provinces),
@@ -480,11 +480,10 @@ def in_stock(session: Session, order_id: str, lines: Sequence[LineQuantity]) -> 
     """Whether the same goods are there to be sent again: the warehouse has not said that there are none.
 
     The shop's exports tell no stock: goods count as there until the warehouse says otherwise, and again when some come
-    into stock later. Goods of this parcel that came back are there themselves.
+    into stock later.
     """
     wanted = {one.line for one in lines}
-    rows = [row for row in line_rows(session, order_id) if row.number in wanted and row.place != "back"]
-    return not any(_is_out(session, row.sku) for row in rows)
+    return not any(_is_out(session, row.sku) for row in line_rows(session, order_id) if row.number in wanted)
 
 
 def say_out_of_stock(session: Session, order_id: str, lines: Sequence[LineQuantity], at: datetime) -> None:
@@ -508,8 +507,8 @@ def reserve(
     at: datetime,
 ) -> str | None:
     """Reserve the goods of a parcel (None: of one that is not named) that are to be sent again, as far as they are
-    neither refunded nor made good, and no other case has the money for them; once per key. What came back is there and
-    needs no stock.
+    neither refunded nor made good, and no other case has the money for them; once per key. What came back in the parcel
+    is there and needs no stock.
 
     Answers why not; None: they are reserved. `at` is aware.
 
@@ -532,21 +531,21 @@ def reserve(
     free = [one for one in left if one.line not in claims]
     if not free:
         return about_the_money(next(iter(claims.values())))
-    if not in_stock(session, order_id, free):
+    shipment = _shipment_of_goods(session, order_id, waybill) if waybill else None
+    back = shipment is not None and shipment.back_at is not None
+    if not back and not in_stock(session, order_id, free):
         return "the goods are not in stock"
-    rows = line_rows(session, order_id)
-    back = {row.number for row in rows if row.place == "back"}
     session.add(
         ReshipmentRow(
             key=key,
             case_id=case_id,
             order_id=order_id,
-            lines=[{**one.model_dump(), "back": one.line in back} for one in free],
+            lines=[{**one.model_dump(), "back": back} for one in free],
             state="asked",
             at=at,
         )
     )
-    move_stock(session, rows, [one for one in free if one.line not in back], case_id=case_id, at=at, sign=-1)
+    move_stock(session, line_rows(session, order_id), [] if back else free, case_id=case_id, at=at, sign=-1)
     return None
 
 
@@ -654,8 +653,8 @@ def _may_be_replacement(session: Session, shipment: ShipmentRow, asked: Sequence
     """Whether a parcel may be what the warehouse was asked to send: nobody has told of it, or not of before."""
     if shipment.back_at is not None or pieces_in(session, shipment):
         return False
-    first_scan = select(func.min(ScanRow.at)).where(ScanRow.waybill == shipment.waybill)
-    left = shipment.shipped_at or session.scalar(first_scan)
+    # not by the shipment's own time: an export gives every parcel that of the order's first
+    left = session.scalar(select(func.min(ScanRow.at)).where(ScanRow.waybill == shipment.waybill))
     return left is None or not asked or left >= min(row.at for row in asked)
 
 
@@ -666,30 +665,21 @@ def _close_replaced(
     stock.
     """
     replaced = waybills_followed_by(session, order.id, case_id)
-    wanted = Counter[int]()
+    leaves = Counter[int]()
     for row in asked:
         for one in row.lines:
             if one.get("back"):
-                wanted[one["line"]] += one["quantity"]
+                leaves[one["line"]] += one["quantity"]
     about = {one["line"] for row in asked for one in row.lines}
-    for inside, waybill in session.execute(
-        select(ShipmentLineRow, ShipmentRow.waybill)
-        .join(ShipmentRow, ShipmentRow.id == ShipmentLineRow.shipment_id)
-        .where(
-            ShipmentRow.order_id == order.id,
-            ShipmentRow.back_at.is_not(None),
-            ShipmentLineRow.shelved_at.is_(None),
-            ShipmentLineRow.line.in_(about),
-        )
-    ).all():
-        if waybill.upper() in replaced:
-            leaves = min(inside.quantity, wanted[inside.line])
-            wanted[inside.line] -= leaves
-            rest = (
-                [LineQuantity(line=inside.line, quantity=inside.quantity - leaves)] if inside.quantity > leaves else []
-            )
-            move_stock(session, line_rows(session, order.id), rest, case_id=case_id, at=at)
-            inside.shelved_at = at
+    rows = [row for row in line_rows(session, order.id) if row.number in about]
+    where = pieces_of_lines(session, order.id, rows, only=replaced)
+    rest = [
+        LineQuantity(line=line, quantity=pieces.here - leaves[line])
+        for line, pieces in where.items()
+        if pieces.here > leaves[line]
+    ]
+    move_stock(session, rows, rest, case_id=case_id, at=at)
+    shelve(session, order.id, about, at, only=replaced)
     session.flush()
 
 
