@@ -270,5 +270,6 @@ def _read(session: Session, step: ParcelStep) -> ParcelReport:
         way_back=step.way_back,
         shop_province=step.shop_province,
         remote_provinces=step.remote_provinces,
+        at=step.at,
         denied_at=step.denied_at,
     )

@@ -309,8 +309,13 @@ class ProblemParcel(CaseWorkflow[ParcelCase]):
         return Outcome("undo")
 
     def lets_ship_at_end(self) -> bool:
-        """Called off, what came back ships as any other order."""
-        return not self.case.way_back and self.case.outcome == "cancelled"
+        """Called off, what came back ships as any other order; and so does what was not sent again with the rest of it,
+        as another case had it then. What the buyer does not get any more goes into stock.
+        """
+        case = self.case
+        sent_again = case.outcome == "delivered" and case.shipment is not None
+        nothing_due = case.outcome == "refund_opened" and case.came_back and not self._left()
+        return not case.way_back and (case.outcome == "cancelled" or sent_again or nothing_due)
 
     def ending_parameters(self) -> dict[str, str]:
         """The parcel that it was about in the end; one that the buyer may still be brought is to be refused.

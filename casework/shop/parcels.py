@@ -18,6 +18,7 @@ from casework.parcels import Followed, ParcelReport, about_the_money
 from casework.rules.parcels import RECEIPT_TIME, courier_code, is_signed, receipt_extended, region_of
 from casework.shop import coming_back, outbox, outside
 from casework.shop.amounts import accounts, line_rows, paid_shares, pieces_left
+from casework.shop.bulk import reviewer_of, was_ended
 from casework.shop.claimants import claims_on, says_all
 from casework.shop.courier import cases_stopping
 from casework.shop.errors import BadRequest
@@ -25,7 +26,7 @@ from casework.shop.flags import append_memo, wish_flag
 from casework.shop.handing_over import handed_over_by
 from casework.shop.losses import MadeGood, Run, followed_now, made_good, same_goods, waybills_followed_by
 from casework.shop.orders import find_order, is_finished, lock_order
-from casework.shop.pieces import pieces_of_lines, still_in
+from casework.shop.pieces import pieces_of_lines, pieces_owed, still_in
 from casework.shop.records import came_from, is_open, lines_of
 from casework.shop.returning import tells_of_way_back, way_back_of
 from casework.shop.runs import OF_FOLLOWED_PARCEL
@@ -315,6 +316,22 @@ def _left_in(
     return [one for one in pieces if one.quantity > 0]
 
 
+def _owed(
+    session: Session, order_id: str, waybill: str, pieces: Sequence[LineQuantity], at: datetime
+) -> list[LineQuantity]:
+    """Of these pieces of a parcel, what the buyer is still to have: see `pieces_owed`."""
+    if not accounts(session, order_id).pieces:
+        return list(pieces)
+    rows = line_rows(session, order_id)
+    owed = pieces_owed(session, order_id, rows, at, apart_from=same_goods(session, order_id, waybill))
+    where = pieces_of_lines(session, order_id, rows)
+    found = [
+        LineQuantity(line=one.line, quantity=min(one.quantity, owed[one.line] - where[one.line].shelf))
+        for one in pieces
+    ]
+    return [one for one in found if one.quantity > 0]
+
+
 def is_made_good(session: Session, order_id: str, waybill: str) -> bool:
     """Whether all that was in a parcel was sent again, paid for or refunded; not where nobody knows what was."""
     inside = pieces_in(session, _shipment_of_goods(session, order_id, waybill))
@@ -333,12 +350,13 @@ def read_parcel(
     way_back: bool,
     shop_province: str,
     remote_provinces: Collection[str],
+    at: datetime,
     denied_at: datetime | None = None,
 ) -> ParcelReport:
     """How a parcel and its order stand, by the shop and by the last word of the courier that has it now.
 
     `waybill` is the one that the case is about, `following` the one under which its goods go now; what was signed until
-    `denied_at` (aware), when the buyer said that nothing came, is no receipt.
+    `denied_at`, when the buyer said that nothing came, is no receipt. Times are aware.
 
     Raises:
         UnknownOrder: the shop has no such order.
@@ -356,6 +374,9 @@ def read_parcel(
         held = [one for one in lines if one.line in inside] or lines
         about = [one for one in held if one.quantity > done.in_all.get(one.line, 0)] or held
         left = _left_in(session, order_id, inside, lines, done)
+    # not by what is owed: of several parcels that are out, each might count on the others
+    settled = not way_back and bool(lines) and not left
+    left = left if way_back else _owed(session, order_id, waybill, left, at)
     over = _is_over(session, order, about)
     claims = claims_on(session, order_id, left)
     with_others = {line: one for line, one in claims.items() if not _is_opened_by(session, one, case_id)}
@@ -375,7 +396,7 @@ def read_parcel(
     address = order.changed_address or order.address
     return ParcelReport(
         known=known,
-        settled=over or back or (not way_back and (finished or (bool(lines) and not left))),
+        settled=over or back or settled or (finished and not way_back),
         order_over=over,
         trade_finished=finished,
         in_stock=back or in_stock(session, order_id, free or left),
@@ -520,8 +541,13 @@ def reserve(
     if session.get(ReshipmentRow, key) is not None:
         return None
     own = (case_id, run_id)
+    reviewer = reviewer_of(session, order_id)
+    if was_ended(session, order_id):
+        return "the order was ended as malicious: nothing of it ships any more"
+    if reviewer is not None:
+        return f"the open case {reviewer} has the order under review: nothing of it ships until then"
     left = (
-        left_in_parcel(session, order_id, waybill, lines, excluding=own)
+        _owed(session, order_id, waybill, left_in_parcel(session, order_id, waybill, lines, excluding=own), at)
         if waybill
         else left_of(session, order_id, lines)
     )

@@ -26,7 +26,7 @@ from casework.shop.dues import gift_of, note_paid, reckon_due
 from casework.shop.errors import BadRequest
 from casework.shop.flags import append_memo, wish_flag
 from casework.shop.gifts import has_free_shipping
-from casework.shop.losses import given_up
+from casework.shop.losses import followed_by_others, given_up
 from casework.shop.orders import Line, Order, lock_order
 from casework.shop.platform import attribute_to_lines
 from casework.shop.releasing import release_case
@@ -330,7 +330,10 @@ def settle(
     owed = reckon_due(session, order, due, case_id=case_id, run_id=run_id)
     note_paid(session, due, owed, case_id=case_id, run_id=run_id, at=at)
     _count_what_a_gift_paid_for(session, order, owed, case_id, at)
-    take_back_into_stock(session, case_id, order, came_back_before, at)
+    if came_back_before:
+        # the platform may have refunded what the buyer has: what a parcel's own case sees to is not taken for that
+        others = followed_by_others(session, order_id, case_id)
+        take_back_into_stock(session, case_id, order, came_back_before, at, excluding=others)
     append_memo(session, order_id, memo, at=at, key=f"{key}/memo")
 
 
