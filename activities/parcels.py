@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from pydantic import Field
+from pydantic import BaseModel, Field
 from sqlalchemy.orm import Session
 
 from activities.defining import uninterrupted
@@ -21,6 +21,13 @@ from casework.templates import Post
 from state_machines.roles import Role
 
 
+class TurnedUp(BaseModel):
+    """The parcel is here again, with a memo, while its case sees to the remedy, and waits for it no more."""
+
+    waybill: str
+    memo: str
+
+
 class ParcelStep(OrderStep):
     """One step on a parcel: the waybill that its case is about, and the one under which its goods go now."""
 
@@ -32,6 +39,7 @@ class ParcelStep(OrderStep):
     remote_provinces: list[str]
     denied_at: datetime | None = None
     """When the buyer said that nothing came (aware): what was signed until then is no receipt."""
+    turned_up: TurnedUp | None = None
 
 
 class RegisterStep(ParcelStep):
@@ -45,6 +53,7 @@ class FollowStep(OrderStep):
 
     parcel: Followed
     sent_again: bool
+    turned_up: TurnedUp | None = None
 
 
 class ReserveStep(OrderStep):
@@ -57,6 +66,7 @@ class CallOff(OrderStep):
     """Nothing is sent again; `into_stock`: what came back stays with us."""
 
     into_stock: bool = False
+    turned_up: TurnedUp | None = None
 
 
 class TakeReturned(OrderStep):
@@ -119,6 +129,7 @@ class ParcelActivities:
         read how the parcel stands.
         """
         with writing_for(self._database, step) as session:
+            _take_in(session, step, step.turned_up)
             if not step.way_back:
                 parcels.put_off_receipt(session, step.order_id, step.waybill, step.at)
                 _tell_warehouse(session, step)
@@ -129,6 +140,7 @@ class ParcelActivities:
         """Follow the new waybill; refused where it is another order's parcel, or another open case's."""
         try:
             with writing_for(self._database, step) as session:
+                _take_in(session, step, step.turned_up)
                 parcels.follow(
                     session,
                     case_id=step.case_id,
@@ -173,6 +185,7 @@ class ParcelActivities:
     def call_off_reshipment(self, step: CallOff) -> bool:
         """Call off what the warehouse was to send; False: nothing was under way."""
         with writing_for(self._database, step) as session:
+            _take_in(session, step, step.turned_up)
             # first: what is to be sent again is not there to go into stock
             was_under_way = parcels.call_off_reshipment(session, case_id=step.case_id, at=step.at)
             if step.into_stock:
@@ -212,9 +225,10 @@ class ParcelActivities:
             )
 
     @uninterrupted
-    def give_up_parcel(self, step: OrderStep) -> None:
+    def give_up_parcel(self, step: CallOff) -> None:
         """Called off: nothing is sent again by this case; goods that came back ship as any others when it ends."""
         with writing_for(self._database, step) as session:
+            _take_in(session, step, step.turned_up)
             parcels.call_off_reshipment(session, case_id=step.case_id, at=step.at)
 
     @uninterrupted
@@ -238,6 +252,21 @@ class ParcelActivities:
                 )
             post_all(session, step, () if goes_on else step.if_over)
         return goes_on
+
+
+def _take_in(session: Session, step: OrderStep, turned_up: TurnedUp | None) -> None:
+    """What has turned up is taken in as any other parcel that came back; once, by whatever step."""
+    if turned_up is not None:
+        parcels.take_returned(
+            session,
+            key=step.key(f"turned_up/{turned_up.waybill}"),
+            case_id=step.case_id,
+            order_id=step.order_id,
+            waybill=turned_up.waybill,
+            lines=step.lines,
+            memo=turned_up.memo,
+            at=step.at,
+        )
 
 
 def _tell_warehouse(session: Session, step: ParcelStep) -> None:

@@ -215,6 +215,7 @@ def take_back_into_stock(
     rows = [row for row in line_rows(session, order.id) if row.number in numbers]
     if not _something_is_here(session, order.id, rows):
         return
+    clear_shelf(session, case_id, order.id, rows, at)
     only = waybills_followed_by(session, order.id, came_from(session, case_id)) or None
     where = pieces_of_lines(session, order.id, rows, only=only, excluding=excluding)
     pieces = [
@@ -225,7 +226,6 @@ def take_back_into_stock(
     move_stock(session, rows, pieces, case_id=case_id, at=at)
     emptied = {one.line for one in pieces if one.quantity == where[one.line].here}
     shelve(session, order.id, emptied, at, only=only, excluding=excluding)
-    clear_shelf(session, case_id, order.id, rows, at)
 
 
 def _mark_lines_back(session: Session, order_id: str, inside: set[int], at: datetime) -> set[int]:

@@ -443,3 +443,53 @@ async def test_an_end_that_is_written_down_once_more_lets_nothing_ship_that_came
     with desk.database.reading() as session:
         inside = select(ShipmentLineRow).join(ShipmentRow, ShipmentRow.id == ShipmentLineRow.shipment_id)
         assert session.scalars(inside.where(ShipmentRow.waybill == first)).one().shelved_at is None
+
+
+# --- a lost parcel that turns up before its loss is made good ---
+
+
+async def test_a_lost_parcel_that_turns_up_before_its_refund_goes_into_stock_with_it(desk: Desk) -> None:
+    order, waybill = parcel_order(desk)
+    case = await lost_of(desk, order, waybill)
+    await desk.submit(case, "parcel_returned", CLERK, waybill=waybill)  # kept: a fact is true whenever it arrives
+    await desk.submit(case, "choose_refund", AGENT)
+    child = desk.client.get_workflow_handle((await desk.end(case)).links[0])
+    await desk.until(child, "confirming")
+    await desk.submit(child, "buyer_confirms", AGENT)
+    await desk.end(child)
+    assert (paid_fen(desk, order), stock(desk, order)) == (10_000, {1: 1})
+
+
+@pytest.mark.parametrize("turns_up", ["before the remedy", "before it is sent"])
+async def test_a_lost_parcel_that_turns_up_before_others_leave_is_sent_itself_or_goes_into_stock(
+    desk: Desk, turns_up: str
+) -> None:
+    order, waybill = parcel_order(desk)
+    case = await lost_of(desk, order, waybill)
+    if turns_up == "before the remedy":
+        await desk.submit(case, "parcel_returned", CLERK, waybill=waybill)
+    await desk.submit(case, "choose_reship", AGENT)
+    if turns_up == "before it is sent":
+        await desk.submit(case, "parcel_returned", CLERK, waybill=waybill)
+    await desk.submit(case, "parcel_reshipped", WAREHOUSE, courier="shunfeng", waybill=f"SF{order[-10:]}")
+    await desk.submit(case, "buyer_confirms", AGENT)
+    await desk.end(case)
+    # one has left the stock, and one has come into it; or none has
+    assert (stock(desk, order), pieces_out(desk.database, order, 1), ships(desk, order)) == ({}, 1, [])
+
+
+@pytest.mark.parametrize("end", ["called off", "order gone"])
+async def test_a_lost_parcel_that_turns_up_is_booked_also_where_its_case_ends_without_a_remedy(
+    desk: Desk, end: str
+) -> None:
+    order, waybill = parcel_order(desk)
+    case = await lost_of(desk, order, waybill)
+    await desk.submit(case, "parcel_returned", CLERK, waybill=waybill)
+    if end == "called off":
+        await called_off(desk, case)
+        assert (len(ships(desk, order)), stock(desk, order)) == (1, {})
+    else:
+        desk.platform_refunds_order(order)
+        await desk.signal(case, "order_gone", "system")
+        await desk.end(case)
+        assert (ships(desk, order), stock(desk, order)) == ([], {1: 1})
