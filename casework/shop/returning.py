@@ -26,7 +26,7 @@ from casework.shop.dues import gift_of, note_paid, reckon_due
 from casework.shop.errors import BadRequest
 from casework.shop.flags import append_memo, wish_flag
 from casework.shop.gifts import has_free_shipping
-from casework.shop.losses import given_up, waybills_followed_by
+from casework.shop.losses import followed_by_others, given_up, waybills_followed_by
 from casework.shop.orders import Line, Order, lock_order
 from casework.shop.pieces import pieces_of_lines
 from casework.shop.platform import attribute_to_lines
@@ -380,7 +380,11 @@ def settle(
     had = _had_from_its_beginning(session, case_id, run_id, came_back_before)
     move_stock(session, line_rows(session, order_id), had, case_id=case_id, at=at)
     own = {one.line for one in had}
-    take_back_into_stock(session, case_id, order, [one for one in came_back_before if one.line not in own], at)
+    rest = [one for one in came_back_before if one.line not in own]
+    if rest:
+        # the platform may have refunded what the buyer has: what a parcel's own case sees to is not taken for that
+        others = followed_by_others(session, order_id, case_id)
+        take_back_into_stock(session, case_id, order, rest, at, excluding=others)
     append_memo(session, order_id, memo, at=at, key=f"{key}/memo")
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection
+from datetime import datetime
 
 from sqlalchemy import ColumnElement, func, select
 from sqlalchemy.orm import InstrumentedAttribute, Session
@@ -38,6 +39,28 @@ def take_out(session: Session, shipment: ShipmentRow, pieces: LineQuantity) -> i
     inside.taken_in += taken
     session.flush()
     return taken
+
+
+def shelve(
+    session: Session,
+    order_id: str,
+    numbers: Collection[int],
+    at: datetime,
+    *,
+    only: Collection[str] | None = None,
+    excluding: Collection[str] = (),
+) -> None:
+    """What of these lines came back is not in its parcel any more: the parcel's own case has it no longer.
+
+    Only what came by these waybills (in capitals; None: by whatever), and not by those of `excluding`. `at` is aware.
+    """
+    for inside, waybill in session.execute(
+        select(ShipmentLineRow, func.upper(ShipmentRow.waybill))
+        .join(ShipmentRow, ShipmentRow.id == ShipmentLineRow.shipment_id)
+        .where(ShipmentRow.order_id == order_id, ShipmentRow.back_at.is_not(None), ShipmentLineRow.line.in_(numbers))
+    ):
+        if waybill not in excluding and (only is None or waybill in only):
+            inside.shelved_at = inside.shelved_at or at
 
 
 def lines_in(session: Session, shipment: ShipmentRow) -> set[int]:
