@@ -20,8 +20,12 @@ from casework.shop.errors import BadRequest, CaseOver
 from casework.shop.fencing import FencingToken
 from casework.shop.orders import lock_order
 from casework.shop.releasing import release_case
+from casework.shop.steps import first_time
 from casework.templates import Post
 from state_machines.flows import FLOWS
+
+LAPSED = "lapsed"
+"""The outcome of a return for which the buyer has not done in time what was theirs to do."""
 
 
 class OpenCase(BaseModel):
@@ -173,16 +177,27 @@ class CaseActivities:
         with self._database.writing() as session:
             if not records.is_open_in_another_run(session, request.case_id, request.run_id):
                 release_case(session, request.case_id, flag_kept=None, at=request.at, version=request.moment.version)
-                if request.lets_ship:
+                end = f"{request.case_id}/{request.run_id}/end/{request.moment.events}"
+                # done again, it would let go of what has come back since, under a task that the warehouse has had
+                if request.lets_ship and first_time(session, end, request.at):
                     lock_order(session, request.view.order_id)
                     coming_back.ship_again(
+                        session,
+                        key=end,
+                        case_id=request.case_id,
+                        order_id=request.view.order_id,
+                        numbers={one.line for one in records.lines_of(session, request.case_id)},
+                        at=request.at,
+                    )
+                if request.view.outcome == LAPSED:
+                    lock_order(session, request.view.order_id)
+                    coming_back.ask_about_goods(
                         session,
                         key=f"{request.case_id}/{request.run_id}/end",
                         case_id=request.case_id,
                         order_id=request.view.order_id,
                         numbers={one.line for one in records.lines_of(session, request.case_id)},
                         at=request.at,
-                        nobody_decided=True,
                     )
             post_all(session, request, request.posts)
             records.close_record(

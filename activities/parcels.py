@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from pydantic import Field
+from pydantic import BaseModel, Field
 from sqlalchemy.orm import Session
 
 from activities.defining import uninterrupted
@@ -16,8 +16,16 @@ from casework.shop import coming_back, outbox, parcels, records
 from casework.shop.database import Database
 from casework.shop.errors import BadRequest
 from casework.shop.orders import lock_order
+from casework.shop.steps import first_time
 from casework.templates import Post
 from state_machines.roles import Role
+
+
+class TurnedUp(BaseModel):
+    """The parcel is here again, with a memo, while its case sees to the remedy, and waits for it no more."""
+
+    waybill: str
+    memo: str
 
 
 class ParcelStep(OrderStep):
@@ -31,6 +39,7 @@ class ParcelStep(OrderStep):
     remote_provinces: list[str]
     denied_at: datetime | None = None
     """When the buyer said that nothing came (aware): what was signed until then is no receipt."""
+    turned_up: TurnedUp | None = None
 
 
 class RegisterStep(ParcelStep):
@@ -44,6 +53,7 @@ class FollowStep(OrderStep):
 
     parcel: Followed
     sent_again: bool
+    turned_up: TurnedUp | None = None
 
 
 class ReserveStep(OrderStep):
@@ -56,6 +66,7 @@ class CallOff(OrderStep):
     """Nothing is sent again; `into_stock`: what came back stays with us."""
 
     into_stock: bool = False
+    turned_up: TurnedUp | None = None
 
 
 class TakeReturned(OrderStep):
@@ -118,6 +129,7 @@ class ParcelActivities:
         read how the parcel stands.
         """
         with writing_for(self._database, step) as session:
+            _take_in(session, step, step.turned_up)
             if not step.way_back:
                 parcels.put_off_receipt(session, step.order_id, step.waybill, step.at)
                 _tell_warehouse(session, step)
@@ -128,6 +140,7 @@ class ParcelActivities:
         """Follow the new waybill; refused where it is another order's parcel, or another open case's."""
         try:
             with writing_for(self._database, step) as session:
+                _take_in(session, step, step.turned_up)
                 parcels.follow(
                     session,
                     case_id=step.case_id,
@@ -172,6 +185,9 @@ class ParcelActivities:
     def call_off_reshipment(self, step: CallOff) -> bool:
         """Call off what the warehouse was to send; False: nothing was under way."""
         with writing_for(self._database, step) as session:
+            _take_in(session, step, step.turned_up)
+            # first: what is to be sent again is not there to go into stock
+            was_under_way = parcels.call_off_reshipment(session, case_id=step.case_id, at=step.at)
             if step.into_stock:
                 coming_back.take_into_stock(
                     session,
@@ -181,15 +197,17 @@ class ParcelActivities:
                     lines=step.lines,
                     at=step.at,
                 )
-            return parcels.call_off_reshipment(session, case_id=step.case_id, at=step.at)
+            return was_under_way
 
     @uninterrupted
     def say_out_of_stock(self, step: OrderStep) -> None:
         """The warehouse has none of these goods: what it was to send is called off."""
         with writing_for(self._database, step) as session:
-            wanted = parcels.asked_to_send(session, step.case_id)
-            parcels.call_off_reshipment(session, case_id=step.case_id, at=step.at)
-            parcels.say_out_of_stock(session, step.order_id, wanted or step.lines, step.at)
+            # done again, nothing would be asked for any more, and all of the parcel would count as sold out
+            if first_time(session, step.round_key("out_of_stock"), step.at):
+                wanted = parcels.asked_to_send(session, step.case_id)
+                parcels.call_off_reshipment(session, case_id=step.case_id, at=step.at)
+                parcels.say_out_of_stock(session, step.order_id, wanted or step.lines, step.at)
 
     @uninterrupted
     def take_returned(self, step: TakeReturned) -> None:
@@ -207,9 +225,10 @@ class ParcelActivities:
             )
 
     @uninterrupted
-    def give_up_parcel(self, step: OrderStep) -> None:
+    def give_up_parcel(self, step: CallOff) -> None:
         """Called off: nothing is sent again by this case; goods that came back ship as any others when it ends."""
         with writing_for(self._database, step) as session:
+            _take_in(session, step, step.turned_up)
             parcels.call_off_reshipment(session, case_id=step.case_id, at=step.at)
 
     @uninterrupted
@@ -233,6 +252,21 @@ class ParcelActivities:
                 )
             post_all(session, step, () if goes_on else step.if_over)
         return goes_on
+
+
+def _take_in(session: Session, step: OrderStep, turned_up: TurnedUp | None) -> None:
+    """What has turned up is taken in as any other parcel that came back; once, by whatever step."""
+    if turned_up is not None:
+        parcels.take_returned(
+            session,
+            key=step.key(f"turned_up/{turned_up.waybill}"),
+            case_id=step.case_id,
+            order_id=step.order_id,
+            waybill=turned_up.waybill,
+            lines=step.lines,
+            memo=turned_up.memo,
+            at=step.at,
+        )
 
 
 def _tell_warehouse(session: Session, step: ParcelStep) -> None:
@@ -265,5 +299,6 @@ def _read(session: Session, step: ParcelStep) -> ParcelReport:
         way_back=step.way_back,
         shop_province=step.shop_province,
         remote_provinces=step.remote_provinces,
+        at=step.at,
         denied_at=step.denied_at,
     )

@@ -10,11 +10,13 @@ from activities.defining import uninterrupted
 from activities.steps import OrderStep, writing_for
 from casework.dues import ReturnDue
 from casework.money import LineQuantity
-from casework.shop import claims, flags, orders, releasing, returning
+from casework.shop import claims, coming_back, flags, orders, releasing, returning
 from casework.shop.database import Database
 from casework.shop.dues import GiftOfOrder, gift_of
+from casework.shop.errors import BadRequest
 from casework.shop.returning import PaidParts
 from casework.standing import ReturnStanding
+from state_machines.return_after_shipping import Goods
 
 
 class ReturnStep(OrderStep):
@@ -24,9 +26,11 @@ class ReturnStep(OrderStep):
 
 
 class AssessStep(ReturnStep):
-    """A return that begins: when the buyer first asked. `requested_at` is aware."""
+    """A return that begins: when the buyer first asked, and where the goods are. `requested_at` is aware."""
 
     requested_at: datetime
+    goods: Goods | None = None
+    """None: asked by a version that did not say."""
 
 
 class WaybillStep(OrderStep):
@@ -48,6 +52,8 @@ class ReceiveStep(OrderStep):
     memo: str
     waybill: str | None = None
     """By which parcel they came, where somebody has said so."""
+    named: bool = True
+    """Whether somebody has said which lines these are; otherwise they are all that was asked for."""
 
 
 class RestockStep(OrderStep):
@@ -78,7 +84,10 @@ class ReturnActivities:
 
     @uninterrupted
     def assess_return(self, step: AssessStep) -> ReturnStanding:
-        """How do the lines stand? If nothing speaks against it, claim them in the same transaction."""
+        """How do the lines stand? If nothing speaks against it, claim them in the same transaction.
+
+        What is here already, the return has, or is told of.
+        """
         with writing_for(self._database, step) as session:
             # what is read stays true until the claim is written
             orders.lock_order(session, step.order_id)
@@ -93,6 +102,20 @@ class ReturnActivities:
             )
             if found.claimed_by is None and found.paid and found.has_left and not (found.closed or found.refunded):
                 claims.claim_lines(session, step.case_id, step.order_id, step.lines)
+                if step.goods == "already_back":
+                    returning.have_what_is_here(
+                        session,
+                        key=step.key("had"),
+                        case_id=step.case_id,
+                        run_id=step.run_id,
+                        order_id=step.order_id,
+                        lines=step.lines,
+                        at=step.at,
+                    )
+                elif step.goods == "with_buyer":
+                    coming_back.tell_of_what_is_here(
+                        session, key=step.key("assess"), case_id=step.case_id, order_id=step.order_id, at=step.at
+                    )
         return found
 
     @uninterrupted
@@ -122,20 +145,25 @@ class ReturnActivities:
             )
 
     @uninterrupted
-    def receive_return(self, step: ReceiveStep) -> None:
-        """Goods have come in: record them, mark the order purple, write the memo."""
-        with writing_for(self._database, step) as session:
-            returning.receive(
-                session,
-                key=step.round_key("receive"),
-                case_id=step.case_id,
-                run_id=step.run_id,
-                order_id=step.order_id,
-                lines=step.received,
-                memo=step.memo,
-                at=step.at,
-                waybill=step.waybill,
-            )
+    def receive_return(self, step: ReceiveStep) -> str | None:
+        """Goods have come in: record them, mark the order purple, write the memo. Answers why not; None: it is done."""
+        try:
+            with writing_for(self._database, step) as session:
+                returning.receive(
+                    session,
+                    key=step.round_key("receive"),
+                    case_id=step.case_id,
+                    run_id=step.run_id,
+                    order_id=step.order_id,
+                    lines=step.received,
+                    memo=step.memo,
+                    at=step.at,
+                    waybill=step.waybill,
+                    named=step.named,
+                )
+        except BadRequest as refused:
+            return str(refused)
+        return None
 
     @uninterrupted
     def read_gift_of_order(self, step: OrderStep) -> GiftOfOrder:

@@ -514,6 +514,7 @@ class CaseWorkflow(ContinuingCase[CaseT]):
         self._publish()
         ending = ENDINGS[self.flow.name][cast("str", self.case.outcome)]
         farewell = self.to_buyer(ending, **self.ending_parameters()) if ending is not None else []
+        lets_ship = self.lets_ship_at_end()  # what a kept fact says counts: below, none is kept any more
         while True:
             self._answer_late()
             for kept in list(self.case.kept):
@@ -528,7 +529,7 @@ class CaseWorkflow(ContinuingCase[CaseT]):
                     at=workflow.now(),
                     moment=self.fencing_token(),
                     posts=farewell,
-                    lets_ship=self.lets_ship_at_end(),
+                    lets_ship=lets_ship,
                 ),
                 f"close the record: {self.case.outcome}",
             )

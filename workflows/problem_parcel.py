@@ -21,6 +21,7 @@ from activities.parcels import (
     ReserveStep,
     TakeReturned,
     TellReturn,
+    TurnedUp,
 )
 from casework.changes import (
     ASKS_OF_UNTOLD,
@@ -305,12 +306,17 @@ class ProblemParcel(CaseWorkflow[ParcelCase]):
 
     async def cancelling(self) -> Outcome:
         """Called off: nothing is sent again, and what came back ships as any other order."""
-        await self.give_away(ParcelActivities.give_up_parcel, self.step, "give the parcel up")
+        await self.give_away(ParcelActivities.give_up_parcel, self._calling_off, "give the parcel up")
         return Outcome("undo")
 
     def lets_ship_at_end(self) -> bool:
-        """Called off, what came back ships as any other order."""
-        return not self.case.way_back and self.case.outcome == "cancelled"
+        """Called off, what came back ships as any other order; and so does what was not sent again with the rest of it,
+        as another case had it then. What the buyer does not get any more goes into stock.
+        """
+        case = self.case
+        sent_again = case.outcome == "delivered" and case.shipment is not None
+        nothing_due = case.outcome == "refund_opened" and case.came_back and not self._left()
+        return not case.way_back and (case.outcome == "cancelled" or sent_again or nothing_due)
 
     def ending_parameters(self) -> dict[str, str]:
         """The parcel that it was about in the end; one that the buyer may still be brought is to be refused.
@@ -479,8 +485,7 @@ class ProblemParcel(CaseWorkflow[ParcelCase]):
     async def effect_parcel_returned(self, attempt: Attempt[ParcelCase]) -> None:
         """The goods are here again; a waybill that this case does not follow is refused."""
         case, given = self.case, cast("ParcelReturned", attempt.message).waybill
-        own = {self._shipment, self._following.waybill, *case.earlier}
-        if given is not None and given.upper() not in {one.upper() for one in own}:
+        if not self._follows(given):
             raise Refused(f"waybill: {given} is not the parcel that this case follows")
         if not case.way_back:  # what a return awaits, the return takes in
             await self.in_shop(
@@ -507,7 +512,8 @@ class ProblemParcel(CaseWorkflow[ParcelCase]):
     async def after_order_gone(self) -> None:
         """A moving parcel is to be brought back; nothing is sent again, and what came back stays with us."""
         case = self.case
-        await self._call_off(into_stock=case.came_back and not case.way_back)
+        here = case.came_back or self._turned_up() is not None
+        await self._call_off(into_stock=here and not case.way_back)
         if self._is_out() and not case.came_back and not case.way_back:
             await self._post([self.to_staff("parcel.recover", Role.PARCEL_SPECIALIST, waybill=self._following.waybill)])
 
@@ -623,7 +629,25 @@ class ProblemParcel(CaseWorkflow[ParcelCase]):
             shop_province=case.figures.shop.province,
             remote_provinces=list(case.figures.flow.remote_provinces),
             denied_at=case.denied_at,
+            turned_up=self._turned_up(),
         )
+
+    def _turned_up(self) -> TurnedUp | None:
+        """The parcel is here, as a fact says that the case has kept, although nobody waits for it any more."""
+        case = self.case
+        if case.way_back or self.flow.rows(case.state, "parcel_returned"):
+            return None  # the return takes it in, or this state does
+        if not any(one.trigger == "parcel_returned" and self._follows(one.payload.get("waybill")) for one in case.kept):
+            return None
+        return TurnedUp(waybill=self._shipment, memo=self.memo("包裹已退回"))
+
+    def _follows(self, waybill: str | None) -> bool:
+        """Whether this is a waybill of the goods that the case follows; not to name one is to mean that."""
+        own = {self._shipment, self._following.waybill, *self.case.earlier}
+        return waybill is None or waybill.upper() in {one.upper() for one in own}
+
+    def _calling_off(self, *, into_stock: bool = False) -> CallOff:
+        return CallOff(**self.step_fields(), into_stock=into_stock, turned_up=self._turned_up())
 
     def _courier_step(self) -> CourierStep:
         parcel = self._following
@@ -670,7 +694,7 @@ class ProblemParcel(CaseWorkflow[ParcelCase]):
         await self._read()
 
     async def _call_off(self, *, into_stock: bool = False) -> None:
-        step = CallOff(**self.step_fields(), into_stock=into_stock)
+        step = self._calling_off(into_stock=into_stock)
         await self.in_shop(ParcelActivities.call_off_reshipment, step, "call off the reshipment")
 
     async def _follow_by_itself(self) -> bool:
@@ -690,7 +714,7 @@ class ProblemParcel(CaseWorkflow[ParcelCase]):
         parcel = Followed(courier=message.courier, waybill=message.waybill, since=workflow.now())
         done = await self.in_shop(
             ParcelActivities.follow_parcel,
-            FollowStep(**self.step_fields(), parcel=parcel, sent_again=sent_again),
+            FollowStep(**self.step_fields(), parcel=parcel, sent_again=sent_again, turned_up=self._turned_up()),
             f"follow {message.waybill}",
         )
         if done.refused is not None:

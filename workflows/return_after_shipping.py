@@ -44,9 +44,9 @@ from workflows.steps import Outcome
 MOST_NAMED = 20
 """So many lines are named in a task; of more, their number."""
 
-GOODS_STAY_WITH_US = frozenset({"not_applicable", "platform_dispute"})
-"""The ends after which goods that came back do not ship again: the case never had them, or the platform says whose they
-are."""
+GOODS_STAY_WITH_US = frozenset({"not_applicable", "platform_dispute", "lapsed"})
+"""The ends after which goods that came back do not ship again: the case never had them, the platform says whose they
+are, or the buyer, who wanted the money, is asked first."""
 
 
 @case_workflow(RETURN_AFTER_SHIPPING)
@@ -94,7 +94,12 @@ class ReturnAfterShipping(PayingWorkflow[ReturnCase]):
         case = self.case
         case.standing = await self.in_shop(
             ReturnActivities.assess_return,
-            AssessStep(**self.step_fields(), due=self.due(), requested_at=case.requested_at or case.opened_at),
+            AssessStep(
+                **self.step_fields(),
+                due=self.due(),
+                requested_at=case.requested_at or case.opened_at,
+                goods=case.goods,
+            ),
             "judge by the rules, claim the lines",
         )
         case.amount_fen = case.standing.refundable_fen
@@ -257,19 +262,22 @@ class ReturnAfterShipping(PayingWorkflow[ReturnCase]):
             await self._refuse_waybill_of_another(message.waybill)
 
     async def effect_receive_goods(self, attempt: Attempt[ReturnCase]) -> None:
-        """Record what came in, with a purple flag and a memo."""
+        """Record what came in, with a purple flag and a memo; a parcel of ours does not bring what was not in it."""
         message = cast("ReceiveGoods", attempt.message)
         received = [LineQuantity(line=one.line, quantity=one.quantity) for one in message.lines or self.case.lines]
-        await self.in_shop(
+        refused = await self.in_shop(
             ReturnActivities.receive_return,
             ReceiveStep(
                 **self.step_fields(),
                 received=received,
                 waybill=message.waybill,
+                named=message.lines is not None,
                 memo=self.memo(f"收到退货 {_listed(received)}"),
             ),
             "the goods have come in",
         )
+        if refused is not None:
+            raise Refused(refused)
 
     async def after_receive_goods(self) -> None:
         """Less may have come in than was asked."""

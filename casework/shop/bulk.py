@@ -24,8 +24,9 @@ from casework.shop.flags import drop_wish, wish_flag
 from casework.shop.holds import hold_each
 from casework.shop.notices import tell_cases
 from casework.shop.orders import find_order, is_finished, is_paid, lock_order
-from casework.shop.records import find_records
+from casework.shop.records import find_records, order_of
 from casework.shop.releasing import note_released, release_case
+from casework.shop.shelf import cancel_shipping_again
 from casework.shop.tables import (
     CaseRow,
     ChatRow,
@@ -126,9 +127,12 @@ def reviewer_of(session: Session, order_id: str) -> str | None:
 
 
 def was_ended(session: Session, order_id: str) -> bool:
-    """Whether a bulk case has ended the order as malicious: nothing of it ships any more."""
+    """Whether a bulk case has ended the order as malicious, or is about to: nothing of it ships any more."""
     ended = find_records(session, order_id=order_id, flow=FLOW, outcome="terminated")
-    return any(not record.died for record in ended)  # an operator may have terminated one in Temporal
+    if any(not record.died for record in ended):  # an operator may have terminated one in Temporal
+        return True
+    ending = (CaseRow.order_id == order_id, CaseRow.flow == FLOW, CaseRow.at_state == "terminating")
+    return session.scalar(select(CaseRow.case_id).where(*ending, CaseRow.closed_at.is_(None)).limit(1)) is not None
 
 
 def let_ship(session: Session, case_id: str, order_id: str, *, at: datetime) -> bool:
@@ -301,7 +305,9 @@ def free_lines(session: Session, case_id: str, order_id: str) -> tuple[list[Line
 
 
 def leave_red(session: Session, case_id: str, *, at: datetime) -> None:
-    """Let everything go that the case has, but for a red flag that stays. `at` is aware."""
+    """Let everything go that the case has, but for a red flag that stays; nothing ships again. `at` is aware."""
+    if (order_id := order_of(session, case_id)) is not None:
+        cancel_shipping_again(session, order_id, at)
     release_case(session, case_id, flag_kept=DO_NOT_SHIP, at=at)
 
 

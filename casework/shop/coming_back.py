@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -10,20 +11,23 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from casework.money import LineQuantity, listed
+from casework.rules.parcels import HANDED_OVER
 from casework.shop import outbox
 from casework.shop.amounts import accounts, line_rows, pieces_left
 from casework.shop.bulk import hold_for_review, reviewer_of, was_ended
 from casework.shop.claims import claimed_lines
-from casework.shop.courier import cases_stopping, out_without_parcel, parcels_of
+from casework.shop.courier import cases_stopping, out_without_parcel, parcel_state, parcels_of
 from casework.shop.flags import wish_flag
-from casework.shop.losses import followed_now, made_good, not_awaited, waybills_followed_by
+from casework.shop.losses import followed_by_others, made_good, not_awaited, waybills_followed_by
 from casework.shop.orders import lock_order
-from casework.shop.pieces import pieces_of_lines, pieces_out
+from casework.shop.pieces import pieces_of_lines, pieces_owed, still_in
 from casework.shop.records import came_from, lines_of
-from casework.shop.shipments import lines_in
+from casework.shop.shelf import AFTER_REVIEW, SHIP_AGAIN, clear_shelf
+from casework.shop.shipments import lines_in, pieces_in, shelve
 from casework.shop.steps import first_time
 from casework.shop.stock import move_stock
-from casework.shop.tables import CaseRow, ClaimRow, OrderRow, ShipmentLineRow, ShipmentRow
+from casework.shop.tables import CaseRow, ClaimRow, LineRow, OrderRow, ReturnedLineRow, ShipmentRow
+from casework.shop.tracking import later_waybills
 from state_machines.roles import Role
 
 RETURNS = "return-after-shipping"
@@ -104,13 +108,22 @@ def mark_goods_back(
             take_back_into_stock(session, case_id, order, useless, at)
         came = _mark_lines_back(session, order_id, inside, at)
         others = {line for parcel in here for line in lines_in(session, parcel)} - own
-        ship_again(session, key=key, case_id=case_id, order_id=order_id, numbers=others, at=at)
+        taken_in = {parcel.waybill.upper() for parcel in here}
+        ship_again(session, key=key, case_id=case_id, order_id=order_id, numbers=others, at=at, taken_in=taken_in)
         # policy.md, shop.flag_profile: goods came back = purple
         wish_flag(session, case_id, order_id, "purple", at=at)
         for parcel in here:
             _tell_who_had_it_stopped(session, key, case_id, parcel, came, at)
             _tell_returns(session, key, case_id, parcel, at)
     return _how_far_back(session, order_id, own, refused=None)
+
+
+def tell_of_what_is_here(session: Session, *, key: str, case_id: str, order_id: str, at: datetime) -> None:
+    """A return that begins is told, by a task, of the parcels with its lines that have come back. `at` is aware."""
+    own = {line for _, line in claimed_lines(session, case_id)}
+    for parcel in parcels_of(session, order_id, own, back_too=True):
+        if parcel.back_at is not None:
+            _tell_return(session, key, case_id, parcel, at)
 
 
 def ship_again(
@@ -121,32 +134,37 @@ def ship_again(
     order_id: str,
     numbers: Collection[int],
     at: datetime,
-    nobody_decided: bool = False,
+    taken_in: Collection[str] = (),
 ) -> None:
     """Of these lines, what came back and the buyer still wants goes to the shelf: the warehouse gets a task.
 
-    Not what another case has claimed, nor anything of an order that was ended as malicious; and where `nobody_decided`
-    that it ships, not what the open case of its own parcel sees to. Where the order is under review, whole lines are
-    held for it, and the task says so. What is here beyond what the buyer still wants goes into stock. `at` is aware;
-    the caller locks the order.
+    Not what another case has claimed, nor anything of an order that was ended as malicious; nor what the open case of
+    its own parcel sees to, unless that was just `taken_in` (waybills in capitals) by somebody who was waiting for it.
+    Where the order is under review, whole lines are held for it, and the task says so. What is here, or on the shelf,
+    beyond what the buyer still wants goes into stock. `at` is aware; the caller locks the order.
     """
-    rows = [row for row in line_rows(session, order_id) if row.number in numbers and row.place != "unshipped"]
-    if not rows or not (_has_come_back(session, order_id) or any(row.place == "back" for row in rows)):
+    rows = [row for row in line_rows(session, order_id) if row.number in numbers]
+    if not _something_is_here(session, order_id, rows):
         return
     claimed = _claimed_by_others(session, order_id, case_id)
     rows = [row for row in rows if row.number not in claimed]
-    if not rows or was_ended(session, order_id):
+    clear_shelf(session, case_id, order_id, rows, at)
+    rows = [row for row in rows if row.place != "unshipped"]
+    if not rows:
         return
-    followed = followed_now(session, order_id) if nobody_decided else {}
-    left_alone = {waybill for case, waybills in followed.items() if case != case_id for waybill in waybills}
+    left_alone = followed_by_others(session, order_id, case_id) - set(taken_in)
     where = pieces_of_lines(session, order_id, rows, excluding=left_alone)
+    owed = pieces_owed(session, order_id, rows, at)
+    ended = was_ended(session, order_id)
     done = accounts(session, order_id)
     whole, part, useless = list[LineQuantity](), list[LineQuantity](), list[LineQuantity]()
     for row in rows:
         left, pieces = pieces_left(row, done), where[row.number]
-        wanted = min(left, pieces.here)
+        wanted = min(pieces.here, max(0, owed[row.number] - pieces.shelf))
         if pieces.here > wanted:
             useless.append(LineQuantity(line=row.number, quantity=pieces.here - wanted))
+        if ended:
+            continue
         if wanted and (wanted == left or not pieces.elsewhere):
             row.place = "unshipped"
             whole.append(LineQuantity(line=row.number, quantity=wanted))
@@ -154,13 +172,15 @@ def ship_again(
             row.place = "shipped"  # other pieces of it are out: as before, it has left
             part.append(LineQuantity(line=row.number, quantity=wanted))
     move_stock(session, rows, useless, case_id=case_id, at=at)
-    _shelve(session, order_id, [one.line for one in (*whole, *part)], left_alone, at)
+    # all of it is on the shelf, or in stock
+    gone = {one.line for one in (*whole, *part)} | {one.line for one in useless if not ended}
+    shelve(session, order_id, gone, at, excluding=left_alone)
     session.flush()
     hold_for_review(session, order_id, [one.line for one in whole], at=at)
     again = [*whole, *part]
     if again:
         reviewer = reviewer_of(session, order_id)
-        template = "ship_again" if reviewer is None else "ship_again_after_review"
+        template = SHIP_AGAIN if reviewer is None else AFTER_REVIEW
         outbox.give_task(
             session,
             key=f"{key}/{template}",
@@ -168,6 +188,29 @@ def ship_again(
             role=Role.WAREHOUSE,
             template=template,
             parameters={"order_id": order_id, "lines": listed(again), "case_id": reviewer or case_id},
+            at=at,
+        )
+
+
+def ask_about_goods(
+    session: Session, *, key: str, case_id: str, order_id: str, numbers: Collection[int], at: datetime
+) -> None:
+    """Of these lines of a return that has lapsed, what came back does not ship by itself: the buyer wanted the money.
+
+    The agent gets a task to ask the buyer; not of what the open case of its own parcel sees to. `at` is aware; the
+    caller locks the order.
+    """
+    rows = [row for row in line_rows(session, order_id) if row.number in numbers]
+    where = pieces_of_lines(session, order_id, rows, excluding=followed_by_others(session, order_id, case_id))
+    here = [LineQuantity(line=line, quantity=one.here) for line, one in sorted(where.items()) if one.here]
+    if here:
+        outbox.give_task(
+            session,
+            key=f"{key}/return.goods_are_here",
+            case_id=case_id,
+            role=Role.AFTERSALE_AGENT,
+            template="return.goods_are_here",
+            parameters={"order_id": order_id, "lines": listed(here), "case_id": case_id},
             at=at,
         )
 
@@ -189,24 +232,34 @@ def take_into_stock(
 
 
 def take_back_into_stock(
-    session: Session, case_id: str, order: OrderRow, lines: Sequence[LineQuantity], at: datetime
+    session: Session,
+    case_id: str,
+    order: OrderRow,
+    lines: Sequence[LineQuantity],
+    at: datetime,
+    *,
+    excluding: Collection[str] = (),
 ) -> None:
     """Of these lines, the pieces that came back go into stock, and what another case has put there does not again.
 
-    A return that the case of a parcel has opened is about what was in that parcel, and not in another. `at` is aware.
+    A return that the case of a parcel has opened is about what was in that parcel, and not in another. Nothing that
+    came by the waybills `excluding` (in capitals) does. `at` is aware.
     """
     numbers = {one.line for one in lines}
-    rows = [row for row in line_rows(session, order.id) if row.number in numbers and row.place != "unshipped"]
-    if not rows:
+    rows = [row for row in line_rows(session, order.id) if row.number in numbers]
+    if not _something_is_here(session, order.id, rows):
         return
+    clear_shelf(session, case_id, order.id, rows, at)
     only = waybills_followed_by(session, order.id, came_from(session, case_id)) or None
-    where = pieces_of_lines(session, order.id, rows, only=only)
+    where = pieces_of_lines(session, order.id, rows, only=only, excluding=excluding)
     pieces = [
         LineQuantity(line=one.line, quantity=here)
         for one in lines
         if one.line in where and (here := min(one.quantity, where[one.line].here))
     ]
     move_stock(session, rows, pieces, case_id=case_id, at=at)
+    emptied = {one.line for one in pieces if one.quantity == where[one.line].here}
+    shelve(session, order.id, emptied, at, only=only, excluding=excluding)
 
 
 def _mark_lines_back(session: Session, order_id: str, inside: set[int], at: datetime) -> set[int]:
@@ -234,13 +287,9 @@ def _tell_who_had_it_stopped(
 
 
 def _tell_returns(session: Session, key: str, case_id: str, parcel: ShipmentRow, at: datetime) -> None:
-    """Each open return of something in this parcel takes it in: the buyer, who never had it, cannot send it.
-
-    Not where so many pieces are outside as it asks for: then those may be meant.
-    """
-    out = pieces_out(session, parcel.order_id)
-    claims = (
-        select(ClaimRow.case_id, ClaimRow.line)
+    """Each other open return of something in this parcel is to take it in."""
+    waiting = (
+        select(ClaimRow.case_id)
         .join(CaseRow, CaseRow.case_id == ClaimRow.case_id)
         .where(
             ClaimRow.order_id == parcel.order_id,
@@ -249,19 +298,64 @@ def _tell_returns(session: Session, key: str, case_id: str, parcel: ShipmentRow,
             CaseRow.flow == RETURNS,
             CaseRow.closed_at.is_(None),
         )
+        .distinct()
     )
-    lines: dict[str, set[int]] = {}
-    for waiting, line in session.execute(claims):
-        lines.setdefault(waiting, set()).add(line)
-    for waiting, claimed in sorted(lines.items()):
-        asked = {one.line: one.quantity for one in lines_of(session, waiting)}
-        own = {line for line in claimed if asked.get(line, 0) > out.get(line, 0)}
-        if own:
-            _tell(session, key, waiting, parcel, "return.goods_came_back", own, at)
+    for one in sorted(session.scalars(waiting)):
+        _tell_return(session, key, one, parcel, at)
+
+
+def _tell_return(session: Session, key: str, waiting: str, parcel: ShipmentRow, at: datetime) -> None:
+    """An open return takes in what it waits for of what is in this parcel: the buyer, who never had it, cannot send it.
+
+    Not where the buyer may have so many pieces as it waits for: then those may be meant.
+    """
+    had, here = _had_by_buyer(session, parcel.order_id, at), still_in(session, parcel)
+    claimed = {line for _, line in claimed_lines(session, waiting)}
+    awaited = _awaited_by(session, waiting)
+    own = {
+        line: min(pieces, here[line])
+        for line, pieces in sorted(awaited.items())
+        if line in claimed and here.get(line) and pieces > had[line]
+    }
+    if own:
+        pieces = ",".join(f"{line}x{quantity}" for line, quantity in own.items())
+        _tell(session, key, waiting, parcel, "return.goods_came_back", set(own), at, pieces=pieces)
+
+
+def _had_by_buyer(session: Session, order_id: str, at: datetime) -> Counter[int]:
+    """By line, how many pieces the buyer may have: those in parcels that are not back, nor known to be on their way."""
+    had = Counter[int]()
+    numbers = {row.number for row in line_rows(session, order_id)}
+    for parcel in parcels_of(session, order_id, numbers):
+        ways = (parcel.waybill, *later_waybills(session, order_id, parcel.waybill))
+        states = {parcel_state(session, waybill, at) for waybill in ways}
+        if states == {None} or not states.isdisjoint(HANDED_OVER):
+            had.update({one.line: one.quantity for one in pieces_in(session, parcel)})
+    return had
+
+
+def _awaited_by(session: Session, waiting: str) -> Counter[int]:
+    """By line, how many pieces an open return has been asked for and has not taken in."""
+    awaited = Counter({one.line: one.quantity for one in lines_of(session, waiting)})
+    taken_in = (
+        select(ReturnedLineRow.line, ReturnedLineRow.received)
+        .join(CaseRow, (CaseRow.case_id == ReturnedLineRow.case_id) & (CaseRow.run_id == ReturnedLineRow.run_id))
+        .where(ReturnedLineRow.case_id == waiting, CaseRow.closed_at.is_(None))
+    )
+    for line, received in session.execute(taken_in):
+        awaited[line] -= received
+    return awaited
 
 
 def _tell(
-    session: Session, key: str, waiting: str, parcel: ShipmentRow, template: str, own: set[int], at: datetime
+    session: Session,
+    key: str,
+    waiting: str,
+    parcel: ShipmentRow,
+    template: str,
+    own: set[int],
+    at: datetime,
+    **more: str,
 ) -> None:
     """The returns clerk is to tell a case that waits for these lines that they are here."""
     parameters = {
@@ -269,6 +363,7 @@ def _tell(
         "lines": ", ".join(map(str, sorted(own))),
         "case_id": waiting,
         "waybill": parcel.waybill,
+        **more,
     }
     outbox.give_task(
         session,
@@ -298,17 +393,11 @@ def _claimed_by_others(session: Session, order_id: str, case_id: str) -> set[int
     return set(session.scalars(query))
 
 
+def _something_is_here(session: Session, order_id: str, rows: Sequence[LineRow]) -> bool:
+    """Whether something of these lines may have come back: of most orders nothing more is asked."""
+    return bool(rows) and (any(row.place == "back" for row in rows) or _has_come_back(session, order_id))
+
+
 def _has_come_back(session: Session, order_id: str) -> bool:
     query = select(ShipmentRow.id).where(ShipmentRow.order_id == order_id, ShipmentRow.back_at.is_not(None))
     return session.scalar(query.limit(1)) is not None
-
-
-def _shelve(session: Session, order_id: str, numbers: Sequence[int], left_alone: Collection[str], at: datetime) -> None:
-    """What of these lines came back is not in its parcel any more: the parcel's own case has it no longer."""
-    for inside, waybill in session.execute(
-        select(ShipmentLineRow, ShipmentRow.waybill)
-        .join(ShipmentRow, ShipmentRow.id == ShipmentLineRow.shipment_id)
-        .where(ShipmentRow.order_id == order_id, ShipmentRow.back_at.is_not(None), ShipmentLineRow.line.in_(numbers))
-    ):
-        if waybill.upper() not in left_alone:
-            inside.shelved_at = inside.shelved_at or at

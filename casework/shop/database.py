@@ -41,6 +41,7 @@ REVISIONS = (
     "0016",
     "0017",
     "0018",
+    "0019",
 )
 """The migrations that there are, oldest first; a test holds that they are those of `migrations/versions`."""
 BUSY_TIMEOUT_MS = 9_000

@@ -21,6 +21,8 @@ from casework.shop.runs import OF_FOLLOWED_PARCEL
 from casework.shop.shipments import pieces_in, shipment_of
 from casework.shop.tables import CaseRow, FollowedParcelRow
 
+CHOOSING = frozenset({"choosing_remedy", "awaiting_supervisor", "opening_refund"})
+"""The states of a parcel's case in which its goods will not come by this parcel, and nothing else is under way yet."""
 Run = tuple[str, str]
 """A run of a case: its case id and its run id."""
 
@@ -29,12 +31,14 @@ Run = tuple[str, str]
 class _ParcelContents:
     """One set of goods that one run of a parcel case followed: its waybills in order, and the waybill of the
     replacement shipment, if any. `since` is when the run was opened, `until` when it was closed; both are aware.
+    `state` is the one that the case is in, as the shop last heard.
     """
 
     run: Run
     since: datetime
     until: datetime | None
     outcome: str | None
+    state: str | None
     waybills: list[str] = field(default_factory=list[str])
     replaced_by: str | None = None
 
@@ -97,6 +101,22 @@ def followed_now(session: Session, order_id: str) -> dict[str, set[str]]:
     }
 
 
+def followed_by_others(session: Session, order_id: str, case_id: str) -> set[str]:
+    """Every waybill of the goods that open parcel cases follow now, without those of this case."""
+    followed = followed_now(session, order_id)
+    return {waybill for case, waybills in followed.items() if case != case_id for waybill in waybills}
+
+
+def taken_for_lost(session: Session, order_id: str) -> set[str]:
+    """The waybills of an order's parcels whose open cases are to make good for them, and have not decided how."""
+    return {
+        waybill
+        for one in _goods_of(session, order_id)
+        if one.until is None and one.replaced_by is None and one.state in CHOOSING
+        for waybill in one.waybills
+    }
+
+
 def not_awaited(session: Session, order_id: str, at: datetime) -> set[str]:
     """The waybills of an order's parcels that will not come: given up, or others were sent in the place of theirs.
 
@@ -119,6 +139,7 @@ def _goods_of(session: Session, order_id: str) -> list[_ParcelContents]:
             CaseRow.opened_at,
             CaseRow.closed_at,
             CaseRow.outcome,
+            CaseRow.at_state,
         )
         .join(CaseRow, OF_FOLLOWED_PARCEL)
         .where(FollowedParcelRow.order_id == order_id, FollowedParcelRow.how != "way_back")
@@ -140,7 +161,7 @@ def _goods_of(session: Session, order_id: str) -> list[_ParcelContents]:
         if before is None or row.how == "reshipped":
             if before is not None:
                 before.replaced_by = row.waybill.upper()
-            found.append(_ParcelContents(run, row.opened_at, row.closed_at, row.outcome))
+            found.append(_ParcelContents(run, row.opened_at, row.closed_at, row.outcome, row.at_state))
         found[-1].waybills.append(row.waybill.upper())
     return found
 

@@ -12,8 +12,12 @@ from sqlalchemy.orm import Session
 
 from casework.money import format_yuan
 from casework.shop import outbox, records
+from casework.shop.coming_back import ship_again
+from casework.shop.orders import lock_order
 from casework.shop.parcels import call_off_reshipment
 from casework.shop.releasing import release_case
+from casework.shop.runs import newest_run
+from casework.shop.steps import first_time
 from casework.shop.tables import (
     CaseRow,
     ClaimRow,
@@ -143,6 +147,14 @@ def tell_of_unsettled(session: Session, one: Unsettled, *, at: datetime) -> bool
 def _let_go(session: Session, case_id: str, at: datetime) -> None:
     call_off_reshipment(session, case_id=case_id, at=at)
     release_case(session, case_id, flag_kept=None, at=at)
+    row = newest_run(session, case_id)
+    if row is None or not row.lines:
+        return
+    lock_order(session, row.order_id)
+    key = f"{case_id}/{row.run_id}/end"
+    if first_time(session, key, at):  # what came back meanwhile has waited for the case
+        numbers = {one["line"] for one in row.lines}
+        ship_again(session, key=key, case_id=case_id, order_id=row.order_id, numbers=numbers, at=at)
 
 
 def _key(case_id: str, run_id: str) -> str:

@@ -12,12 +12,14 @@ from sqlalchemy.orm import Session
 from casework.money import LineQuantity
 from casework.shop import flags, platform
 from casework.shop.amounts import LedgerLine, accounts, due, left_to_ship, line_rows, pieces_left
+from casework.shop.bulk import reviewer_of, was_ended
 from casework.shop.courier import out_without_parcel, stop_late_parcel
 from casework.shop.errors import BadRequest, Held
 from casework.shop.faults import HOW, KINDS, set_fault
 from casework.shop.holds import cases_holding
 from casework.shop.notices import tell_cases
 from casework.shop.orders import lock_order
+from casework.shop.pieces import pieces_of_lines
 from casework.shop.tables import CaseRow, LineRow, OrderRow, ShipmentLineRow, ShipmentRow
 
 MAX_WAYBILL = 32
@@ -51,6 +53,7 @@ def ship(
     leaving = {row.number: row for row in left_to_ship(session, order_id)}
     told = force or waybill is not None
     out = {row.number: row for row in out_without_parcel(session, order_id)} if told else {}
+    leaving |= _on_shelf_alone(session, order_id)
     there = leaving | out
     chosen = sorted(set(lines)) if lines is not None else sorted(leaving or out)
     if not chosen:
@@ -58,7 +61,9 @@ def ship(
     for number in chosen:
         if number not in there:
             raise BadRequest("lines", f"line {number} of order {order_id} is not there to be shipped")
-    holding = sorted({case for number in leaving.keys() & chosen for case in cases_holding(session, order_id, number)})
+    holding = sorted(
+        {case for number in leaving.keys() & chosen for case in _holding(session, order_id, there[number])}
+    )
     if holding and not force:
         raise Held(order_id, holding)
     known = set(session.scalars(select(ShipmentRow.waybill).where(ShipmentRow.order_id == order_id)))
@@ -86,10 +91,12 @@ def send_off(
 ) -> None:
     """Put what is left of these lines into a parcel, of which the shop hears at `at`. The caller locks the order.
 
-    Where an open case has had these lines stopped before their waybill was known, the parcel is stopped too.
-    `shipped_at` and `at` are aware.
+    Of a line that has left already, that is what came back and is on the shelf. Where an open case has had these lines
+    stopped before their waybill was known, the parcel is stopped too. `shipped_at` and `at` are aware.
     """
     done = accounts(session, order.id)
+    where = pieces_of_lines(session, order.id, [row for row in rows if row.place == "shipped"])
+    shelf = {line: pieces.shelf for line, pieces in where.items()}
     parcel = session.scalar(select(ShipmentRow).where(ShipmentRow.order_id == order.id, ShipmentRow.waybill == waybill))
     if parcel is None:
         parcel = ShipmentRow(order_id=order.id, waybill=waybill, company=company, shipped_at=shipped_at)
@@ -97,9 +104,8 @@ def send_off(
         session.flush()
     for row in rows:
         row.place, row.state = "shipped", row.state if row.state == "finished" else "shipped"
-        session.merge(
-            ShipmentLineRow(shipment_id=parcel.id, line=row.number, quantity=pieces_left(row, done) or row.quantity)
-        )
+        quantity = shelf.get(row.number) or pieces_left(row, done) or row.quantity
+        session.merge(ShipmentLineRow(shipment_id=parcel.id, line=row.number, quantity=quantity))
     session.flush()
     stop_late_parcel(session, parcel, [row.number for row in rows], at=at)
 
@@ -205,6 +211,24 @@ def fail(session: Session, what: str, id: str, how: str = "once") -> None:  # no
     if not known:
         raise BadRequest("id", f"the shop knows no order, case or parcel {id}")
     set_fault(session, what, id, how)
+
+
+def _on_shelf_alone(session: Session, order_id: str) -> dict[int, LineRow]:
+    """The lines of which something came back and is to ship again, while the rest of it has left."""
+    rows = [row for row in line_rows(session, order_id) if row.place == "shipped"]
+    where = pieces_of_lines(session, order_id, rows)
+    found = {row.number: row for row in rows if where[row.number].shelf}
+    return {} if found and was_ended(session, order_id) else found
+
+
+def _holding(session: Session, order_id: str, row: LineRow) -> list[str]:
+    """The cases that hold what is left to ship of a line; of one that has left, nobody holds what came back, but a
+    review waits for it.
+    """
+    if row.place == "shipped":
+        reviewer = reviewer_of(session, order_id)
+        return [] if reviewer is None else [reviewer]
+    return cases_holding(session, order_id, row.number)
 
 
 def _refund_whole(session: Session, order: OrderRow, at: datetime) -> int:

@@ -18,6 +18,7 @@ from casework.parcels import Followed, ParcelReport, about_the_money
 from casework.rules.parcels import RECEIPT_TIME, courier_code, is_signed, receipt_extended, region_of
 from casework.shop import coming_back, outbox, outside
 from casework.shop.amounts import accounts, line_rows, paid_shares, pieces_left
+from casework.shop.bulk import reviewer_of, was_ended
 from casework.shop.claimants import claims_on, says_all
 from casework.shop.courier import cases_stopping
 from casework.shop.errors import BadRequest
@@ -25,11 +26,11 @@ from casework.shop.flags import append_memo, wish_flag
 from casework.shop.handing_over import handed_over_by
 from casework.shop.losses import MadeGood, Run, followed_now, made_good, same_goods, waybills_followed_by
 from casework.shop.orders import find_order, is_finished, lock_order
-from casework.shop.pieces import still_in
+from casework.shop.pieces import pieces_of_lines, pieces_owed, still_in
 from casework.shop.records import came_from, is_open, lines_of
 from casework.shop.returning import tells_of_way_back, way_back_of
 from casework.shop.runs import OF_FOLLOWED_PARCEL
-from casework.shop.shipments import is_waybill, lines_in, pieces_in, shipment_of
+from casework.shop.shipments import is_waybill, lines_in, pieces_in, shelve, shipment_of
 from casework.shop.staff import all_staff
 from casework.shop.steps import first_time
 from casework.shop.stock import move_stock
@@ -315,6 +316,22 @@ def _left_in(
     return [one for one in pieces if one.quantity > 0]
 
 
+def _owed(
+    session: Session, order_id: str, waybill: str, pieces: Sequence[LineQuantity], at: datetime
+) -> list[LineQuantity]:
+    """Of these pieces of a parcel, what the buyer is still to have: see `pieces_owed`."""
+    if not accounts(session, order_id).pieces:
+        return list(pieces)
+    rows = line_rows(session, order_id)
+    owed = pieces_owed(session, order_id, rows, at, apart_from=same_goods(session, order_id, waybill))
+    where = pieces_of_lines(session, order_id, rows)
+    found = [
+        LineQuantity(line=one.line, quantity=min(one.quantity, owed[one.line] - where[one.line].shelf))
+        for one in pieces
+    ]
+    return [one for one in found if one.quantity > 0]
+
+
 def is_made_good(session: Session, order_id: str, waybill: str) -> bool:
     """Whether all that was in a parcel was sent again, paid for or refunded; not where nobody knows what was."""
     inside = pieces_in(session, _shipment_of_goods(session, order_id, waybill))
@@ -333,12 +350,13 @@ def read_parcel(
     way_back: bool,
     shop_province: str,
     remote_provinces: Collection[str],
+    at: datetime,
     denied_at: datetime | None = None,
 ) -> ParcelReport:
     """How a parcel and its order stand, by the shop and by the last word of the courier that has it now.
 
     `waybill` is the one that the case is about, `following` the one under which its goods go now; what was signed until
-    `denied_at` (aware), when the buyer said that nothing came, is no receipt.
+    `denied_at`, when the buyer said that nothing came, is no receipt. Times are aware.
 
     Raises:
         UnknownOrder: the shop has no such order.
@@ -356,6 +374,9 @@ def read_parcel(
         held = [one for one in lines if one.line in inside] or lines
         about = [one for one in held if one.quantity > done.in_all.get(one.line, 0)] or held
         left = _left_in(session, order_id, inside, lines, done)
+    # not by what is owed: of several parcels that are out, each might count on the others
+    settled = not way_back and bool(lines) and not left
+    left = left if way_back else _owed(session, order_id, waybill, left, at)
     over = _is_over(session, order, about)
     claims = claims_on(session, order_id, left)
     with_others = {line: one for line, one in claims.items() if not _is_opened_by(session, one, case_id)}
@@ -375,10 +396,10 @@ def read_parcel(
     address = order.changed_address or order.address
     return ParcelReport(
         known=known,
-        settled=over or back or (not way_back and (finished or (bool(lines) and not left))),
+        settled=over or back or settled or (finished and not way_back),
         order_over=over,
         trade_finished=finished,
-        in_stock=in_stock(session, order_id, free or left),
+        in_stock=back or in_stock(session, order_id, free or left),
         left=left,
         value_fen=value_of(session, order_id, left),
         region=region_of(address, shop_province=shop_province, remote_provinces=remote_provinces),
@@ -480,11 +501,10 @@ def in_stock(session: Session, order_id: str, lines: Sequence[LineQuantity]) -> 
     """Whether the same goods are there to be sent again: the warehouse has not said that there are none.
 
     The shop's exports tell no stock: goods count as there until the warehouse says otherwise, and again when some come
-    into stock later. Goods of this parcel that came back are there themselves.
+    into stock later.
     """
     wanted = {one.line for one in lines}
-    rows = [row for row in line_rows(session, order_id) if row.number in wanted and row.place != "back"]
-    return not any(_is_out(session, row.sku) for row in rows)
+    return not any(_is_out(session, row.sku) for row in line_rows(session, order_id) if row.number in wanted)
 
 
 def say_out_of_stock(session: Session, order_id: str, lines: Sequence[LineQuantity], at: datetime) -> None:
@@ -508,8 +528,8 @@ def reserve(
     at: datetime,
 ) -> str | None:
     """Reserve the goods of a parcel (None: of one that is not named) that are to be sent again, as far as they are
-    neither refunded nor made good, and no other case has the money for them; once per key. What came back is there and
-    needs no stock.
+    neither refunded nor made good, and no other case has the money for them; once per key. What came back in the parcel
+    is there and needs no stock.
 
     Answers why not; None: they are reserved. `at` is aware.
 
@@ -521,8 +541,13 @@ def reserve(
     if session.get(ReshipmentRow, key) is not None:
         return None
     own = (case_id, run_id)
+    reviewer = reviewer_of(session, order_id)
+    if was_ended(session, order_id):
+        return "the order was ended as malicious: nothing of it ships any more"
+    if reviewer is not None:
+        return f"the open case {reviewer} has the order under review: nothing of it ships until then"
     left = (
-        left_in_parcel(session, order_id, waybill, lines, excluding=own)
+        _owed(session, order_id, waybill, left_in_parcel(session, order_id, waybill, lines, excluding=own), at)
         if waybill
         else left_of(session, order_id, lines)
     )
@@ -532,21 +557,21 @@ def reserve(
     free = [one for one in left if one.line not in claims]
     if not free:
         return about_the_money(next(iter(claims.values())))
-    if not in_stock(session, order_id, free):
+    shipment = _shipment_of_goods(session, order_id, waybill) if waybill else None
+    back = shipment is not None and shipment.back_at is not None
+    if not back and not in_stock(session, order_id, free):
         return "the goods are not in stock"
-    rows = line_rows(session, order_id)
-    back = {row.number for row in rows if row.place == "back"}
     session.add(
         ReshipmentRow(
             key=key,
             case_id=case_id,
             order_id=order_id,
-            lines=[{**one.model_dump(), "back": one.line in back} for one in free],
+            lines=[{**one.model_dump(), "back": back} for one in free],
             state="asked",
             at=at,
         )
     )
-    move_stock(session, rows, [one for one in free if one.line not in back], case_id=case_id, at=at, sign=-1)
+    move_stock(session, line_rows(session, order_id), [] if back else free, case_id=case_id, at=at, sign=-1)
     return None
 
 
@@ -654,8 +679,8 @@ def _may_be_replacement(session: Session, shipment: ShipmentRow, asked: Sequence
     """Whether a parcel may be what the warehouse was asked to send: nobody has told of it, or not of before."""
     if shipment.back_at is not None or pieces_in(session, shipment):
         return False
-    first_scan = select(func.min(ScanRow.at)).where(ScanRow.waybill == shipment.waybill)
-    left = shipment.shipped_at or session.scalar(first_scan)
+    # not by the shipment's own time: an export gives every parcel that of the order's first
+    left = session.scalar(select(func.min(ScanRow.at)).where(ScanRow.waybill == shipment.waybill))
     return left is None or not asked or left >= min(row.at for row in asked)
 
 
@@ -666,30 +691,21 @@ def _close_replaced(
     stock.
     """
     replaced = waybills_followed_by(session, order.id, case_id)
-    wanted = Counter[int]()
+    leaves = Counter[int]()
     for row in asked:
         for one in row.lines:
             if one.get("back"):
-                wanted[one["line"]] += one["quantity"]
+                leaves[one["line"]] += one["quantity"]
     about = {one["line"] for row in asked for one in row.lines}
-    for inside, waybill in session.execute(
-        select(ShipmentLineRow, ShipmentRow.waybill)
-        .join(ShipmentRow, ShipmentRow.id == ShipmentLineRow.shipment_id)
-        .where(
-            ShipmentRow.order_id == order.id,
-            ShipmentRow.back_at.is_not(None),
-            ShipmentLineRow.shelved_at.is_(None),
-            ShipmentLineRow.line.in_(about),
-        )
-    ).all():
-        if waybill.upper() in replaced:
-            leaves = min(inside.quantity, wanted[inside.line])
-            wanted[inside.line] -= leaves
-            rest = (
-                [LineQuantity(line=inside.line, quantity=inside.quantity - leaves)] if inside.quantity > leaves else []
-            )
-            move_stock(session, line_rows(session, order.id), rest, case_id=case_id, at=at)
-            inside.shelved_at = at
+    rows = [row for row in line_rows(session, order.id) if row.number in about]
+    where = pieces_of_lines(session, order.id, rows, only=replaced)
+    rest = [
+        LineQuantity(line=line, quantity=pieces.here - leaves[line])
+        for line, pieces in where.items()
+        if pieces.here > leaves[line]
+    ]
+    move_stock(session, rows, rest, case_id=case_id, at=at)
+    shelve(session, order.id, about, at, only=replaced)
     session.flush()
 
 

@@ -7,21 +7,34 @@ may have some pieces here and others with the buyer.
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from datetime import datetime
+from typing import Any, NamedTuple
 
 from sqlalchemy import ColumnElement, func, select
 from sqlalchemy.orm import Session
 
-from casework.shop.losses import followed_now
+from casework.shop.amounts import POSTAGE, accounts, pieces_left
+from casework.shop.claimants import PARCEL_CASES
+from casework.shop.losses import followed_now, not_awaited, taken_for_lost
 from casework.shop.stock import pieces_in_stock
-from casework.shop.tables import LineRow, ReshipmentRow, ReturnedLineRow, ShipmentLineRow, ShipmentRow
+from casework.shop.tables import (
+    CaseRow,
+    LedgerRow,
+    LineRow,
+    ReshipmentRow,
+    ReturnedLineRow,
+    ReturnRow,
+    ShipmentLineRow,
+    ShipmentRow,
+)
 
 
 @dataclass(frozen=True, slots=True)
 class LinePieces:
-    """Where the pieces of one line are: how many came back, lie here and are nobody's, and how many are elsewhere.
+    """Where the pieces of one line are: how many came back, lie here and are nobody's, how many are elsewhere, and how
+    many lie on the shelf, to ship again.
 
     `here` are neither on the shelf, nor in stock, nor taken in by a return, nor to be sent again by a parcel's case;
     `elsewhere` are in a parcel that is not back, or were taken in by a return, which keeps them or sends them back, or
@@ -30,6 +43,7 @@ class LinePieces:
 
     here: int
     elsewhere: int
+    shelf: int
 
 
 def pieces_of_lines(
@@ -43,36 +57,35 @@ def pieces_of_lines(
     """By line, where the pieces of these lines are.
 
     Here is only what came back by the waybills `only` (in capitals; None: by whatever), and not by those of
-    `excluding`.
+    `excluding`; on the shelf is what came by any.
     """
     stocked = pieces_in_stock(session, order_id)
-    out, back = Counter[int](), list[tuple[int, int, str]]()
-    for line, quantity, waybill, back_at, shelved_at in session.execute(
-        select(
-            ShipmentLineRow.line,
-            ShipmentLineRow.quantity,
-            ShipmentRow.waybill,
-            ShipmentRow.back_at,
-            ShipmentLineRow.shelved_at,
-        )
+    out, back, shelved = Counter[int](), list[tuple[int, int, str]](), Counter[int]()
+    for inside, waybill, back_at in session.execute(
+        select(ShipmentLineRow, ShipmentRow.waybill, ShipmentRow.back_at)
         .join(ShipmentRow, ShipmentRow.id == ShipmentLineRow.shipment_id)
         .where(ShipmentRow.order_id == order_id)
         .order_by(ShipmentRow.id, ShipmentLineRow.line)
     ):
         if back_at is None:
-            out[line] += quantity
+            out[inside.line] += inside.quantity
+        elif inside.shelved_at is None:
+            back.append((inside.line, inside.left_inside, waybill.upper()))
         else:
-            back.append((line, 0 if shelved_at is not None else quantity, waybill.upper()))
-    came = _not_sent_again(session, order_id, back)
+            shelved[inside.line] += inside.quantity - inside.taken_in
+    sent_again = _sent_again(session, order_id)
+    came = _not_sent_again(session, order_id, back, sent_again)
+    from_stock = _counted(one for row in sent_again for one in row.lines if not one.get("back"))
     wanted = [(line, pieces) for line, pieces, waybill in came if _counts(waybill, only, excluding)]
     here = Counter[int]()
     for line, pieces in wanted:
         here[line] += pieces
     # of what was on the shelf once, and left without a waybill since, no parcel tells
-    told = {line for line, pieces, _ in back if pieces}
+    told = {line for line, _, _ in back}
     with_others = Counter[int]()
     for line, pieces, _ in back:
         with_others[line] += pieces
+    unshelved = with_others.copy()
     with_others.subtract(here)
     returns = _taken_in(session, order_id)
     found = dict[int, LinePieces]()
@@ -89,8 +102,56 @@ def pieces_of_lines(
         with_returns = max(0, from_parcels - (returns.accepted[line] - (out[line] - outside))) + returns.kept[line]
         rest = row.quantity - stocked.get(line, 0) - outside - with_returns
         pieces = 0 if row.place == "unshipped" else max(0, min(most - from_parcels, rest))
-        found[line] = LinePieces(pieces, outside + from_parcels + returns.kept[line] + with_others[line])
+        # what went to the shelf may have left again since: then it is outside, or in stock, or a return has it
+        off_shelf = max(0, unshelved[line] - from_parcels) + from_stock[line]
+        shelf = max(0, min(shelved[line], rest - off_shelf))
+        if row.place != "unshipped" and not out[line] and not unshelved[line]:
+            shelf = 0  # it left without a waybill
+        found[line] = LinePieces(pieces, outside + from_parcels + returns.kept[line] + with_others[line], shelf)
     return found
+
+
+def pieces_owed(
+    session: Session,
+    order_id: str,
+    rows: Sequence[LineRow],
+    at: datetime,
+    *,
+    apart_from: Collection[str] = (),
+) -> dict[int, int]:
+    """By line, how many pieces the buyer is still to have that are on the shelf, or came back, or are lost.
+
+    They are not refunded, nor does he have them, nor are they on their way, nor does a parcel's case send them again.
+    What the platform refunds by itself may be any piece: it is taken for one that he has not got. In the parcels of
+    the waybills `apart_from` (in capitals) nothing is on its way, nor is it sent again. `at` is aware.
+    """
+    done = accounts(session, order_id)
+    left = {row.number: pieces_left(row, done) for row in rows}
+    by_platform = _refunded_by_platform(session, order_id)
+    if not any(by_platform[line] for line in left):
+        return left  # then each is refunded with its own piece, and all the others are owed as they are
+    uncertain = not_awaited(session, order_id, at) | taken_for_lost(session, order_id) | set(apart_from)
+    coming = Counter[int]()
+    for line, quantity, waybill in session.execute(
+        select(ShipmentLineRow.line, ShipmentLineRow.quantity, func.upper(ShipmentRow.waybill))
+        .join(ShipmentRow, ShipmentRow.id == ShipmentLineRow.shipment_id)
+        .where(ShipmentRow.order_id == order_id, ShipmentRow.back_at.is_(None))
+    ):
+        if waybill not in uncertain:
+            coming[line] += quantity
+    refunded = _settled_with_returns(session, order_id)
+    own = {case for case, waybills in followed_now(session, order_id).items() if not waybills.isdisjoint(apart_from)}
+    again = _counted(
+        one
+        for row in _sent_again(session, order_id)
+        if row.case_id not in own
+        for one in row.lines
+        if one.get("back")  # what is sent in the place of a lost one counts as that
+    )
+    return {
+        line: max(0, pieces - max(0, coming[line] - refunded[line]) - again[line]) if by_platform[line] else pieces
+        for line, pieces in left.items()
+    }
 
 
 def still_in(session: Session, shipment: ShipmentRow | None) -> dict[int, int]:
@@ -108,9 +169,7 @@ def still_in(session: Session, shipment: ShipmentRow | None) -> dict[int, int]:
     if taken_in:
         taken_in.subtract(pieces_out(session, shipment.order_id))
         taken_in.subtract(_back_before(session, shipment))
-    return {
-        row.line: 0 if row.shelved_at is not None else max(0, row.quantity - max(0, taken_in[row.line])) for row in rows
-    }
+    return {row.line: max(0, row.left_inside - max(0, taken_in[row.line])) for row in rows}
 
 
 def pieces_out(session: Session, order_id: str) -> Mapping[int, int]:
@@ -123,15 +182,13 @@ def _counts(waybill: str, only: Collection[str] | None, excluding: Collection[st
 
 
 def _not_sent_again(
-    session: Session, order_id: str, back: Sequence[tuple[int, int, str]]
+    session: Session, order_id: str, back: Sequence[tuple[int, int, str]], sent_again: Sequence[ReshipmentRow]
 ) -> list[tuple[int, int, str]]:
     """Of the pieces that came back, by line and waybill, those that the case of their own parcel does not have the
     warehouse send again.
     """
     asked = defaultdict[str, Counter[int]](Counter)
-    for row in session.scalars(
-        select(ReshipmentRow).where(ReshipmentRow.order_id == order_id, ReshipmentRow.state == "asked")
-    ):
+    for row in sent_again:
         for one in row.lines:
             asked[row.case_id][one["line"]] += one["quantity"]
     if not asked:
@@ -147,11 +204,59 @@ def _not_sent_again(
     return found
 
 
+def _sent_again(session: Session, order_id: str) -> Sequence[ReshipmentRow]:
+    """What the cases of an order's parcels have the warehouse send again, and has not left."""
+    return session.scalars(
+        select(ReshipmentRow).where(ReshipmentRow.order_id == order_id, ReshipmentRow.state == "asked")
+    ).all()
+
+
+def _counted(pieces: Iterable[Mapping[str, Any]]) -> Counter[int]:
+    found = Counter[int]()
+    for one in pieces:
+        found[one["line"]] += one["quantity"]
+    return found
+
+
+def _refunded_by_platform(session: Session, order_id: str) -> Counter[int]:
+    query = (
+        select(LedgerRow.line, func.sum(LedgerRow.quantity))
+        .where(LedgerRow.order_id == order_id, LedgerRow.source == "platform", LedgerRow.line > POSTAGE)
+        .group_by(LedgerRow.line)
+    )
+    return Counter({line: int(pieces) for line, pieces in session.execute(query) if line is not None})
+
+
+def _settled_with_returns(session: Session, order_id: str) -> Counter[int]:
+    """By line, how many pieces that the buyer had, or that were lost on their way, are refunded with a return.
+
+    Not what came by a parcel of ours, nor what a parcel's case has opened the return for.
+    """
+    taken_in = {
+        (row.case_id, row.run_id, row.line): row
+        for row in session.scalars(select(ReturnedLineRow).where(ReturnedLineRow.order_id == order_id))
+    }
+    found = Counter[int]()
+    for case in session.scalars(
+        select(CaseRow)
+        .join(ReturnRow, (ReturnRow.case_id == CaseRow.case_id) & (ReturnRow.run_id == CaseRow.run_id))
+        .where(ReturnRow.order_id == order_id, ReturnRow.settled_at.is_not(None))
+    ):
+        if (case.from_case or "").startswith(PARCEL_CASES):
+            continue
+        for one in case.lines:
+            row = taken_in.get((case.case_id, case.run_id, one["line"]))
+            taken = row.accepted if row is not None else None
+            of_ours = row.from_parcels if row is not None else 0
+            found[one["line"]] += max(0, (one["quantity"] if taken is None else taken) - of_ours)
+    return found
+
+
 class _TakenIn(NamedTuple):
     """By line, how many pieces the returns of an order have taken in, and what has become of them.
 
-    Nobody said by which parcel those `received` came, of which so many are `accepted`. Those that came by a parcel of
-    ours are in it no more: `kept` are not accepted.
+    Nobody said by which parcel those `received` came, of which so many are `accepted`. Those that had come back by
+    parcels of ours are in these no more: `kept` are not accepted.
     """
 
     received: Counter[int]
@@ -162,11 +267,10 @@ class _TakenIn(NamedTuple):
 def _taken_in(session: Session, order_id: str) -> _TakenIn:
     found = _TakenIn(Counter(), Counter(), Counter())
     for row in session.scalars(select(ReturnedLineRow).where(ReturnedLineRow.order_id == order_id)):
-        if row.from_parcel:
-            found.kept[row.line] += row.received - (row.accepted or 0)
-        else:
-            found.received[row.line] += row.received
-            found.accepted[row.line] += row.accepted or 0
+        accepted = row.accepted or 0
+        found.kept[row.line] += max(0, row.from_parcels - accepted)
+        found.received[row.line] += row.received - row.from_parcels
+        found.accepted[row.line] += max(0, accepted - row.from_parcels)
     return found
 
 
@@ -183,7 +287,7 @@ def _back_before(session: Session, shipment: ShipmentRow) -> Mapping[int, int]:
 
 def _in_parcels(session: Session, *parcels: ColumnElement[bool]) -> Mapping[int, int]:
     query = (
-        select(ShipmentLineRow.line, func.sum(ShipmentLineRow.quantity))
+        select(ShipmentLineRow.line, func.sum(ShipmentLineRow.quantity - ShipmentLineRow.taken_in))
         .join(ShipmentRow, ShipmentRow.id == ShipmentLineRow.shipment_id)
         .where(*parcels)
         .group_by(ShipmentLineRow.line)

@@ -14,24 +14,26 @@ from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from casework.dues import ReturnDue
-from casework.money import LineQuantity
+from casework.money import LineQuantity, listed
 from casework.rules import returns
 from casework.rules.parcels import HANDED_OVER, SIGNED_BY_SENDER, Scanned
 from casework.shop import orders
 from casework.shop.amounts import POSTAGE, RETURN_POSTAGE, Reckoning, left_to_ship, line_rows, reckon
 from casework.shop.claimants import had_by_another
-from casework.shop.coming_back import take_back_into_stock
-from casework.shop.courier import shown_scans
+from casework.shop.coming_back import mark_goods_back, take_back_into_stock
+from casework.shop.courier import parcels_of, shown_scans
 from casework.shop.dues import gift_of, note_paid, reckon_due
 from casework.shop.errors import BadRequest
 from casework.shop.flags import append_memo, wish_flag
 from casework.shop.gifts import has_free_shipping
-from casework.shop.losses import given_up
+from casework.shop.losses import followed_by_others, given_up, waybills_followed_by
 from casework.shop.orders import Line, Order, lock_order
+from casework.shop.pieces import pieces_of_lines
 from casework.shop.platform import attribute_to_lines
+from casework.shop.records import came_from
 from casework.shop.releasing import release_case
 from casework.shop.runs import newest_run
-from casework.shop.shipments import is_waybill, shipment_of, take_out
+from casework.shop.shipments import is_waybill, pieces_in, shipment_of, take_out
 from casework.shop.steps import first_time
 from casework.shop.stock import move_stock
 from casework.shop.tables import (
@@ -44,6 +46,9 @@ from casework.shop.tables import (
 )
 from casework.shop.tracking import later_waybills, orders_of_waybill
 from casework.standing import ReturnStanding
+
+SENT_BACK = ("returned_to_buyer", "cancelled")
+"""The ends of returns after which all that came in is on its way to the buyer."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -233,10 +238,45 @@ def receive(
     memo: str,
     at: datetime,
     waybill: str | None = None,
+    named: bool = True,
 ) -> None:
     """Goods of a return have come in: what, a purple flag, and a line in the memo. `at` is aware.
 
-    What came back by a parcel of ours (`waybill`) is in that parcel no more: the return has it.
+    What comes by a parcel of ours (`waybill`) is in that parcel no more: the return has it; with it all of that parcel
+    is back, as `mark_goods_back` says, unless its courier says that it was handed over. What an earlier return had, and
+    sent back to the buyer, is what comes in first of the rest.
+
+    Raises:
+        UnknownOrder: the shop has no such order.
+        BadRequest: nobody said which lines these are (`named`), and not all of them were in that parcel of ours.
+
+    """
+    lock_order(session, order_id)
+    parcel = None if waybill is None else shipment_of(session, order_id, waybill)
+    inside = pieces_in(session, parcel)
+    if not named and inside and _exceeds(lines, inside):
+        raise BadRequest("lines", f"{parcel.waybill if parcel else ''} held {listed(inside)} alone: say what came in")
+    if not first_time(session, key, at):
+        return
+    if parcel is not None and parcel.back_at is None and not _is_handed_over(session, parcel.waybill, at):
+        mark_goods_back(
+            session, key=f"{key}/back", case_id=case_id, order_id=order_id, lines=lines, at=at, waybill=parcel.waybill
+        )
+    for one in lines:
+        row = _returned_line(session, case_id, run_id, order_id, one.line, at)
+        row.received = one.quantity
+        row.from_parcels = 0 if parcel is None else take_out(session, parcel, one)
+        row.from_parcels += _taken_over(session, order_id, one.line, one.quantity - row.from_parcels)
+    _nothing_is_here_of(session, order_id, lines)
+    # policy.md, shop.flag_profile: goods came back = purple
+    wish_flag(session, case_id, order_id, "purple", at=at)
+    append_memo(session, order_id, memo, at=at, key=f"{key}/memo")
+
+
+def have_what_is_here(
+    session: Session, *, key: str, case_id: str, run_id: str, order_id: str, lines: Sequence[LineQuantity], at: datetime
+) -> None:
+    """A return that the case of a parcel has opened of what came back in it has that from its beginning. `at` is aware.
 
     Raises:
         UnknownOrder: the shop has no such order.
@@ -245,13 +285,20 @@ def receive(
     lock_order(session, order_id)
     if not first_time(session, key, at):
         return
-    parcel = None if waybill is None else shipment_of(session, order_id, waybill)
+    only = waybills_followed_by(session, order_id, came_from(session, case_id))
+    numbers = {one.line for one in lines}
+    rows = [row for row in line_rows(session, order_id) if row.number in numbers]
+    where = pieces_of_lines(session, order_id, rows, only=only)
     for one in lines:
+        here = min(one.quantity, where[one.line].here)
+        if not here:
+            continue
         row = _returned_line(session, case_id, run_id, order_id, one.line, at)
-        row.received, row.from_parcel = one.quantity, parcel is not None and take_out(session, parcel, one, at)
-    # policy.md, shop.flag_profile: goods came back = purple
-    wish_flag(session, case_id, order_id, "purple", at=at)
-    append_memo(session, order_id, memo, at=at, key=f"{key}/memo")
+        row.received = row.from_parcels = here
+        for parcel in parcels_of(session, order_id, {one.line}, back_too=True):
+            if here and parcel.waybill.upper() in only:
+                here -= take_out(session, parcel, LineQuantity(line=one.line, quantity=here))
+    _nothing_is_here_of(session, order_id, lines)
 
 
 def restock(
@@ -316,8 +363,8 @@ def settle(
 ) -> None:
     """The end of a return that was paid, by us or by the platform: its pieces count as refunded, and the memo grows.
 
-    `came_back_before`: of these lines, what came back to another case, and nobody has inspected, goes into stock. `at`
-    is aware.
+    `came_back_before`: of these lines, what the return had from its beginning, or else what came back to another case,
+    goes into stock where nobody has inspected it. `at` is aware.
 
     Raises:
         UnknownOrder: the shop has no such order.
@@ -330,7 +377,14 @@ def settle(
     owed = reckon_due(session, order, due, case_id=case_id, run_id=run_id)
     note_paid(session, due, owed, case_id=case_id, run_id=run_id, at=at)
     _count_what_a_gift_paid_for(session, order, owed, case_id, at)
-    take_back_into_stock(session, case_id, order, came_back_before, at)
+    had = _had_from_its_beginning(session, case_id, run_id, came_back_before)
+    move_stock(session, line_rows(session, order_id), had, case_id=case_id, at=at)
+    own = {one.line for one in had}
+    rest = [one for one in came_back_before if one.line not in own]
+    if rest:
+        # the platform may have refunded what the buyer has: what a parcel's own case sees to is not taken for that
+        others = followed_by_others(session, order_id, case_id)
+        take_back_into_stock(session, case_id, order, rest, at, excluding=others)
     append_memo(session, order_id, memo, at=at, key=f"{key}/memo")
 
 
@@ -419,6 +473,75 @@ def _returned_line(
         session.add(row)
         session.flush()
     return row
+
+
+def _exceeds(lines: Sequence[LineQuantity], inside: Sequence[LineQuantity]) -> bool:
+    """Whether these pieces are more than what was in a parcel."""
+    held = {one.line: one.quantity for one in inside}
+    return any(one.quantity > held.get(one.line, 0) for one in lines)
+
+
+def _is_handed_over(session: Session, waybill: str, at: datetime) -> bool:
+    """Whether the newest scan of a parcel of ours says that somebody has it, and that is not us."""
+    scans = shown_scans(session, waybill, at)
+    return bool(scans) and scans[0].state in HANDED_OVER and scans[0].code != SIGNED_BY_SENDER
+
+
+def _taken_over(session: Session, order_id: str, line: int, wanted: int) -> int:
+    """Of so many pieces of a line that come in, the earlier returns that had them have them no more.
+
+    These are returns that have sent back to the buyer what they had taken in and not accepted. Answers how many of the
+    pieces had come back in parcels of ours before: no parcel holds them.
+    """
+    rows = session.scalars(
+        select(ReturnedLineRow)
+        .join(CaseRow, (CaseRow.case_id == ReturnedLineRow.case_id) & (CaseRow.run_id == ReturnedLineRow.run_id))
+        .where(
+            ReturnedLineRow.order_id == order_id,
+            ReturnedLineRow.line == line,
+            CaseRow.closed_at.is_not(None),
+            CaseRow.outcome.in_(SENT_BACK) | ((CaseRow.outcome == "refunded") & ReturnedLineRow.accepted.is_not(None)),
+        )
+        .order_by(ReturnedLineRow.at)
+    )
+    from_parcels = 0
+    for row in rows:
+        accepted = row.accepted or 0
+        pieces = min(wanted, row.received - accepted)
+        in_no_parcel = min(pieces, max(0, row.from_parcels - accepted))
+        row.received, row.from_parcels = row.received - pieces, row.from_parcels - in_no_parcel
+        wanted -= pieces
+        from_parcels += in_no_parcel
+    session.flush()
+    return from_parcels
+
+
+def _nothing_is_here_of(session: Session, order_id: str, lines: Sequence[LineQuantity]) -> None:
+    """Lines that had come back, and of which nothing is here any more as a return has it, have left as before.
+
+    What the return does not accept goes to the buyer.
+    """
+    session.flush()
+    numbers = {one.line for one in lines}
+    rows = [row for row in line_rows(session, order_id) if row.number in numbers and row.place == "back"]
+    where = pieces_of_lines(session, order_id, rows)
+    for row in rows:
+        if not where[row.number].here:
+            row.place = "shipped"
+    session.flush()
+
+
+def _had_from_its_beginning(
+    session: Session, case_id: str, run_id: str, lines: Sequence[LineQuantity]
+) -> list[LineQuantity]:
+    """What a return has of these lines that nobody has inspected: with this, it counts as accepted."""
+    found: list[LineQuantity] = []
+    for one in lines:
+        row = session.get(ReturnedLineRow, (case_id, run_id, one.line))
+        if row is not None and row.accepted is None:
+            row.accepted = row.received
+            found.append(LineQuantity(line=one.line, quantity=row.received))
+    return found
 
 
 def _count_what_a_gift_paid_for(session: Session, order: OrderRow, owed: Reckoning, case_id: str, at: datetime) -> None:

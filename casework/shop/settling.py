@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import datetime
 
+from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from casework.money import LineQuantity
@@ -18,6 +19,7 @@ from casework.shop.platform import attribute_to_lines
 from casework.shop.releasing import release_case
 from casework.shop.shipments import lines_in
 from casework.shop.steps import first_time
+from casework.shop.tables import ShipmentRow
 from state_machines.roles import Role
 
 
@@ -47,7 +49,10 @@ def settle_refund(
     attribute_to_lines(session, order, lines, case_id=case_id, at=at)
     outbox.cancel_tasks(session, case_id, Role.WAREHOUSE, at=at)
     take_back_into_stock(session, case_id, order, lines, at)
-    ship_again(session, key=key, case_id=case_id, order_id=order_id, numbers={one.line for one in lines}, at=at)
+    own = {one.line for one in lines}
+    ship_again(
+        session, key=key, case_id=case_id, order_id=order_id, numbers=own, at=at, taken_in=_stopped(session, order_id)
+    )
     append_memo(session, order_id, memo, at=at, key=f"{key}/memo")
     release_case(session, case_id, flag_kept=None if left_to_ship(session, order_id) else "red", at=at)
 
@@ -75,8 +80,18 @@ def restore_order(
         return
     outbox.cancel_tasks(session, case_id, Role.WAREHOUSE, at=at)
     own = {one.line for one in lines}
-    ship_again(session, key=key, case_id=case_id, order_id=order_id, numbers=own, at=at)
+    ship_again(
+        session, key=key, case_id=case_id, order_id=order_id, numbers=own, at=at, taken_in=_stopped(session, order_id)
+    )
     for parcel in parcels_of(session, order_id, own):
         if set(cases_stopping(session, order_id, lines_in(session, parcel))) <= {case_id}:
             parcel.intercepted_at = None
     release_case(session, case_id, flag_kept=None, at=at)
+
+
+def _stopped(session: Session, order_id: str) -> set[str]:
+    """The waybills, in capitals, of the parcels that came back as a refund had them stopped: it has waited for them."""
+    query = select(func.upper(ShipmentRow.waybill)).where(
+        ShipmentRow.order_id == order_id, ShipmentRow.intercepted_at.is_not(None), ShipmentRow.back_at.is_not(None)
+    )
+    return set(session.scalars(query))

@@ -30,16 +30,37 @@ def pieces_in(session: Session, shipment: ShipmentRow | None) -> list[LineQuanti
     return [] if shipment is None else pieces_in_each(session, [shipment.id])[shipment.id]
 
 
-def take_out(session: Session, shipment: ShipmentRow, pieces: LineQuantity, at: datetime) -> bool:
-    """Note that a line is in a parcel no more; False: it is not back, or other pieces of the line are in it.
-
-    `at` is aware.
-    """
+def take_out(session: Session, shipment: ShipmentRow, pieces: LineQuantity) -> int:
+    """A return takes pieces of a line out of a parcel that has come back; how many of them were in it still."""
     inside = session.get(ShipmentLineRow, (shipment.id, pieces.line))
-    if shipment.back_at is None or inside is None or inside.quantity != pieces.quantity:
-        return False
-    inside.shelved_at = inside.shelved_at or at
-    return True
+    if shipment.back_at is None or inside is None:
+        return 0
+    taken = min(pieces.quantity, inside.left_inside)
+    inside.taken_in += taken
+    session.flush()
+    return taken
+
+
+def shelve(
+    session: Session,
+    order_id: str,
+    numbers: Collection[int],
+    at: datetime,
+    *,
+    only: Collection[str] | None = None,
+    excluding: Collection[str] = (),
+) -> None:
+    """What of these lines came back is not in its parcel any more: the parcel's own case has it no longer.
+
+    Only what came by these waybills (in capitals; None: by whatever), and not by those of `excluding`. `at` is aware.
+    """
+    for inside, waybill in session.execute(
+        select(ShipmentLineRow, func.upper(ShipmentRow.waybill))
+        .join(ShipmentRow, ShipmentRow.id == ShipmentLineRow.shipment_id)
+        .where(ShipmentRow.order_id == order_id, ShipmentRow.back_at.is_not(None), ShipmentLineRow.line.in_(numbers))
+    ):
+        if waybill not in excluding and (only is None or waybill in only):
+            inside.shelved_at = inside.shelved_at or at
 
 
 def lines_in(session: Session, shipment: ShipmentRow) -> set[int]:

@@ -165,9 +165,16 @@ class ShipmentLineRow(Base):
     shipment_id: Mapped[int] = mapped_column(ForeignKey("shipments.id"), primary_key=True)
     line: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
     quantity: Mapped[int]
+    taken_in: Mapped[int] = mapped_column(default=0, server_default="0")
+    """How many of these pieces returns have taken in since it came back: they are in the parcel no more."""
     shelved_at: Mapped[datetime | None]
-    """When these pieces were in the parcel no more, after it had come back: they went to the shelf to be shipped again,
-    a return took them in, or others have left in their place."""
+    """When the rest was in the parcel no more, after it had come back: it went to the shelf to be shipped again, or
+    others have left in its place."""
+
+    @property
+    def left_inside(self) -> int:
+        """How many of these pieces are in the parcel still."""
+        return 0 if self.shelved_at is not None else self.quantity - self.taken_in
 
 
 class ParcelRow(Base):
@@ -561,7 +568,8 @@ class ReturnRow(Base):
 class ReturnedLineRow(Base):
     """What of a line has come in with a return, and what of it the inspection took (None: nobody has looked).
 
-    `from_parcel`: it came by a parcel of ours, that the buyer never had.
+    So many of what was `received` are `from_parcels`: they had come back in parcels of ours before this return, or an
+    earlier one, took them in, and are in none since.
     """
 
     __tablename__ = "returned_lines"
@@ -572,7 +580,7 @@ class ReturnedLineRow(Base):
     order_id: Mapped[str] = mapped_column(ORDER_ID, ForeignKey("orders.id"), index=True)
     received: Mapped[int]
     accepted: Mapped[int | None]
-    from_parcel: Mapped[bool] = mapped_column(default=False, server_default=false())
+    from_parcels: Mapped[int] = mapped_column(default=0, server_default="0")
     at: Mapped[datetime]
 
 

@@ -126,9 +126,17 @@ def parts_of_refund(*, goods_fen: int, gift_fen: int, postage_fen: int, return_p
 STAFF: dict[str, Label] = {
     "return.goods_came_back": Label(
         "订单 {order_id} 的包裹 {waybill} 未送达买家,已退回我方,其中商品行 {lines} 正在办理退货:请在该退货工单中收货:"
-        "casework submit {case_id} receive_goods --set waybill={waybill}",
+        "casework submit {case_id} receive_goods --set waybill={waybill} --set lines={pieces}",
         "Parcel {waybill} of order {order_id} came back to us undelivered, with lines {lines}, which are to be "
-        "returned anyway. Take them in there: casework submit {case_id} receive_goods --set waybill={waybill}",
+        "returned anyway. Take them in there: casework submit {case_id} receive_goods --set waybill={waybill} "
+        "--set lines={pieces}",
+    ),
+    "return.goods_are_here": Label(
+        "订单 {order_id} 的退货已逾期失效,而其商品({lines})未送达买家、已退回我方:请询问买家。要退款的,"
+        "以 --reopens {case_id} 重新开立退货并收货;仍要商品的,重新开立后登记买家撤回,商品即再次发出。",
+        "The return of order {order_id} has lapsed, and goods of it ({lines}) lie here: they came back to us "
+        "undelivered. Ask the buyer. For the money, open the return again (--reopens {case_id}) and take them in; for "
+        "the goods, open it again and have it withdrawn, and they ship.",
     ),
     "return.look_at_goods": Label(
         "订单 {order_id} 的退货逾期未验货,已按全部通过处理:请验货后再入库({lines})。",

@@ -1,0 +1,82 @@
+"""What lies on the shelf to ship again: the warehouse's tasks for it, and what of it the buyer gets no more."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Sequence
+from datetime import datetime
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from casework.money import LineQuantity, listed
+from casework.shop import outbox
+from casework.shop.pieces import pieces_of_lines, pieces_owed
+from casework.shop.stock import move_stock
+from casework.shop.tables import CaseRow, LineRow, OutboxRow
+from state_machines.roles import Role
+
+SHIP_AGAIN, AFTER_REVIEW = "ship_again", "ship_again_after_review"
+"""The tasks by which the warehouse ships again what came back, at once or when the order's review lets it."""
+
+
+def clear_shelf(session: Session, case_id: str, order_id: str, rows: Sequence[LineRow], at: datetime) -> None:
+    """Of these lines, what lies on the shelf and the buyer does not get any more goes into stock.
+
+    The warehouse's task is cancelled; one for the rest takes its place. `at` is aware; the caller locks the order.
+    """
+    where = pieces_of_lines(session, order_id, rows)
+    if not any(pieces.shelf for pieces in where.values()):
+        return
+    owed = pieces_owed(session, order_id, rows, at)
+    useless = Counter({line: pieces.shelf - min(pieces.shelf, owed[line]) for line, pieces in where.items()})
+    pieces = [LineQuantity(line=line, quantity=quantity) for line, quantity in useless.items() if quantity]
+    move_stock(session, rows, pieces, case_id=case_id, at=at)
+    for task in _tasks(session, order_id) if pieces else ():
+        told = _pieces_in(task)
+        less = {one.line: min(one.quantity, useless[one.line]) for one in told}
+        if not any(less.values()):
+            continue
+        task.cancelled_at = at
+        useless.subtract(less)
+        rest = [LineQuantity(line=one.line, quantity=one.quantity - less[one.line]) for one in told]
+        if still := [one for one in rest if one.quantity]:
+            outbox.give_task(
+                session,
+                key=f"{task.key}/less",
+                case_id=task.case_id,
+                role=Role.WAREHOUSE,
+                template=task.template,
+                parameters={**task.parameters, "lines": listed(still)},
+                at=at,
+            )
+
+
+def cancel_shipping_again(session: Session, order_id: str, at: datetime) -> None:
+    """Nothing of the order ships any more: the warehouse's tasks to ship something again are cancelled.
+
+    `at` is aware.
+    """
+    for task in _tasks(session, order_id):
+        task.cancelled_at = at
+    session.flush()
+
+
+def _tasks(session: Session, order_id: str) -> Sequence[OutboxRow]:
+    """The warehouse's open tasks to ship something of an order again, the latest first: the earlier may have left."""
+    return session.scalars(
+        select(OutboxRow)
+        .where(
+            OutboxRow.case_id.in_(select(CaseRow.case_id).where(CaseRow.order_id == order_id)),
+            OutboxRow.template.in_((SHIP_AGAIN, AFTER_REVIEW)),
+            OutboxRow.cancelled_at.is_(None),
+        )
+        .order_by(OutboxRow.id.desc())
+    ).all()
+
+
+def _pieces_in(task: OutboxRow) -> list[LineQuantity]:
+    """The pieces that a task names, as `listed` writes them."""
+    named = re.findall(r"(\d+)×(\d+)", task.parameters["lines"])
+    return [LineQuantity(line=int(line), quantity=int(quantity)) for line, quantity in named]
