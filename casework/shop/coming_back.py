@@ -154,13 +154,13 @@ def ship_again(
         return
     left_alone = followed_by_others(session, order_id, case_id) - set(taken_in)
     where = pieces_of_lines(session, order_id, rows, excluding=left_alone)
-    owed = pieces_owed(session, order_id, rows, at)
+    owed = pieces_owed(session, order_id, rows, at, beyond_shelf=True)
     ended = was_ended(session, order_id)
     done = accounts(session, order_id)
     whole, part, useless = list[LineQuantity](), list[LineQuantity](), list[LineQuantity]()
     for row in rows:
         left, pieces = pieces_left(row, done), where[row.number]
-        wanted = min(pieces.here, max(0, owed[row.number] - pieces.shelf))
+        wanted = min(pieces.here, owed[row.number])
         if pieces.here > wanted:
             useless.append(LineQuantity(line=row.number, quantity=pieces.here - wanted))
         if ended:

@@ -323,12 +323,9 @@ def _owed(
     if not accounts(session, order_id).pieces:
         return list(pieces)
     rows = line_rows(session, order_id)
-    owed = pieces_owed(session, order_id, rows, at, apart_from=same_goods(session, order_id, waybill))
-    where = pieces_of_lines(session, order_id, rows)
-    found = [
-        LineQuantity(line=one.line, quantity=min(one.quantity, owed[one.line] - where[one.line].shelf))
-        for one in pieces
-    ]
+    same = same_goods(session, order_id, waybill)
+    owed = pieces_owed(session, order_id, rows, at, apart_from=same, beyond_shelf=True)
+    found = [LineQuantity(line=one.line, quantity=min(one.quantity, owed[one.line])) for one in pieces]
     return [one for one in found if one.quantity > 0]
 
 

@@ -118,12 +118,14 @@ def pieces_owed(
     at: datetime,
     *,
     apart_from: Collection[str] = (),
+    beyond_shelf: bool = False,
 ) -> dict[int, int]:
     """By line, how many pieces the buyer is still to have that are on the shelf, or came back, or are lost.
 
     They are not refunded, nor does he have them, nor are they on their way, nor does a parcel's case send them again.
     What the platform refunds by itself may be any piece: it is taken for one that he has not got. In the parcels of
-    the waybills `apart_from` (in capitals) nothing is on its way, nor is it sent again. `at` is aware.
+    the waybills `apart_from` (in capitals) nothing is on its way, nor is it sent again. `beyond_shelf`: without what is
+    on the shelf. `at` is aware.
     """
     done = accounts(session, order_id)
     left = {row.number: pieces_left(row, done) for row in rows}
@@ -148,6 +150,8 @@ def pieces_owed(
         for one in row.lines
         if one.get("back")  # what is sent in the place of a lost one counts as that
     )
+    if beyond_shelf:
+        again.update({line: pieces.shelf for line, pieces in pieces_of_lines(session, order_id, rows).items()})
     return {
         line: max(0, pieces - max(0, coming[line] - refunded[line]) - again[line]) if by_platform[line] else pieces
         for line, pieces in left.items()

@@ -500,3 +500,17 @@ def test_a_piece_of_another_line_ships_again_though_others_of_it_are_out(shop: D
         claim(session, pieces((2, 1)))
         come_back(session, [(2, 1)], waybill="YT1")
         assert ["1×1" in one.text_en for one in outbox.letters(session)] == [True]
+
+
+def test_a_piece_that_was_refunded_before_it_left_takes_no_other_ones_place_on_the_shelf(shop: Database) -> None:
+    with shop.writing() as session:
+        an_order(session, prices=((10_000, 3),))
+        claim(session, pieces((1, 1)))
+        pay(session, pieces((1, 1)), 10_000)
+        settle(session, pieces((1, 1)))
+        releasing.release_case(session, CASE, flag_kept=None, at=NOW)
+        for number in (1, 2):
+            outside.ship(session, ORDER, waybill=f"YT{number}", at=NOW)
+            come_back(session, [(1, 2)], waybill=f"YT{number}", key=f"back {number}")
+            coming_back.ship_again(session, key=f"again {number}", case_id=CASE, order_id=ORDER, numbers={1}, at=NOW)
+            assert (places(session), stock(session)) == (["unshipped"], [])
