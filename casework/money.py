@@ -26,6 +26,12 @@ def listed(lines: Sequence[LineQuantity], *, at_most: int | None = None) -> str:
     return ", ".join(f"{one.line}×{one.quantity}" for one in lines)
 
 
+def as_listed(text: str) -> list[LineQuantity]:
+    """The lines that `listed` has written, of which it named every one."""
+    named = (one.split("×") for one in text.split(", ") if one)
+    return [LineQuantity(line=int(line), quantity=int(quantity)) for line, quantity in named]
+
+
 def shares(total_fen: int, weights: Sequence[int]) -> list[int]:
     """Share a total among lines by weight (price x quantity), rounded down; the remainder goes to the last line.
 

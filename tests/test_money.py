@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from casework.money import format_yuan, parse_yuan, part_of_line, shares
+from casework.money import LineQuantity, as_listed, format_yuan, listed, parse_yuan, part_of_line, shares
 
 WEIGHTS = st.lists(st.integers(0, 10**7), min_size=1, max_size=20)
 
@@ -23,6 +23,12 @@ def test_every_line_but_the_last_gets_its_share_rounded_down(total: int, weights
     shared = shares(total, weights)
     for share, weight in zip(shared[:-1], weights[:-1], strict=True):
         assert share == (total * weight // sum(weights) if sum(weights) else 0)
+
+
+@given(lines=st.lists(st.tuples(st.integers(1, 999), st.integers(1, 999)), max_size=20))
+def test_lines_that_are_listed_are_read_as_they_were(lines: list[tuple[int, int]]) -> None:
+    pieces = [LineQuantity(line=line, quantity=quantity) for line, quantity in lines]
+    assert as_listed(listed(pieces)) == pieces
 
 
 def test_the_remainder_goes_to_the_last_line() -> None:

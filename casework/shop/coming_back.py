@@ -18,7 +18,7 @@ from casework.shop.bulk import hold_for_review, reviewer_of, was_ended
 from casework.shop.claims import claimed_lines
 from casework.shop.courier import cases_stopping, out_without_parcel, parcel_state, parcels_of
 from casework.shop.flags import wish_flag
-from casework.shop.losses import followed_by_others, made_good, not_awaited, waybills_followed_by
+from casework.shop.losses import followed_by_others, made_good, not_awaited, same_goods, waybills_followed_by
 from casework.shop.orders import lock_order
 from casework.shop.pieces import pieces_of_lines, pieces_owed, still_in
 from casework.shop.records import came_from, lines_of
@@ -27,7 +27,6 @@ from casework.shop.shipments import lines_in, pieces_in, shelve
 from casework.shop.steps import first_time
 from casework.shop.stock import move_stock
 from casework.shop.tables import CaseRow, ClaimRow, LineRow, OrderRow, ReturnedLineRow, ShipmentRow
-from casework.shop.tracking import later_waybills
 from state_machines.roles import Role
 
 RETURNS = "return-after-shipping"
@@ -327,8 +326,7 @@ def _had_by_buyer(session: Session, order_id: str, at: datetime) -> Counter[int]
     had = Counter[int]()
     numbers = {row.number for row in line_rows(session, order_id)}
     for parcel in parcels_of(session, order_id, numbers):
-        ways = (parcel.waybill, *later_waybills(session, order_id, parcel.waybill))
-        states = {parcel_state(session, waybill, at) for waybill in ways}
+        states = {parcel_state(session, waybill, at) for waybill in same_goods(session, order_id, parcel.waybill)}
         if states == {None} or not states.isdisjoint(HANDED_OVER):
             had.update({one.line: one.quantity for one in pieces_in(session, parcel)})
     return had

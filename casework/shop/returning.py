@@ -26,7 +26,7 @@ from casework.shop.dues import gift_of, note_paid, reckon_due
 from casework.shop.errors import BadRequest
 from casework.shop.flags import append_memo, wish_flag
 from casework.shop.gifts import has_free_shipping
-from casework.shop.losses import followed_by_others, given_up, waybills_followed_by
+from casework.shop.losses import followed_by_others, given_up, same_goods, waybills_followed_by
 from casework.shop.orders import Line, Order, lock_order
 from casework.shop.pieces import pieces_of_lines
 from casework.shop.platform import attribute_to_lines
@@ -431,7 +431,7 @@ def _signed_at(
         parcel.waybill: returns.signed_at(
             [
                 (scan.at, scan.code)
-                for waybill in (parcel.waybill, *later_waybills(session, order.id, parcel.waybill))
+                for waybill in sorted(same_goods(session, order.id, parcel.waybill))
                 for scan in shown_scans(session, waybill, at)
             ],
             order.confirmed_at,

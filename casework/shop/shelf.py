@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections import Counter
 from collections.abc import Sequence
 from datetime import datetime
@@ -10,7 +9,7 @@ from datetime import datetime
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from casework.money import LineQuantity, listed
+from casework.money import LineQuantity, as_listed, listed
 from casework.shop import outbox
 from casework.shop.pieces import pieces_of_lines, pieces_owed
 from casework.shop.stock import move_stock
@@ -34,7 +33,7 @@ def clear_shelf(session: Session, case_id: str, order_id: str, rows: Sequence[Li
     pieces = [LineQuantity(line=line, quantity=quantity) for line, quantity in useless.items() if quantity]
     move_stock(session, rows, pieces, case_id=case_id, at=at)
     for task in _tasks(session, order_id) if pieces else ():
-        told = _pieces_in(task)
+        told = as_listed(task.parameters["lines"])
         less = {one.line: min(one.quantity, useless[one.line]) for one in told}
         if not any(less.values()):
             continue
@@ -74,9 +73,3 @@ def _tasks(session: Session, order_id: str) -> Sequence[OutboxRow]:
         )
         .order_by(OutboxRow.id.desc())
     ).all()
-
-
-def _pieces_in(task: OutboxRow) -> list[LineQuantity]:
-    """The pieces that a task names, as `listed` writes them."""
-    named = re.findall(r"(\d+)×(\d+)", task.parameters["lines"])
-    return [LineQuantity(line=int(line), quantity=int(quantity)) for line, quantity in named]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime, timedelta
 
-from sqlalchemy import select
+from sqlalchemy import select, tuple_
 from sqlalchemy.orm import Session
 
 from casework.courier import Courier, CourierSilent, Scan
@@ -27,12 +27,15 @@ def orders_of_waybill(session: Session, waybill: str) -> set[str]:
 
 
 def later_waybills(session: Session, order_id: str, waybill: str) -> list[str]:
-    """Under which waybills a parcel went on that was forwarded; capitals say nothing."""
-    cases = select(FollowedParcelRow.case_id).where(
+    """Under which waybills a way back that a case follows went on; capitals say nothing.
+
+    Of goods on their way to the buyer, others may have left in their place: see `losses.same_goods`.
+    """
+    runs = select(FollowedParcelRow.case_id, FollowedParcelRow.run_id).where(
         FollowedParcelRow.order_id == order_id, is_waybill(FollowedParcelRow.waybill, waybill)
     )
     forwarded = select(FollowedParcelRow.waybill).where(
-        FollowedParcelRow.case_id.in_(cases), FollowedParcelRow.how == "forwarded"
+        tuple_(FollowedParcelRow.case_id, FollowedParcelRow.run_id).in_(runs), FollowedParcelRow.how == "forwarded"
     )
     return list(session.scalars(forwarded))
 

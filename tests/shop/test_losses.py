@@ -8,9 +8,10 @@ from typing import Any
 import pytest
 from sqlalchemy.orm import Session
 
+from casework.dues import ReturnDue
 from casework.money import LineQuantity
 from casework.parcels import Followed
-from casework.shop import coming_back, orders, outside, parcels, records, settling
+from casework.shop import coming_back, orders, outside, parcels, records, returning, settling
 from casework.shop.database import Database
 from casework.shop.errors import BadRequest
 from casework.shop.losses import given_up, made_good
@@ -264,3 +265,21 @@ def test_what_was_sent_again_stays_so_where_its_courier_handed_it_on_before_anyb
     sent(session, AGAIN, (1, 2), (2, 1))
     assert left(session) == []
     assert left(session, FORWARDED) == pieces((1, 2), (2, 1))
+
+
+def test_a_signature_for_what_was_denied_is_none_for_what_was_sent_in_its_place(session: Session) -> None:
+    own = run(session, (WAYBILL, "opened"), (FORWARDED, "forwarded"), (AGAIN, "reshipped"), outcome=None)
+    sent(session, AGAIN, (1, 2), (2, 1))
+    add_scan(session, FORWARDED, "3", at=NOW)
+    add_scan(session, AGAIN, "0", at=NOW + HOUR)
+
+    def signed_at() -> datetime | None:
+        lines = pieces((1, 2), (2, 1))
+        due = ReturnDue(lines=lines, fault=False)
+        return returning.standing(
+            session, ORDER, lines, due, at=NOW + 3 * HOUR, case_id=own[0], run_id=own[1]
+        ).signed_at
+
+    assert signed_at() is None
+    add_scan(session, AGAIN, "3", at=NOW + 2 * HOUR)
+    assert signed_at() == NOW + 2 * HOUR
