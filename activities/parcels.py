@@ -12,7 +12,7 @@ from activities.steps import Done, OrderStep, post_all, writing_for
 from casework.money import listed
 from casework.parcels import Followed, ParcelReport, Registered
 from casework.rules.parcels import priority_of
-from casework.shop import coming_back, outbox, parcels, records
+from casework.shop import coming_back, following, outbox, parcels, records, reshipments
 from casework.shop.database import Database
 from casework.shop.errors import BadRequest
 from casework.shop.orders import lock_order
@@ -98,14 +98,14 @@ class ParcelActivities:
             # two cases of the same goods may begin at once: the first to get here has them
             lock_order(session, step.order_id)
             report = _read(session, step)
-            follower = parcels.other_follower(session, step.order_id, step.waybill)
+            follower = following.other_follower(session, step.order_id, step.waybill)
             if follower is not None:
                 report = report.model_copy(update={"settled": True})
             since = parcels.left_at(session, step.order_id, step.waybill, way_back=step.way_back)
             value = report.value_fen
             specialist: str | None = None
             if report.known and not report.settled:
-                parcels.follow(
+                following.follow(
                     session,
                     case_id=step.case_id,
                     run_id=step.run_id,
@@ -141,7 +141,7 @@ class ParcelActivities:
         try:
             with writing_for(self._database, step) as session:
                 _take_in(session, step, step.turned_up)
-                parcels.follow(
+                following.follow(
                     session,
                     case_id=step.case_id,
                     run_id=step.run_id,
@@ -150,7 +150,7 @@ class ParcelActivities:
                     how="reshipped" if step.sent_again else "forwarded",
                 )
                 if step.sent_again:
-                    parcels.send_again(
+                    reshipments.send_again(
                         session,
                         key=step.round_key("sent_again"),
                         case_id=step.case_id,
@@ -169,7 +169,7 @@ class ParcelActivities:
         there are none.
         """
         with writing_for(self._database, step) as session:
-            refused = parcels.reserve(
+            refused = reshipments.reserve(
                 session,
                 key=step.round_key("reshipment"),
                 case_id=step.case_id,
@@ -187,7 +187,7 @@ class ParcelActivities:
         with writing_for(self._database, step) as session:
             _take_in(session, step, step.turned_up)
             # first: what is to be sent again is not there to go into stock
-            was_under_way = parcels.call_off_reshipment(session, case_id=step.case_id, at=step.at)
+            was_under_way = reshipments.call_off_reshipment(session, case_id=step.case_id, at=step.at)
             if step.into_stock:
                 coming_back.take_into_stock(
                     session,
@@ -205,9 +205,9 @@ class ParcelActivities:
         with writing_for(self._database, step) as session:
             # done again, nothing would be asked for any more, and all of the parcel would count as sold out
             if first_time(session, step.round_key("out_of_stock"), step.at):
-                wanted = parcels.asked_to_send(session, step.case_id)
-                parcels.call_off_reshipment(session, case_id=step.case_id, at=step.at)
-                parcels.say_out_of_stock(session, step.order_id, wanted or step.lines, step.at)
+                wanted = reshipments.asked_to_send(session, step.case_id)
+                reshipments.call_off_reshipment(session, case_id=step.case_id, at=step.at)
+                reshipments.say_out_of_stock(session, step.order_id, wanted or step.lines, step.at)
 
     @uninterrupted
     def take_returned(self, step: TakeReturned) -> None:
@@ -229,7 +229,7 @@ class ParcelActivities:
         """Called off: nothing is sent again by this case; goods that came back ship as any others when it ends."""
         with writing_for(self._database, step) as session:
             _take_in(session, step, step.turned_up)
-            parcels.call_off_reshipment(session, case_id=step.case_id, at=step.at)
+            reshipments.call_off_reshipment(session, case_id=step.case_id, at=step.at)
 
     @uninterrupted
     def tell_return(self, step: TellReturn) -> bool:
@@ -271,7 +271,7 @@ def _take_in(session: Session, step: OrderStep, turned_up: TurnedUp | None) -> N
 
 def _tell_warehouse(session: Session, step: ParcelStep) -> None:
     """Where something of what the warehouse is to send was refunded since, a new task takes the old one's place."""
-    changed = parcels.changed_since_asked(session, case_id=step.case_id, order_id=step.order_id, at=step.at)
+    changed = reshipments.changed_since_asked(session, case_id=step.case_id, order_id=step.order_id, at=step.at)
     if changed is None:
         return
     role, template = (

@@ -16,8 +16,8 @@ from casework.rules.returns import SIGNED_BY_BUYER
 from casework.shop.bulk import gather_record
 from casework.shop.courier import Scan, shown_scans
 from casework.shop.database import Database
+from casework.shop.following import open_parcel_cases
 from casework.shop.orders import Order, read_order
-from casework.shop.parcels import open_parcel_cases
 from casework.shop.tables import ChatRow, GiftRow, OrderRow, ParcelRow, ShipmentRow
 
 SOON: Final = timedelta(days=3)

@@ -8,7 +8,7 @@ from pydantic import BaseModel
 from sqlalchemy.orm import Session
 
 from casework.shop.errors import BadRequest
-from casework.shop.parcels import courier_of
+from casework.shop.following import courier_of
 from casework.shop.tracking import orders_of_waybill
 
 ASKED = "asked"

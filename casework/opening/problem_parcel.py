@@ -5,7 +5,7 @@ from __future__ import annotations
 from sqlalchemy.orm import Session
 
 from casework.opening.resolved import Resolved
-from casework.shop import parcels
+from casework.shop import following
 from state_machines.problem_parcel import PROBLEM_PARCEL, ParcelStart
 
 
@@ -18,7 +18,7 @@ def resolve(session: Session, start: ParcelStart) -> Resolved:
         BadRequest: the waybill is another order's, or an open case follows it under another.
 
     """
-    parcel = parcels.parcel_of_start(session, start.order_id, start.waybill, start.from_case)
+    parcel = following.parcel_of_start(session, start.order_id, start.waybill, start.from_case)
     waybill = parcel.waybill if parcel is not None else start.waybill
     return_case = parcel.return_case if parcel is not None else None
     inside = parcel.lines if parcel is not None else []

@@ -14,8 +14,8 @@ from casework.money import format_yuan
 from casework.shop import outbox, records
 from casework.shop.coming_back import ship_again
 from casework.shop.orders import lock_order
-from casework.shop.parcels import call_off_reshipment
 from casework.shop.releasing import release_case
+from casework.shop.reshipments import call_off_reshipment
 from casework.shop.runs import newest_run
 from casework.shop.steps import first_time
 from casework.shop.tables import (

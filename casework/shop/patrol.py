@@ -15,7 +15,8 @@ from casework.policy import Policy
 from casework.rules.parcels import Scanned, courier_code, region_of
 from casework.rules.patrol import Finding, Seen, cause_of
 from casework.shop import records
-from casework.shop.parcels import is_made_good, open_parcel_cases, other_follower
+from casework.shop.following import open_parcel_cases, other_follower
+from casework.shop.remaining import is_made_good
 from casework.shop.returning import awaited_by_returns
 from casework.shop.runs import OF_FOLLOWED_PARCEL
 from casework.shop.tables import (

@@ -11,7 +11,7 @@ import pytest
 from casework.cli.errors import BAD_INPUT, DONE, REFUSED
 from casework.client import CaseRefused, CaseworkClient
 from casework.money import LineQuantity
-from casework.shop import parcels, records
+from casework.shop import records, reshipments
 from casework.shop.tables import StockMovementRow
 from tests.cli.commands import Casework, Done
 from tests.cli.test_inbox import to_supervisor
@@ -163,7 +163,7 @@ async def test_a_condition_that_the_shop_is_asked_about_again_is_no_firm_no(case
     order, waybill = parcel_order(desk)
     with desk.database.writing() as session:
         lines = [LineQuantity(line=1, quantity=1)]
-        parcels.say_out_of_stock(session, order, lines, datetime.now(UTC) - timedelta(days=1))
+        reshipments.say_out_of_stock(session, order, lines, datetime.now(UTC) - timedelta(days=1))
     scan(desk, waybill, "2")
     case = await open_parcel(desk, order, waybill)
     await desk.until(case, "investigating")

@@ -11,11 +11,11 @@ from sqlalchemy.orm import Session
 from casework.dues import ReturnDue
 from casework.money import LineQuantity
 from casework.parcels import Followed
-from casework.shop import coming_back, orders, outside, parcels, records, returning, settling
+from casework.shop import coming_back, following, orders, outside, parcels, records, remaining, returning, settling
 from casework.shop.database import Database
 from casework.shop.errors import BadRequest
+from casework.shop.following import How
 from casework.shop.losses import given_up, made_good
-from casework.shop.parcels import How
 from casework.shop.tables import FollowedParcelRow, ShipmentLineRow, ShipmentRow
 from tests.orders import add_scan
 from tests.shop.steps import NOW, ORDER, an_order, pieces
@@ -92,7 +92,7 @@ def refund(
 
 
 def left(session: Session, waybill: str = WAYBILL, **more: Any) -> list[LineQuantity]:
-    return parcels.left_in_parcel(session, ORDER, waybill, pieces((1, 2), (2, 1)), **more)
+    return remaining.left_in_parcel(session, ORDER, waybill, pieces((1, 2), (2, 1)), **more)
 
 
 def test_what_was_sent_again_is_settled_piece_by_piece_and_not_by_the_run_that_asks(session: Session) -> None:
@@ -102,10 +102,10 @@ def test_what_was_sent_again_is_settled_piece_by_piece_and_not_by_the_run_that_a
     assert left(session) == pieces((1, 1), (2, 1))
     assert left(session, excluding=own) == pieces((1, 2), (2, 1))
     assert left(session, AGAIN) == pieces((1, 1)), "what was sent again is a parcel like any other"
-    assert not parcels.is_made_good(session, ORDER, WAYBILL)
+    assert not remaining.is_made_good(session, ORDER, WAYBILL)
     run(session, (WAYBILL, "opened"), ("SF00000000002", "reshipped"), at=NOW + timedelta(days=1))
     sent(session, "SF00000000002", (1, 1), (2, 1))
-    assert parcels.is_made_good(session, ORDER, WAYBILL), "by two runs together"
+    assert remaining.is_made_good(session, ORDER, WAYBILL), "by two runs together"
 
 
 def test_what_was_sent_again_may_be_lost_too_and_be_sent_once_more(session: Session) -> None:
@@ -179,7 +179,7 @@ def test_a_forwarded_replacement_holds_what_was_sent_again_and_not_what_was_in_t
 ) -> None:
     run(session, (WAYBILL, "opened"), (AGAIN, "reshipped"), (FORWARDED, "forwarded"))
     sent(session, AGAIN, (2, 1))
-    known = parcels.parcel_of_start(session, ORDER, FORWARDED, None)
+    known = following.parcel_of_start(session, ORDER, FORWARDED, None)
     assert known is not None
     assert known.lines == pieces((2, 1))
     assert left(session, FORWARDED) == pieces((2, 1))
@@ -187,11 +187,11 @@ def test_a_forwarded_replacement_holds_what_was_sent_again_and_not_what_was_in_t
 
 def test_a_later_waybill_that_an_export_shows_with_no_lines_holds_what_the_parcel_did(session: Session) -> None:
     run(session, (WAYBILL, "opened"), (FORWARDED, "forwarded"))
-    before = parcels.parcel_of_start(session, ORDER, FORWARDED, None)
+    before = following.parcel_of_start(session, ORDER, FORWARDED, None)
     session.add(ShipmentRow(order_id=ORDER, waybill=FORWARDED, company="EMS", shipped_at=NOW))
     session.flush()
     assert before is not None
-    assert parcels.parcel_of_start(session, ORDER, FORWARDED, None) == before
+    assert following.parcel_of_start(session, ORDER, FORWARDED, None) == before
     assert left(session, FORWARDED) == before.lines == pieces((1, 2), (2, 1))
 
 
@@ -261,7 +261,7 @@ def test_what_was_sent_again_stays_so_where_its_courier_handed_it_on_before_anyb
     ]
     for waybill, how, since in follows:
         parcel = Followed(courier="ems", waybill=waybill, since=since)
-        parcels.follow(session, case_id=own[0], run_id=own[1], order_id=ORDER, parcel=parcel, how=how)
+        following.follow(session, case_id=own[0], run_id=own[1], order_id=ORDER, parcel=parcel, how=how)
     sent(session, AGAIN, (1, 2), (2, 1))
     assert left(session) == []
     assert left(session, FORWARDED) == pieces((1, 2), (2, 1))

@@ -14,7 +14,19 @@ from casework.courier import CourierSilent, OnBehalf, ParcelRequest, Scan
 from casework.dues import ReturnDue
 from casework.money import LineQuantity
 from casework.parcels import Followed
-from casework.shop import courier, orders, outside, parcels, payments, records, returning, tracking
+from casework.shop import (
+    courier,
+    following,
+    orders,
+    outside,
+    parcels,
+    payments,
+    records,
+    remaining,
+    reshipments,
+    returning,
+    tracking,
+)
 from casework.shop.claimants import had_by_another
 from casework.shop.courier import EmbeddedCourier
 from casework.shop.database import Database
@@ -80,7 +92,7 @@ def opened(shop: Database, *, case_id: str = CASE, run_id: str = "run", waybill:
 
 
 def follow(session: Any, waybill: str, *, how: Any, case_id: str = CASE, run_id: str = "run") -> None:
-    parcels.follow(
+    following.follow(
         session,
         case_id=case_id,
         run_id=run_id,
@@ -92,7 +104,7 @@ def follow(session: Any, waybill: str, *, how: Any, case_id: str = CASE, run_id:
 
 def reserve(session: Any, lines: Sequence[LineQuantity], *, round_: int = 1) -> str | None:
     """Reserve the lines for the case's first run; why not, or None."""
-    return parcels.reserve(
+    return reshipments.reserve(
         session,
         key=f"{CASE}/run/reshipment/{round_}",
         case_id=CASE,
@@ -178,11 +190,11 @@ def test_a_case_is_found_by_every_waybill_that_it_follows_or_followed(shop: Data
     with shop.writing() as session:
         follow(session, EMS, how="forwarded")
     with shop.reading() as session:
-        assert parcels.open_parcel_cases(session, [WAYBILL, EMS, "YT-NONE"]) == {WAYBILL: CASE, EMS: CASE}
+        assert following.open_parcel_cases(session, [WAYBILL, EMS, "YT-NONE"]) == {WAYBILL: CASE, EMS: CASE}
         assert tracking.later_waybills(session, ORDER, WAYBILL) == [EMS]
     ended(shop, "delivered")
     with shop.reading() as session:
-        assert parcels.open_parcel_case(session, EMS) is None
+        assert following.open_parcel_case(session, EMS) is None
 
 
 def test_a_waybill_of_another_order_or_of_another_open_case_is_not_followed(shop: Database) -> None:
@@ -203,18 +215,18 @@ def test_a_waybill_of_another_order_or_of_another_open_case_is_not_followed(shop
 def test_a_parcel_is_worth_what_was_paid_for_what_is_in_it_and_not_refunded(shop: Database) -> None:
     with shop.writing() as session:
         an_order(session, shipped=True, postage_fen=1_000)  # two at 100.00, one at 50.00
-        assert parcels.value_of(session, ORDER, pieces((1, 2), (2, 1))) == 25_000
-        assert parcels.value_of(session, ORDER, pieces((1, 1))) == 10_000
-        assert parcels.value_of(session, ORDER, []) == 0
+        assert remaining.value_of(session, ORDER, pieces((1, 2), (2, 1))) == 25_000
+        assert remaining.value_of(session, ORDER, pieces((1, 1))) == 10_000
+        assert remaining.value_of(session, ORDER, []) == 0
 
 
 def test_a_start_means_the_shops_own_spelling_and_the_lines_of_the_parcel(shop: Database) -> None:
     with shop.writing() as session:
         an_order(session, shipped=[1])
-        found = parcels.parcel_of_start(session, ORDER, WAYBILL.lower(), None)
+        found = following.parcel_of_start(session, ORDER, WAYBILL.lower(), None)
         assert found is not None
         assert (found.waybill, found.lines, found.return_case) == (WAYBILL, pieces((1, 2)), None)
-        assert parcels.parcel_of_start(session, ORDER, "YT-NOBODYS", None) is None
+        assert following.parcel_of_start(session, ORDER, "YT-NOBODYS", None) is None
 
 
 def test_receipt_is_put_off_only_while_the_trade_is_under_way(shop: Database) -> None:
@@ -237,11 +249,11 @@ def test_goods_are_reserved_once_and_what_is_sold_out_is_not(shop: Database) -> 
     with shop.writing() as session:
         for _ in range(2):
             assert reserve(session, lines) is None
-        assert parcels.call_off_reshipment(session, case_id=CASE, at=NOW)
-        assert not parcels.call_off_reshipment(session, case_id=CASE, at=NOW)
-        parcels.say_out_of_stock(session, ORDER, lines, NOW + HALF)
-        assert not parcels.in_stock(session, ORDER, lines)
-        assert parcels.in_stock(session, ORDER, pieces((2, 1)))
+        assert reshipments.call_off_reshipment(session, case_id=CASE, at=NOW)
+        assert not reshipments.call_off_reshipment(session, case_id=CASE, at=NOW)
+        reshipments.say_out_of_stock(session, ORDER, lines, NOW + HALF)
+        assert not reshipments.in_stock(session, ORDER, lines)
+        assert reshipments.in_stock(session, ORDER, pieces((2, 1)))
         assert reserve(session, lines, round_=2) == "the goods are not in stock"
 
 
@@ -254,11 +266,11 @@ def test_what_is_refunded_is_not_reserved_and_needs_neither_stock_nor_leave(shop
         claim(session, line_one, OTHER)
         assert OTHER in (reserve(session, line_one) or "")
         outside.refunded(session, ORDER, line_one, at=NOW)
-        parcels.say_out_of_stock(session, ORDER, line_one, NOW)
+        reshipments.say_out_of_stock(session, ORDER, line_one, NOW)
         assert reserve(session, both) is None
         (row,) = session.scalars(select(ReshipmentRow))
         assert row.lines == [{"line": 2, "quantity": 1, "back": False}]
-        parcels.call_off_reshipment(session, case_id=CASE, at=NOW)
+        reshipments.call_off_reshipment(session, case_id=CASE, at=NOW)
         outside.refunded(session, ORDER, line_two, at=NOW)
         assert "nothing left" in (reserve(session, both, round_=2) or "")
 
@@ -275,7 +287,7 @@ def test_who_sends_goods_again_has_their_lines_until_its_case_ends(shop: Databas
         assert had_by_another(session, ORDER, lines, case_id=CASE) is None
         assert had_by_another(session, ORDER, pieces((3, 1)), case_id=OTHER) is None, "it is in no parcel of the case"
         assert orders.standing(session, ORDER, lines, case_id=OTHER).claimed_by == CASE
-        parcels.call_off_reshipment(session, case_id=CASE, at=NOW)
+        reshipments.call_off_reshipment(session, case_id=CASE, at=NOW)
         assert had_by_another(session, ORDER, lines, case_id=OTHER) is None
         reserve(session, lines, round_=2)
         session.scalars(select(ReshipmentRow).where(ReshipmentRow.state == "asked")).one().state = "left"
@@ -326,7 +338,7 @@ def test_what_is_sent_again_is_not_paid_for_also_where_it_was_claimed_before(sho
             payments.pay(session, key="pay", at=NOW, **of_other)
         with pytest.raises(BadRequest, match=CASE):
             payments.record_paid_by_hand(session, key="pay", at=NOW, payment_reference="HAND-1", **of_other)
-        parcels.call_off_reshipment(session, case_id=CASE, at=NOW)
+        reshipments.call_off_reshipment(session, case_id=CASE, at=NOW)
         assert payments.pay(session, key="pay", at=NOW, **of_other).status == "paid"
 
 

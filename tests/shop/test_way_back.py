@@ -8,7 +8,7 @@ import pytest
 from sqlalchemy.orm import Session
 
 from casework.shop.database import Database
-from casework.shop.parcels import parcel_of_start
+from casework.shop.following import parcel_of_start
 from casework.shop.returning import note_way_back, signed_for_by_us, way_back_of, waybill_of_another
 from casework.shop.tables import FollowedParcelRow, ReturnRow
 from tests.orders import add_scan

@@ -14,7 +14,7 @@ from temporalio.exceptions import ApplicationError
 from casework.case import CaseView
 from casework.client import BadInput, CaseworkClient
 from casework.money import LineQuantity
-from casework.shop import outside, parcels, records, tracking
+from casework.shop import following, outside, parcels, records, reshipments, tracking
 from casework.shop.tables import (
     CourierClaimRow,
     CourierRequestRow,
@@ -91,7 +91,7 @@ async def test_the_manuals_case_inner_mongolia_station_withdrawn_forwarded_by_em
     view = await desk.submit(case, "parcel_forwarded", SPECIALIST, courier="ems", waybill=ems)
     assert view.state == "tracking"
     with desk.database.reading() as session:
-        assert parcels.open_parcel_cases(session, [ems, waybill]) == {ems: case.id, waybill: case.id}
+        assert following.open_parcel_cases(session, [ems, waybill]) == {ems: case.id, waybill: case.id}
         assert tracking.later_waybills(session, order, waybill) == [ems]
 
     tomorrow = await desk.skipper.get_current_time(case) + timedelta(days=1)
@@ -110,7 +110,7 @@ async def test_the_manuals_case_inner_mongolia_station_withdrawn_forwarded_by_em
     ]
     assert "派送网点已撤销" in letters(desk, case, "buyer")[0].text_zh
     with desk.database.reading() as session:
-        assert parcels.open_parcel_case(session, ems) is None
+        assert following.open_parcel_case(session, ems) is None
 
 
 async def test_a_parcel_left_in_a_locker_is_not_received_until_the_buyer_says_so(desk: Desk) -> None:
@@ -201,7 +201,7 @@ async def test_what_the_warehouse_has_not_got_is_not_sent_again_and_nobody_else_
     await desk.submit(case, "find_out_of_stock", WAREHOUSE)
     await desk.end(case)
     with desk.database.reading() as session:
-        assert not parcels.in_stock(session, order, [LineQuantity(line=1, quantity=1)])
+        assert not reshipments.in_stock(session, order, [LineQuantity(line=1, quantity=1)])
 
 
 async def test_an_order_that_is_refunded_closes_the_case_and_a_moving_parcel_is_to_be_recovered(desk: Desk) -> None:

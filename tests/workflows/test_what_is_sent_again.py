@@ -18,7 +18,7 @@ from casework.shop import holds, mending
 from casework.shop.amounts import left_to_ship
 from casework.shop.fencing import FencingToken
 from casework.shop.importing import import_files
-from casework.shop.parcels import say_out_of_stock
+from casework.shop.reshipments import say_out_of_stock
 from casework.shop.tables import CaseRow, LineRow, OutboxRow, OutOfStockRow, ShipmentLineRow, ShipmentRow
 from tests.desk import Desk, Handle
 from tests.parcels import parcel_order, scan, two_parcels_of_one_line
