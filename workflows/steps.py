@@ -158,12 +158,12 @@ class CaseSteps(Generic[CaseT]):
         return [post.again(f"{self.case.version}{again}") for post in self.to_buyer(template)]
 
     def to_buyer(self, template: str, **parameters: str) -> list[Post]:
-        """A message to the buyer of the order, once in a case."""
+        """A message to the buyer of the order: once in a case, or where its flow says so, once a move."""
         given = {"order_id": self.case.order_id, **parameters}
         return [Post(purpose=f"buyer.{template}", template=template, to="buyer", parameters=given)]
 
     def to_staff(self, template: str, role: Role, **parameters: str) -> Post:
-        """A task for a role, once in a case."""
+        """A task for a role: once in a case, or where its flow says so, once a move."""
         given = {"order_id": self.case.order_id, **parameters}
         return Post(purpose=f"staff.{template}", template=template, to="staff", role=role, parameters=given)
 
