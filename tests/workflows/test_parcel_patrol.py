@@ -138,7 +138,7 @@ async def test_a_case_that_the_patrol_opens_says_so_and_has_no_link_to_it(skippe
         done = await patrol(skipper.client, queue)
         (case_id,) = done.patrolled.cases
         await record("parcel-patrol", done.handle, "completed", "one-opened")
-        client = CaseworkClient(skipper.client, shop)
+        client = CaseworkClient(skipper.client, shop, answer_seconds=60)
         view = await client.view_at_rest(case_id)
         assert (view.flow, view.opened_by, view.links) == ("problem-parcel", "system", [])
         await client.cancel(case_id)
