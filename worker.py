@@ -112,6 +112,7 @@ def build_worker(
             returns.assess_return,
             returns.read_return,
             returns.is_waybill_of_another,
+            returns.what_speaks_against,
             returns.note_way_back,
             returns.is_signed_for_by_us,
             returns.receive_return,

@@ -177,6 +177,7 @@ class CaseActivities:
         with self._database.writing() as session:
             if not records.is_open_in_another_run(session, request.case_id, request.run_id):
                 release_case(session, request.case_id, flag_kept=None, at=request.at, version=request.moment.version)
+                delivered = request.view.outcome == "delivered"
                 end = f"{request.case_id}/{request.run_id}/end/{request.moment.events}"
                 # done again, it would let go of what has come back since, under a task that the warehouse has had
                 if request.lets_ship and first_time(session, end, request.at):
@@ -186,7 +187,8 @@ class CaseActivities:
                         key=end,
                         case_id=request.case_id,
                         order_id=request.view.order_id,
-                        numbers={one.line for one in records.lines_of(session, request.case_id)},
+                        numbers={one.line for one in records.lines_of(session, request.case_id)}
+                        - (coming_back.kept_from_buyer(session, request.view.order_id) if delivered else set()),
                         at=request.at,
                     )
                 if request.view.outcome == LAPSED:

@@ -131,6 +131,12 @@ class ReturnActivities:
             return returning.waybill_of_another(session, step.order_id, step.waybill)
 
     @uninterrupted
+    def what_speaks_against(self, step: WaybillStep) -> str | None:
+        """Why a parcel of this waybill cannot have brought all that was asked for; None: nothing speaks against it."""
+        with self._database.reading() as session:
+            return returning.not_all_inside(session, step.order_id, step.waybill, step.lines)
+
+    @uninterrupted
     def note_way_back(self, step: WayBackStep) -> None:
         """Remember by which parcel the goods come back."""
         with writing_for(self._database, step) as session:

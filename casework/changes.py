@@ -53,6 +53,11 @@ PARTS_LINES = "parts-lines"
 ENDED_ORDERS = "ended-orders"
 """The change since which nothing of an order that was ended as malicious ships because a buyer keeps it."""
 
+# --- return after shipping ---
+ASKS_WHAT_CAME_IN = "asks-what-came-in"
+"""The change since which it is refused at once, and not when the fact is used, that a parcel of ours brings what was
+not in it."""
+
 # --- problem parcel ---
 LEAVES_TO_OTHERS = "leaves-to-others"
 """The change since which nobody chooses a remedy for what the platform has refunded, or a refund for what another open
@@ -70,6 +75,9 @@ CALLS_OFF_ONLY_LOST = "calls-off-only-what-is-lost"
 """The change since which it calls off none of what came back to us: the return takes that in itself."""
 ASKS_OF_UNTOLD = "asks-of-untold-parcels"
 """The change since which a task asks for the refund of a parcel of which nobody has told what is in it."""
+CLAIMS_WHAT_IS_OUT = "claims-only-what-is-out"
+"""The change since which nothing is claimed from the courier for a lost parcel that has turned up: its refund is of
+what is here."""
 READS_WHAT_CAME = "reads-what-came-back"
 """The change since which the shop is read again where a parcel has come back: nobody is asked about what ships
 again."""

@@ -208,6 +208,8 @@ def _events_of_commands(act: WorkflowActivation, done: WorkflowActivationComplet
         return None
     started |= {one.start_timer.seq for one in commands if one.HasField("start_timer")}
     cancelled = {one.cancel_timer.seq for one in commands if one.HasField("cancel_timer")}
+    # the SDK tells signals first: what they have cancelled has fired already, and Temporal ignores the command
+    fired = {job.fire_timer.seq for job in act.jobs if job.HasField("fire_timer")}
     accepted = {
         one.update_response.protocol_instance_id for one in commands if one.update_response.HasField("accepted")
     }
@@ -218,7 +220,7 @@ def _events_of_commands(act: WorkflowActivation, done: WorkflowActivationComplet
         if one.update_response.HasField("rejected") and one.update_response.protocol_instance_id in came
     ]
     every = sum(_EVENTS_OF_COMMANDS[one.WhichOneof("variant")] for one in commands)
-    return every - len(unrecorded) - 2 * len(cancelled & started)
+    return every - len(unrecorded) - 2 * len(cancelled & started) - len(cancelled & fired)
 
 
 def _failed(why: str) -> WorkflowActivationCompletion:

@@ -383,6 +383,8 @@ class CaseWorkflow(ContinuingCase[CaseT]):
         the time of day. Temporal tells a replay another one where a workflow task was prolonged by a slow step.
         """
         case = self.case
+        if self._turn.locked() and case.opened_with(STOPS_ITS_TIMER):
+            return self._drop_timer()  # a poll's step is under way: the wait sets it after that
         times: list[tuple[datetime, str]] = [] if case.alarm_at is None else [(case.alarm_at, OWN_ALARM)]
         if case.due is not None:
             times.append((case.remind_at, REMINDER) if case.remind_at else (case.due, _deadline_of(state)))

@@ -29,6 +29,7 @@ from casework.changes import (
     CALLS_OFF_ONLY_LOST,
     CALLS_OFF_RETURNS,
     CHOOSES_WHAT_IS_FREE,
+    CLAIMS_WHAT_IS_OUT,
     LEAVES_TO_OTHERS,
     READS_WHAT_CAME,
 )
@@ -90,6 +91,7 @@ class ProblemParcel(CaseWorkflow[ParcelCase]):
         CALLS_OFF_ONLY_LOST,
         ASKS_OF_UNTOLD,
         READS_WHAT_CAME,
+        CLAIMS_WHAT_IS_OUT,
     )
 
     @workflow.init
@@ -239,7 +241,7 @@ class ProblemParcel(CaseWorkflow[ParcelCase]):
             what = "has ended, which a task says" if case.return_over else "is told"
             return Outcome("open_refund", f"{case.return_case} {what}, nothing is opened")
         await self._read()
-        if case.claim_fen is None and not case.came_back and (case.damaged or self._is_lost()):
+        if case.claim_fen is None and not self._is_here() and (case.damaged or self._is_lost()):
             case.claim_fen = case.amount_fen
             await self._claim(case.claim_fen)
         if self._waiting_in_vain() and self.goes_by(CALLS_OFF_RETURNS):
@@ -290,8 +292,8 @@ class ProblemParcel(CaseWorkflow[ParcelCase]):
         fields: dict[str, Any] = {
             "lines": [one.model_dump() for one in lines],
             "cause": "transit_damage" if case.damaged or self._is_lost() else "no_reason",
-            "goods": "already_back" if case.came_back else "lost",
-            "said_lost": case.said_lost and not case.came_back,
+            "goods": "already_back" if self._is_here() else "lost",
+            "said_lost": case.said_lost and not self._is_here(),
         }
         child = await self.open_case("return-after-shipping", fields)
         case.refunded_by_others = child is None
@@ -315,7 +317,9 @@ class ProblemParcel(CaseWorkflow[ParcelCase]):
         """
         case = self.case
         sent_again = case.outcome == "delivered" and case.shipment is not None
-        nothing_due = case.outcome == "refund_opened" and case.came_back and not self._left()
+        if case.outcome == "delivered" and self._came_by() == "receipt_presumed" and self._turned_up() is not None:
+            return True  # it is here: nobody has received it
+        nothing_due = case.outcome == "refund_opened" and self._is_here() and not self._left()
         return not case.way_back and (case.outcome == "cancelled" or sent_again or nothing_due)
 
     def ending_parameters(self) -> dict[str, str]:
@@ -640,6 +644,11 @@ class ProblemParcel(CaseWorkflow[ParcelCase]):
         if not any(one.trigger == "parcel_returned" and self._follows(one.payload.get("waybill")) for one in case.kept):
             return None
         return TurnedUp(waybill=self._shipment, memo=self.memo("包裹已退回"))
+
+    def _is_here(self) -> bool:
+        """The goods are with us, whether the case has waited for them or not."""
+        turned_up = self._turned_up() is not None and self.goes_by(CLAIMS_WHAT_IS_OUT)
+        return self.case.came_back or turned_up
 
     def _follows(self, waybill: str | None) -> bool:
         """Whether this is a waybill of the goods that the case follows; not to name one is to mean that."""

@@ -21,6 +21,7 @@ from activities.returns import (
     WayBackStep,
     WaybillStep,
 )
+from casework.changes import ASKS_WHAT_CAME_IN
 from casework.dues import ReturnDue
 from casework.money import LineQuantity, listed
 from casework.rules.returns import evidence_missing, gift_deduction_fen
@@ -52,6 +53,8 @@ are, or the buyer, who wanted the money, is asked first."""
 @case_workflow(RETURN_AFTER_SHIPPING)
 class ReturnAfterShipping(PayingWorkflow[ReturnCase]):
     """Take goods back that the buyer has, or will have, and give the money back."""
+
+    changes = (*PayingWorkflow.changes, ASKS_WHAT_CAME_IN)
 
     @workflow.init
     def __init__(self, *start: Any) -> None:
@@ -221,8 +224,10 @@ class ReturnAfterShipping(PayingWorkflow[ReturnCase]):
         Of goods of which only a fact says so that no state has used, the shop does not know.
         """
         case = self.case
+        if case.goods == "already_back":  # what it has had does not ship, but another piece of the line may
+            return case.outcome == "refunded"
         unknown = case.goods_came_in and not case.received
-        return case.outcome not in GOODS_STAY_WITH_US and case.goods != "already_back" and not unknown
+        return case.outcome not in GOODS_STAY_WITH_US and not unknown
 
     # --- what is checked with, or written to, the shop when a message is accepted, or the clock fires ---
 
@@ -260,6 +265,14 @@ class ReturnAfterShipping(PayingWorkflow[ReturnCase]):
                 raise Refused(f"lines: {one.quantity} pieces of line {one.line} came in, {asked[one.line]} were asked")
         if message.waybill is not None:
             await self._refuse_waybill_of_another(message.waybill)
+        if message.waybill is not None and message.lines is None and self.goes_by(ASKS_WHAT_CAME_IN):
+            against = await self.in_shop(
+                ReturnActivities.what_speaks_against,
+                WaybillStep(**self.step_fields(), waybill=message.waybill),
+                "what can it have brought",
+            )
+            if against is not None:
+                raise Refused(f"lines: {against}")
 
     async def effect_receive_goods(self, attempt: Attempt[ReturnCase]) -> None:
         """Record what came in, with a purple flag and a memo; a parcel of ours does not bring what was not in it."""

@@ -250,7 +250,8 @@ class CaseSteps(Generic[CaseT]):
         """
         turn = self._turn if self.case.opened_with(ONE_STEP_AT_A_TIME) else nullcontext()
         async with turn:
-            if self._timer is not None and not self._timer.task.done() and self.goes_by(STOPS_ITS_TIMER):
+            pending = self._timer is not None and not self._timer.task.done()
+            if pending and self.case.opened_with(ONE_STEP_AT_A_TIME) and self.goes_by(STOPS_ITS_TIMER):
                 self._drop_timer()
             return await workflow.execute_local_activity_method(
                 step, request, start_to_close_timeout=SHOP_TIMEOUT, retry_policy=SHOP_RETRIES, summary=summary

@@ -23,10 +23,10 @@ from casework.shop.orders import lock_order
 from casework.shop.pieces import pieces_of_lines, pieces_owed, still_in
 from casework.shop.records import came_from, lines_of
 from casework.shop.shelf import AFTER_REVIEW, SHIP_AGAIN, clear_shelf
-from casework.shop.shipments import lines_in, pieces_in, shelve
+from casework.shop.shipments import has_come_back, lines_in, pieces_in, shelve
 from casework.shop.steps import first_time
 from casework.shop.stock import move_stock
-from casework.shop.tables import CaseRow, ClaimRow, LineRow, OrderRow, ReturnedLineRow, ShipmentRow
+from casework.shop.tables import CaseRow, ClaimRow, LineRow, OrderRow, OutboxRow, ReturnedLineRow, ShipmentRow
 from state_machines.roles import Role
 
 RETURNS = "return-after-shipping"
@@ -191,6 +191,15 @@ def ship_again(
         )
 
 
+def kept_from_buyer(session: Session, order_id: str) -> set[int]:
+    """The lines whose newest return has ended with its goods staying with us: the platform, or the buyer, decides."""
+    newest = dict[int, str | None]()
+    query = select(CaseRow).where(CaseRow.order_id == order_id, CaseRow.flow == RETURNS).order_by(CaseRow.opened_at)
+    for case in session.scalars(query):
+        newest.update({one["line"]: case.outcome for one in case.lines})
+    return {line for line, outcome in newest.items() if outcome in ("platform_dispute", "lapsed")}
+
+
 def ask_about_goods(
     session: Session, *, key: str, case_id: str, order_id: str, numbers: Collection[int], at: datetime
 ) -> None:
@@ -308,8 +317,13 @@ def _tell_return(session: Session, key: str, waiting: str, parcel: ShipmentRow, 
 
     Not where the buyer may have so many pieces as it waits for: then those may be meant.
     """
-    had, here = _had_by_buyer(session, parcel.order_id, at), still_in(session, parcel)
+    had, here = _had_by_buyer(session, parcel.order_id, at), Counter[int]()
     claimed = {line for _, line in claimed_lines(session, waiting)}
+    if not claimed.intersection(still_in(session, parcel)):
+        return
+    # all that is here at once: with the first that comes in, a return waits for no more
+    for one in parcels_of(session, parcel.order_id, claimed, back_too=True):
+        here.update(still_in(session, one) if one.back_at is not None else {})
     awaited = _awaited_by(session, waiting)
     own = {
         line: min(pieces, here[line])
@@ -318,6 +332,9 @@ def _tell_return(session: Session, key: str, waiting: str, parcel: ShipmentRow, 
     }
     if own:
         pieces = ",".join(f"{line}x{quantity}" for line, quantity in own.items())
+        earlier = (OutboxRow.case_id == waiting, OutboxRow.template == "return.goods_came_back")
+        for task in session.scalars(select(OutboxRow).where(*earlier, OutboxRow.cancelled_at.is_(None))):
+            task.cancelled_at = at
         _tell(session, key, waiting, parcel, "return.goods_came_back", set(own), at, pieces=pieces)
 
 
@@ -393,9 +410,4 @@ def _claimed_by_others(session: Session, order_id: str, case_id: str) -> set[int
 
 def _something_is_here(session: Session, order_id: str, rows: Sequence[LineRow]) -> bool:
     """Whether something of these lines may have come back: of most orders nothing more is asked."""
-    return bool(rows) and (any(row.place == "back" for row in rows) or _has_come_back(session, order_id))
-
-
-def _has_come_back(session: Session, order_id: str) -> bool:
-    query = select(ShipmentRow.id).where(ShipmentRow.order_id == order_id, ShipmentRow.back_at.is_not(None))
-    return session.scalar(query.limit(1)) is not None
+    return bool(rows) and (any(row.place == "back" for row in rows) or has_come_back(session, order_id))

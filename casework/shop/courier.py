@@ -24,6 +24,7 @@ from casework.shop.tables import (
     InterceptRow,
     LineRow,
     ParcelRow,
+    ReturnedLineRow,
     ScanRow,
     ShipmentLineRow,
     ShipmentRow,
@@ -254,6 +255,12 @@ def out_without_parcel(session: Session, order_id: str) -> list[LineRow]:
                 select(ShipmentLineRow.line)
                 .join(ShipmentRow, ShipmentLineRow.shipment_id == ShipmentRow.id)
                 .where(ShipmentRow.order_id == order_id, ShipmentRow.back_at.is_(None))
+            ),
+            # what a return has had out of a parcel of ours has its waybill, and went no way but the return's
+            LineRow.number.not_in(
+                select(ReturnedLineRow.line).where(
+                    ReturnedLineRow.order_id == order_id, ReturnedLineRow.from_parcels > 0
+                )
             ),
         )
         .order_by(LineRow.number)

@@ -20,6 +20,8 @@ from casework.shop.holds import cases_holding
 from casework.shop.notices import tell_cases
 from casework.shop.orders import lock_order
 from casework.shop.pieces import pieces_of_lines
+from casework.shop.shelf import clear_refunded
+from casework.shop.shipments import has_come_back, leave_shelf
 from casework.shop.tables import CaseRow, LineRow, OrderRow, ShipmentLineRow, ShipmentRow
 
 MAX_WAYBILL = 32
@@ -53,7 +55,7 @@ def ship(
     leaving = {row.number: row for row in left_to_ship(session, order_id)}
     told = force or waybill is not None
     out = {row.number: row for row in out_without_parcel(session, order_id)} if told else {}
-    leaving |= _on_shelf_alone(session, order_id)
+    leaving |= on_shelf_alone(session, order_id)
     there = leaving | out
     chosen = sorted(set(lines)) if lines is not None else sorted(leaving or out)
     if not chosen:
@@ -88,14 +90,16 @@ def send_off(
     company: str,
     shipped_at: datetime | None,
     at: datetime,
+    from_shelf: bool = True,
 ) -> None:
     """Put what is left of these lines into a parcel, of which the shop hears at `at`. The caller locks the order.
 
     Of a line that has left already, that is what came back and is on the shelf. Where an open case has had these lines
-    stopped before their waybill was known, the parcel is stopped too. `shipped_at` and `at` are aware.
+    stopped before their waybill was known, the parcel is stopped too. `from_shelf`: what leaves lay there, if anything
+    did. `shipped_at` and `at` are aware.
     """
     done = accounts(session, order.id)
-    where = pieces_of_lines(session, order.id, [row for row in rows if row.place == "shipped"])
+    where = pieces_of_lines(session, order.id, [row for row in rows if row.place != "unshipped"])
     shelf = {line: pieces.shelf for line, pieces in where.items()}
     parcel = session.scalar(select(ShipmentRow).where(ShipmentRow.order_id == order.id, ShipmentRow.waybill == waybill))
     if parcel is None:
@@ -106,6 +110,8 @@ def send_off(
         row.place, row.state = "shipped", row.state if row.state == "finished" else "shipped"
         quantity = shelf.get(row.number) or pieces_left(row, done) or row.quantity
         session.merge(ShipmentLineRow(shipment_id=parcel.id, line=row.number, quantity=quantity))
+        if from_shelf:
+            leave_shelf(session, order.id, LineQuantity(line=row.number, quantity=quantity))
     session.flush()
     stop_late_parcel(session, parcel, [row.number for row in rows], at=at)
 
@@ -123,6 +129,7 @@ def close(session: Session, order_id: str, *, at: datetime) -> None:
         raise BadRequest("order", f"order {order_id} is {order.state} already")
     _refund_whole(session, order, at)
     _close(session, order)
+    clear_refunded(session, order_id, at)
     tell_cases(session, order_id, "order_gone", at=at)
 
 
@@ -152,7 +159,7 @@ def refunded(session: Session, order_id: str, lines: Sequence[LineQuantity] | No
             if not pieces_left(row, done):
                 row.state = "closed"
     order.platform_refund_fen = max(order.platform_refund_fen or 0, done.total_fen)
-    session.flush()
+    clear_refunded(session, order_id, at)
     tell_cases(session, order_id, "order_gone", at=at)
     if order.state != "closed":
         tell_cases(session, order_id, "order_changed", at=at)
@@ -213,9 +220,11 @@ def fail(session: Session, what: str, id: str, how: str = "once") -> None:  # no
     set_fault(session, what, id, how)
 
 
-def _on_shelf_alone(session: Session, order_id: str) -> dict[int, LineRow]:
+def on_shelf_alone(session: Session, order_id: str) -> dict[int, LineRow]:
     """The lines of which something came back and is to ship again, while the rest of it has left."""
-    rows = [row for row in line_rows(session, order_id) if row.place == "shipped"]
+    if not has_come_back(session, order_id):
+        return {}
+    rows = [row for row in line_rows(session, order_id) if row.place != "unshipped"]
     where = pieces_of_lines(session, order_id, rows)
     found = {row.number: row for row in rows if where[row.number].shelf}
     return {} if found and was_ended(session, order_id) else found
@@ -225,7 +234,7 @@ def _holding(session: Session, order_id: str, row: LineRow) -> list[str]:
     """The cases that hold what is left to ship of a line; of one that has left, nobody holds what came back, but a
     review waits for it.
     """
-    if row.place == "shipped":
+    if row.place != "unshipped":
         reviewer = reviewer_of(session, order_id)
         return [] if reviewer is None else [reviewer]
     return cases_holding(session, order_id, row.number)

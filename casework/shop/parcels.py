@@ -23,7 +23,7 @@ from casework.shop.losses import made_good
 from casework.shop.orders import find_order, is_finished, lock_order
 from casework.shop.pieces import still_in
 from casework.shop.records import came_from
-from casework.shop.remaining import left_in, left_of, owed_in, shipment_of_goods, value_of
+from casework.shop.remaining import left_in, left_of, owed_in, shipment_of_goods, still_owed, value_of
 from casework.shop.reshipments import asked_to_send, in_stock
 from casework.shop.returning import tells_of_way_back
 from casework.shop.shipments import shipment_of
@@ -119,7 +119,7 @@ def read_parcel(
         claimed_by=next(iter(claims.values()), None),
         with_others=with_others,
         awaited_by=[] if signed else _awaiting(session, order_id, with_others, left),
-        asked=left_of(session, order_id, asked_to_send(session, case_id)),
+        asked=still_owed(session, order_id, case_id, asked_to_send(session, case_id), at),
     )
 
 

@@ -61,18 +61,20 @@ def pieces_of_lines(
     """
     stocked = pieces_in_stock(session, order_id)
     out, back, shelved = Counter[int](), list[tuple[int, int, str]](), Counter[int]()
+    taken = Counter[int]()
     for inside, waybill, back_at in session.execute(
         select(ShipmentLineRow, ShipmentRow.waybill, ShipmentRow.back_at)
         .join(ShipmentRow, ShipmentRow.id == ShipmentLineRow.shipment_id)
         .where(ShipmentRow.order_id == order_id)
         .order_by(ShipmentRow.id, ShipmentLineRow.line)
     ):
+        taken[inside.line] += inside.taken_out
         if back_at is None:
             out[inside.line] += inside.quantity
         elif inside.shelved_at is None:
             back.append((inside.line, inside.left_inside, waybill.upper()))
         else:
-            shelved[inside.line] += inside.quantity - inside.taken_in
+            shelved[inside.line] += inside.quantity - inside.taken_out
     sent_again = _sent_again(session, order_id)
     came = _not_sent_again(session, order_id, back, sent_again)
     from_stock = _counted(one for row in sent_again for one in row.lines if not one.get("back"))
@@ -105,7 +107,7 @@ def pieces_of_lines(
         # what went to the shelf may have left again since: then it is outside, or in stock, or a return has it
         off_shelf = max(0, unshelved[line] - from_parcels) + from_stock[line]
         shelf = max(0, min(shelved[line], rest - off_shelf))
-        if row.place != "unshipped" and not out[line] and not unshelved[line]:
+        if row.place != "unshipped" and not (out[line] or unshelved[line] or taken[line]):
             shelf = 0  # it left without a waybill
         found[line] = LinePieces(pieces, outside + from_parcels + returns.kept[line] + with_others[line], shelf)
     return found
@@ -244,7 +246,11 @@ def _settled_with_returns(session: Session, order_id: str) -> Counter[int]:
     for case in session.scalars(
         select(CaseRow)
         .join(ReturnRow, (ReturnRow.case_id == CaseRow.case_id) & (ReturnRow.run_id == CaseRow.run_id))
-        .where(ReturnRow.order_id == order_id, ReturnRow.settled_at.is_not(None))
+        .where(
+            ReturnRow.order_id == order_id,
+            # what the platform pays after a dispute is what that was about
+            ReturnRow.settled_at.is_not(None) | (CaseRow.outcome == "platform_dispute"),
+        )
     ):
         if (case.from_case or "").startswith(PARCEL_CASES):
             continue
@@ -291,7 +297,7 @@ def _back_before(session: Session, shipment: ShipmentRow) -> Mapping[int, int]:
 
 def _in_parcels(session: Session, *parcels: ColumnElement[bool]) -> Mapping[int, int]:
     query = (
-        select(ShipmentLineRow.line, func.sum(ShipmentLineRow.quantity - ShipmentLineRow.taken_in))
+        select(ShipmentLineRow.line, func.sum(ShipmentLineRow.quantity - ShipmentLineRow.taken_out))
         .join(ShipmentRow, ShipmentRow.id == ShipmentLineRow.shipment_id)
         .where(*parcels)
         .group_by(ShipmentLineRow.line)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 
 from sqlalchemy import exists, func, select
@@ -10,7 +10,7 @@ from sqlalchemy.orm import Session
 
 from casework.money import LineQuantity, part_of_line
 from casework.shop.amounts import accounts, line_rows, paid_shares, pieces_left
-from casework.shop.losses import MadeGood, Run, made_good, same_goods
+from casework.shop.losses import MadeGood, Run, made_good, same_goods, waybills_followed_by
 from casework.shop.orders import find_order
 from casework.shop.pieces import pieces_owed, still_in
 from casework.shop.shipments import pieces_in, shipment_of
@@ -88,10 +88,23 @@ def owed_in(
     session: Session, order_id: str, waybill: str, pieces: Sequence[LineQuantity], at: datetime
 ) -> list[LineQuantity]:
     """Of these pieces of a parcel, what the buyer is still to have: see `pieces_owed`. `at` is aware."""
-    if not accounts(session, order_id).pieces:
+    return _owed(session, order_id, same_goods(session, order_id, waybill), pieces, at)
+
+
+def still_owed(
+    session: Session, order_id: str, case_id: str, asked: Sequence[LineQuantity], at: datetime
+) -> list[LineQuantity]:
+    """Of what a parcel's case has had sent again, what the buyer is still to have. `at` is aware."""
+    same = waybills_followed_by(session, order_id, case_id)
+    return _owed(session, order_id, same, left_of(session, order_id, asked), at)
+
+
+def _owed(
+    session: Session, order_id: str, same: Collection[str], pieces: Sequence[LineQuantity], at: datetime
+) -> list[LineQuantity]:
+    if not pieces or not accounts(session, order_id).pieces:
         return list(pieces)
     rows = line_rows(session, order_id)
-    same = same_goods(session, order_id, waybill)
     owed = pieces_owed(session, order_id, rows, at, apart_from=same, beyond_shelf=True)
     found = [LineQuantity(line=one.line, quantity=min(one.quantity, owed[one.line])) for one in pieces]
     return [one for one in found if one.quantity > 0]

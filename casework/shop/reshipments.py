@@ -21,8 +21,8 @@ from casework.shop.errors import BadRequest
 from casework.shop.losses import waybills_followed_by
 from casework.shop.orders import lock_order
 from casework.shop.pieces import pieces_of_lines
-from casework.shop.remaining import left_in_parcel, left_of, owed_in, shipment_of_goods
-from casework.shop.shipments import is_waybill, pieces_in, shelve, shipment_of
+from casework.shop.remaining import left_in_parcel, left_of, owed_in, shipment_of_goods, still_owed
+from casework.shop.shipments import is_waybill, leave_shelf, pieces_in, shelve, shipment_of
 from casework.shop.steps import first_time
 from casework.shop.stock import move_stock
 from casework.shop.tables import (
@@ -131,7 +131,7 @@ def changed_since_asked(session: Session, *, case_id: str, order_id: str, at: da
     if asked is None or not says_all(asked.lines):
         return None
     pieces = _asked_in(asked)
-    now = left_of(session, order_id, pieces)
+    now = still_owed(session, order_id, case_id, pieces, at)
     if now == pieces:
         return None
     listed = ",".join(f"{one.line}x{one.quantity}" for one in now)
@@ -187,11 +187,13 @@ def send_again(
         return
     sent = list[LineQuantity]()
     asked = _asked(session, case_id)
-    _close_replaced(session, order, case_id, asked, at)
-    for row in asked:
+    owed = [
         # of a reshipment from an older version it is not written down what came back
-        pieces = _asked_in(row) if says_all(row.lines) else list(lines)
-        left = left_of(session, order_id, pieces)
+        still_owed(session, order_id, case_id, _asked_in(row) if says_all(row.lines) else list(lines), at)
+        for row in asked
+    ]
+    _close_replaced(session, order, case_id, asked, at)
+    for row, left in zip(asked, owed, strict=True):
         sent += left
         _put_back(session, row, left, at)
         row.state = "left"
@@ -206,7 +208,16 @@ def send_again(
     waybill = parcel.waybill if known is None else known.waybill
     wanted = {one.line for one in sent}
     rows = [row for row in line_rows(session, order_id) if row.number in wanted]
-    outside.send_off(session, order, rows, waybill=waybill, company=parcel.courier, shipped_at=parcel.since, at=at)
+    outside.send_off(
+        session,
+        order,
+        rows,
+        waybill=waybill,
+        company=parcel.courier,
+        shipped_at=parcel.since,
+        at=at,
+        from_shelf=False,
+    )
     shipment = shipment_of(session, order_id, waybill)
     for one in sent:  # what was in the parcel, and not all that is left of the line
         inside = session.get(ShipmentLineRow, (shipment.id, one.line)) if shipment is not None else None
@@ -247,6 +258,8 @@ def _close_replaced(
     move_stock(session, rows, rest, case_id=case_id, at=at)
     shelve(session, order.id, about, at, only=replaced)
     session.flush()
+    for line, quantity in leaves.items():
+        leave_shelf(session, order.id, LineQuantity(line=line, quantity=quantity))
 
 
 def _put_back(session: Session, row: ReshipmentRow, left: Sequence[LineQuantity], at: datetime) -> None:

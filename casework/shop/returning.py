@@ -16,7 +16,7 @@ from sqlalchemy.orm import Session
 from casework.dues import ReturnDue
 from casework.money import LineQuantity, listed
 from casework.rules import returns
-from casework.rules.parcels import HANDED_OVER, SIGNED_BY_SENDER, Scanned
+from casework.rules.parcels import GOING_BACK, HANDED_OVER, SIGNED_BY_SENDER, Scanned
 from casework.shop import orders
 from casework.shop.amounts import POSTAGE, RETURN_POSTAGE, Reckoning, left_to_ship, line_rows, reckon
 from casework.shop.claimants import had_by_another
@@ -227,6 +227,12 @@ def tells_of_way_back(session: Session, order_id: str, waybill: str, newest: Sca
     return newest.state not in HANDED_OVER and (asked_at is None or newest.at > asked_at)
 
 
+def not_all_inside(session: Session, order_id: str, waybill: str, lines: Sequence[LineQuantity]) -> str | None:
+    """Why a parcel of ours cannot bring all of these lines; None: nothing speaks against it."""
+    inside = pieces_in(session, shipment_of(session, order_id, waybill))
+    return f"{waybill} held {listed(inside)} alone: say what came in" if inside and _exceeds(lines, inside) else None
+
+
 def receive(
     session: Session,
     *,
@@ -251,14 +257,14 @@ def receive(
         BadRequest: nobody said which lines these are (`named`), and not all of them were in that parcel of ours.
 
     """
-    lock_order(session, order_id)
+    order = lock_order(session, order_id)
     parcel = None if waybill is None else shipment_of(session, order_id, waybill)
-    inside = pieces_in(session, parcel)
-    if not named and inside and _exceeds(lines, inside):
-        raise BadRequest("lines", f"{parcel.waybill if parcel else ''} held {listed(inside)} alone: say what came in")
+    against = None if named or waybill is None else not_all_inside(session, order_id, waybill, lines)
+    if against is not None:
+        raise BadRequest("lines", against)
     if not first_time(session, key, at):
         return
-    if parcel is not None and parcel.back_at is None and not _is_handed_over(session, parcel.waybill, at):
+    if parcel is not None and parcel.back_at is None and not _may_be_handed_over(session, order, parcel.waybill, at):
         mark_goods_back(
             session, key=f"{key}/back", case_id=case_id, order_id=order_id, lines=lines, at=at, waybill=parcel.waybill
         )
@@ -266,6 +272,10 @@ def receive(
         row = _returned_line(session, case_id, run_id, order_id, one.line, at)
         row.received = one.quantity
         row.from_parcels = 0 if parcel is None else take_out(session, parcel, one)
+        for other in parcels_of(session, order_id, {one.line}, back_too=True) if parcel is not None else ():
+            rest = LineQuantity(line=one.line, quantity=one.quantity - row.from_parcels)
+            if rest.quantity and other.back_at is not None:
+                row.from_parcels += take_out(session, other, rest)
         row.from_parcels += _taken_over(session, order_id, one.line, one.quantity - row.from_parcels)
     _nothing_is_here_of(session, order_id, lines)
     # policy.md, shop.flag_profile: goods came back = purple
@@ -481,10 +491,17 @@ def _exceeds(lines: Sequence[LineQuantity], inside: Sequence[LineQuantity]) -> b
     return any(one.quantity > held.get(one.line, 0) for one in lines)
 
 
-def _is_handed_over(session: Session, waybill: str, at: datetime) -> bool:
-    """Whether the newest scan of a parcel of ours says that somebody has it, and that is not us."""
-    scans = shown_scans(session, waybill, at)
-    return bool(scans) and scans[0].state in HANDED_OVER and scans[0].code != SIGNED_BY_SENDER
+def _may_be_handed_over(session: Session, order: OrderRow, waybill: str, at: datetime) -> bool:
+    """Whether the newest scan of a parcel of ours, under whatever waybill, says that somebody has it, and not we; or
+    whether the buyer has confirmed it, or no courier has told of it.
+    """
+    scans = [scan for way in same_goods(session, order.id, waybill) for scan in shown_scans(session, way, at)]
+    if not scans:
+        return True
+    newest = max(scans, key=lambda scan: scan.at)
+    if newest.code == SIGNED_BY_SENDER or newest.state in GOING_BACK:
+        return False
+    return newest.state in HANDED_OVER or orders.is_finished(order)
 
 
 def _taken_over(session: Session, order_id: str, line: int, wanted: int) -> int:

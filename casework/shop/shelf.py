@@ -11,6 +11,7 @@ from sqlalchemy.orm import Session
 
 from casework.money import LineQuantity, as_listed, listed
 from casework.shop import outbox
+from casework.shop.amounts import line_rows
 from casework.shop.pieces import pieces_of_lines, pieces_owed
 from casework.shop.stock import move_stock
 from casework.shop.tables import CaseRow, LineRow, OutboxRow
@@ -50,6 +51,17 @@ def clear_shelf(session: Session, case_id: str, order_id: str, rows: Sequence[Li
                 parameters={**task.parameters, "lines": listed(still)},
                 at=at,
             )
+
+
+def clear_refunded(session: Session, order_id: str, at: datetime) -> None:
+    """The platform has refunded something: what of it lies on the shelf does not ship.
+
+    `at` is aware; the caller locks the order.
+    """
+    session.flush()
+    tasks = _tasks(session, order_id)
+    if tasks:
+        clear_shelf(session, tasks[0].case_id, order_id, line_rows(session, order_id), at)
 
 
 def cancel_shipping_again(session: Session, order_id: str, at: datetime) -> None:

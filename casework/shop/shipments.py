@@ -36,7 +36,7 @@ def take_out(session: Session, shipment: ShipmentRow, pieces: LineQuantity) -> i
     if shipment.back_at is None or inside is None:
         return 0
     taken = min(pieces.quantity, inside.left_inside)
-    inside.taken_in += taken
+    inside.taken_out += taken
     session.flush()
     return taken
 
@@ -61,6 +61,33 @@ def shelve(
     ):
         if waybill not in excluding and (only is None or waybill in only):
             inside.shelved_at = inside.shelved_at or at
+
+
+def leave_shelf(session: Session, order_id: str, pieces: LineQuantity) -> None:
+    """So many pieces of a line that came back and were on the shelf have left again: in no parcel that came back."""
+    rows = session.scalars(
+        select(ShipmentLineRow)
+        .join(ShipmentRow, ShipmentRow.id == ShipmentLineRow.shipment_id)
+        .where(
+            ShipmentRow.order_id == order_id,
+            ShipmentRow.back_at.is_not(None),
+            ShipmentLineRow.line == pieces.line,
+            ShipmentLineRow.shelved_at.is_not(None),
+        )
+        .order_by(ShipmentRow.id.desc())
+    )
+    wanted = pieces.quantity
+    for inside in rows:
+        leaves = min(wanted, inside.quantity - inside.taken_out)
+        inside.taken_out += leaves
+        wanted -= leaves
+    session.flush()
+
+
+def has_come_back(session: Session, order_id: str) -> bool:
+    """Whether any parcel of the order has come back: of most orders nothing more is asked."""
+    query = select(ShipmentRow.id).where(ShipmentRow.order_id == order_id, ShipmentRow.back_at.is_not(None))
+    return session.scalar(query.limit(1)) is not None
 
 
 def lines_in(session: Session, shipment: ShipmentRow) -> set[int]:

@@ -165,8 +165,8 @@ class ShipmentLineRow(Base):
     shipment_id: Mapped[int] = mapped_column(ForeignKey("shipments.id"), primary_key=True)
     line: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
     quantity: Mapped[int]
-    taken_in: Mapped[int] = mapped_column(default=0, server_default="0")
-    """How many of these pieces returns have taken in since it came back: they are in the parcel no more."""
+    taken_out: Mapped[int] = mapped_column(default=0, server_default="0")
+    """How many of these pieces are gone since it came back: returns have taken them in, or they have left the shelf."""
     shelved_at: Mapped[datetime | None]
     """When the rest was in the parcel no more, after it had come back: it went to the shelf to be shipped again, or
     others have left in its place."""
@@ -174,7 +174,7 @@ class ShipmentLineRow(Base):
     @property
     def left_inside(self) -> int:
         """How many of these pieces are in the parcel still."""
-        return 0 if self.shelved_at is not None else self.quantity - self.taken_in
+        return 0 if self.shelved_at is not None else self.quantity - self.taken_out
 
 
 class ParcelRow(Base):

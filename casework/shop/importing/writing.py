@@ -19,8 +19,9 @@ from casework.shop.importing.reading import BadRow
 from casework.shop.importing.rows import SHOP_ZONE, ChatIn, CourierIn, GiftIn, LineIn, OrderIn
 from casework.shop.notices import tell_cases
 from casework.shop.orders import lock_orders
-from casework.shop.outside import send_off
+from casework.shop.outside import on_shelf_alone, send_off
 from casework.shop.platform import reconcile
+from casework.shop.shelf import clear_refunded
 from casework.shop.states import is_later
 from casework.shop.tables import ChatRow, GiftRow, LineRow, OrderRow, ParcelRow, ScanRow, ShipmentRow
 
@@ -67,6 +68,7 @@ class Importer:
             self._follow(order)
             if (order.platform_refund_fen or order.state == "closed") and reconcile(self._session, order, at=self._at):
                 self._gone.add(order_id)
+                clear_refunded(self._session, order_id, self._at)
         for order_id in sorted(self._changed):
             to_ship = {line.number for line in left_to_ship(self._session, order_id)}
             hold_for_review(self._session, order_id, to_ship, at=self._at)
@@ -197,8 +199,9 @@ class Importer:
             # goods that came back and are sent again leave with a new waybill; those that left without one get theirs
             out = {line.number for line in out_without_parcel(self._session, row.id)}
             gone = [line for line in line_rows(self._session, row.id) if line.state in LEFT]
+            shelf = on_shelf_alone(self._session, row.id)
             self._leaving[row.id].update(
-                line.number for line in gone if line.place == "unshipped" or line.number in out
+                line.number for line in gone if line.place == "unshipped" or line.number in out or line.number in shelf
             )
         return bool(new)
 
@@ -315,7 +318,8 @@ class Importer:
                     line.state = order.state
         out = {line.number for line in out_without_parcel(self._session, order.id)}
         left = [line for line in lines if line.number in leaving and line.state in LEFT]
-        sent = [line for line in left if line.place == "unshipped" or line.number in out]
+        shelf = on_shelf_alone(self._session, order.id) if left else {}
+        sent = [line for line in left if line.place == "unshipped" or line.number in out or line.number in shelf]
         if not sent:
             return
         if any(line.place == "unshipped" for line in sent):

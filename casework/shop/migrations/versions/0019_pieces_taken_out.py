@@ -13,7 +13,7 @@ depends_on = None
 
 def upgrade() -> None:
     whole = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
-    op.add_column("shipment_lines", sa.Column("taken_in", whole, nullable=False, server_default="0"))
+    op.add_column("shipment_lines", sa.Column("taken_out", whole, nullable=False, server_default="0"))
     op.add_column("returned_lines", sa.Column("from_parcels", whole, nullable=False, server_default="0"))
     op.execute("update returned_lines set from_parcels = received where from_parcel")
     op.drop_column("returned_lines", "from_parcel")
@@ -27,6 +27,6 @@ def downgrade() -> None:
     op.execute(
         "update shipment_lines set shelved_at = "
         "(select back_at from shipments where shipments.id = shipment_lines.shipment_id) "
-        "where shelved_at is null and taken_in >= quantity"
+        "where shelved_at is null and taken_out >= quantity"
     )
-    op.drop_column("shipment_lines", "taken_in")
+    op.drop_column("shipment_lines", "taken_out")

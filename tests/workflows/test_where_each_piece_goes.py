@@ -1,0 +1,460 @@
+"""Where each piece goes, as parcels come back, returns take in, the platform refunds, and exports show more."""
+
+from __future__ import annotations
+
+import re
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+from sqlalchemy import delete, select
+from temporalio.client import WorkflowUpdateFailedError
+
+from casework.reading import read_lines
+from casework.shop import outside
+from casework.shop.errors import BadRequest
+from casework.shop.importing import import_files
+from casework.shop.tables import (
+    CourierClaimRow,
+    OrderRow,
+    OutboxRow,
+    ReturnedLineRow,
+    ScanRow,
+    ShipmentLineRow,
+    ShipmentRow,
+)
+from tests.desk import Desk, Handle
+from tests.parcels import parcel_order, scan, scan_now, two_parcels_of_one_line
+from tests.shop import exports
+from tests.workflows.test_goods_of_parcels import in_trouble, pieces_out
+from tests.workflows.test_problem_parcel import open_parcel
+from tests.workflows.test_remedy_or_refund import (
+    AGENT,
+    CLERK,
+    SPECIALIST,
+    WAREHOUSE,
+    lost_of,
+    of_line,
+    parcel_of_two_lines,
+)
+from tests.workflows.test_returns import SHOWN, inspected, opened, paid_fen, said, stock
+from tests.workflows.test_what_came_back import (
+    called_off,
+    came_back_and_called_off,
+    paid_and_confirmed,
+    parcel_of,
+    place,
+    ships,
+)
+
+
+def open_ship_tasks(desk: Desk, order: str) -> list[str]:
+    with desk.database.reading() as session:
+        tasks = select(OutboxRow.text_en).where(OutboxRow.template == "ship_again", OutboxRow.cancelled_at.is_(None))
+        return [text for text in session.scalars(tasks.order_by(OutboxRow.id)) if order in text]
+
+
+def trade_finished(desk: Desk, order: str) -> None:
+    with desk.database.writing() as session:
+        row = session.get_one(OrderRow, order)
+        row.state, row.confirmed_at = "finished", datetime.now(UTC) - timedelta(hours=1)
+
+
+def shop_ships(desk: Desk, order: str, lines: list[int] | None = None) -> str:
+    """`casework shop ship ORDER`."""
+    with desk.database.writing() as session:
+        return outside.ship(session, order, lines=lines, at=datetime.now(UTC))
+
+
+@pytest.mark.parametrize("told", ["nothing", "that it moves"])
+async def test_what_the_buyer_confirmed_is_not_here_as_somebody_names_its_waybill(desk: Desk, told: str) -> None:
+    order, waybill = parcel_of_two_lines(desk)
+    trade_finished(desk, order)
+    if told == "nothing":
+        with desk.database.writing() as session:
+            session.execute(delete(ScanRow).where(ScanRow.waybill == waybill))
+    back = await opened(desk, order, "awaiting_parcel", suffix="-1", lines=of_line(1))
+    await desk.submit(back, "receive_goods", CLERK, waybill=waybill)  # the parcel's own number, on its old label
+    await paid_and_confirmed(desk, back)
+    assert (stock(desk, order), ships(desk, order), place(desk, order, 2)) == ({1: 1}, [], "shipped")
+
+
+async def test_what_was_signed_for_under_a_later_waybill_is_not_here_as_somebody_names_the_first(desk: Desk) -> None:
+    order, waybill = parcel_of_two_lines(desk)
+    case = await in_trouble(desk, order, waybill, code="204")
+    await desk.submit(case, "courier_answers", SPECIALIST, finding="unreachable")
+    await desk.submit(case, "buyer_chooses", AGENT, choice="forward")
+    onward = f"EM{order[-10:]}"
+    await desk.submit(case, "parcel_forwarded", SPECIALIST, courier="ems", waybill=onward)
+    await scan_now(desk, case, onward, "301")
+    await desk.submit(case, "buyer_confirms", AGENT)
+    await desk.end(case)
+    back = await opened(desk, order, "awaiting_parcel", suffix="-1", lines=of_line(1))
+    await desk.submit(back, "receive_goods", CLERK, waybill=waybill)
+    await paid_and_confirmed(desk, back)
+    assert (stock(desk, order), ships(desk, order), place(desk, order, 2)) == ({1: 1}, [], "shipped")
+
+
+async def test_a_piece_that_never_left_is_not_on_the_shelf(desk: Desk) -> None:
+    order = desk.order(prices=[(5_000, 3)])
+    desk.platform_refunds_line(order, 1)  # one of three, before it shipped
+    desk.ship_without_telling(order)
+    first = parcel_of(desk, order)
+    scan(desk, first, "0")
+    await came_back_and_called_off(desk, order, first)
+    again = f"AG{order[-10:]}"
+    desk.ship_line(order, 1, again)
+    assert pieces_out(desk.database, order, 1) == 2
+    case = await in_trouble(desk, order, again)
+    await called_off(desk, case)  # nothing has come back
+    assert stock(desk, order) == {}
+
+
+async def test_a_piece_that_never_left_does_not_ship(desk: Desk) -> None:
+    order = desk.order(prices=[(5_000, 3)])
+    refund = await desk.open_in("persuading", order, reason="bought twice", lines=of_line(1))
+    await desk.submit(refund, "buyer_insists", AGENT)
+    await desk.end(refund)
+    desk.ship_without_telling(order)
+    first = parcel_of(desk, order)
+    scan(desk, first, "0")
+    await came_back_and_called_off(desk, order, first)
+    desk.ship_line(order, 1, f"AG{order[-10:]}")
+    assert pieces_out(desk.database, order, 1) == 2
+    with pytest.raises(BadRequest, match="nothing of order"):
+        shop_ships(desk, order)
+
+
+async def test_a_replacement_that_an_export_shows_takes_no_line_that_a_return_has(desk: Desk, tmp_path: Path) -> None:
+    order, first, again = "3300019914363435701", "YT9914363701", "SF9914363701"
+    shown = exports.Order(
+        order,
+        state=exports.SHIPPED,
+        waybill=first,
+        shipped_at="2026-11-18 09:00:00",
+        paid="200.00",
+        lines=(exports.Line(), exports.Line()),
+    )
+
+    def imported(order: exports.Order) -> None:
+        files = {"orders.csv": exports.order_list([order]), "lines.csv": exports.line_list([order])}
+        import_files(desk.database, [exports.write(tmp_path, name, rows) for name, rows in files.items()])
+
+    imported(shown)
+    scan(desk, first, "0")
+    back = await opened(desk, order, "awaiting_parcel", suffix="-1", lines=of_line(1))
+    case = await in_trouble(desk, order, first)
+    await desk.submit(case, "parcel_returned", CLERK, waybill=first)
+    await desk.submit(back, "receive_goods", CLERK, waybill=first)
+    await desk.submit(case, "choose_reship", AGENT)  # line 2
+    imported(shown.but(waybill=f"{first},{again}"))
+    view = await desk.submit(case, "parcel_reshipped", WAREHOUSE, courier="shunfeng", waybill=again)
+    assert view.state == "tracking"
+    assert (pieces_out(desk.database, order, 1), pieces_out(desk.database, order, 2)) == (0, 1)
+    await case.cancel()
+    await back.cancel()
+
+
+async def test_what_came_in_while_a_return_was_judged_is_not_dropped_later(desk: Desk) -> None:
+    order = desk.order(prices=[(10_000, 1), (7_000, 1)], shipped=[1])
+    scan(desk, parcel_of(desk, order), "301")
+    other = f"YT{order[-10:]}"
+    desk.ship_line(order, 2, other)
+    scan(desk, other, "2")
+    back = await opened(desk, order, "asking_supplier", **SHOWN)
+    with pytest.raises(WorkflowUpdateFailedError) as refused:
+        await desk.submit(back, "receive_goods", CLERK, waybill=other)  # refused at the door
+    assert "say what came in" in str(refused.value.cause)
+    await desk.submit(back, "receive_goods", CLERK, waybill=other, lines=of_line(2))
+    await desk.submit(back, "supplier_agrees", AGENT)
+    await desk.until(back, "inspecting")
+    await back.cancel()
+
+
+async def test_what_came_back_from_a_locker_is_not_presumed_received(desk: Desk) -> None:
+    order, waybill = parcel_order(desk)
+    scan(desk, waybill, "303")
+    case = await open_parcel(desk, order, waybill, cause="signed_unconfirmed")
+    await desk.until(case, "confirming_receipt")
+    await desk.submit(case, "parcel_returned", CLERK, waybill=waybill)
+    view = await desk.view(case)
+    while not view.final and view.state == "confirming_receipt":
+        view = await desk.skip_to_deadline(case)
+    if not view.final:
+        await case.cancel()
+    assert view.state == "choosing_remedy" or len(ships(desk, order)) == 1, (view.state, place(desk, order))
+
+
+async def test_of_two_pieces_that_came_back_the_one_that_was_refunded_goes_into_stock_too(desk: Desk) -> None:
+    order = desk.order(prices=[(5_000, 2)], shipped=True)
+    waybill = parcel_of(desk, order)
+    case = await in_trouble(desk, order, waybill)
+    await desk.submit(case, "parcel_returned", CLERK, waybill=waybill)
+    desk.platform_refunds_line(order, 1)
+    await desk.submit(case, "choose_refund", AGENT)
+    child = desk.client.get_workflow_handle((await desk.end(case)).links[0])
+    await desk.until(child, "confirming")
+    await desk.submit(child, "buyer_confirms", AGENT)
+    await desk.end(child)
+    assert (paid_fen(desk, order), stock(desk, order)) == (10_000, {1: 2})
+
+
+async def test_what_the_platform_refunds_from_the_shelf_does_not_ship(desk: Desk) -> None:
+    order, waybill = parcel_order(desk)
+    scan(desk, waybill, "0")
+    await came_back_and_called_off(desk, order, waybill)
+    desk.platform_refunds_order(order)
+    assert (open_ship_tasks(desk, order), stock(desk, order)) == ([], {1: 1})
+
+
+async def test_what_is_on_the_shelf_can_ship_while_nobody_has_decided_on_the_other(desk: Desk) -> None:
+    order, (moving, came) = two_parcels_of_one_line(desk)
+    scan(desk, moving, "0")
+    await came_back_and_called_off(desk, order, came)
+    case = await in_trouble(desk, order, moving)
+    await desk.submit(case, "parcel_returned", CLERK, waybill=moving)
+    assert ["Lines 1×1 of" in one for one in ships(desk, order)] == [True]
+    try:
+        shop_ships(desk, order, [1])
+        assert pieces_out(desk.database, order, 1) == 1
+        await desk.submit(case, "choose_refund", AGENT)
+        child = desk.client.get_workflow_handle((await desk.end(case)).links[0])
+        await paid_and_confirmed_child(desk, child)
+        assert (paid_fen(desk, order), stock(desk, order)) == (5_000, {1: 1})
+    finally:
+        await case.cancel()
+
+
+async def paid_and_confirmed_child(desk: Desk, child: Handle) -> None:
+    await desk.until(child, "confirming")
+    await desk.submit(child, "buyer_confirms", AGENT)
+    await desk.end(child)
+
+
+async def one_on_shelf_one_taken_in(desk: Desk) -> str:
+    order, (moving, came) = two_parcels_of_one_line(desk)
+    scan(desk, moving, "0")
+    await came_back_and_called_off(desk, order, came)
+    back = await opened(desk, order, "awaiting_parcel", lines=of_line(1))
+    await desk.submit(back, "receive_goods", CLERK, waybill=moving, lines=of_line(1))  # refused at the door
+    await paid_and_confirmed(desk, back)
+    assert len(open_ship_tasks(desk, order)) == 1
+    return order
+
+
+async def test_what_is_on_the_shelf_can_ship_where_a_return_took_in_the_other(desk: Desk) -> None:
+    order = await one_on_shelf_one_taken_in(desk)
+    shop_ships(desk, order)
+    assert pieces_out(desk.database, order, 1) == 1
+
+
+async def test_what_is_on_the_shelf_and_refunded_does_not_ship_where_a_return_took_in_the_other(desk: Desk) -> None:
+    order = await one_on_shelf_one_taken_in(desk)
+    later = await opened(desk, order, "awaiting_parcel", lines=of_line(1))
+    desk.platform_refunds_order(order)
+    await desk.signal(later, "order_gone", "system")
+    await desk.until(later, "confirming")
+    await desk.submit(later, "buyer_confirms", AGENT)
+    await desk.end(later)
+    assert (open_ship_tasks(desk, order), stock(desk, order)) == ([], {1: 2})
+
+
+async def test_a_piece_that_ships_again_alone_is_in_the_parcel_that_an_export_shows(desk: Desk, tmp_path: Path) -> None:
+    order, first, again = "3300019914363435702", "YT9914363702", "SF9914363702"
+    shown = exports.Order(
+        order,
+        state=exports.SHIPPED,
+        waybill=first,
+        shipped_at="2026-11-18 09:00:00",
+        paid="200.00",
+        lines=(exports.Line(quantity="2"),),
+    )
+
+    def imported(order: exports.Order) -> None:
+        files = {"orders.csv": exports.order_list([order]), "lines.csv": exports.line_list([order])}
+        import_files(desk.database, [exports.write(tmp_path, name, rows) for name, rows in files.items()])
+
+    imported(shown)
+    with desk.database.writing() as session:
+        (parcel,) = session.scalars(select(ShipmentRow).where(ShipmentRow.order_id == order))
+        other = ShipmentRow(
+            order_id=order, waybill=f"ZZ{order[-11:]}", company="圆通速递", shipped_at=parcel.shipped_at
+        )
+        session.add(other)
+        session.flush()
+        session.get_one(ShipmentLineRow, (parcel.id, 1)).quantity = 1
+        session.add(ShipmentLineRow(shipment_id=other.id, line=1, quantity=1))
+    second = f"ZZ{order[-11:]}"
+    scan(desk, first, "301")
+    scan(desk, second, "0")
+    case = await came_back_and_called_off(desk, order, second)
+    assert said(desk, case, "ship_again") is not None
+    imported(shown.but(waybill=f"{first},{second},{again}"))  # it has left again
+    assert pieces_out(desk.database, order, 1) == 2
+    with pytest.raises(BadRequest, match="nothing of order"):
+        shop_ships(desk, order)
+
+
+async def test_what_the_platform_is_to_decide_on_does_not_ship_as_the_rest_of_its_parcel_has_arrived(
+    desk: Desk,
+) -> None:
+    order, waybill = parcel_of_two_lines(desk)
+    scan(desk, waybill, "2")
+    back = await opened(desk, order, "explaining", suffix="-1", lines=of_line(1), opened=True)
+    case = await in_trouble(desk, order, waybill)
+    await desk.submit(case, "parcel_returned", CLERK, waybill=waybill)
+    await desk.submit(case, "choose_reship", AGENT)  # line 2
+    await desk.submit(back, "raise_dispute", AGENT)
+    await desk.end(back)
+    await desk.submit(case, "parcel_reshipped", WAREHOUSE, courier="shunfeng", waybill=f"SF{order[-10:]}")
+    await desk.submit(case, "buyer_confirms", AGENT)
+    await desk.end(case)
+    assert ships(desk, order) == []
+
+
+async def test_the_second_piece_ships_after_the_refund_of_the_first_whose_return_had_the_line(desk: Desk) -> None:
+    order, (first, second) = two_parcels_of_one_line(desk, price_fen=60_000)
+    one = await in_trouble(desk, order, first)
+    other = await in_trouble(desk, order, second)
+    await desk.submit(one, "parcel_returned", CLERK, waybill=first)
+    await desk.submit(other, "parcel_returned", CLERK, waybill=second)
+    await desk.submit(one, "choose_refund", AGENT)
+    child = desk.client.get_workflow_handle((await desk.end(one)).links[0])
+    await desk.until(child, "awaiting_finance")
+    await called_off(desk, other)  # what came back is to ship
+    await desk.submit(child, "approve", "finance.3")
+    await paid_and_confirmed_child(desk, child)
+    assert stock(desk, order) == {1: 1}
+    assert ["Lines 1×1 of" in text for text in ships(desk, order)] == [True]
+
+
+async def test_a_piece_that_was_refunded_after_it_was_asked_for_is_not_sent(desk: Desk) -> None:
+    order, (had, came) = two_parcels_of_one_line(desk)
+    scan(desk, had, "301")
+    scan(desk, came, "0")
+    case = await in_trouble(desk, order, came)
+    await desk.submit(case, "parcel_returned", CLERK, waybill=came)
+    await desk.submit(case, "choose_reship", AGENT)
+    desk.platform_refunds_line(order, 1)
+    with pytest.raises(WorkflowUpdateFailedError):
+        await desk.submit(case, "parcel_reshipped", WAREHOUSE, courier="shunfeng", waybill=f"SF{order[-10:]}")
+    await case.cancel()
+    await desk.end(case)
+    assert pieces_out(desk.database, order, 1) == 1, "the buyer has one, and the money for the other"
+
+
+async def test_what_turned_up_is_no_loss_for_its_return(desk: Desk) -> None:
+    order, waybill = parcel_order(desk, price_fen=60_000)
+    case = await lost_of(desk, order, waybill)
+    await desk.submit(case, "parcel_returned", CLERK, waybill=waybill)
+    await desk.skip_to_deadline(case)
+    child = desk.client.get_workflow_handle((await desk.end(case)).links[0])
+    await desk.until(child, "awaiting_finance")
+    with desk.database.reading() as session:
+        claimed = session.scalars(select(CourierClaimRow).where(CourierClaimRow.order_id == order)).all()
+    view = await desk.view(child)
+    silence = view.if_silent
+    await child.cancel()
+    assert claimed == []
+    assert silence is not None
+    assert silence.pays_fen == 60_000, silence  # the goods have come in
+
+
+async def test_a_line_that_was_refunded_does_not_leave_with_the_next_parcel(desk: Desk, tmp_path: Path) -> None:
+    order, first, second = "3300019914363435703", "YT9914363703", "YT9914363704"
+    shown = exports.Order(
+        order,
+        state=exports.PARTLY,
+        waybill=first,
+        shipped_at="2026-11-18 09:00:00",
+        paid="200.00",
+        lines=(exports.Line(state=exports.SHIPPED), exports.Line(state=exports.PAID)),
+    )
+
+    def imported(order: exports.Order) -> None:
+        files = {"orders.csv": exports.order_list([order]), "lines.csv": exports.line_list([order])}
+        import_files(desk.database, [exports.write(tmp_path, name, rows) for name, rows in files.items()])
+
+    imported(shown)
+    case = await in_trouble(desk, order, first)
+    await desk.submit(case, "parcel_returned", CLERK, waybill=first)
+    await desk.submit(case, "choose_refund", AGENT)
+    child = desk.client.get_workflow_handle((await desk.end(case)).links[0])
+    await paid_and_confirmed_child(desk, child)
+    imported(
+        shown.but(
+            state=exports.SHIPPED,
+            waybill=f"{first},{second}",
+            refund="100.00",
+            lines=(exports.Line(state=exports.SHIPPED), exports.Line(state=exports.SHIPPED)),
+        )
+    )
+    assert (pieces_out(desk.database, order, 1), pieces_out(desk.database, order, 2)) == (0, 1)
+    assert stock(desk, order) == {1: 1}
+
+
+async def test_what_the_platform_refunds_after_a_dispute_about_another_piece_is_still_owed(desk: Desk) -> None:
+    order, (had, came) = two_parcels_of_one_line(desk)
+    scan(desk, had, "301")
+    scan(desk, came, "0")
+    back = await opened(desk, order, "explaining", lines=of_line(1), opened=True)
+    await desk.submit(back, "raise_dispute", AGENT)
+    await desk.end(back)
+    desk.platform_refunds_line(order, 1)  # the buyer is right, and keeps it or has sent it back
+    case = await in_trouble(desk, order, came)
+    await desk.submit(case, "parcel_returned", CLERK, waybill=came)
+    assert (await desk.submit(case, "choose_reship", AGENT)).state == "reshipping"
+    await case.cancel()
+
+
+def told_to_take_in(desk: Desk, back: Handle) -> list[dict[str, object]]:
+    """What the clerk's tasks say, as fields of receive_goods, in their order."""
+    with desk.database.reading() as session:
+        texts = session.scalars(
+            select(OutboxRow.text_en)
+            .where(
+                OutboxRow.case_id == back.id,
+                OutboxRow.template == "return.goods_came_back",
+                OutboxRow.cancelled_at.is_(None),
+            )
+            .order_by(OutboxRow.id)
+        ).all()
+    found: list[dict[str, object]] = []
+    for text in texts:
+        fields: dict[str, object] = {}
+        if waybill := re.search(r"--set waybill=([A-Z0-9-]+)", text):
+            fields["waybill"] = waybill[1]
+        if lines := re.search(r"--set lines=([\d,x]+)", text):
+            fields["lines"] = read_lines(lines[1], {})
+        found.append(fields)
+    return found
+
+
+@pytest.mark.parametrize("opens", ["before they are back", "after they are back"])
+async def test_who_does_what_the_tasks_say_of_two_refused_parcels_takes_both_in(desk: Desk, opens: str) -> None:
+    order, (first, second) = two_parcels_of_one_line(desk)
+    both = [{"line": 1, "quantity": 2}]
+    scan(desk, first, "0")
+    scan(desk, second, "0")
+    early = opens == "before they are back"
+    back = await opened(desk, order, "awaiting_parcel", lines=both) if early else None
+    cases = [await in_trouble(desk, order, one) for one in (first, second)]
+    for case, waybill in zip(cases, (first, second), strict=True):
+        await desk.submit(case, "parcel_returned", CLERK, waybill=waybill)
+    if back is None:
+        back = await opened(desk, order, "awaiting_parcel", lines=both)
+    for fields in told_to_take_in(desk, back):
+        await desk.submit(back, "receive_goods", CLERK, **fields)
+    view = await desk.view(back)
+    assert view.state == "inspecting"
+    with desk.database.reading() as session:
+        came = sum(
+            row.received for row in session.scalars(select(ReturnedLineRow).where(ReturnedLineRow.order_id == order))
+        )
+    await inspected(desk, back, (1, came))
+    await desk.until(back, "confirming")
+    await desk.submit(back, "buyer_confirms", AGENT)
+    await desk.end(back)
+    for case in cases:
+        await called_off(desk, case)
+    assert (paid_fen(desk, order), stock(desk, order), ships(desk, order)) == (10_000, {1: 2}, [])
