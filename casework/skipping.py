@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import suppress
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
 from temporalio.client import WorkflowExecutionStatus, WorkflowHandle
@@ -77,6 +77,21 @@ async def let_pass(skipper: TimeSkipper, handle: WorkflowHandle[Any, Any], durat
             return
         now = await skipper.get_current_time(handle)
     raise RuntimeError(f"Temporal does not skip {until - now} for {handle.id}")
+
+
+async def rings_soon(skipper: TimeSkipper, handle: WorkflowHandle[Any, Any]) -> bool:
+    """Whether a timer of the case is due that has not fired: Temporal fires a timer a moment late.
+
+    Who lets time pass meanwhile lets it pass without the case.
+    """
+    now, rings = await skipper.get_current_time(handle), dict[str, datetime]()
+    for event in (await handle.fetch_history()).events:
+        started = event.timer_started_event_attributes
+        if event.HasField("timer_started_event_attributes"):
+            rings[started.timer_id] = event.event_time.ToDatetime(UTC) + started.start_to_fire_timeout.ToTimedelta()
+        rings.pop(event.timer_fired_event_attributes.timer_id, None)
+        rings.pop(event.timer_canceled_event_attributes.timer_id, None)
+    return any(at <= now for at in rings.values())
 
 
 async def skip_past(skipper: TimeSkipper, handle: WorkflowHandle[Any, Any], due: datetime) -> bool:

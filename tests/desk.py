@@ -29,7 +29,7 @@ from casework.names import TASK_QUEUE, WORKFLOW_TYPES
 from casework.shop import notices, outside, records
 from casework.shop.database import Database
 from casework.shop.tables import GiftRow
-from casework.skipping import let_pass, skip_past
+from casework.skipping import let_pass, rings_soon, skip_past
 from casework.templates import Post
 from casework.verifying.books import paid_by
 from chaos.audit import unsound_case
@@ -471,23 +471,11 @@ class Desk:
                 return description.history_length
 
     async def until_rung(self, handle: Handle) -> None:
-        """Wait until the case is at rest, everybody outside has answered, and no timer of it is due any more.
-
-        Temporal fires a timer a moment late: who lets time pass meanwhile lets it pass without the case.
-        """
-        while True:
-            length = await self.at_rest(handle, answered=True)
-            now, rings = await self.skipper.get_current_time(handle), dict[str, datetime]()
-            for event in (await handle.fetch_history()).events:
-                started = event.timer_started_event_attributes
-                if event.HasField("timer_started_event_attributes"):
-                    after = started.start_to_fire_timeout.ToTimedelta()
-                    rings[started.timer_id] = event.event_time.ToDatetime(UTC) + after
-                rings.pop(event.timer_fired_event_attributes.timer_id, None)
-                rings.pop(event.timer_canceled_event_attributes.timer_id, None)
-            if not any(at <= now for at in rings.values()):
-                return
+        """Wait until the case is at rest, everybody outside has answered, and no timer of it is due any more."""
+        length = await self.at_rest(handle, answered=True)
+        while await rings_soon(self.skipper, handle):
             await self._grown(handle, length)
+            length = await self.at_rest(handle, answered=True)
 
     async def until_it_takes(self, handle: Handle, trigger: str) -> CaseView:
         """Wait until the case is in a state that takes the trigger from a person."""

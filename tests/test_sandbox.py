@@ -199,6 +199,18 @@ def test_a_timer_that_is_started_and_cancelled_in_one_task_is_no_event(
     assert plays.played[2:] == [told(10, ended=1), told(10 + recorded + 5, signals=1)]
 
 
+def test_a_timer_that_fires_with_the_message_whose_step_cancels_it_is_one_event() -> None:
+    """The SDK tells signals first: the timer is cancelled before it is told of, and Temporal ignores that command."""
+    plays = KeepsTime([], [4])
+    instance = CaseInstance(plays, deque())
+    both = told(10, signals=1)
+    both.jobs.add().fire_timer.seq = 4
+    for before in (both, told(10, query="with the task")):
+        instance.activate(before)
+    instance.activate(told(15, signals=1, ended=1))
+    assert plays.played[2:] == [told(10, ended=1), told(15, signals=1)]
+
+
 async def test_a_worker_goes_on_with_the_code_that_it_began_with(
     desk: Desk, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

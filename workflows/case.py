@@ -384,7 +384,8 @@ class CaseWorkflow(ContinuingCase[CaseT]):
         """
         case = self.case
         if self._turn.locked() and case.opened_with(STOPS_ITS_TIMER):
-            return self._drop_timer()  # a poll's step is under way: the wait sets it after that
+            self._drop_timer()  # a poll's step is under way: the wait sets it after that
+            return
         times: list[tuple[datetime, str]] = [] if case.alarm_at is None else [(case.alarm_at, OWN_ALARM)]
         if case.due is not None:
             times.append((case.remind_at, REMINDER) if case.remind_at else (case.due, _deadline_of(state)))

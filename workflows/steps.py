@@ -251,6 +251,7 @@ class CaseSteps(Generic[CaseT]):
         turn = self._turn if self.case.opened_with(ONE_STEP_AT_A_TIME) else nullcontext()
         async with turn:
             pending = self._timer is not None and not self._timer.task.done()
+            # without turns, the wait would not know when to set it again
             if pending and self.case.opened_with(ONE_STEP_AT_A_TIME) and self.goes_by(STOPS_ITS_TIMER):
                 self._drop_timer()
             return await workflow.execute_local_activity_method(
