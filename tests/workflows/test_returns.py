@@ -14,7 +14,7 @@ from temporalio.exceptions import ApplicationError
 from casework.case import CaseView
 from casework.dues import ReturnDue
 from casework.money import LineQuantity
-from casework.shop import outside, payments
+from casework.shop import outside, payments, records
 from casework.shop.tables import (
     CaseRow,
     ClaimRow,
@@ -446,10 +446,16 @@ async def test_the_window_counts_from_the_parcel_that_the_buyer_has(desk: Desk, 
             session.flush()
             session.add(ShipmentLineRow(shipment_id=parcel.id, line=1, quantity=1))
         else:
+            case_id = f"problem-parcel-{first}"
+            records.open_record(
+                session, case_id=case_id, run_id="run", flow="problem-parcel", order_id=order, opened_by="system",
+                opened_at=signed,
+            )  # fmt: skip
+            records.close_record(session, case_id=case_id, run_id="run", view={}, outcome="delivered", at=signed)
             for waybill, came in ((first, "opened"), (later, "forwarded")):
                 session.add(
                     FollowedParcelRow(
-                        case_id=f"problem-parcel-{first}", run_id="run", waybill=waybill, order_id=order,
+                        case_id=case_id, run_id="run", waybill=waybill, order_id=order,
                         courier="ems", how=came, since=signed,
                     )
                 )  # fmt: skip
