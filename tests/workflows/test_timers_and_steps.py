@@ -89,7 +89,8 @@ async def test_a_poll_whose_step_ends_while_a_query_is_answered_can_be_replayed(
     """A case of before, whose steps take no turns, keeps its timer: it would set another one at once."""
 
     def as_of_before(**fields: Any) -> OpenCase:
-        return OpenCase(**{**fields, "changes": [one for one in fields["changes"] if one not in without]})
+        changes = [one for one in fields.pop("changes") if one not in without]
+        return OpenCase(**fields, changes=changes)
 
     monkeypatch.setattr("workflows.case.OpenCase", as_of_before)
     case, order = await investigating(desk)
