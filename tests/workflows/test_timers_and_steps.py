@@ -59,8 +59,7 @@ async def test_a_message_that_is_refused_while_a_poll_reads_the_shop_sets_no_tim
         await desk.prolonged(case, 1)
         assert await pending_timers(case) == 0
     await desk.at_rest(case)
-    await desk.until_shown(case, lambda view: view.trail[-1].trigger == UNKNOWN, "refused it")
-    await desk.at_rest(case)
+    await desk.until_rung(case)  # while a courier is asked in the next poll, there may be none either
     assert await pending_timers(case) == 1
     await replay(case)
 
