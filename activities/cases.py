@@ -177,28 +177,29 @@ class CaseActivities:
         with self._database.writing() as session:
             if not records.is_open_in_another_run(session, request.case_id, request.run_id):
                 release_case(session, request.case_id, flag_kept=None, at=request.at, version=request.moment.version)
-                delivered = request.view.outcome == "delivered"
+                order_id, outcome = request.view.order_id, request.view.outcome
+                own = {one.line for one in records.lines_of(session, request.case_id)}
                 end = f"{request.case_id}/{request.run_id}/end/{request.moment.events}"
                 # done again, it would let go of what has come back since, under a task that the warehouse has had
                 if request.lets_ship and first_time(session, end, request.at):
-                    lock_order(session, request.view.order_id)
+                    lock_order(session, order_id)
+                    kept = coming_back.kept_from_buyer(session, order_id) if outcome == "delivered" else set[int]()
                     coming_back.ship_again(
                         session,
                         key=end,
                         case_id=request.case_id,
-                        order_id=request.view.order_id,
-                        numbers={one.line for one in records.lines_of(session, request.case_id)}
-                        - (coming_back.kept_from_buyer(session, request.view.order_id) if delivered else set()),
+                        order_id=order_id,
+                        numbers=own - kept,
                         at=request.at,
                     )
-                if request.view.outcome == LAPSED:
-                    lock_order(session, request.view.order_id)
+                if outcome == LAPSED:
+                    lock_order(session, order_id)
                     coming_back.ask_about_goods(
                         session,
                         key=f"{request.case_id}/{request.run_id}/end",
                         case_id=request.case_id,
-                        order_id=request.view.order_id,
-                        numbers={one.line for one in records.lines_of(session, request.case_id)},
+                        order_id=order_id,
+                        numbers=own,
                         at=request.at,
                     )
             post_all(session, request, request.posts)

@@ -26,6 +26,11 @@ def listed(lines: Sequence[LineQuantity], *, at_most: int | None = None) -> str:
     return ", ".join(f"{one.line}×{one.quantity}" for one in lines)
 
 
+def as_typed(lines: Sequence[LineQuantity]) -> str:
+    """Lines as commands take them: `1x2,3x1`."""
+    return ",".join(f"{one.line}x{one.quantity}" for one in lines)
+
+
 def as_listed(text: str) -> list[LineQuantity]:
     """The lines that `listed` has written, of which it named every one."""
     named = (one.split("×") for one in text.split(", ") if one)

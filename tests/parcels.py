@@ -29,6 +29,11 @@ def parcel_order(desk: Desk, *, price_fen: int = 10_000, **options: object) -> t
 def two_parcels_of_one_line(desk: Desk, *, price_fen: int = 5_000) -> tuple[str, list[str]]:
     """An order of two pieces of one line, each in a parcel of its own, and their waybills."""
     order = desk.order(prices=[(price_fen, 2)], shipped=True)
+    return order, list(in_two_parcels(desk, order))
+
+
+def in_two_parcels(desk: Desk, order: str, *, line: int = 1, others: int = 1) -> tuple[str, str]:
+    """Of a line in an order's only parcel, one piece is in it, and so many others in a second: both waybills."""
     with desk.database.writing() as session:
         (parcel,) = session.scalars(select(ShipmentRow).where(ShipmentRow.order_id == order))
         other = ShipmentRow(
@@ -36,9 +41,9 @@ def two_parcels_of_one_line(desk: Desk, *, price_fen: int = 5_000) -> tuple[str,
         )
         session.add(other)
         session.flush()
-        session.get_one(ShipmentLineRow, (parcel.id, 1)).quantity = 1
-        session.add(ShipmentLineRow(shipment_id=other.id, line=1, quantity=1))
-        return order, [parcel.waybill, other.waybill]
+        session.get_one(ShipmentLineRow, (parcel.id, line)).quantity = 1
+        session.add(ShipmentLineRow(shipment_id=other.id, line=line, quantity=others))
+        return parcel.waybill, other.waybill
 
 
 def silence(desk: Desk, waybill: str, how: str = "always") -> None:

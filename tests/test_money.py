@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from casework.money import LineQuantity, as_listed, format_yuan, listed, parse_yuan, part_of_line, shares
+from casework.money import LineQuantity, as_listed, as_typed, format_yuan, listed, parse_yuan, part_of_line, shares
+from casework.reading import read_lines
 
 WEIGHTS = st.lists(st.integers(0, 10**7), min_size=1, max_size=20)
 
@@ -29,6 +30,12 @@ def test_every_line_but_the_last_gets_its_share_rounded_down(total: int, weights
 def test_lines_that_are_listed_are_read_as_they_were(lines: list[tuple[int, int]]) -> None:
     pieces = [LineQuantity(line=line, quantity=quantity) for line, quantity in lines]
     assert as_listed(listed(pieces)) == pieces
+
+
+def test_lines_are_written_as_commands_take_them() -> None:
+    pieces = [LineQuantity(line=1, quantity=2), LineQuantity(line=3, quantity=1)]
+    assert as_typed(pieces) == "1x2,3x1"
+    assert [LineQuantity.model_validate(one) for one in read_lines(as_typed(pieces), {})] == pieces
 
 
 def test_the_remainder_goes_to_the_last_line() -> None:

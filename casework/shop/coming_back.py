@@ -10,7 +10,7 @@ from datetime import datetime
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from casework.money import LineQuantity, listed
+from casework.money import LineQuantity, as_typed, listed
 from casework.rules.parcels import HANDED_OVER
 from casework.shop import outbox
 from casework.shop.amounts import accounts, line_rows, pieces_left
@@ -26,7 +26,7 @@ from casework.shop.shelf import AFTER_REVIEW, SHIP_AGAIN, clear_shelf
 from casework.shop.shipments import has_come_back, lines_in, pieces_in, shelve
 from casework.shop.steps import first_time
 from casework.shop.stock import move_stock
-from casework.shop.tables import CaseRow, ClaimRow, LineRow, OrderRow, OutboxRow, ReturnedLineRow, ShipmentRow
+from casework.shop.tables import CaseRow, ClaimRow, LineRow, OrderRow, ReturnedLineRow, ShipmentRow
 from state_machines.roles import Role
 
 RETURNS = "return-after-shipping"
@@ -317,25 +317,23 @@ def _tell_return(session: Session, key: str, waiting: str, parcel: ShipmentRow, 
 
     Not where the buyer may have so many pieces as it waits for: then those may be meant.
     """
-    had, here = _had_by_buyer(session, parcel.order_id, at), Counter[int]()
     claimed = {line for _, line in claimed_lines(session, waiting)}
     if not claimed.intersection(still_in(session, parcel)):
         return
+    had, here = _had_by_buyer(session, parcel.order_id, at), Counter[int]()
     # all that is here at once: with the first that comes in, a return waits for no more
     for one in parcels_of(session, parcel.order_id, claimed, back_too=True):
         here.update(still_in(session, one) if one.back_at is not None else {})
     awaited = _awaited_by(session, waiting)
-    own = {
-        line: min(pieces, here[line])
+    own = [
+        LineQuantity(line=line, quantity=min(pieces, here[line]))
         for line, pieces in sorted(awaited.items())
         if line in claimed and here.get(line) and pieces > had[line]
-    }
+    ]
     if own:
-        pieces = ",".join(f"{line}x{quantity}" for line, quantity in own.items())
-        earlier = (OutboxRow.case_id == waiting, OutboxRow.template == "return.goods_came_back")
-        for task in session.scalars(select(OutboxRow).where(*earlier, OutboxRow.cancelled_at.is_(None))):
-            task.cancelled_at = at
-        _tell(session, key, waiting, parcel, "return.goods_came_back", set(own), at, pieces=pieces)
+        template = "return.goods_came_back"
+        outbox.cancel_tasks(session, waiting, Role.RETURNS_CLERK, at=at, template=template)
+        _tell(session, key, waiting, parcel, template, {one.line for one in own}, at, pieces=as_typed(own))
 
 
 def _had_by_buyer(session: Session, order_id: str, at: datetime) -> Counter[int]:

@@ -88,18 +88,17 @@ def give_task(
     )
 
 
-def cancel_tasks(session: Session, case_id: str, recipient: str, *, at: datetime) -> None:
-    """Cancel a case's open tasks for a role: they are not needed any more. `at` is aware."""
-    session.execute(
-        update(OutboxRow)
-        .where(
-            OutboxRow.case_id == case_id,
-            OutboxRow.to == "staff",
-            OutboxRow.recipient == recipient,
-            OutboxRow.cancelled_at.is_(None),
-        )
-        .values(cancelled_at=at)
+def cancel_tasks(session: Session, case_id: str, recipient: str, *, at: datetime, template: str | None = None) -> None:
+    """Cancel a case's open tasks for a role, or of these a template's: they are not needed any more. `at` is aware."""
+    cancelled = update(OutboxRow).where(
+        OutboxRow.case_id == case_id,
+        OutboxRow.to == "staff",
+        OutboxRow.recipient == recipient,
+        OutboxRow.cancelled_at.is_(None),
     )
+    if template is not None:
+        cancelled = cancelled.where(OutboxRow.template == template)
+    session.execute(cancelled.values(cancelled_at=at))
 
 
 def letters(session: Session, *, case_id: str | None = None) -> list[Letter]:

@@ -11,7 +11,7 @@ from datetime import datetime
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
-from casework.money import LineQuantity
+from casework.money import LineQuantity, as_typed
 from casework.parcels import Followed, about_the_money
 from casework.shop import outbox, outside
 from casework.shop.amounts import line_rows
@@ -134,8 +134,7 @@ def changed_since_asked(session: Session, *, case_id: str, order_id: str, at: da
     now = still_owed(session, order_id, case_id, pieces, at)
     if now == pieces:
         return None
-    listed = ",".join(f"{one.line}x{one.quantity}" for one in now)
-    mark = f"{asked.key.rpartition('/')[2]}.{zlib.crc32(listed.encode()):08x}"
+    mark = f"{asked.key.rpartition('/')[2]}.{zlib.crc32(as_typed(now).encode()):08x}"
     if first_time(session, f"{asked.key}/{mark}", at):
         outbox.cancel_tasks(session, case_id, Role.WAREHOUSE, at=at)
     return Changed(mark, now)

@@ -21,7 +21,7 @@ from casework.shop.importing import import_files
 from casework.shop.reshipments import say_out_of_stock
 from casework.shop.tables import CaseRow, LineRow, OutboxRow, OutOfStockRow, ShipmentLineRow, ShipmentRow
 from tests.desk import Desk, Handle
-from tests.parcels import parcel_order, scan, two_parcels_of_one_line
+from tests.parcels import in_two_parcels, parcel_order, scan, two_parcels_of_one_line
 from tests.shop import exports
 from tests.workflows.test_bulk_order import CLEAR, DOSSIER, bulk
 from tests.workflows.test_bulk_order import MANAGER as BULK_MANAGER
@@ -39,20 +39,6 @@ from tests.workflows.test_what_came_back import (
     sent_back_to_buyer,
     ships,
 )
-
-
-def in_a_second_parcel(desk: Desk, order: str, *, line: int) -> str:
-    """Of two pieces of a line in an order's only parcel, one is in another from now on: that one's waybill."""
-    with desk.database.writing() as session:
-        (parcel,) = session.scalars(select(ShipmentRow).where(ShipmentRow.order_id == order))
-        other = ShipmentRow(
-            order_id=order, waybill=f"ZZ{order[-11:]}", company="圆通速递", shipped_at=parcel.shipped_at
-        )
-        session.add(other)
-        session.flush()
-        session.get_one(ShipmentLineRow, (parcel.id, line)).quantity = 1
-        session.add(ShipmentLineRow(shipment_id=other.id, line=line, quantity=1))
-        return other.waybill
 
 
 async def came_back(desk: Desk, order: str, waybill: str) -> Handle:
@@ -267,7 +253,7 @@ async def test_a_refund_of_the_piece_that_the_buyer_has_takes_no_other_into_stoc
 async def test_another_parcels_case_keeps_its_piece_where_a_refund_takes_a_parcel_in(desk: Desk) -> None:
     order = desk.order(prices=[(10_000, 1), (5_000, 2)], shipped=True)
     first = parcel_of(desk, order)
-    second = in_a_second_parcel(desk, order, line=2)
+    second = in_two_parcels(desk, order, line=2)[1]
     scan(desk, first, "0")
     refund = await desk.start(
         order, case_id=f"refund-before-shipping-{order}-1", lines=of_line(1), reason="bought twice"
@@ -317,7 +303,7 @@ async def test_of_two_pieces_that_are_refunded_the_one_on_the_shelf_goes_into_st
 
 async def test_a_piece_that_waits_for_the_review_does_not_ship_when_the_order_is_malicious(desk: Desk) -> None:
     order = desk.order(prices=[(300_000, 2), (300_000, 1)], shipped=[1])
-    moving, came = parcel_of(desk, order), in_a_second_parcel(desk, order, line=1)
+    moving, came = parcel_of(desk, order), in_two_parcels(desk, order, line=1)[1]
     scan(desk, moving, "0")
     review = await bulk(desk, order)
     case = await came_back_and_called_off(desk, order, came)

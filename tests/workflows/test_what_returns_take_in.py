@@ -5,11 +5,9 @@ from __future__ import annotations
 import re
 
 import pytest
-from sqlalchemy import select
 
-from casework.shop.tables import ShipmentLineRow, ShipmentRow
 from tests.desk import Desk, Handle
-from tests.parcels import parcel_order, scan, two_parcels_of_one_line
+from tests.parcels import in_two_parcels, parcel_order, scan, two_parcels_of_one_line
 from tests.workflows.test_goods_of_parcels import in_trouble
 from tests.workflows.test_lost_and_twice import came_back_while_a_return_waits
 from tests.workflows.test_problem_parcel import open_parcel
@@ -53,20 +51,6 @@ async def withdrawn_again(desk: Desk, order: str) -> None:
     later = await opened(desk, order, "awaiting_parcel", "awaiting_supervisor", "explaining")
     await desk.submit(later, "buyer_withdraws", AGENT)
     await desk.end(later)
-
-
-def other_parcel(desk: Desk, order: str, pieces: int) -> tuple[str, str]:
-    """Of an order of one line, one piece is in its parcel, and so many others in a second: both waybills."""
-    with desk.database.writing() as session:
-        (parcel,) = session.scalars(select(ShipmentRow).where(ShipmentRow.order_id == order))
-        other = ShipmentRow(
-            order_id=order, waybill=f"ZZ{order[-11:]}", company="圆通速递", shipped_at=parcel.shipped_at
-        )
-        session.add(other)
-        session.flush()
-        session.get_one(ShipmentLineRow, (parcel.id, 1)).quantity = 1
-        session.add(ShipmentLineRow(shipment_id=other.id, line=1, quantity=pieces))
-        return parcel.waybill, other.waybill
 
 
 # --- a fact that no state has used ---
@@ -190,7 +174,7 @@ async def test_what_the_buyer_has_signed_for_is_not_here_as_somebody_names_its_w
 
 async def test_of_two_pieces_in_our_parcel_a_return_takes_one(desk: Desk) -> None:
     order = desk.order(prices=[(5_000, 3)], shipped=True)
-    had, came = other_parcel(desk, order, 2)
+    had, came = in_two_parcels(desk, order, others=2)
     scan(desk, had, "301")
     scan(desk, came, "0")
     back = await opened(desk, order, "awaiting_parcel", lines=of_line(1))

@@ -20,11 +20,9 @@ from casework.shop.tables import (
     OutboxRow,
     ReturnedLineRow,
     ScanRow,
-    ShipmentLineRow,
-    ShipmentRow,
 )
 from tests.desk import Desk, Handle
-from tests.parcels import parcel_order, scan, scan_now, two_parcels_of_one_line
+from tests.parcels import in_two_parcels, parcel_order, scan, scan_now, two_parcels_of_one_line
 from tests.shop import exports
 from tests.workflows.test_goods_of_parcels import in_trouble, pieces_out
 from tests.workflows.test_problem_parcel import open_parcel
@@ -58,6 +56,12 @@ def trade_finished(desk: Desk, order: str) -> None:
     with desk.database.writing() as session:
         row = session.get_one(OrderRow, order)
         row.state, row.confirmed_at = "finished", datetime.now(UTC) - timedelta(hours=1)
+
+
+def imported(desk: Desk, folder: Path, order: exports.Order) -> None:
+    """An export shows the order so."""
+    files = {"orders.csv": exports.order_list([order]), "lines.csv": exports.line_list([order])}
+    import_files(desk.database, [exports.write(folder, name, rows) for name, rows in files.items()])
 
 
 def shop_ships(desk: Desk, order: str, lines: list[int] | None = None) -> str:
@@ -136,18 +140,14 @@ async def test_a_replacement_that_an_export_shows_takes_no_line_that_a_return_ha
         lines=(exports.Line(), exports.Line()),
     )
 
-    def imported(order: exports.Order) -> None:
-        files = {"orders.csv": exports.order_list([order]), "lines.csv": exports.line_list([order])}
-        import_files(desk.database, [exports.write(tmp_path, name, rows) for name, rows in files.items()])
-
-    imported(shown)
+    imported(desk, tmp_path, shown)
     scan(desk, first, "0")
     back = await opened(desk, order, "awaiting_parcel", suffix="-1", lines=of_line(1))
     case = await in_trouble(desk, order, first)
     await desk.submit(case, "parcel_returned", CLERK, waybill=first)
     await desk.submit(back, "receive_goods", CLERK, waybill=first)
     await desk.submit(case, "choose_reship", AGENT)  # line 2
-    imported(shown.but(waybill=f"{first},{again}"))
+    imported(desk, tmp_path, shown.but(waybill=f"{first},{again}"))
     view = await desk.submit(case, "parcel_reshipped", WAREHOUSE, courier="shunfeng", waybill=again)
     assert view.state == "tracking"
     assert (pieces_out(desk.database, order, 1), pieces_out(desk.database, order, 2)) == (0, 1)
@@ -270,26 +270,13 @@ async def test_a_piece_that_ships_again_alone_is_in_the_parcel_that_an_export_sh
         lines=(exports.Line(quantity="2"),),
     )
 
-    def imported(order: exports.Order) -> None:
-        files = {"orders.csv": exports.order_list([order]), "lines.csv": exports.line_list([order])}
-        import_files(desk.database, [exports.write(tmp_path, name, rows) for name, rows in files.items()])
-
-    imported(shown)
-    with desk.database.writing() as session:
-        (parcel,) = session.scalars(select(ShipmentRow).where(ShipmentRow.order_id == order))
-        other = ShipmentRow(
-            order_id=order, waybill=f"ZZ{order[-11:]}", company="圆通速递", shipped_at=parcel.shipped_at
-        )
-        session.add(other)
-        session.flush()
-        session.get_one(ShipmentLineRow, (parcel.id, 1)).quantity = 1
-        session.add(ShipmentLineRow(shipment_id=other.id, line=1, quantity=1))
-    second = f"ZZ{order[-11:]}"
+    imported(desk, tmp_path, shown)
+    _, second = in_two_parcels(desk, order)
     scan(desk, first, "301")
     scan(desk, second, "0")
     case = await came_back_and_called_off(desk, order, second)
     assert said(desk, case, "ship_again") is not None
-    imported(shown.but(waybill=f"{first},{second},{again}"))  # it has left again
+    imported(desk, tmp_path, shown.but(waybill=f"{first},{second},{again}"))  # it has left again
     assert pieces_out(desk.database, order, 1) == 2
     with pytest.raises(BadRequest, match="nothing of order"):
         shop_ships(desk, order)
@@ -371,23 +358,21 @@ async def test_a_line_that_was_refunded_does_not_leave_with_the_next_parcel(desk
         lines=(exports.Line(state=exports.SHIPPED), exports.Line(state=exports.PAID)),
     )
 
-    def imported(order: exports.Order) -> None:
-        files = {"orders.csv": exports.order_list([order]), "lines.csv": exports.line_list([order])}
-        import_files(desk.database, [exports.write(tmp_path, name, rows) for name, rows in files.items()])
-
-    imported(shown)
+    imported(desk, tmp_path, shown)
     case = await in_trouble(desk, order, first)
     await desk.submit(case, "parcel_returned", CLERK, waybill=first)
     await desk.submit(case, "choose_refund", AGENT)
     child = desk.client.get_workflow_handle((await desk.end(case)).links[0])
     await paid_and_confirmed_child(desk, child)
     imported(
+        desk,
+        tmp_path,
         shown.but(
             state=exports.SHIPPED,
             waybill=f"{first},{second}",
             refund="100.00",
             lines=(exports.Line(state=exports.SHIPPED), exports.Line(state=exports.SHIPPED)),
-        )
+        ),
     )
     assert (pieces_out(desk.database, order, 1), pieces_out(desk.database, order, 2)) == (0, 1)
     assert stock(desk, order) == {1: 1}

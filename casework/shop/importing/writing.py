@@ -197,12 +197,8 @@ class Importer:
         if new:
             self._session.flush()
             # goods that came back and are sent again leave with a new waybill; those that left without one get theirs
-            out = {line.number for line in out_without_parcel(self._session, row.id)}
             gone = [line for line in line_rows(self._session, row.id) if line.state in LEFT]
-            shelf = on_shelf_alone(self._session, row.id)
-            self._leaving[row.id].update(
-                line.number for line in gone if line.place == "unshipped" or line.number in out or line.number in shelf
-            )
+            self._leaving[row.id].update(line.number for line in self._in_no_parcel(row.id, gone))
         return bool(new)
 
     # --- lines ---
@@ -306,6 +302,14 @@ class Importer:
 
     # --- what follows for an order ---
 
+    def _in_no_parcel(self, order_id: str, lines: Sequence[LineRow]) -> list[LineRow]:
+        """Of these lines, those that leave with a new waybill: they are in no parcel that is out, or on the shelf."""
+        if not lines:
+            return []
+        out = {line.number for line in out_without_parcel(self._session, order_id)}
+        leaves = out.union(on_shelf_alone(self._session, order_id))
+        return [line for line in lines if line.place == "unshipped" or line.number in leaves]
+
     def _follow(self, order: OrderRow) -> None:
         """The order's state carries its lines along, and what leaves goes into its newest parcel."""
         lines = line_rows(self._session, order.id)
@@ -316,10 +320,8 @@ class Importer:
                     if order.state in LEFT and line.state not in LEFT:
                         leaving.add(line.number)
                     line.state = order.state
-        out = {line.number for line in out_without_parcel(self._session, order.id)}
         left = [line for line in lines if line.number in leaving and line.state in LEFT]
-        shelf = on_shelf_alone(self._session, order.id) if left else {}
-        sent = [line for line in left if line.place == "unshipped" or line.number in out or line.number in shelf]
+        sent = self._in_no_parcel(order.id, left)
         if not sent:
             return
         if any(line.place == "unshipped" for line in sent):
