@@ -31,9 +31,8 @@ demo: $(RUNTIME) ## cases of all five flows on a real Temporal server, some left
 run: $(RUNTIME) ## the case desk: Temporal server and its UI, worker, shop, until Ctrl-C (casework up)
 	@$(RUN) -m casework up $(ARGS)
 
-# One Temporal server, and one process more than there are cores, as a test often waits for it; ARGS=-n0 for all in one.
-# With five on two cores a run takes a quarter less, and tests that race lose patience.
-SHARED := --numprocesses $(shell expr $$(getconf _NPROCESSORS_ONLN) + 1) --maxprocesses 5 --dist worksteal
+# One Temporal server, and three processes a core, as half of a test is waiting for it; ARGS=-n0 for all in one.
+SHARED := --numprocesses $(shell expr 3 '*' $$(getconf _NPROCESSORS_ONLN)) --maxprocesses 8 --dist worksteal
 
 postgresql: $(DEV) ## PostgreSQL for the tests: looked for, and as root on Debian installed
 	@echo "✓ Python environment"
@@ -91,7 +90,7 @@ generate: $(RUNTIME) ## diagrams and tables, from the state machines
 PIN := $(RUN) -m uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
 	--custom-compile-command "make requirements"
 
-histories: $(DEV) ## record a history of every ending that has none (a broken old one needs workflow.patched)
+histories: $(DEV) ## record a history of every ending that has none (a broken old one needs a named change: docs/changing-a-flow.md)
 	@$(RUN) -m casework.server_program --own
 	CASEWORK_RECORD_HISTORIES=1 $(RUN) -m pytest tests/walking/test_walk.py $(ARGS)
 

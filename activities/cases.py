@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from datetime import datetime
+from enum import StrEnum
 from typing import Any
 
 from pydantic import BaseModel, Field
+from sqlalchemy.orm import Session
 from temporalio.exceptions import ApplicationError
 
 from activities.defining import uninterrupted
@@ -24,8 +26,18 @@ from casework.shop.steps import first_time
 from casework.templates import Post
 from state_machines.flows import FLOWS
 
-LAPSED = "lapsed"
-"""The outcome of a return for which the buyer has not done in time what was theirs to do."""
+
+class GoodsAtEnd(StrEnum):
+    """What becomes of what came back of a case's lines meanwhile, and waited for its end: the flow says."""
+
+    STAY = "stay"
+    """It stays here, if there is any."""
+    SHIP = "ship"
+    """It ships again, as far as the buyer is still to have it."""
+    SHIP_UNLESS_KEPT = "ship_unless_kept"
+    """As `SHIP`, but for what the newest return of it has kept from the buyer."""
+    ASK_BUYER = "ask_buyer"
+    """The agent asks the buyer."""
 
 
 class OpenCase(BaseModel):
@@ -61,8 +73,7 @@ class CloseCase(CaseStep):
     moment: FencingToken
     posts: list[Post] = Field(default_factory=list[Post])
     """What the buyer is told at the end."""
-    lets_ship: bool = False
-    """Whether what came back of its lines meanwhile, and waited for the case, ships again."""
+    goods: GoodsAtEnd = GoodsAtEnd.STAY
 
 
 class HandOver(OrderStep):
@@ -177,31 +188,8 @@ class CaseActivities:
         with self._database.writing() as session:
             if not records.is_open_in_another_run(session, request.case_id, request.run_id):
                 release_case(session, request.case_id, flag_kept=None, at=request.at, version=request.moment.version)
-                order_id, outcome = request.view.order_id, request.view.outcome
-                own = {one.line for one in records.lines_of(session, request.case_id)}
-                end = f"{request.case_id}/{request.run_id}/end/{request.moment.events}"
-                # done again, it would let go of what has come back since, under a task that the warehouse has had
-                if request.lets_ship and first_time(session, end, request.at):
-                    lock_order(session, order_id)
-                    kept = coming_back.kept_from_buyer(session, order_id) if outcome == "delivered" else set[int]()
-                    coming_back.ship_again(
-                        session,
-                        key=end,
-                        case_id=request.case_id,
-                        order_id=order_id,
-                        numbers=own - kept,
-                        at=request.at,
-                    )
-                if outcome == LAPSED:
-                    lock_order(session, order_id)
-                    coming_back.ask_about_goods(
-                        session,
-                        key=f"{request.case_id}/{request.run_id}/end",
-                        case_id=request.case_id,
-                        order_id=order_id,
-                        numbers=own,
-                        at=request.at,
-                    )
+                if request.goods is not GoodsAtEnd.STAY:
+                    _see_to_goods(session, request)
             post_all(session, request, request.posts)
             records.close_record(
                 session,
@@ -212,3 +200,20 @@ class CaseActivities:
                 at=request.at,
                 moment=request.moment,
             )
+
+
+def _see_to_goods(session: Session, request: CloseCase) -> None:
+    """What came back of the case's lines meanwhile waits for it no more."""
+    case_id, order_id = request.case_id, request.view.order_id
+    own = {one.line for one in records.lines_of(session, case_id)}
+    end = f"{case_id}/{request.run_id}/end"
+    lock_order(session, order_id)
+    if request.goods is GoodsAtEnd.ASK_BUYER:
+        coming_back.ask_about_goods(session, key=end, case_id=case_id, order_id=order_id, numbers=own, at=request.at)
+        return
+    this_end = f"{end}/{request.moment.events}"
+    # done again, it would let go of what has come back since, under a task that the warehouse has had
+    if first_time(session, this_end, request.at):
+        if request.goods is GoodsAtEnd.SHIP_UNLESS_KEPT:
+            own -= coming_back.kept_from_buyer(session, order_id)
+        coming_back.ship_again(session, key=this_end, case_id=case_id, order_id=order_id, numbers=own, at=request.at)

@@ -16,8 +16,9 @@ def uninterrupted(method: StepT) -> StepT:
     """Make the method an activity that is left to finish where Temporal cancels it.
 
     The SDK would raise its exception in the step's thread wherever that is, also where a transaction is being opened or
-    its connection given back: the shop could stay locked. A step takes milliseconds, and its transaction does all of it
-    or nothing; whether it still counts the shop decides (`casework.shop.fencing.admit`).
+    its connection given back: the shop could stay locked. A step takes milliseconds (the patrol's, minutes: it looks
+    for itself whether it was called off), and its transaction does all of it or nothing; whether it still counts the
+    shop decides (`casework.shop.fencing.admit`).
     """
     return activity.defn(no_thread_cancel_exception=True)(method)
 

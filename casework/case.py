@@ -260,10 +260,10 @@ class Case(BaseModel, Generic[FiguresT]):
         """Whether a move by this trigger has ever been made in the case."""
         return any(line.is_move and line.trigger == trigger for line in self.trail)
 
-    def opened_with(self, change: str) -> bool:
-        """Whether the case knows by itself that it goes by the change: it was opened with it, or has asked before.
+    def has_adopted(self, change: str) -> bool:
+        """Whether the case goes by the change, as far as it knows by itself: it was opened with it, or has asked since.
 
-        For places that must not ask Temporal (`goes_by` in `workflows/steps.py`): handlers and wait conditions, where
+        For places that must not ask Temporal (`adopts` in `workflows/steps.py`): handlers and wait conditions, where
         an answer would be an event that no replay repeats, the table, and what every case comes past.
         """
         return change in self.changes

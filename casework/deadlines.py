@@ -50,7 +50,7 @@ def remind_at(flow: Flow[Any], case: Case[Any], state: State, now: datetime) -> 
     if listed is not None:
         begin = case.entered_at or now
         counts_from = state.deadline.counts_from if state.deadline is not None else None
-        if counts_from is not None and case.opened_with(REMINDS_FROM_COUNT):
+        if counts_from is not None and case.has_adopted(REMINDS_FROM_COUNT):
             # the entry may be another one than what the time itself counts from, after a recount
             begin = counts_from(case) or begin
         times = [begin + one for one in getattr(case.figures.flow, listed)]

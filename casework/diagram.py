@@ -108,8 +108,9 @@ def case_of(view: CaseView) -> Case[CaseFigures]:
 
 
 def letter_of(number: int) -> str:
-    """The letter that stands for a bundle, counted from 0, in pictures and short tables."""
-    return "ABCDEFGHIJKLMNOPQRSTUVWXYZ"[number % 26]
+    """The letter that stands for a bundle in pictures, counted from 0: A to Z, then AA, AB."""
+    before, letter = divmod(number, 26)
+    return (letter_of(before - 1) if before else "") + "ABCDEFGHIJKLMNOPQRSTUVWXYZ"[letter]
 
 
 def condition_of(flow: Flow[Any], row: Move[Any], language: str) -> str:
@@ -226,28 +227,29 @@ def _alike(flow: Flow[Any]) -> list[list[Move[Any]]]:
     return list(together.values())
 
 
-def moves_in_short(flow: Flow[Any]) -> str:
-    """The moves as a short table in labels alone, in English, to stand beside the picture.
+def moves_from(flow: Flow[Any], states: Sequence[str]) -> str:
+    """What may happen in these states of a flow, as a short table in labels alone, in English.
 
-    What one trigger does from one state is one line, and states that stand for many are lettered as in the picture.
+    What one trigger does from one state is one line.
+
+    Raises:
+        KeyError: the flow has no such state.
+
     """
-    bundles = arrows_of(flow)[1]
-    letters = {(one.row.trigger, one.sources): letter_of(number) for number, one in enumerate(bundles)}
-    together: dict[tuple[Any, ...], dict[tuple[Any, ...], list[Move[Any]]]] = {}
-    for row in _alike(flow):
-        sources = tuple(one.source for one in row)
-        same = together.setdefault((row[0].trigger, sources, row[0].who), {})
-        same[row[0].dest, row[0].only_if] = row
-    lines: list[tuple[str, ...]] = []
-    for (trigger, sources, who), ways in together.items():
-        where = letters.get((trigger, sources)) or _join((flow.states[name].label for name in sources), "en")
-        leads = [_to_in_short(flow, rows[0]) for rows in ways.values()]
-        lines.append((where, flow.triggers[trigger].label.en, _people(who, "en"), "; ".join(leads)))
-    below = "".join(
-        f"\n{letter}: {_join((flow.states[name].label for name in sources), 'en')}.\n"
-        for (_, sources), letter in letters.items()
-    )
-    return markdown_table(("from", "what happens", "by", "to"), lines) + below
+    together: dict[tuple[str, str, str], list[Move[Any]]] = {}
+    for name in states:
+        for row in flow.rows(flow.states[name].name):
+            together.setdefault((name, row.trigger, _people(row.who, "en")), []).append(row)
+    lines = [
+        (
+            flow.states[name].label.en,
+            flow.triggers[trigger].label.en,
+            who,
+            "; ".join(_to_in_short(flow, row) for row in rows),
+        )
+        for (name, trigger, who), rows in together.items()
+    ]
+    return markdown_table(("in", "what happens", "by", "leads to"), lines)
 
 
 def _to_in_short(flow: Flow[Any], row: Move[Any]) -> str:

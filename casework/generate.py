@@ -1,6 +1,7 @@
 """Everything that is written from the tables: `python -m casework.generate`, or `--check` that nothing is stale.
 
-Pictures go to `diagrams/`, a page for each flow to `docs/flows/`, the Chinese-English glossary to `docs/glossary.md`.
+Pictures go to `diagrams/`, a page for each flow to `docs/flows/`, the Chinese-English glossary to `docs/glossary.md`,
+the map of the modules to `docs/map.md`.
 In README.md and the other pages of `docs/`, what stands between `<!-- generated: NAME -->` and `<!-- end generated -->`
 is replaced. The same tables give the same bytes on every machine.
 """
@@ -18,11 +19,12 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+from casework.code_map import UnmappedModule, code_map
 from casework.diagram import (
     asides_markdown,
     markdown_table,
     mermaid,
-    moves_in_short,
+    moves_from,
     moves_markdown,
     triggers_markdown,
     waits_markdown,
@@ -43,6 +45,7 @@ _SECTION = re.compile(r"(<!-- generated: (?P<name>[^\n]+?) -->\n).*?(<!-- end ge
 _FIGURE = re.compile(r"(?P<key>\w+) = .+? # (?P<says>.+?)(; (open|always))?$")
 MOST_LISTED = 200
 """So many ways on which a deadline pays without a decision are listed one by one."""
+_MADE_OF_CODE = "<!-- Made by `make generate` from the modules' docstrings: change those. -->\n\n"
 _MADE = "<!-- Made by `make generate` from the tables: change those. -->\n"
 
 WORDS = (
@@ -123,6 +126,8 @@ def generated(root: Path = ROOT) -> dict[Path, str]:
         if _ways(flow.name):
             files[root / "docs" / "flows" / f"{flow.name}-silence.md"] = _silence(flow.name)
     files[root / "docs" / "glossary.md"] = _glossary()
+    # of the code that runs, wherever the pages are written
+    files[root / "docs" / "map.md"] = f"{_MADE_OF_CODE}{code_map(ROOT)}"
     sections = _sections()
     for path in sorted([root / "README.md", *(root / "docs").glob("*.md")]):
         if path not in files and path.exists():
@@ -161,7 +166,7 @@ def main(arguments: Sequence[str] | None = None, root: Path = ROOT) -> int:
     check = parser.parse_args(arguments).check
     try:
         found = stale(root) if check else write(root)
-    except GenerateError as error:
+    except (GenerateError, UnmappedModule) as error:
         print(error, file=sys.stderr)
         return 1
     for path in found:
@@ -308,31 +313,42 @@ def _entry(name: str, label: Label) -> tuple[str, str, str]:
 # --- the sections ---
 
 
-def _sections() -> dict[str, Callable[[], str] | None]:
-    """What a page may ask for, by name; None: cannot be made here, so it is left as it is."""
-    sections: dict[str, Callable[[], str] | None] = {"policy": _policy, "asides": asides_markdown, "commands": None}
-    if find_spec("casework.cli") is not None:
-        sections["commands"] = _commands
-    for flow in FLOWS.values():
-        sections[f"flow-table {flow.name}"] = lambda flow=flow: moves_in_short(flow)
-    return sections
+def _sections() -> dict[str, Callable[..., str] | None]:
+    """What a page may ask for, by name; None: cannot be made here, so it is left as it is.
+
+    A name may be followed by words that say more: `flow-table FLOW STATE…`.
+    """
+    return {
+        "policy": _policy,
+        "asides": asides_markdown,
+        "commands": _commands if find_spec("casework.cli") is not None else None,
+        "flow-table": _flow_table,
+    }
 
 
-def _with_sections(path: Path, root: Path, sections: dict[str, Callable[[], str] | None]) -> str:
+def _with_sections(path: Path, root: Path, sections: dict[str, Callable[..., str] | None]) -> str:
     text, name = path.read_text(encoding="utf-8"), path.relative_to(root)
 
     def fresh(found: re.Match[str]) -> str:
         asked = found["name"]
-        if asked not in sections:
+        section, *words = asked.split()
+        if section not in sections:
             raise GenerateError(f"{name} asks for the section {asked!r}; there is {', '.join(sorted(sections))}.")
         if "<!-- generated:" in found[0][len(found[1]) :]:
             raise GenerateError(f"{name}: the section {asked!r} has no end; write <!-- end generated --> below it.")
-        make = sections[asked]
-        return f"{found[1]}\n{make()}\n{found[3]}" if make else found[0]
+        make = sections[section]
+        try:
+            return f"{found[1]}\n{make(*words)}\n{found[3]}" if make else found[0]
+        except (KeyError, TypeError) as error:
+            raise GenerateError(f"{name}: the section {asked!r} cannot be made: {error}") from None
 
     if text.count("<!-- generated:") != text.count("<!-- end generated -->"):
         raise GenerateError(f"{name}: not every <!-- generated: NAME --> has its <!-- end generated -->.")
     return _SECTION.sub(fresh, text)
+
+
+def _flow_table(flow: str, *states: str) -> str:
+    return moves_from(FLOWS[flow], states)
 
 
 def _policy() -> str:

@@ -156,7 +156,7 @@ def judge(
 def _ask(flow: Flow[Any], attempt: Attempt[Any], verdict: Verdict, lookups: Lookups) -> None:
     """Ask the machine, as the case itself does."""
     fact = flow.triggers[attempt.trigger].kind is TriggerKind.FACT
-    not_theirs = flow.refuses_news(attempt) if fact else None
+    not_theirs = flow.refuses_reporter(attempt) if fact else None
     if not_theirs is not None:
         verdict.obstacle = _obstacle(not_theirs)
         return
@@ -241,7 +241,7 @@ def _who_could(
                 dest = found.dest
             elif flow.triggers[trigger].kind is TriggerKind.FACT:
                 # as in `_ask`: a fact is kept, so whoever may tell it could
-                if flow.refuses_news(attempt) is not None:
+                if flow.refuses_reporter(attempt) is not None:
                     continue
                 role = next(one for one in flow.roles_of(trigger) if one in actor.grants)
             elif not _may_be_otherwise(found, trigger, lookups):

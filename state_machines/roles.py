@@ -41,7 +41,11 @@ class Role(StrEnum):
 
 
 class Automatic(StrEnum):
-    """Who acts when nobody does: the outcome of the work done in a state, or the state's deadline."""
+    """Who acts when nobody does.
+
+    `SYSTEM` is what a state's work comes to, what a poll finds, what the shop notifies of, and Temporal's cancel;
+    `CLOCK` is the state's deadline.
+    """
 
     SYSTEM = "system"
     CLOCK = "clock"

@@ -464,7 +464,16 @@ class Flow(Generic[CaseT]):
                 return attempt.move
         return attempt.refusal or Refusal("not_possible", f"{attempt.trigger} is not possible in {attempt.case.state}")
 
-    def refuses_news(self, attempt: Attempt[CaseT]) -> Refusal | None:
+    def states_named(self, *names: str) -> frozenset[str]:
+        """These states of the flow.
+
+        Raises:
+            KeyError: it has no such state.
+
+        """
+        return frozenset(self.states[name].name for name in names)
+
+    def refuses_reporter(self, attempt: Attempt[CaseT]) -> Refusal | None:
         """Why somebody may not report a fact, wherever the case is: it is for others to report."""
         roles = self.roles_of(attempt.trigger)
         if attempt.actor is None or set(roles) & set(attempt.actor.grants):

@@ -13,9 +13,8 @@ from state_machines.asides import ASIDES
 from state_machines.flows import FLOWS
 from state_machines.laws.worlds import WORLDS
 
-README = (
-    "# A shop\n\n<!-- generated: flow-table refund-before-shipping -->\noutdated\n<!-- end generated -->\n\nThe end.\n"
-)
+SECTION = "# A shop\n\n<!-- generated: flow-table refund-before-shipping persuading settling -->\n"
+README = f"{SECTION}outdated\n<!-- end generated -->\n\nThe end.\n"
 
 
 @pytest.fixture(scope="module")
@@ -60,6 +59,7 @@ def test_a_changed_byte_is_seen_named_and_not_repaired_by_the_check(
         *(f"docs/flows/{name}.md" for name in FLOWS),
         "docs/flows/return-after-shipping-silence.md",
         "docs/glossary.md",
+        "docs/map.md",
     ]
     spoilt = {name: (tree / name).read_bytes()[:-2] + b"x\n" for name in names}
     for name, content in spoilt.items():
@@ -86,8 +86,10 @@ def test_a_missing_file_and_one_of_a_flow_that_is_gone_are_stale(
 
 def test_only_what_stands_between_the_marks_is_replaced(tree: Path) -> None:
     text = (tree / "README.md").read_text(encoding="utf-8")
-    assert text.startswith("# A shop\n\n<!-- generated: flow-table refund-before-shipping -->\n\n| from |")
-    assert text.endswith(".\n\n<!-- end generated -->\n\nThe end.\n")
+    assert text.startswith(
+        "# A shop\n\n<!-- generated: flow-table refund-before-shipping persuading settling -->\n\n| in |"
+    )
+    assert text.endswith("|\n\n<!-- end generated -->\n\nThe end.\n")
     assert "outdated" not in text
 
 

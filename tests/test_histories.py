@@ -1,7 +1,7 @@
 """Recorded runs replay with today's code: open cases survive a deployment.
 
-`make histories` records new paths only. A change that breaks an old one needs `workflow.patched`; what happens to a
-file that is there is told in the register (`tests/history_register.py`).
+`make histories` records new paths only. A change that breaks an old one needs a name (docs/changing-a-flow.md); what
+happens to a file that is there is told in the register (`tests/history_register.py`).
 """
 
 from __future__ import annotations

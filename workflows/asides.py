@@ -15,6 +15,7 @@ from casework.authority import NOBODY
 from casework.case import FULL, Actor, Case, Loan, TrailLine
 from casework.changes import COUNTS_BYTES, RECORDS_DECISIONS
 from casework.messages import Message, references_of
+from casework.names import REMIND
 from casework.templates import Post
 from state_machines import asides
 from state_machines.asides import AnswerQuestion, AskOpener, Comment, Reassign
@@ -45,7 +46,7 @@ class CaseAsides(CaseSteps[CaseT]):
         if isinstance(role, Refusal):
             raise Refused(role.why)
         full = asides.room_for(case, aside)
-        if full is not None and (full != FULL or self.goes_by(COUNTS_BYTES)):
+        if full is not None and (full != FULL or self.adopts(COUNTS_BYTES)):
             raise Refused(full)
         untimely = asides.untimely_in(case, aside, workflow.now())
         if untimely is not None:
@@ -65,8 +66,10 @@ class CaseAsides(CaseSteps[CaseT]):
                 posts = self._reassign(others[message.to], message.to, actor)
             case Comment():
                 pass
-            case _:
+            case _ if aside == REMIND:
                 why, posts = self._call_upon()
+            case _:
+                raise NotImplementedError(f"nobody has written what becomes of {aside}")
         if posts:
             if by_update:
                 await self.put_on_record(f"{aside} by {actor.staff_id}", since=RECORDS_DECISIONS)

@@ -31,6 +31,7 @@ from state_machines.bulk_order import (
     SubmitDossier,
     risk_signs,
 )
+from state_machines.refund_before_shipping import REFUND_BEFORE_SHIPPING
 from state_machines.roles import Role
 from state_machines.table import Attempt
 from workflows.defining import case_workflow
@@ -345,7 +346,7 @@ class BulkOrder(PayingWorkflow[BulkCase]):
             if free.some_claimed and not free.lines:
                 return None
             lines = {"lines": [line.model_dump() for line in free.lines]} if free.some_claimed else {}
-            refund = await self.open_case("refund-before-shipping", {**fields, **lines}, ask=last)
+            refund = await self.open_case(REFUND_BEFORE_SHIPPING, {**fields, **lines}, ask=last)
             if refund is not None:
                 return refund
         return None

@@ -16,7 +16,7 @@ from temporalio import workflow
 from temporalio.common import RawValue
 from temporalio.exceptions import ActivityError, ApplicationError
 
-from activities.cases import CaseActivities, CloseCase, OpenCase
+from activities.cases import CaseActivities, CloseCase, GoodsAtEnd, OpenCase
 from casework import names
 from casework.case import Case, CaseView
 from casework.changes import (
@@ -73,7 +73,7 @@ class CaseWorkflow(ContinuingCase[CaseT]):
     `after_<trigger>` follows the move, whoever made it. `begin_<state>` is what is done first where a wait is entered.
     `watch` polls the courier and the shop, where a state watches; what it finds passes by `consult_` and `effect_`.
     Of any flow's own besides: `opened` (what the shop resolved of the start), `sound_alarm`, `ending_parameters` and
-    `lets_ship_at_end`; of one that pays, those of `PayingWorkflow`.
+    `goods_at_end`; of one that pays, those of `PayingWorkflow`.
     """
 
     changes: ClassVar[Sequence[str]] = (
@@ -91,7 +91,7 @@ class CaseWorkflow(ContinuingCase[CaseT]):
         REMINDS_FROM_COUNT,
         STOPS_ITS_TIMER,
     )
-    """The names of the changes that a newly opened case goes by; one from an older version asks: see `goes_by`."""
+    """The names of the changes that a newly opened case goes by; one from an older version asks: see `adopts`."""
 
     # --- in ---
 
@@ -258,7 +258,7 @@ class CaseWorkflow(ContinuingCase[CaseT]):
         if self.case.policy is None:
             await self._open_in_shop()
         else:
-            self.goes_by(ONE_STEP_AT_A_TIME)
+            self.adopts(ONE_STEP_AT_A_TIME)
         while not self.flow.is_final(self.case.state):
             state = self.flow.states[self.case.state]
             if state.kind is StateKind.WORK:
@@ -322,7 +322,10 @@ class CaseWorkflow(ContinuingCase[CaseT]):
             await self.put_on_record(trigger, since=RECORDS_DECISIONS)
         attempt = self._attempt(trigger, automatic=automatic)
         if automatic is Automatic.CLOCK:
-            await self._consult(attempt)
+            try:
+                await self._consult(attempt)
+            except Refused as refused:
+                raise HoleInTable(f"consult_{trigger} refuses the clock: {refused}") from refused
         found = self.flow.find_move(attempt)
         if isinstance(found, Refusal):
             # Nothing is lost: the workflow task fails loudly until the code is mended.
@@ -346,7 +349,7 @@ class CaseWorkflow(ContinuingCase[CaseT]):
         try:
             while case.version == here:
                 timer = self._timer
-                if self._asks_whether_long() and not self._is_awaited() and self.goes_by(CONTINUES_AT_TIMER):
+                if self._asks_whether_long() and not self._is_awaited() and self.adopts(CONTINUES_AT_TIMER):
                     await self._continue_at_timer()
                 elif self._inbox:
                     await self._answer_one()
@@ -359,7 +362,7 @@ class CaseWorkflow(ContinuingCase[CaseT]):
                     self._set_timer(state)
                 elif self._was_reset:
                     self._was_reset = False
-                    if self.goes_by(TELLS_OF_RESET):
+                    if self.adopts(TELLS_OF_RESET):
                         await self._post([])
                 elif state.watch is None and self._continues_at_once():
                     self._continue_as_new()
@@ -367,7 +370,7 @@ class CaseWorkflow(ContinuingCase[CaseT]):
                     self._set_timer(state)
                 elif timer is None or not timer.task.done():
                     # an update that was just answered is at its end a moment later
-                    soon = state.watch is None and case.opened_with(CONTINUES_AFTER_UPDATES)
+                    soon = state.watch is None and case.has_adopted(CONTINUES_AFTER_UPDATES)
                     await self._something_or(timer, continues=soon)
                 else:
                     self._taken += 1
@@ -383,7 +386,7 @@ class CaseWorkflow(ContinuingCase[CaseT]):
         the time of day. Temporal tells a replay another one where a workflow task was prolonged by a slow step.
         """
         case = self.case
-        if self._turn.locked() and case.opened_with(STOPS_ITS_TIMER):
+        if self._turn.locked() and case.has_adopted(STOPS_ITS_TIMER):
             self._drop_timer()  # a poll's step is under way: the wait sets it after that
             return
         times: list[tuple[datetime, str]] = [] if case.alarm_at is None else [(case.alarm_at, OWN_ALARM)]
@@ -434,7 +437,7 @@ class CaseWorkflow(ContinuingCase[CaseT]):
             )
             case.remind_at = remind_at(self.flow, case, state, cast("datetime", case.remind_at))
         elif rings_for == WATCH:
-            if self._continues_at_once() or (self._looks >= MOST_LOOKS and not self.goes_by(CONTINUES_AT_TIMER)):
+            if self._continues_at_once() or (self._looks >= MOST_LOOKS and not self.adopts(CONTINUES_AT_TIMER)):
                 self._continue_as_new()
             elif self._looks >= MOST_LOOKS:
                 await self._continue_at_timer(anyway=True)
@@ -481,7 +484,7 @@ class CaseWorkflow(ContinuingCase[CaseT]):
             case.watch_at = case.watch_at or case.entered_at
             return
         case.due = due_at(self.flow, case, state, workflow.now())
-        if case.alarms > 0 and deadline.quiet and self.goes_by(COUNTS_QUIETLY):
+        if case.alarms > 0 and deadline.quiet and self.adopts(COUNTS_QUIETLY):
             case.alarms = 0
         if case.alarms > 0 and not deadline.quiet:
             await self._post(self._tasks("alarm", deadline.alarm_roles or state.expects, "alarm"))
@@ -503,9 +506,9 @@ class CaseWorkflow(ContinuingCase[CaseT]):
         """What the buyer's message at the end says, besides the order (a flow's own)."""
         return {}
 
-    def lets_ship_at_end(self) -> bool:
-        """Whether what came back of its lines meanwhile, and waited for the case, ships again (a flow's own)."""
-        return False
+    def goods_at_end(self) -> GoodsAtEnd:
+        """What becomes of what came back of its lines meanwhile, and waited for the case (a flow's own)."""
+        return GoodsAtEnd.STAY
 
     async def _end(self) -> None:
         """Answer what is still in the inbox, name the facts that no state used, and close the shop's record."""
@@ -517,7 +520,7 @@ class CaseWorkflow(ContinuingCase[CaseT]):
         self._publish()
         ending = ENDINGS[self.flow.name][cast("str", self.case.outcome)]
         farewell = self.to_buyer(ending, **self.ending_parameters()) if ending is not None else []
-        lets_ship = self.lets_ship_at_end()  # what a kept fact says counts: below, none is kept any more
+        goods = self.goods_at_end()  # what a kept fact says counts: below, none is kept any more
         while True:
             self._answer_late()
             for kept in list(self.case.kept):
@@ -532,7 +535,7 @@ class CaseWorkflow(ContinuingCase[CaseT]):
                     at=workflow.now(),
                     moment=self.fencing_token(),
                     posts=farewell,
-                    lets_ship=lets_ship,
+                    goods=goods,
                 ),
                 f"close the record: {self.case.outcome}",
             )

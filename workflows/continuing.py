@@ -81,7 +81,7 @@ class ContinuingCase(CaseMessages[CaseT]):
         is asked, who may be silent for hours, nobody else waits for that.
         """
         asks_soon = self._asks_whether_long() and not self._steps_outside
-        return self._continues or (asks_soon and self.case.opened_with(CONTINUES_AT_TIMER))
+        return self._continues or (asks_soon and self.case.has_adopted(CONTINUES_AT_TIMER))
 
     def _is_too_much_to_carry(self) -> bool:
         """Whether the next run would be begun with more than Temporal takes: what is not read yet is read here then."""
@@ -90,7 +90,7 @@ class ContinuingCase(CaseMessages[CaseT]):
     def _continues_at_once(self) -> bool:
         """Whether a case that was opened before `CONTINUES_AT_TIMER` continues as new here."""
         return (
-            not self.case.opened_with(CONTINUES_AT_TIMER)
+            not self.case.has_adopted(CONTINUES_AT_TIMER)
             and _history_is_long()
             and workflow.all_handlers_finished()
             and self._look is None

@@ -32,7 +32,8 @@ def case_workflow(flow: Flow[Any]) -> Callable[[WorkflowT], WorkflowT]:
     """Make a flow's class its Temporal workflow: one signal per trigger, one method per state, or else no import.
 
     Raises:
-        UnsoundFlow: where a state has no method of its name, or a hook is of no trigger or wait that calls it.
+        UnsoundFlow: where a state has no method of its name, a hook is of no trigger or wait that calls it, or what its
+            kind of flow must bring is missing.
 
     """
 
@@ -53,6 +54,12 @@ def case_workflow(flow: Flow[Any]) -> Callable[[WorkflowT], WorkflowT]:
             raise UnsoundFlow(
                 f"{flow.name}: {', '.join(strays)} belongs to no trigger, or to no wait, that would call it"
             )
+        owed = [name for name in dir(cls) if getattr(getattr(cls, name), "__isabstractmethod__", False)]
+        polls = any(state.watch is not None for state in flow.states.values())
+        if polls and cast("Any", cls).watch is cast("Any", CaseWorkflow).watch:
+            owed.append("watch")
+        if owed:
+            raise UnsoundFlow(f"{flow.name}: {', '.join(owed)} is the flow's own, and missing")
         ends = {name for name in flow.states if flow.is_final(name)}
         if set(ENDINGS.get(flow.name, ())) != ends:
             raise UnsoundFlow(f"{flow.name}: casework/templates must name for each ending what the buyer is told")

@@ -82,7 +82,7 @@ class CaseMessages(CaseAsides[CaseT]):
             trigger = self._trigger(name)
             message = trigger.message.model_validate(given)
             received.unknown = unknown_in(given, message)
-            if received.unknown is not None and not self._bad_start and self.case.opened_with(REFUSES_UNKNOWN):
+            if received.unknown is not None and not self._bad_start and self.case.has_adopted(REFUSES_UNKNOWN):
                 raise ValueError(received.unknown)
             received.message = message
             content = f"{name} {received.message.model_dump_json(exclude={'version'})}"
@@ -169,7 +169,7 @@ class CaseMessages(CaseAsides[CaseT]):
         The latter once more: a message that comes with the start does so before the case knows by which changes it
         goes.
         """
-        if self.case.opened_with(REFUSES_UNKNOWN):
+        if self.case.has_adopted(REFUSES_UNKNOWN):
             received.problem = received.problem or received.unknown
         if received.problem is not None:
             raise Refused(received.problem)
@@ -191,7 +191,7 @@ class CaseMessages(CaseAsides[CaseT]):
 
     async def _take_fact(self, received: Received, attempt: Attempt[CaseT]) -> None:
         """A fact is true whenever it arrives: used now, or kept until a state can use it."""
-        not_theirs = self.flow.refuses_news(attempt)
+        not_theirs = self.flow.refuses_reporter(attempt)
         if not_theirs is not None:
             raise Refused(not_theirs.why)
         if not self._is_working() and self.flow.rows(self.case.state, received.trigger):
@@ -209,7 +209,7 @@ class CaseMessages(CaseAsides[CaseT]):
         if len(self.case.kept) >= MOST_KEPT:
             raise Refused(f"{MOST_KEPT} facts are kept already that no state has used")
         # the shop's news are small, and only once of a kind
-        if not attempt.automatic and self.case.is_full() and self.goes_by(COUNTS_BYTES):
+        if not attempt.automatic and self.case.is_full() and self.adopts(COUNTS_BYTES):
             raise Refused(FULL)
         self.case.kept.append(
             KeptFact(
@@ -332,7 +332,7 @@ class CaseMessages(CaseAsides[CaseT]):
             references=references_of(attempt.message),
             given=given_in(attempt.message),
         )
-        if case.opened_with(SHORTENS_MOVES):
+        if case.has_adopted(SHORTENS_MOVES):
             case.shorten(line)
         case.trail.append(line)
         self._on_record = case.version if on_record else None

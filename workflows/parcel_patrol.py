@@ -98,5 +98,5 @@ class ParcelPatrol:
 
     async def _open(self, parcel: NeedsCase) -> str | None:
         """Open the parcel's case and leave it behind; None where it is open already, by whomever."""
-        started = await start_abandoned(PROBLEM_PARCEL.name, parcel.case_id, parcel.start)
+        started = await start_abandoned(PROBLEM_PARCEL, parcel.case_id, parcel.start)
         return parcel.case_id if started else None

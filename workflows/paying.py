@@ -20,7 +20,10 @@ PayingCaseT = TypeVar("PayingCaseT", bound=PayingCase[Any])
 
 
 class PayingWorkflow(CaseWorkflow[PayingCaseT]):
-    """A case that pays the buyer in one of its states, by `pay`."""
+    """A case that pays the buyer in one of its states, by `pay`.
+
+    Of the flow's own: `due` and `read_news`; and where it is not as here, `purpose`, `more_is_due`, `goods_are_out`.
+    """
 
     changes = (*CaseWorkflow.changes, ASKS_WHETHER_PAID, ASKS_BEFORE_NEWS)
 
@@ -52,25 +55,23 @@ class PayingWorkflow(CaseWorkflow[PayingCaseT]):
         Where the amount due is another one by now, the new one is paid if whoever decided may decide on it too.
         """
         case = self.case
-        if case.to_pay_fen > case.decided_fen:
-            return self.more_is_due(
-                f"{yuan(case.to_pay_fen)} are due by now, decided were up to {yuan(case.decided_fen)}"
-            )
-        try:
-            paid = await self.outside(PaymentActivities.pay, self._payment(), f"{self.purpose} {yuan(case.to_pay_fen)}")
-        except RefusedForGood as refused:
-            known = refused.kind == REFUSED_FOR_GOOD
-            return Outcome("fail_payment", str(refused) if known else f"the payment failed: {refused.kind}")
-        match paid.status:
-            case "left":
-                return self.goods_are_out("it left and is not back: nothing is paid")
-            case "changed":
-                case.to_pay_fen = paid.due_fen
-                return await self.pay()
-            case _:
-                case.money_sent = True
-                case.paid_fen = paid.paid_fen
-                return Outcome("pay", "found already paid" if paid.status == "already_paid" else None)
+        while case.to_pay_fen <= case.decided_fen:
+            asked = f"{self.purpose} {yuan(case.to_pay_fen)}"
+            try:
+                paid = await self.outside(PaymentActivities.pay, self._payment(), asked)
+            except RefusedForGood as refused:
+                known = refused.kind == REFUSED_FOR_GOOD
+                return Outcome("fail_payment", str(refused) if known else f"the payment failed: {refused.kind}")
+            match paid.status:
+                case "left":
+                    return self.goods_are_out("it left and is not back: nothing is paid")
+                case "changed":
+                    case.to_pay_fen = paid.due_fen
+                case _:
+                    case.money_sent = True
+                    case.paid_fen = paid.paid_fen
+                    return Outcome("pay", "found already paid" if paid.status == "already_paid" else None)
+        return self.more_is_due(f"{yuan(case.to_pay_fen)} are due by now, decided were up to {yuan(case.decided_fen)}")
 
     def repairing_payment(self) -> list[Post]:
         """The payment was refused for good: the refund clerk tries again or pays by hand."""
@@ -102,7 +103,7 @@ class PayingWorkflow(CaseWorkflow[PayingCaseT]):
     async def _look_whether_paid(self, change: str) -> bool:
         """`change` is the one since which this is asked."""
         case = self.case
-        if case.state != "repairing_payment" or case.money_sent or not self.goes_by(change):
+        if case.state != "repairing_payment" or case.money_sent or not self.adopts(change):
             return False
         sent_fen = await self.in_shop(PaymentActivities.read_sent, self._payment(), "was it paid by hand?")
         if sent_fen is None:

@@ -11,6 +11,7 @@ from typing import Any, cast
 from temporalio import workflow
 from temporalio.exceptions import ActivityError, ApplicationError
 
+from activities.cases import GoodsAtEnd
 from activities.courier import AskCourier, ClaimStep, CourierActivities, CourierStep
 from activities.parcels import (
     CallOff,
@@ -56,6 +57,7 @@ from state_machines.problem_parcel import (
     ParcelCase,
     ParcelReturned,
 )
+from state_machines.return_after_shipping import RETURN_AFTER_SHIPPING
 from state_machines.roles import Label, Role
 from state_machines.table import Attempt
 from workflows.case import CaseWorkflow
@@ -244,10 +246,10 @@ class ProblemParcel(CaseWorkflow[ParcelCase]):
         if case.claim_fen is None and not self._is_here() and (case.damaged or self._is_lost()):
             case.claim_fen = case.amount_fen
             await self._claim(case.claim_fen)
-        if self._waiting_in_vain() and self.goes_by(CALLS_OFF_RETURNS):
+        if self._waiting_in_vain() and self.adopts(CALLS_OFF_RETURNS):
             await self._call_off_returns(self._waiting_in_vain())
         with_others = self._with_others()
-        if self.goes_by(ASKS_WHO_ELSE) and (with_others or not self._left()):
+        if self.adopts(ASKS_WHO_ELSE) and (with_others or not self._left()):
             return await self._refund_the_rest(with_others)
         return await self._open_refund_of(self._left())
 
@@ -280,8 +282,8 @@ class ProblemParcel(CaseWorkflow[ParcelCase]):
             await self._post([self._left_to("parcel.refund_with_others", with_others)])
         rest = self._free()
         opened = await self._open_refund_of(rest) if rest else Outcome("open_refund", "nothing is opened")
-        if not case.lines and self.goes_by(ASKS_OF_UNTOLD):
-            await self._ask_to_open("return-after-shipping", f"nobody has told what was in {self._following.waybill}")
+        if not case.lines and self.adopts(ASKS_OF_UNTOLD):
+            await self._ask_to_open(RETURN_AFTER_SHIPPING, f"nobody has told what was in {self._following.waybill}")
         case.refunded_by_others = True
         said = [f"line {line} is left to {whose}" for line, whose in with_others.items()]
         return Outcome("open_refund", "; ".join([*said, *([opened.why] if opened.why else [])]))
@@ -295,7 +297,7 @@ class ProblemParcel(CaseWorkflow[ParcelCase]):
             "goods": "already_back" if self._is_here() else "lost",
             "said_lost": case.said_lost and not self._is_here(),
         }
-        child = await self.open_case("return-after-shipping", fields)
+        child = await self.open_case(RETURN_AFTER_SHIPPING, fields)
         case.refunded_by_others = child is None
         return Outcome("open_refund", None if child is not None else "a task asks to open the refund by hand")
 
@@ -311,16 +313,22 @@ class ProblemParcel(CaseWorkflow[ParcelCase]):
         await self.give_away(ParcelActivities.give_up_parcel, self._calling_off, "give the parcel up")
         return Outcome("undo")
 
-    def lets_ship_at_end(self) -> bool:
+    def goods_at_end(self) -> GoodsAtEnd:
         """Called off, what came back ships as any other order; and so does what was not sent again with the rest of it,
         as another case had it then. What the buyer does not get any more goes into stock.
         """
         case = self.case
-        sent_again = case.outcome == "delivered" and case.shipment is not None
-        if case.outcome == "delivered" and self._came_by() == "receipt_presumed" and self._turned_up() is not None:
-            return True  # it is here: nobody has received it
-        nothing_due = case.outcome == "refund_opened" and self._is_here() and not self._left()
-        return not case.way_back and (case.outcome == "cancelled" or sent_again or nothing_due)
+        match case.outcome:
+            case "delivered" if self._came_by() == "receipt_presumed" and self._turned_up() is not None:
+                return GoodsAtEnd.SHIP_UNLESS_KEPT  # it is here: nobody has received it
+            case "delivered" if case.shipment is not None and not case.way_back:
+                return GoodsAtEnd.SHIP_UNLESS_KEPT
+            case "refund_opened" if self._is_here() and not self._left() and not case.way_back:
+                return GoodsAtEnd.SHIP
+            case "cancelled" if not case.way_back:
+                return GoodsAtEnd.SHIP
+            case _:
+                return GoodsAtEnd.STAY
 
     def ending_parameters(self) -> dict[str, str]:
         """The parcel that it was about in the end; one that the buyer may still be brought is to be refused.
@@ -444,7 +452,7 @@ class ProblemParcel(CaseWorkflow[ParcelCase]):
 
     async def consult_approve(self, _: Attempt[ParcelCase]) -> None:
         """Hours may have passed since it was chosen: does still nobody else give the money back for all of it?"""
-        if self.goes_by(ASKS_WHO_ELSE):
+        if self.adopts(ASKS_WHO_ELSE):
             await self._read()
             self._refuse_if_seen_to("reship")
 
@@ -497,7 +505,7 @@ class ProblemParcel(CaseWorkflow[ParcelCase]):
                 TakeReturned(**self.step_fields(), waybill=self._shipment, memo=self.memo("包裹已退回")),
                 "the parcel is back",
             )
-            if self.goes_by(READS_WHAT_CAME):
+            if self.adopts(READS_WHAT_CAME):
                 await self._read()
 
     async def effect_find_out_of_stock(self, _: Attempt[ParcelCase]) -> None:
@@ -538,18 +546,18 @@ class ProblemParcel(CaseWorkflow[ParcelCase]):
     def _refuse_if_seen_to(self, choice: Choice) -> None:
         """What the platform or another case sees to, as the shop last said, is not seen to here as well."""
         report = self.case.report
-        if report is None or not self.goes_by(LEAVES_TO_OTHERS):
+        if report is None or not self.adopts(LEAVES_TO_OTHERS):
             return
         if report.order_over:
             # the next poll, which would see it, may be hours away; whoever asks now is not to wait for it
             self.bring_news("order_gone")
             raise Refused("the shop shows the lines refunded or the order closed: there is nothing left to make good")
-        asks = choice == "refund" or (choice == "reship" and self.goes_by(ASKS_WHO_ELSE))
+        asks = choice == "refund" or (choice == "reship" and self.adopts(ASKS_WHO_ELSE))
         if not asks or report.claimed_by is None or self.case.way_back:
             return
-        if choice == "refund" and self._waiting_in_vain() and self.goes_by(CALLS_OFF_RETURNS):
+        if choice == "refund" and self._waiting_in_vain() and self.adopts(CALLS_OFF_RETURNS):
             return
-        if self._free() and self.goes_by(CHOOSES_WHAT_IS_FREE) and self.goes_by(ASKS_WHO_ELSE):
+        if self._free() and self.adopts(CHOOSES_WHAT_IS_FREE) and self.adopts(ASKS_WHO_ELSE):
             return
         raise Refused(about_the_money(report.claimed_by))
 
@@ -579,7 +587,7 @@ class ProblemParcel(CaseWorkflow[ParcelCase]):
         case = self.case
         if case.report is None or case.way_back:
             return []
-        if case.came_back and self.goes_by(CALLS_OFF_ONLY_LOST):
+        if case.came_back and self.adopts(CALLS_OFF_ONLY_LOST):
             return []
         return case.report.awaited_by if case.came_back or case.damaged or self._is_lost() else []
 
@@ -647,7 +655,7 @@ class ProblemParcel(CaseWorkflow[ParcelCase]):
 
     def _is_here(self) -> bool:
         """The goods are with us, whether the case has waited for them or not."""
-        turned_up = self._turned_up() is not None and self.goes_by(CLAIMS_WHAT_IS_OUT)
+        turned_up = self._turned_up() is not None and self.adopts(CLAIMS_WHAT_IS_OUT)
         return self.case.came_back or turned_up
 
     def _follows(self, waybill: str | None) -> bool:

@@ -16,6 +16,7 @@ from casework.dues import RefundDue
 from casework.money import LineQuantity
 from casework.templates import Post, yuan
 from state_machines.refund_before_shipping import REFUND_BEFORE_SHIPPING, ParcelBack, RefundCase
+from state_machines.return_after_shipping import RETURN_AFTER_SHIPPING
 from state_machines.roles import Role
 from state_machines.table import Attempt
 from workflows.defining import case_workflow
@@ -155,10 +156,10 @@ class RefundBeforeShipping(PayingWorkflow[RefundCase]):
         case = self.case
         stopped = case.has_taken("parcel_back_overdue")
         goods, told = ("lost", "converted_lost") if stopped else ("with_buyer", "converted")
-        if not self.goes_by(OPENS_RETURN):
+        if not self.adopts(OPENS_RETURN):
             return await self._ask_for_return(goods)
         parted = Parted(left=case.lines, here=[])
-        if self.goes_by(PARTS_LINES):
+        if self.adopts(PARTS_LINES):
             parted = await self.in_shop(OrderActivities.part_lines, self.step(), "which lines have left?")
         if stopped and parted.back:
             # the parcel's own case took it in, and nobody has told this one
@@ -166,7 +167,7 @@ class RefundBeforeShipping(PayingWorkflow[RefundCase]):
         in_part = bool(parted.left and parted.here)
         returned = parted.left if in_part else case.lines
         await self.open_case(
-            "return-after-shipping",
+            RETURN_AFTER_SHIPPING,
             {
                 "lines": [line.model_dump() for line in returned],
                 "cause": "no_reason",
@@ -189,7 +190,7 @@ class RefundBeforeShipping(PayingWorkflow[RefundCase]):
             fields["order_terminated"] = True
         if case.platform_deadline is not None:
             fields["platform_deadline"] = case.platform_deadline.isoformat()
-        await self.open_case("refund-before-shipping", fields)
+        await self.open_case(self.flow, fields)
 
     async def _ask_for_return(self, goods: str) -> Outcome:
         """As cases went on that came here before there was a flow for returns."""
@@ -273,7 +274,7 @@ class RefundBeforeShipping(PayingWorkflow[RefundCase]):
         return HoldStep(**self.step_fields(posts), handed_over_profile=handed_over)
 
     async def _look_whether_ended(self) -> None:
-        if self.goes_by(ENDED_ORDERS):
+        if self.adopts(ENDED_ORDERS):
             self.case.order_ended = await self.in_shop(
                 OrderActivities.was_ended, self.step(), "did a bulk case end the order?"
             )

@@ -10,6 +10,7 @@ from typing import Any, cast
 
 from temporalio import workflow
 
+from activities.cases import GoodsAtEnd
 from activities.returns import (
     AssessStep,
     ReceiveStep,
@@ -27,6 +28,7 @@ from casework.money import LineQuantity, listed
 from casework.rules.returns import evidence_missing, gift_deduction_fen
 from casework.templates import Post, yuan
 from casework.templates.return_after_shipping import EVIDENCE, EXPLAINED, GROUNDS, parts_of_refund
+from state_machines.problem_parcel import PROBLEM_PARCEL
 from state_machines.return_after_shipping import (
     RETURN_AFTER_SHIPPING,
     AddEvidence,
@@ -44,10 +46,6 @@ from workflows.steps import Outcome
 
 MOST_NAMED = 20
 """So many lines are named in a task; of more, their number."""
-
-GOODS_STAY_WITH_US = frozenset({"not_applicable", "platform_dispute", "lapsed"})
-"""The ends after which goods that came back do not ship again: the case never had them, the platform says whose they
-are, or the buyer, who wanted the money, is asked first."""
 
 
 @case_workflow(RETURN_AFTER_SHIPPING)
@@ -218,16 +216,22 @@ class ReturnAfterShipping(PayingWorkflow[ReturnCase]):
         )
         return Outcome("undo")
 
-    def lets_ship_at_end(self) -> bool:
+    def goods_at_end(self) -> GoodsAtEnd:
         """A parcel that came back undelivered meanwhile ships again, but what was taken in, which is sent back.
 
         Of goods of which only a fact says so that no state has used, the shop does not know.
         """
         case = self.case
-        if case.goods == "already_back":  # what it has had does not ship, but another piece of the line may
-            return case.outcome == "refunded"
-        unknown = case.goods_came_in and not case.received
-        return case.outcome not in GOODS_STAY_WITH_US and not unknown
+        match case.outcome:
+            case "lapsed":
+                return GoodsAtEnd.ASK_BUYER  # who wanted the money
+            case "not_applicable" | "platform_dispute":
+                return GoodsAtEnd.STAY  # the case never had them, or the platform says whose they are
+            case "refunded" if case.goods == "already_back":
+                return GoodsAtEnd.SHIP  # not what it has had, but another piece of the line may
+            case _:
+                unknown = case.goods_came_in and not case.received
+                return GoodsAtEnd.STAY if unknown or case.goods == "already_back" else GoodsAtEnd.SHIP
 
     # --- what is checked with, or written to, the shop when a message is accepted, or the clock fires ---
 
@@ -265,7 +269,7 @@ class ReturnAfterShipping(PayingWorkflow[ReturnCase]):
                 raise Refused(f"lines: {one.quantity} pieces of line {one.line} came in, {asked[one.line]} were asked")
         if message.waybill is not None:
             await self._refuse_waybill_of_another(message.waybill)
-        if message.waybill is not None and message.lines is None and self.goes_by(ASKS_WHAT_CAME_IN):
+        if message.waybill is not None and message.lines is None and self.adopts(ASKS_WHAT_CAME_IN):
             against = await self.in_shop(
                 ReturnActivities.what_speaks_against,
                 WaybillStep(**self.step_fields(), waybill=message.waybill),
@@ -356,7 +360,7 @@ class ReturnAfterShipping(PayingWorkflow[ReturnCase]):
         way_back = self.case.way_back
         if way_back is not None:
             await self.open_case(
-                "problem-parcel", {"waybill": way_back.waybill, "courier": way_back.courier, "cause": "asked"}
+                PROBLEM_PARCEL, {"waybill": way_back.waybill, "courier": way_back.courier, "cause": "asked"}
             )
 
     async def consult_trace_exhausted(self, _: Attempt[ReturnCase]) -> None:

@@ -33,7 +33,6 @@ from casework.messages import Message, texts_of
 from casework.shop.fencing import FencingToken
 from casework.templates import Post, yuan
 from casework.waiting import waits_of
-from state_machines.flows import FLOWS
 from state_machines.roles import Automatic, Role
 from state_machines.table import Flow, State, StateKind
 from workflows.received import Refused
@@ -85,7 +84,7 @@ class CaseSteps(Generic[CaseT]):
 
     flow: Flow[CaseT]
     changes: ClassVar[Sequence[str]] = ()
-    """The names of the changes that a newly opened case goes by: see `goes_by`."""
+    """The names of the changes that a newly opened case goes by: see `adopts`."""
     case: CaseT
 
     def __init__(self) -> None:
@@ -106,10 +105,10 @@ class CaseSteps(Generic[CaseT]):
         self._was_reset = False
         """Since the shop was last told: what it was told then may not be so any more."""
 
-    def goes_by(self, change: str) -> bool:
+    def adopts(self, change: str) -> bool:
         """Whether the case goes by a change of its flow from here on; `change` is also the patch id.
 
-        A case that was opened since knows so by itself (`Case.opened_with`). One from an older version asks Temporal,
+        A case that was opened since knows so by itself (`Case.has_adopted`). One from an older version asks Temporal,
         which answers once per run: where the run came past here before the change was made, it did not, and goes on as
         it began.
 
@@ -119,9 +118,9 @@ class CaseSteps(Generic[CaseT]):
         """
         if change not in self.changes:
             raise RuntimeError(f"{change} is missing from the changes of {type(self).__name__}")
-        if not self.case.opened_with(change) and workflow.patched(change):
+        if not self.case.has_adopted(change) and workflow.patched(change):
             self.case.changes.append(change)
-        return self.case.opened_with(change)
+        return self.case.has_adopted(change)
 
     def _is_working(self) -> bool:
         return self.flow.states[self.case.state].kind is StateKind.WORK
@@ -193,7 +192,7 @@ class CaseSteps(Generic[CaseT]):
         """What is appended to the order's memo: the day, the time, and the text."""
         return f"[{self.case.local_time(workflow.now())[5:10]} {text}]"
 
-    async def open_case(self, flow_name: str, fields: dict[str, Any], *, ask: bool = True) -> str | None:
+    async def open_case(self, flow: Flow[Any], fields: dict[str, Any], *, ask: bool = True) -> str | None:
         """Open a case of another flow about the same order, and leave it behind; answers with its id.
 
         What this case holds and has claimed of the other's lines is handed over first, in one transaction. `fields` are
@@ -205,21 +204,21 @@ class CaseSteps(Generic[CaseT]):
         case = self.case
         start = {"order_id": case.order_id, "by": Automatic.SYSTEM.value, "from_case": case.case_id, **fields}
         handed = HandedOver()
-        await self.put_on_record(f"hand over to {flow_name}")
+        await self.put_on_record(f"hand over to {flow.name}")
         for _ in range(MOST_WAITS):
             handed = await self.in_shop(
                 CaseActivities.hand_over,
-                HandOver(**self.step_fields(), flow=flow_name, start=start, involved=case.involved),
-                f"hand over to {flow_name}",
+                HandOver(**self.step_fields(), flow=flow.name, start=start, involved=case.involved),
+                f"hand over to {flow.name}",
             )
             if handed.refused is not None:
-                return await self._ask_to_open(flow_name, handed.refused) if ask else None
+                return await self._ask_to_open(flow, handed.refused) if ask else None
             child_id = handed.case_id
-            if not handed.ends_soon and (handed.open_already or await start_abandoned(flow_name, child_id, start)):
+            if not handed.ends_soon and (handed.open_already or await start_abandoned(flow, child_id, start)):
                 if child_id not in case.links:
                     case.links.append(child_id)
                 if handed.open_already and handed.not_ours:
-                    await self._ask_to_open(flow_name, f"{child_id} is open already, and not for this")
+                    await self._ask_to_open(flow, f"{child_id} is open already, and not for this")
                 return child_id
             await workflow.sleep(ASKED_AGAIN, summary=f"{child_id} is taken for a moment")
         if not handed.ends_soon:
@@ -228,12 +227,12 @@ class CaseSteps(Generic[CaseT]):
                 TakeBack(**self.step_fields(), to_case=handed.case_id),
                 f"take back from {handed.case_id}",
             )
-        return await self._ask_to_open(flow_name, "its id stays taken by a case that cannot have the lines")
+        return await self._ask_to_open(flow, "its id stays taken by a case that cannot have the lines")
 
-    async def _ask_to_open(self, flow_name: str, why: str) -> None:
+    async def _ask_to_open(self, flow: Flow[Any], why: str) -> None:
         """A task asks for a case to be opened by hand that this one could not open."""
-        task = self.to_staff("open_by_hand", self.flow.opened_by[0], flow=flow_name, why=why)
-        await self._post([task.again(flow_name)])
+        task = self.to_staff("open_by_hand", self.flow.opened_by[0], flow=flow.name, why=why)
+        await self._post([task.again(flow.name)])
 
     async def in_shop(
         self, step: Callable[[ActivitiesT, RequestT], AnswerT], request: RequestT, summary: str
@@ -248,11 +247,11 @@ class CaseSteps(Generic[CaseT]):
         may end the workflow task with the step's end on record and nothing that follows. If the timer fired then, it
         would do so in the history before it is cancelled, and in a replay after.
         """
-        turn = self._turn if self.case.opened_with(ONE_STEP_AT_A_TIME) else nullcontext()
+        turn = self._turn if self.case.has_adopted(ONE_STEP_AT_A_TIME) else nullcontext()
         async with turn:
             pending = self._timer is not None and not self._timer.task.done()
             # without turns, the wait would not know when to set it again
-            if pending and self.case.opened_with(ONE_STEP_AT_A_TIME) and self.goes_by(STOPS_ITS_TIMER):
+            if pending and self.case.has_adopted(ONE_STEP_AT_A_TIME) and self.adopts(STOPS_ITS_TIMER):
                 self._drop_timer()
             return await workflow.execute_local_activity_method(
                 step, request, start_to_close_timeout=SHOP_TIMEOUT, retry_policy=SHOP_RETRIES, summary=summary
@@ -273,9 +272,9 @@ class CaseSteps(Generic[CaseT]):
         """
         if since == RECORDS_FIRST and self._on_record == self.case.version:
             return
-        if self.goes_by(since):
+        if self.adopts(since):
             await workflow.sleep(SHORTEST_WAIT, summary=f"on record: {what_follows}")
-            if self.case.opened_with(RECORDS_DECISIONS):
+            if self.case.has_adopted(RECORDS_DECISIONS):
                 self._on_record = self.case.version
 
     async def give_away(
@@ -374,7 +373,7 @@ class CaseSteps(Generic[CaseT]):
         case = self.case
         if case.entered_at is None or case.due is None or self._is_working():
             return
-        if self._money_now() != self._told_fen and self.goes_by(TELLS_CHANGES):
+        if self._money_now() != self._told_fen and self.adopts(TELLS_CHANGES):
             await self._post([])
             self._publish()
 
@@ -396,9 +395,9 @@ class CaseSteps(Generic[CaseT]):
         workflow.set_current_details(current_details(self.flow, self.case, workflow.info().namespace))
 
 
-async def start_abandoned(flow_name: str, case_id: str, start: dict[str, Any]) -> bool:
+async def start_abandoned(flow: Flow[Any], case_id: str, start: dict[str, Any]) -> bool:
     """Start a case as a child and leave it behind; False where its id is taken."""
-    flow, order_id = FLOWS[flow_name], str(start["order_id"])
+    order_id = str(start["order_id"])
     try:
         await workflow.start_child_workflow(
             flow.workflow,

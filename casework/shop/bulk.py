@@ -22,6 +22,7 @@ from casework.shop.amounts import POSTAGE, Accounts, accounts, left_to_ship, lin
 from casework.shop.errors import BadRequest
 from casework.shop.flags import drop_wish, wish_flag
 from casework.shop.holds import hold_each
+from casework.shop.known_flows import BULK, ENDED_AS_MALICIOUS, ENDING_AS_MALICIOUS
 from casework.shop.notices import tell_cases
 from casework.shop.orders import find_order, is_finished, is_paid, lock_order
 from casework.shop.records import find_records, order_of
@@ -40,7 +41,6 @@ from casework.shop.tables import (
 )
 from casework.standing import BulkStanding
 
-FLOW = "bulk-order"
 DO_NOT_SHIP = "red"
 """policy.md, shop.flag_profile: do not ship = red."""
 
@@ -119,7 +119,7 @@ def reviewer_of(session: Session, order_id: str) -> str | None:
     reviewing = select(CaseRow.case_id).where(
         CaseRow.order_id == order_id,
         CaseRow.closed_at.is_(None),
-        CaseRow.flow == FLOW,
+        CaseRow.flow == BULK,
         # it marks the order from when it holds it until it releases it
         CaseRow.case_id.in_(select(FlagWishRow.case_id).where(FlagWishRow.order_id == order_id)),
     )
@@ -128,10 +128,10 @@ def reviewer_of(session: Session, order_id: str) -> str | None:
 
 def was_ended(session: Session, order_id: str) -> bool:
     """Whether a bulk case has ended the order as malicious, or is about to: nothing of it ships any more."""
-    ended = find_records(session, order_id=order_id, flow=FLOW, outcome="terminated")
+    ended = find_records(session, order_id=order_id, flow=BULK, outcome=ENDED_AS_MALICIOUS)
     if any(not record.died for record in ended):  # an operator may have terminated one in Temporal
         return True
-    ending = (CaseRow.order_id == order_id, CaseRow.flow == FLOW, CaseRow.at_state == "terminating")
+    ending = (CaseRow.order_id == order_id, CaseRow.flow == BULK, CaseRow.at_state == ENDING_AS_MALICIOUS)
     return session.scalar(select(CaseRow.case_id).where(*ending, CaseRow.closed_at.is_(None)).limit(1)) is not None
 
 

@@ -16,11 +16,12 @@ from sqlalchemy.orm import Session
 
 from casework.money import LineQuantity
 from casework.shop.ahead import keep_ahead, read_ahead
+from casework.shop.known_flows import PARCEL
 from casework.shop.tables import CaseRow, ClaimRow, ReshipmentRow
 
 CLAIMS, SENT_AGAIN = "claims", "lines sent again"
 """Of what may have been read ahead."""
-PARCEL_CASES = "problem-parcel-"
+PARCEL_CASES = f"{PARCEL}-"
 """What the ids of the cases begin with that send goods again."""
 
 # made once, as in `amounts`

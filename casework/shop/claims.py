@@ -9,10 +9,11 @@ from sqlalchemy.orm import Session
 
 from casework.money import LineQuantity
 from casework.shop.amounts import accounts, line_rows
+from casework.shop.known_flows import REFUND, RETURN
 from casework.shop.orders import lock_order
 from casework.shop.tables import CaseRow, ClaimRow
 
-CLAIMING = frozenset({"refund-before-shipping", "return-after-shipping"})
+CLAIMING = frozenset({REFUND, RETURN})
 """The flows whose cases claim their lines (flows.md, "Claims")."""
 
 

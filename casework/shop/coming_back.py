@@ -18,6 +18,7 @@ from casework.shop.bulk import hold_for_review, reviewer_of, was_ended
 from casework.shop.claims import claimed_lines
 from casework.shop.courier import cases_stopping, out_without_parcel, parcel_state, parcels_of
 from casework.shop.flags import wish_flag
+from casework.shop.known_flows import KEPT_FROM_BUYER, RETURN
 from casework.shop.losses import followed_by_others, made_good, not_awaited, same_goods, waybills_followed_by
 from casework.shop.orders import lock_order
 from casework.shop.pieces import pieces_of_lines, pieces_owed, still_in
@@ -28,8 +29,6 @@ from casework.shop.steps import first_time
 from casework.shop.stock import move_stock
 from casework.shop.tables import CaseRow, ClaimRow, LineRow, OrderRow, ReturnedLineRow, ShipmentRow
 from state_machines.roles import Role
-
-RETURNS = "return-after-shipping"
 
 
 @dataclass(frozen=True, slots=True)
@@ -194,10 +193,10 @@ def ship_again(
 def kept_from_buyer(session: Session, order_id: str) -> set[int]:
     """The lines whose newest return has ended with its goods staying with us: the platform, or the buyer, decides."""
     newest = dict[int, str | None]()
-    query = select(CaseRow).where(CaseRow.order_id == order_id, CaseRow.flow == RETURNS).order_by(CaseRow.opened_at)
+    query = select(CaseRow).where(CaseRow.order_id == order_id, CaseRow.flow == RETURN).order_by(CaseRow.opened_at)
     for case in session.scalars(query):
         newest.update({one["line"]: case.outcome for one in case.lines})
-    return {line for line, outcome in newest.items() if outcome in ("platform_dispute", "lapsed")}
+    return {line for line, outcome in newest.items() if outcome in KEPT_FROM_BUYER}
 
 
 def ask_about_goods(
@@ -303,7 +302,7 @@ def _tell_returns(session: Session, key: str, case_id: str, parcel: ShipmentRow,
             ClaimRow.order_id == parcel.order_id,
             ClaimRow.case_id != case_id,
             ClaimRow.line.in_(lines_in(session, parcel)),
-            CaseRow.flow == RETURNS,
+            CaseRow.flow == RETURN,
             CaseRow.closed_at.is_(None),
         )
         .distinct()

@@ -14,6 +14,7 @@ from casework.parcels import Followed
 from casework.rules.parcels import courier_code
 from casework.shop.courier import cases_stopping
 from casework.shop.errors import BadRequest
+from casework.shop.known_flows import PARCEL
 from casework.shop.losses import followed_now, same_goods
 from casework.shop.records import is_open, lines_of
 from casework.shop.remaining import shipment_of_goods
@@ -24,9 +25,6 @@ from casework.shop.tables import CaseRow, FollowedParcelRow, ParcelRow, ReturnRo
 from casework.shop.tracking import orders_of_waybill
 
 How = Literal["opened", "way_back", "forwarded", "reshipped"]
-
-
-FLOW = "problem-parcel"
 
 
 def open_parcel_case(session: Session, waybill: str) -> str | None:
@@ -48,7 +46,7 @@ def open_parcel_cases(session: Session, waybills: Collection[str]) -> dict[str, 
         if row.back_at is None:
             for case_id in cases_stopping(session, row.order_id, lines_in(session, row)):
                 found[row.waybill] = case_id
-    ids = {f"{FLOW}-{waybill}": waybill for waybill in wanted}
+    ids = {f"{PARCEL}-{waybill}": waybill for waybill in wanted}
     for case_id in session.scalars(
         select(CaseRow.case_id).where(CaseRow.case_id.in_(ids), CaseRow.closed_at.is_(None))
     ):
@@ -103,7 +101,7 @@ def parcel_of_start(session: Session, order_id: str, waybill: str, from_case: st
         raise BadRequest("waybill", f"{spelling} is a parcel of order {whose}, not of {order_id}")
     other = other_follower(session, order_id, spelling)
     # an opening whose answer was lost is asked for again: by then another case may have been opened and registered
-    if other is not None and not is_open(session, f"{FLOW}-{spelling}"):
+    if other is not None and not is_open(session, f"{PARCEL}-{spelling}"):
         raise BadRequest("waybill", f"{spelling} is followed by the open case {other} already")
     way_back = way_back_of(session, spelling)
     inside = pieces_in(session, shipment_of_goods(session, order_id, spelling))
@@ -143,7 +141,7 @@ def other_follower(session: Session, order_id: str, waybill: str) -> str | None:
             FollowedParcelRow.order_id == order_id,
             func.upper(FollowedParcelRow.waybill).in_(same),
             CaseRow.closed_at.is_(None),
-            CaseRow.case_id != f"{FLOW}-{waybill}",
+            CaseRow.case_id != f"{PARCEL}-{waybill}",
         )
         .limit(1)
     )

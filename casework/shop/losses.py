@@ -17,12 +17,11 @@ from sqlalchemy.orm import Session
 
 from casework.money import LineQuantity
 from casework.shop.courier import shown_scans
+from casework.shop.known_flows import MAKES_GOOD, REFUND_OPENED, REFUNDED, RETURN
 from casework.shop.runs import OF_FOLLOWED_PARCEL
 from casework.shop.shipments import pieces_in, shipment_of
 from casework.shop.tables import CaseRow, FollowedParcelRow
 
-CHOOSING = frozenset({"choosing_remedy", "awaiting_supervisor", "opening_refund"})
-"""The states of a parcel's case in which its goods will not come by this parcel, and nothing else is under way yet."""
 Run = tuple[str, str]
 """A run of a case: its case id and its run id."""
 
@@ -74,7 +73,7 @@ def given_up(session: Session, order_id: str, at: datetime) -> set[str]:
     return {
         waybill
         for waybill, one in newest.items()
-        if one.outcome == "refund_opened"
+        if one.outcome == REFUND_OPENED
         and (_paid_by(session, order_id, one, all_goods) or not _has_moved_since(session, one, at))
     }
 
@@ -112,7 +111,7 @@ def taken_for_lost(session: Session, order_id: str) -> set[str]:
     return {
         waybill
         for one in _goods_of(session, order_id)
-        if one.until is None and one.replaced_by is None and one.state in CHOOSING
+        if one.until is None and one.replaced_by is None and one.state in MAKES_GOOD
         for waybill in one.waybills
     }
 
@@ -200,9 +199,9 @@ def _paid_by(
     opened = select(CaseRow.lines).where(
         CaseRow.order_id == order_id,
         CaseRow.from_case == case_id,
-        CaseRow.flow == "return-after-shipping",
+        CaseRow.flow == RETURN,
         CaseRow.opened_at >= goods.since,
-        or_(CaseRow.closed_at.is_(None), CaseRow.outcome == "refunded"),
+        or_(CaseRow.closed_at.is_(None), CaseRow.outcome == REFUNDED),
     )
     if later:
         opened = opened.where(CaseRow.opened_at < min(later))

@@ -19,6 +19,7 @@ from casework.shop.claimants import claims_on
 from casework.shop.flags import append_memo, wish_flag
 from casework.shop.following import order_of_waybill
 from casework.shop.handing_over import handed_over_by
+from casework.shop.known_flows import AWAITS_GOODS, RETURN
 from casework.shop.losses import made_good
 from casework.shop.orders import find_order, is_finished, lock_order
 from casework.shop.pieces import still_in
@@ -133,13 +134,13 @@ def _awaiting(session: Session, order_id: str, claimants: Mapping[int, str], lef
     whole = {row.number for row in line_rows(session, order_id) if pieces_left(row, done) <= inside.get(row.number, 0)}
     waits = session.scalars(
         select(WaitRow)
-        .where(WaitRow.case_id.in_(set(claimants.values())), WaitRow.flow == "return-after-shipping")
+        .where(WaitRow.case_id.in_(set(claimants.values())), WaitRow.flow == RETURN)
         .order_by(WaitRow.case_id)
     )
     return [
         row.case_id
         for row in waits
-        if row.case["state"] == "awaiting_parcel"
+        if row.case["state"] == AWAITS_GOODS
         and not row.case["kept"]
         and all(one["line"] in whole for one in row.case["lines"])
     ]

@@ -17,6 +17,7 @@ from sqlalchemy.orm import Session
 
 from casework.shop.amounts import POSTAGE, accounts, pieces_left
 from casework.shop.claimants import PARCEL_CASES
+from casework.shop.known_flows import DISPUTED
 from casework.shop.losses import followed_now, not_awaited, taken_for_lost
 from casework.shop.stock import pieces_in_stock
 from casework.shop.tables import (
@@ -249,7 +250,7 @@ def _settled_with_returns(session: Session, order_id: str) -> Counter[int]:
         .where(
             ReturnRow.order_id == order_id,
             # what the platform pays after a dispute is what that was about
-            ReturnRow.settled_at.is_not(None) | (CaseRow.outcome == "platform_dispute"),
+            ReturnRow.settled_at.is_not(None) | (CaseRow.outcome == DISPUTED),
         )
     ):
         if (case.from_case or "").startswith(PARCEL_CASES):

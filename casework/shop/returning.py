@@ -26,6 +26,7 @@ from casework.shop.dues import gift_of, note_paid, reckon_due
 from casework.shop.errors import BadRequest
 from casework.shop.flags import append_memo, wish_flag
 from casework.shop.gifts import has_free_shipping
+from casework.shop.known_flows import LAPSED, REFUND, REFUNDED, SENT_BACK
 from casework.shop.losses import followed_by_others, given_up, same_goods, waybills_followed_by
 from casework.shop.orders import Line, Order, lock_order
 from casework.shop.pieces import pieces_of_lines
@@ -46,9 +47,6 @@ from casework.shop.tables import (
 )
 from casework.shop.tracking import later_waybills, orders_of_waybill
 from casework.standing import ReturnStanding
-
-SENT_BACK = ("returned_to_buyer", "cancelled")
-"""The ends of returns after which all that came in is on its way to the buyer."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,7 +140,7 @@ def first_request(session: Session, case_id: str, order_id: str, lines: Sequence
     row = session.get(ReturnRow, (case.case_id, case.run_id)) if case is not None else None
     if case is None or row is None or case.order_id != order_id:
         raise BadRequest("reopens", f"order {order_id} has no such return")
-    if case.outcome != "lapsed":
+    if case.outcome != LAPSED:
         raise BadRequest("reopens", "that return has not lapsed")
     before = {one["line"]: one["quantity"] for one in case.lines}
     now = {one.line: one.quantity for one in lines}
@@ -153,7 +151,7 @@ def first_request(session: Session, case_id: str, order_id: str, lines: Sequence
 
 def asked_as_refund(session: Session, case_id: str) -> datetime | None:
     """When the refund was asked for (aware) that turned into a return; None: that case is none."""
-    refund = newest_run(session, case_id, CaseRow.flow == "refund-before-shipping")
+    refund = newest_run(session, case_id, CaseRow.flow == REFUND)
     return None if refund is None else refund.opened_at
 
 
@@ -517,7 +515,7 @@ def _taken_over(session: Session, order_id: str, line: int, wanted: int) -> int:
             ReturnedLineRow.order_id == order_id,
             ReturnedLineRow.line == line,
             CaseRow.closed_at.is_not(None),
-            CaseRow.outcome.in_(SENT_BACK) | ((CaseRow.outcome == "refunded") & ReturnedLineRow.accepted.is_not(None)),
+            CaseRow.outcome.in_(SENT_BACK) | ((CaseRow.outcome == REFUNDED) & ReturnedLineRow.accepted.is_not(None)),
         )
         .order_by(ReturnedLineRow.at)
     )

@@ -27,7 +27,7 @@ LARGE_FEN = 500_000
 @guard("金额超过 5,000.00 且按新规则", "more than 5,000.00, and the case goes by large-refunds-wait")
 def large_waits(attempt: Attempt[RefundCase]) -> bool:
     """A large refund waits for somebody, where the case goes by the change."""
-    return attempt.case.amount_fen > LARGE_FEN and attempt.case.opened_with(LARGE_WAITS)
+    return attempt.case.amount_fen > LARGE_FEN and attempt.case.has_adopted(LARGE_WAITS)
 
 
 ROW = move("finance_silent", "awaiting_finance", "awaiting_finance", Automatic.CLOCK, large_waits)
@@ -74,7 +74,7 @@ class OpenCasesToo(RefundBeforeShipping):
     # --- docs: open cases too
     async def consult_finance_silent(self, _: Attempt[RefundCase]) -> None:
         """Open cases take the row too, unless their run has been here before."""
-        self.goes_by(LARGE_WAITS)
+        self.adopts(LARGE_WAITS)
 
     # --- docs: end
 

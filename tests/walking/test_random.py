@@ -275,7 +275,7 @@ class Walk(RuleBasedStateMachine):
                 message = self._driver.hands.world.message(case, trigger.name, by)
                 attempt = Attempt(case, trigger.name, AT, actor, None, message)
                 is_fact = trigger.kind is TriggerKind.FACT
-                moved = self._flow.refuses_news(attempt) if is_fact else self._flow.find_move(attempt)
+                moved = self._flow.refuses_reporter(attempt) if is_fact else self._flow.find_move(attempt)
                 if isinstance(moved, Refusal) and moved.code in SAME_FOR_ALL:
                     found[trigger.name, by] = moved
         return found

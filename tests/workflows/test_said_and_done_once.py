@@ -32,7 +32,7 @@ def letters(desk: Desk, case: Handle, template: str) -> list[str]:
 
 async def test_a_lost_parcel_of_an_open_return_is_not_refunded_beside_it(desk: Desk) -> None:
     order, waybill = parcel_order(desk, price_fen=10_000)
-    # one that waits for the goods alone is called off: tests/workflows/test_remedy_or_refund.py
+    # one that waits for the goods alone is called off: tests/workflows/goods/test_remedy_or_refund.py
     other = await opened(desk, order, "collecting_evidence", cause="quality")
     scan(desk, waybill, "2")
     case = await open_parcel(desk, order, waybill, cause="exception")

@@ -24,9 +24,8 @@ from casework.shop.tables import (
 from tests.desk import Desk, Handle
 from tests.parcels import in_two_parcels, parcel_order, scan, scan_now, two_parcels_of_one_line
 from tests.shop import exports
-from tests.workflows.test_goods_of_parcels import in_trouble, pieces_out
-from tests.workflows.test_problem_parcel import open_parcel
-from tests.workflows.test_remedy_or_refund import (
+from tests.workflows.goods.test_goods_of_parcels import in_trouble, pieces_out
+from tests.workflows.goods.test_remedy_or_refund import (
     AGENT,
     CLERK,
     SPECIALIST,
@@ -35,8 +34,7 @@ from tests.workflows.test_remedy_or_refund import (
     of_line,
     parcel_of_two_lines,
 )
-from tests.workflows.test_returns import SHOWN, inspected, opened, paid_fen, said, stock
-from tests.workflows.test_what_came_back import (
+from tests.workflows.goods.test_what_came_back import (
     called_off,
     came_back_and_called_off,
     paid_and_confirmed,
@@ -44,6 +42,8 @@ from tests.workflows.test_what_came_back import (
     place,
     ships,
 )
+from tests.workflows.test_problem_parcel import open_parcel
+from tests.workflows.test_returns import SHOWN, inspected, opened, paid_fen, said, stock
 
 
 def open_ship_tasks(desk: Desk, order: str) -> list[str]:

@@ -12,9 +12,8 @@ from casework.shop.database import Database
 from casework.shop.tables import LineRow, ShipmentLineRow, ShipmentRow
 from tests.desk import Desk, Handle
 from tests.parcels import parcel_order, scan, scan_now
-from tests.workflows.test_lost_and_twice import came_back_while_a_return_waits, refunded_in_part
-from tests.workflows.test_problem_parcel import open_parcel
-from tests.workflows.test_remedy_or_refund import (
+from tests.workflows.goods.test_hand_overs import came_back_while_a_return_waits, refunded_in_part
+from tests.workflows.goods.test_remedy_or_refund import (
     AGENT,
     CLERK,
     LEAD,
@@ -26,6 +25,7 @@ from tests.workflows.test_remedy_or_refund import (
     sent_again,
     sent_again_in_part,
 )
+from tests.workflows.test_problem_parcel import open_parcel
 from tests.workflows.test_returns import opened, refused, said
 
 

@@ -1,4 +1,4 @@
-"""Hand-overs that go wrong, several cases of one id, answers that were lost: what an attacker found."""
+"""Hand-overs that go wrong, several cases of one id, answers that were lost."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a review of the problem parcels found: goods that differ from the first ones, refunds of a part, words."""
+"""A problem parcel of goods that differ from the first ones, or are refunded in part; and its words."""
 
 from __future__ import annotations
 

@@ -8,10 +8,9 @@ import pytest
 
 from tests.desk import Desk, Handle
 from tests.parcels import in_two_parcels, parcel_order, scan, two_parcels_of_one_line
-from tests.workflows.test_goods_of_parcels import in_trouble
-from tests.workflows.test_lost_and_twice import came_back_while_a_return_waits
-from tests.workflows.test_problem_parcel import open_parcel
-from tests.workflows.test_remedy_or_refund import (
+from tests.workflows.goods.test_goods_of_parcels import in_trouble
+from tests.workflows.goods.test_hand_overs import came_back_while_a_return_waits
+from tests.workflows.goods.test_remedy_or_refund import (
     AGENT,
     CLERK,
     LEAD,
@@ -19,8 +18,7 @@ from tests.workflows.test_remedy_or_refund import (
     of_line,
     parcel_of_two_lines,
 )
-from tests.workflows.test_returns import FINANCE, SHOWN, inspected, opened, paid_fen, refused, said, stock
-from tests.workflows.test_what_came_back import (
+from tests.workflows.goods.test_what_came_back import (
     FAILED,
     already_back,
     called_off,
@@ -31,6 +29,8 @@ from tests.workflows.test_what_came_back import (
     sent_back_to_buyer,
     ships,
 )
+from tests.workflows.test_problem_parcel import open_parcel
+from tests.workflows.test_returns import FINANCE, SHOWN, inspected, opened, paid_fen, refused, said, stock
 
 
 async def insisted_on(desk: Desk, order: str, *, silent: bool = False) -> None:

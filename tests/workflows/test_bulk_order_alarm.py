@@ -1,4 +1,4 @@
-"""What a review of the bulk orders found: the alarm follows what the shop shows, also where a message told of it."""
+"""The alarm of a bulk order follows what the shop shows, also where a message told of it."""
 
 from __future__ import annotations
 

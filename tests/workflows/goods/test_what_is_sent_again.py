@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from sqlalchemy import select
 
-from activities.cases import CaseActivities, CloseCase
+from activities.cases import CaseActivities, CloseCase, GoodsAtEnd
 from activities.parcels import ParcelActivities
 from activities.steps import OrderStep
 from casework import names
@@ -23,13 +23,9 @@ from casework.shop.tables import CaseRow, LineRow, OutboxRow, OutOfStockRow, Shi
 from tests.desk import Desk, Handle
 from tests.parcels import in_two_parcels, parcel_order, scan, two_parcels_of_one_line
 from tests.shop import exports
-from tests.workflows.test_bulk_order import CLEAR, DOSSIER, bulk
-from tests.workflows.test_bulk_order import MANAGER as BULK_MANAGER
-from tests.workflows.test_bulk_order import SPECIALIST as BULK_SPECIALIST
-from tests.workflows.test_goods_of_parcels import in_trouble, pieces_out
-from tests.workflows.test_remedy_or_refund import AGENT, CLERK, WAREHOUSE, lost_of, of_line, parcel_of_two_lines
-from tests.workflows.test_returns import opened, paid_fen, refused, said, stock
-from tests.workflows.test_what_came_back import (
+from tests.workflows.goods.test_goods_of_parcels import in_trouble, pieces_out
+from tests.workflows.goods.test_remedy_or_refund import AGENT, CLERK, WAREHOUSE, lost_of, of_line, parcel_of_two_lines
+from tests.workflows.goods.test_what_came_back import (
     both_came_back,
     called_off,
     came_back_and_called_off,
@@ -39,6 +35,10 @@ from tests.workflows.test_what_came_back import (
     sent_back_to_buyer,
     ships,
 )
+from tests.workflows.test_bulk_order import CLEAR, DOSSIER, bulk
+from tests.workflows.test_bulk_order import MANAGER as BULK_MANAGER
+from tests.workflows.test_bulk_order import SPECIALIST as BULK_SPECIALIST
+from tests.workflows.test_returns import opened, paid_fen, refused, said, stock
 
 
 async def came_back(desk: Desk, order: str, waybill: str) -> Handle:
@@ -423,7 +423,7 @@ async def test_an_end_that_is_written_down_once_more_lets_nothing_ship_that_came
         session.scalars(select(ShipmentRow).where(ShipmentRow.waybill == first)).one().back_at = datetime.now(UTC)
     view = await desk.view(case)
     again = CloseCase(
-        case_id=case.id, run_id=run_id, at=datetime.now(UTC), posts=[], view=view, moment=moment, lets_ship=True
+        case_id=case.id, run_id=run_id, at=datetime.now(UTC), posts=[], view=view, moment=moment, goods=GoodsAtEnd.SHIP
     )
     CaseActivities(desk.database, load_policy(None)).close_case(again)  # its answer was lost with its worker
     with desk.database.reading() as session:

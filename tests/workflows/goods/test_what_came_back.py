@@ -11,13 +11,9 @@ from sqlalchemy import select
 from casework.shop.tables import LineRow, OutboxRow, ShipmentRow
 from tests.desk import Desk, Handle
 from tests.parcels import parcel_order, scan, two_parcels_of_one_line
-from tests.workflows.test_bulk_order import DOSSIER, bulk
-from tests.workflows.test_bulk_order import MANAGER as BULK_MANAGER
-from tests.workflows.test_bulk_order import SPECIALIST as BULK_SPECIALIST
-from tests.workflows.test_goods_of_parcels import in_trouble, pieces_out
-from tests.workflows.test_lost_and_twice import came_back_while_a_return_waits
-from tests.workflows.test_problem_parcel import open_parcel
-from tests.workflows.test_remedy_or_refund import (
+from tests.workflows.goods.test_goods_of_parcels import in_trouble, pieces_out
+from tests.workflows.goods.test_hand_overs import came_back_while_a_return_waits
+from tests.workflows.goods.test_remedy_or_refund import (
     AGENT,
     CLERK,
     LEAD,
@@ -27,6 +23,10 @@ from tests.workflows.test_remedy_or_refund import (
     of_line,
     parcel_of_two_lines,
 )
+from tests.workflows.test_bulk_order import DOSSIER, bulk
+from tests.workflows.test_bulk_order import MANAGER as BULK_MANAGER
+from tests.workflows.test_bulk_order import SPECIALIST as BULK_SPECIALIST
+from tests.workflows.test_problem_parcel import open_parcel
 from tests.workflows.test_returns import FINANCE, SHOWN, inspected, opened, paid_fen, refused, said, stock
 
 FAILED: dict[str, Any] = {"reason": "worn", "photos": ["photo-1"]}
