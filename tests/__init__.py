@@ -1,5 +1,5 @@
-"""The tests. What they stand on is in `desk.py` (a shop, a worker and a client on the one server of the run), `server.py`,
-`orders.py`, `parcels.py`, `staff`; `conftest.py` makes it.
+"""The tests. What they stand on is in `desk.py` (a shop, a worker and a client on the one server of the run),
+`server.py`, `orders.py` and `parcels.py`; `conftest.py` makes it.
 
 `rules`, `laws` and the `test_*_table.py` ask pure code; `shop` a database, SQLite and PostgreSQL. On the real server:
 `workflows` (what a flow does, by itself and beside others), `walking` (every row is made and everything else refused),
