@@ -13,7 +13,7 @@ from temporalio.testing import TimeSkipper
 
 from casework.connection import is_not_there
 
-PATIENCE_SECONDS: Final = 15
+PATIENCE_SECONDS: Final = 5
 """Temporal skips in less than a second; where a workflow task comes in between, it may never come to it."""
 OVERRIDDEN: Final = "fast_forward_id does not match"
 MOST_TRIES: Final = 20

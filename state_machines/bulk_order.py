@@ -35,6 +35,7 @@ from state_machines.table import (
     Attempt,
     Deadline,
     Flow,
+    Money,
     Move,
     clock,
     decision,
@@ -390,10 +391,13 @@ def remember(moved: Move[BulkCase], attempt: Attempt[BulkCase]) -> None:
         case.legal_passed, case.approved_percent, case.approved_fen = False, None, None
     if moved.dest == "writing_memo":
         case.approved_percent, case.judged = granted(case, message), case.judged + 1
-    if moved.dest == "rebating" and moved.trigger == "change_amount":
-        case.decided_fen = case.rebate_fen
     if moved.dest == "completed":
         case.assignee = None
+
+
+def _rebate(_: Move[BulkCase], attempt: Attempt[BulkCase]) -> int:
+    """Whoever changes the amount decides on the rebate, and on no more."""
+    return attempt.case.rebate_fen
 
 
 # --- the table ---
@@ -467,7 +471,7 @@ BULK_ORDER: Flow[BulkCase] = Flow(
             deadline=Deadline("audit_unanswered"),
             expects=(Role.ORDER_AUDITOR, PRESALE_LEAD),
         ),
-        work("rebating", "退差价中", "paying the rebate", pays=True),
+        work("rebating", "退差价中", "paying the rebate", pays_up_to=_rebate),
         repairing_state(),
         wait(
             "offering_list_price",
@@ -498,11 +502,11 @@ BULK_ORDER: Flow[BulkCase] = Flow(
             expects=(STORE_MANAGER,),
         ),
         *cancelling_states(),
-        end("completed", "已完成", "completed"),
+        end("completed", "已完成", "completed", money=Money.EITHER),
         end("declined", "未成交", "declined"),
-        end("refund_opened", "已转退款", "refund opened"),
-        end("terminated", "已终止", "terminated"),
-        end("closed_refunded", "已关闭或退款", "closed or refunded"),
+        end("refund_opened", "已转退款", "refund opened", money=Money.EITHER),
+        end("terminated", "已终止", "terminated", money=Money.EITHER),
+        end("closed_refunded", "已关闭或退款", "closed or refunded", money=Money.EITHER),
         end("not_applicable", "不适用", "not applicable"),
     ],
     triggers=[

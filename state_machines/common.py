@@ -11,6 +11,7 @@ from casework.case import Case
 from casework.messages import Fen, Message, MessageWithReason, PaymentReference, PlatformCase
 from state_machines.roles import Automatic, Role
 from state_machines.table import (
+    RETRY_PAYMENT,
     Attempt,
     Deadline,
     Guard,
@@ -121,7 +122,7 @@ def payment_triggers() -> list[Trigger]:
     return [
         outcome("pay", "已付款", "pay"),
         outcome("fail_payment", "付款失败", "fail payment"),
-        decision("retry_payment", "重试付款", "retry the payment"),
+        decision(RETRY_PAYMENT, "重试付款", "retry the payment"),
         decision("confirm_paid_by_hand", "确认已人工打款", "confirm paid by hand", PaidByHand, four_eyes=True),
         clock("repair_overdue", "付款处理超时", "repair overdue"),
     ]
@@ -132,7 +133,7 @@ def payment_moves(paying: str, paid: str, *, by_hand_only_if: tuple[Guard[Any], 
     return [
         move("pay", paying, paid, Automatic.SYSTEM),
         move("fail_payment", paying, "repairing_payment", Automatic.SYSTEM),
-        move("retry_payment", "repairing_payment", paying, Role.REFUND_CLERK),
+        move(RETRY_PAYMENT, "repairing_payment", paying, Role.REFUND_CLERK),
         move("confirm_paid_by_hand", "repairing_payment", paid, Role.REFUND_CLERK, by_hand_only_if),
         move("repair_overdue", "repairing_payment", "repairing_payment", Automatic.CLOCK),
     ]

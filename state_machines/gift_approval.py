@@ -32,6 +32,7 @@ from state_machines.table import (
     Attempt,
     Deadline,
     Flow,
+    Money,
     Move,
     clock,
     decision,
@@ -191,7 +192,7 @@ def _meets_rule(case: GiftCase, cost_fen: int) -> bool:
 
 
 def remember(moved: Move[GiftCase], attempt: Attempt[GiftCase]) -> None:
-    """Another gift and its cost; whether finance has approved; what was decided to be credited."""
+    """Another gift and its cost; whether finance has approved."""
     case, message = attempt.case, attempt.message
     if isinstance(message, NamedGift) and message.gift_sku is not None:
         case.gift_sku, case.quantity = message.gift_sku, message.quantity
@@ -201,8 +202,11 @@ def remember(moved: Move[GiftCase], attempt: Attempt[GiftCase]) -> None:
     if moved.trigger == "find_out_of_stock":
         # what was approved cannot be given: whatever comes in its place is decided on anew
         case.finance_approved = False
-    if moved.trigger == "add_gift":
-        case.decided_fen = case.amount_fen
+
+
+def _credited(_: Move[GiftCase], attempt: Attempt[GiftCase]) -> int:
+    """The postage that was promised, and no more."""
+    return attempt.case.amount_fen
 
 
 # --- the table ---
@@ -219,7 +223,6 @@ GIFT_APPROVAL: Flow[GiftCase] = Flow(
     start_type=GiftStart,
     figures_type=GiftFigures,
     opened_by=(AGENT, SUPERVISOR),
-    outcomes_pay=("granted",),
     remember=remember,
     states=[
         work("checking", "核对订单", "checking the order"),
@@ -259,7 +262,7 @@ GIFT_APPROVAL: Flow[GiftCase] = Flow(
             deadline=Deadline("audit_unanswered"),
             expects=(AUDITOR, SUPERVISOR),
         ),
-        work("crediting", "退邮费中", "crediting the postage", pays=True),
+        work("crediting", "退邮费中", "crediting the postage", pays_up_to=_credited),
         repairing_state(),
         wait(
             "telling_buyer",
@@ -269,10 +272,10 @@ GIFT_APPROVAL: Flow[GiftCase] = Flow(
             expects=(AGENT,),
         ),
         *cancelling_states(),
-        end("granted", "已给予", "granted"),
+        end("granted", "已给予", "granted", money=Money.EITHER),
         end("declined", "未给予", "declined"),
         end("sale_lost", "买家离开", "sale lost"),
-        end("revoked", "已作废", "revoked"),
+        end("revoked", "已作废", "revoked", money=Money.EITHER),
         end("not_applicable", "不适用", "not applicable"),
     ],
     triggers=[

@@ -32,9 +32,11 @@ from state_machines.common import (
 )
 from state_machines.roles import Automatic, Label, Role
 from state_machines.table import (
+    RETRY_PAYMENT,
     Attempt,
     Deadline,
     Flow,
+    Money,
     Move,
     clock,
     decision,
@@ -181,16 +183,15 @@ def amount_risen(case: RefundCase) -> bool:
 
 
 def remember(moved: Move[RefundCase], attempt: Attempt[RefundCase]) -> None:
-    """The reason, how often it was sent back, and up to which amount whoever decided to pay may decide."""
+    """The reason, how often it was sent back, and whether somebody has approved."""
     case = attempt.case
     if isinstance(attempt.message, GiveReason):
         case.reason = attempt.message.reason
     if moved.trigger == "send_back":
         # what was decided before, on another amount, is taken back with it
         case.send_backs, case.approved, case.decided_fen = case.send_backs + 1, False, 0
-    if moved.dest == "refunding" and moved.trigger != "retry_payment":
+    if moved.dest == "refunding" and moved.trigger != RETRY_PAYMENT:
         case.approved = case.approved or moved.trigger == "approve"
-        case.decided_fen = _may_decide(moved, attempt)
 
 
 def _may_decide(moved: Move[RefundCase], attempt: Attempt[RefundCase]) -> int:
@@ -222,7 +223,6 @@ REFUND_BEFORE_SHIPPING: Flow[RefundCase] = Flow(
     start_type=RefundStart,
     figures_type=RefundFigures,
     opened_by=(AGENT, SUPERVISOR),
-    outcomes_pay=("refunded",),
     remember=remember,
     states=[
         work("checking", "核对订单", "checking the order"),
@@ -267,7 +267,7 @@ REFUND_BEFORE_SHIPPING: Flow[RefundCase] = Flow(
             expects=(Role.FINANCE_MANAGER,),
             platform_bound=True,
         ),
-        work("refunding", "退款中", "refunding", pays=True),
+        work("refunding", "退款中", "refunding", pays_up_to=_may_decide),
         repairing_state(platform_bound=True),
         work("settling", "结案处理", "settling"),
         work("releasing", "恢复订单", "releasing the order"),
@@ -282,7 +282,7 @@ REFUND_BEFORE_SHIPPING: Flow[RefundCase] = Flow(
         ),
         work("converting", "转为退货", "converting to a return"),
         *cancelling_states(),
-        end("refunded", "已退款", "refunded"),
+        end("refunded", "已退款", "refunded", money=Money.SENT),
         end("kept", "订单保留", "kept"),
         end("converted", "已转退货", "converted"),
         end("not_applicable", "不适用", "not applicable"),

@@ -49,6 +49,7 @@ from state_machines.table import (
     Attempt,
     Deadline,
     Flow,
+    Money,
     Move,
     clock,
     decision,
@@ -437,7 +438,7 @@ def signed_after_approval(case: ReturnCase) -> datetime | None:
 
 
 def remember(moved: Move[ReturnCase], attempt: Attempt[ReturnCase]) -> None:
-    """What was said and found, and up to which amount whoever decided to pay may decide."""
+    """What was said and found."""
     case, message = attempt.case, attempt.message
     if moved.trigger == "supplier_agrees":
         case.supplier_agreed = True
@@ -456,8 +457,6 @@ def remember(moved: Move[ReturnCase], attempt: Attempt[ReturnCase]) -> None:
     if isinstance(message, ReceiveGoods):
         case.received = [LineQuantity(line=one.line, quantity=one.quantity) for one in message.lines or case.lines]
     _remember_inspection(moved, attempt)
-    if moved.dest == "refunding" and moved.trigger != "retry_payment":
-        case.decided_fen = _may_decide(moved, attempt)
 
 
 def _remember_inspection(moved: Move[ReturnCase], attempt: Attempt[ReturnCase]) -> None:
@@ -501,7 +500,6 @@ RETURN_AFTER_SHIPPING: Flow[ReturnCase] = Flow(
     start_type=ReturnStart,
     figures_type=ReturnFigures,
     opened_by=(AGENT, SUPERVISOR),
-    outcomes_pay=("refunded",),
     remember=remember,
     states=[
         work("assessing", "按规则判定", "judging by the rules"),
@@ -594,7 +592,7 @@ RETURN_AFTER_SHIPPING: Flow[ReturnCase] = Flow(
             deadline=Deadline("finance_silent", "finance"),
             expects=(FINANCE,),
         ),
-        work("refunding", "退款中", "refunding", pays=True),
+        work("refunding", "退款中", "refunding", pays_up_to=_may_decide),
         repairing_state(),
         work("settling", "结清", "settling"),
         wait(
@@ -612,11 +610,11 @@ RETURN_AFTER_SHIPPING: Flow[ReturnCase] = Flow(
             expects=(CLERK,),
         ),
         *cancelling_states(),
-        end("refunded", "已退款", "refunded"),
+        end("refunded", "已退款", "refunded", money=Money.SENT),
         end("declined", "买家接受拒绝", "declined"),
         end("withdrawn", "买家撤回", "withdrawn"),
         end("returned_to_buyer", "已寄回买家", "returned to the buyer"),
-        end("platform_dispute", "平台介入", "platform dispute"),
+        end("platform_dispute", "平台介入", "platform dispute", money=Money.EITHER),
         end("lapsed", "逾期失效", "lapsed"),
         end("not_applicable", "不适用", "not applicable"),
     ],

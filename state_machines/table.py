@@ -18,7 +18,7 @@ from datetime import datetime
 from enum import StrEnum
 from functools import cached_property
 from operator import attrgetter
-from typing import Any, Generic, TypeVar, cast
+from typing import Any, Final, Generic, TypeVar, cast
 
 from transitions import EventData, Machine, MachineError, Transition
 from transitions import State as MachineState
@@ -73,14 +73,23 @@ class Deadline:
     quiet: bool = False
 
 
+class Money(StrEnum):
+    """Whether the buyer has the money at an end, from the case or from the platform itself."""
+
+    NONE = "none"
+    SENT = "sent"
+    EITHER = "either"
+    """The one or the other, by what the case has done before."""
+
+
 @dataclass(frozen=True, slots=True)
 class State:
     """A state of the flow.
 
-    `expects`: who is asked to act in it (reminders, inbox); `pays`: money leaves in it; `platform_bound`: the platform
-    waits for the shop's answer, so the case acts at the earlier of its own deadline and the platform's. `watch`: the
-    policy figure that says how often the case polls the courier and the shop while it waits here; what it finds may
-    move it.
+    `expects`: who is asked to act in it (reminders, inbox); `pays_up_to`: money leaves in it, up to the amount, in fen,
+    on which whoever's move led there may decide; `platform_bound`: the platform waits for the shop's answer, so the
+    case acts at the earlier of its own deadline and the platform's. `watch`: the policy figure that says how often the
+    case polls the courier and the shop while it waits here; what it finds may move it. `money`: what an end says of it.
     """
 
     name: str
@@ -88,14 +97,23 @@ class State:
     kind: StateKind
     deadline: Deadline | None = None
     expects: tuple[Role, ...] = ()
-    pays: bool = False
+    pays_up_to: Callable[[Any, Any], int] | None = None
     platform_bound: bool = False
     watch: str | None = None
+    money: Money = Money.NONE
+
+    @property
+    def pays(self) -> bool:
+        """Whether money leaves in it."""
+        return self.pays_up_to is not None
 
 
-def work(name: str, zh: str, en: str, *, pays: bool = False) -> State:
-    """A state in which the case itself does something; the outcome fires the next trigger."""
-    return State(name, Label(zh, en), StateKind.WORK, pays=pays)
+def work(name: str, zh: str, en: str, *, pays_up_to: Callable[[Any, Any], int] | None = None) -> State:
+    """A state in which the case itself does something; the outcome fires the next trigger.
+
+    `pays_up_to` is asked of the move that leads there (pure; fen).
+    """
+    return State(name, Label(zh, en), StateKind.WORK, pays_up_to=pays_up_to)
 
 
 def wait(
@@ -112,9 +130,13 @@ def wait(
     return State(name, Label(zh, en), StateKind.WAIT, deadline, expects, platform_bound=platform_bound, watch=watch)
 
 
-def end(name: str, zh: str, en: str) -> State:
+def end(name: str, zh: str, en: str, *, money: Money = Money.NONE) -> State:
     """A final state: the case's outcome."""
-    return State(name, Label(zh, en), StateKind.END)
+    return State(name, Label(zh, en), StateKind.END, money=money)
+
+
+RETRY_PAYMENT: Final = "retry_payment"
+"""The trigger by which what was decided is tried again: nobody decides anew."""
 
 
 class TriggerKind(StrEnum):
@@ -367,7 +389,6 @@ class Flow(Generic[CaseT]):
         states: Sequence[State],
         triggers: Sequence[Trigger],
         moves: Sequence[Sequence[Move[CaseT]]],
-        outcomes_pay: tuple[str, ...] = (),
         remember: Callable[[Move[CaseT], Attempt[CaseT]], None] = lambda _moved, _attempt: None,
     ) -> None:
         """Build the flow.
@@ -383,7 +404,6 @@ class Flow(Generic[CaseT]):
             states: all states; the first is where a case begins.
             triggers: everything that can be fired.
             moves: the rows, in the order in which they are tried.
-            outcomes_pay: the end states in which money was sent.
             remember: writes down in the case what the flow remembers of a move (its own fields); pure otherwise.
 
         Raises:
@@ -401,7 +421,6 @@ class Flow(Generic[CaseT]):
         self.triggers: Mapping[str, Trigger] = {trigger.name: trigger for trigger in triggers}
         self.moves: tuple[Move[CaseT], ...] = tuple(row for rows in moves for row in rows)
         self.initial = states[0].name
-        self.outcomes_pay = outcomes_pay
         self._remember = remember
         _reject_unsound(self, states, triggers)
         self.machine = self._build_machine()
@@ -426,7 +445,6 @@ class Flow(Generic[CaseT]):
             states=list(self.states.values()),
             triggers=list(self.triggers.values() if triggers is None else triggers),
             moves=[self.moves if moves is None else moves],
-            outcomes_pay=self.outcomes_pay,
             remember=self._remember,
         )
 
@@ -481,13 +499,18 @@ class Flow(Generic[CaseT]):
         return Refusal("role", f"{attempt.trigger} is for {' or '.join(roles) or 'the shop itself'}")
 
     def take(self, moved: Move[CaseT], attempt: Attempt[CaseT]) -> None:
-        """Make the move on the case: who has a part in it, who approved, what the flow remembers, the new state."""
+        """Make the move on the case: who has a part in it, who approved, what the flow remembers, up to which amount
+        is decided to be paid, the new state.
+        """
         case = attempt.case
         self.note_involvement(attempt)
         if attempt.actor and attempt.role and self.triggers[moved.trigger].approves:
             case.approvals.append(Approval(role=attempt.role, by=attempt.actor.staff_id))
         assigned = case.assignee
         self._remember(moved, attempt)
+        pays_up_to = self.states[moved.dest].pays_up_to
+        if pays_up_to is not None and moved.trigger != RETRY_PAYMENT:
+            cast("Any", case).decided_fen = pays_up_to(moved, attempt)  # only a `PayingCase` comes there
         case.state = moved.dest
         self._end_loan(case, assigned)
         case.version += 1
@@ -744,11 +767,7 @@ def _faults_of_figures(flow: Flow[Any]) -> list[str]:
         for figure in (state.watch, *((state.deadline.wait, state.deadline.reminders) if state.deadline else ()))
         if figure is not None and figure not in getattr(policy, "model_fields", ()) and not hasattr(policy, figure)
     }
-    no_ends = [name for name in flow.outcomes_pay if name not in flow.states or not flow.is_final(name)]
-    return [
-        *(f"state {state}: the policy has no figure {figure}" for state, figure in sorted(named)),
-        *(f"outcomes_pay: {name} is no end" for name in no_ends),
-    ]
+    return [f"state {state}: the policy has no figure {figure}" for state, figure in sorted(named)]
 
 
 def _faults_of_triggers(flow: Flow[Any]) -> list[str]:

@@ -35,7 +35,8 @@ from casework.verifying.books import paid_by
 from chaos.audit import unsound_case
 from chaos.points import order_of
 from state_machines.common import CANCEL
-from state_machines.laws.worlds import WORLDS
+from state_machines.flows import FLOWS
+from state_machines.table import Money
 from tests.orders import add_order
 from tests.planted import plant
 
@@ -493,7 +494,7 @@ class Desk:
             paid = paid_by(session, view.case_id, run_id)
             if paid_fen is not None:
                 assert paid == paid_fen
-            elif view.outcome in WORLDS[view.flow].ends_either_way:
+            elif FLOWS[view.flow].states[view.state].money is Money.EITHER:
                 assert paid in (0, view.amount_fen)
             found = unsound_case(session, view, paid)
             assert not found, f"{view.case_id} ({view.state}): {found}"

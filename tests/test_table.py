@@ -132,7 +132,6 @@ def build(
     states: Sequence[State],
     triggers: Sequence[Trigger],
     moves: Sequence[Sequence[Move[Any]]],
-    outcomes_pay: tuple[str, ...] = (),
 ) -> Flow[Any]:
     return Flow(
         name="small-flow",
@@ -145,7 +144,6 @@ def build(
         states=states,
         triggers=triggers,
         moves=moves,
-        outcomes_pay=outcomes_pay,
     )
 
 
@@ -321,11 +319,6 @@ def test_an_unsound_flow_is_refused_with_a_message_that_names_the_fault(fault: s
         build(*parts)
     assert str(refused.value).startswith("small-flow: ")
     assert said in str(refused.value)
-
-
-def test_money_is_sent_in_an_end_or_the_flow_is_unsound() -> None:
-    with pytest.raises(UnsoundFlow, match="outcomes_pay: nowhere is no end; outcomes_pay: waiting is no end"):
-        build(states(), triggers(), moves(), outcomes_pay=("nowhere", "waiting", "done"))
 
 
 def test_a_refusal_lists_every_fault() -> None:

@@ -32,10 +32,9 @@ from casework.verifying.paying import PaymentAsked
 from state_machines.bulk_order import JUDGED, REVIEWING, BulkCase
 from state_machines.flows import FLOWS
 from state_machines.gift_approval import GiftCase
-from state_machines.laws.worlds import WORLDS
 from state_machines.refund_before_shipping import RefundCase
 from state_machines.return_after_shipping import ReturnCase
-from state_machines.table import StateKind
+from state_machines.table import Money, StateKind
 
 HELD: Final = {"hold": HoldRow, "claim": ClaimRow, "flag wish": FlagWishRow, "intercept": InterceptRow}
 """What an ended case has released, by what it is called."""
@@ -227,11 +226,11 @@ def _of_money(session: Session, view: CaseView, run_id: str) -> list[str]:
     The last view has a case's amount, and not what it paid: see `faults_of_payments`, where its history is known.
     """
     paid, flow = paid_by(session, view.case_id, run_id), FLOWS[view.flow]
-    either = view.outcome in WORLDS[view.flow].ends_either_way
-    if not either and view.outcome in flow.outcomes_pay:
+    money = flow.states[view.state].money
+    if money is Money.SENT:
         if paid != view.amount_fen and (paid or not _platform_has_paid(session, view.order_id)):
             return [f"{format_yuan(view.amount_fen)} were due and {format_yuan(paid)} were paid"]
-    elif paid and not either:
+    elif paid and money is Money.NONE:
         return [f"it has ended as {view.outcome}, and {format_yuan(paid)} were paid"]
     elif paid:
         return _of_either(session, view, run_id, paid)

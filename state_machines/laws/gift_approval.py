@@ -216,6 +216,5 @@ WORLD: World[GiftCase] = World(
     asked_for=lambda _: True,
     effects={"find_out_of_stock": _take_back, "order_gone": _take_back, "confirm_paid_by_hand": _sent},
     pays_by_hand={"confirm_paid_by_hand": Role.REFUND_CLERK},
-    ends_either_way=frozenset({"granted", "revoked"}),
     wrong=_wrong,
 )

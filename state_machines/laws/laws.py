@@ -9,7 +9,7 @@ from casework.case import Case
 from state_machines.common import CANCEL
 from state_machines.laws.exploring import FOUR_EYES, Explorer, Step, that_can_end, way_to
 from state_machines.roles import Automatic
-from state_machines.table import StateKind
+from state_machines.table import Money, StateKind
 
 CALLED_OFF = ("cancelling", "cancelled")
 
@@ -61,8 +61,8 @@ def faults_of_step(explorer: Explorer[CaseT], step: Step[CaseT]) -> Iterator[str
         if kept:
             yield f"{moved.dest} keeps {' and '.join(sorted(kept))}"
         has_money = after.seen.payments > 0 or after.seen.paid_by_platform
-        either = moved.dest in world.ends_either_way
-        if not either and has_money != (moved.dest in explorer.flow.outcomes_pay):
+        money = explorer.flow.states[moved.dest].money
+        if money is not Money.EITHER and has_money != (money is Money.SENT):
             yield f"{moved.dest} is said of a buyer who has {'the' if has_money else 'no'} money"
     wrong = world.wrong(after.case)
     if wrong is not None:

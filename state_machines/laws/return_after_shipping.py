@@ -314,6 +314,5 @@ WORLD: World[ReturnCase] = World(
     asked_for=lambda case: case.goods_came_in,
     effects={"confirm_paid_by_hand": _sent},
     pays_by_hand={"confirm_paid_by_hand": Role.REFUND_CLERK},
-    ends_either_way=frozenset({"platform_dispute"}),
     wrong=_wrong,
 )

@@ -111,7 +111,6 @@ class World(Generic[CaseT]):
         silent: the clock rows, as (trigger, source), by which flows.md lets money leave.
         low_limit_fen: an own limit of a person that is below every amount, in fen.
         asked_for: whether the buyer asked for the money.
-        ends_either_way: endings in which money may have been sent, or not.
         wrong: what must never be true of a case in its state, said in one sentence; None: nothing is wrong.
 
     """
@@ -131,7 +130,6 @@ class World(Generic[CaseT]):
     counts_kept: frozenset[str] = frozenset()
     effects: Mapping[str, Callable[[CaseT], None]] = field(default_factory=dict[str, Callable[[CaseT], None]])
     pays_by_hand: Mapping[str, Role] = field(default_factory=dict[str, Role])
-    ends_either_way: frozenset[str] = frozenset()
     more_messages: Callable[[CaseT, str, str], Sequence[Message]] = lambda _case, _trigger, _by: ()
     wrong: Callable[[CaseT], str | None] = lambda _: None
 

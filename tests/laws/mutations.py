@@ -11,7 +11,7 @@ from typing import Any, Literal
 from state_machines.laws.exploring import Explorer, Situation, Step, that_can_end
 from state_machines.laws.laws import faults_of_step
 from state_machines.roles import Automatic, Role
-from state_machines.table import Flow, Move, StateKind, UnsoundFlow, Who
+from state_machines.table import Flow, Money, Move, StateKind, UnsoundFlow, Who
 
 NEAREST, FARTHEST = 400, 500
 """How many situations of the row's state, nearest to an opening first, and how many that the sound table never came to
@@ -82,7 +82,7 @@ def _targets(flow: Flow[Any], row: Move[Any], place: int, *, all_of_them: bool) 
         return [state.name for state in others]
     waits = [state for state in others if state.kind is StateKind.WAIT]
     ends = [state for state in others if state.kind is StateKind.END]
-    paid = [state for state in ends if state.name in flow.outcomes_pay]
+    paid = [state for state in ends if state.money is Money.SENT]
     picked = [
         *(state for state in others if state.pays),
         *paid[:1],

@@ -15,6 +15,7 @@ from casework.shop.payments import LedgerEntry
 from state_machines.laws.refund_before_shipping import WORLD
 from state_machines.laws.world import World
 from state_machines.refund_before_shipping import RefundCase
+from state_machines.table import Money
 from tests.desk import FLOW, Handle
 from tests.walking.driver import Hands, Happen
 
@@ -183,7 +184,8 @@ class RefundHands(Hands):
             await self._other_case.cancel()
             await self.desk.end(self._other_case)
         paid = sum(entry.amount_fen for entry in self._ledger())
-        assert paid - self._paid_besides_fen == (view.amount_fen if view.outcome in self.plan.flow.outcomes_pay else 0)
+        refunded = self.plan.flow.states[view.state].money is Money.SENT
+        assert paid - self._paid_besides_fen == (view.amount_fen if refunded else 0)
         self.desk.require_whole(view)
 
     async def _require_taken_over(self, view: CaseView, child: Handle) -> None:
