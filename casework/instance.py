@@ -1,4 +1,9 @@
-"""One workflow in a worker's memory, and three things in which it is told otherwise than by Temporal's SDK (1.35)."""
+"""One workflow in a worker's memory, and three things in which it is told otherwise than by Temporal's SDK (1.35).
+
+Each can go when the test that holds it passes without it: what a payload belongs to (`tests/test_sandbox.py`; it is
+only for speed), the order in which steps end (`tests/workflows/test_replay.py`), a query's lead
+(`tests/chaos/test_queries.py`).
+"""
 
 from __future__ import annotations
 
