@@ -56,6 +56,27 @@ async def open_in_trouble(desk: Desk, *, price_fen: int = 10_000, **fields: Any)
     return case, order, waybill
 
 
+async def open_on_its_way_to_us(desk: Desk) -> tuple[Handle, str, str]:
+    """A case about what a buyer sent back, whose specialist is to ask the courier; its order, and the return."""
+    order, _ = parcel_order(desk)
+    waybill, parent = f"WB{order[-11:]}", f"return-after-shipping-{order}"
+    with desk.database.writing() as session:
+        records.open_record(
+            session,
+            case_id=parent,
+            run_id="of-the-tests",
+            flow="return-after-shipping",
+            order_id=order,
+            opened_by=AGENT,
+            opened_at=datetime.now(UTC),
+            lines=[LineQuantity(line=1, quantity=1)],
+        )
+    scan(desk, waybill, "2")
+    case = await open_parcel(desk, order, waybill, parent=parent)
+    await desk.until(case, "investigating")
+    return case, order, parent
+
+
 def letters(desk: Desk, case: Handle, to: str) -> list[OutboxRow]:
     with desk.database.reading() as session:
         return list(session.scalars(select(OutboxRow).where(OutboxRow.case_id == case.id, OutboxRow.to == to)))
@@ -243,22 +264,7 @@ async def test_a_returned_parcel_is_marked_and_opens_a_return_of_goods_that_are_
 
 @pytest.mark.parametrize(("ending", "role"), [("lost", "store_manager"), ("signed", "returns_clerk")])
 async def test_a_return_on_its_way_to_us_is_told_and_nothing_is_opened(desk: Desk, ending: str, role: str) -> None:
-    order, _ = parcel_order(desk)
-    waybill, parent = f"WB{order[-11:]}", f"return-after-shipping-{order}"
-    with desk.database.writing() as session:
-        records.open_record(
-            session,
-            case_id=parent,
-            run_id="of-the-test",
-            flow="return-after-shipping",
-            order_id=order,
-            opened_by=AGENT,
-            opened_at=datetime.now(UTC),
-            lines=[LineQuantity(line=1, quantity=1)],
-        )
-    scan(desk, waybill, "2")
-    case = await open_parcel(desk, order, waybill, parent=parent)
-    await desk.until(case, "investigating")
+    case, _, parent = await open_on_its_way_to_us(desk)
     assert (await desk.view(case)).links == [parent]
     if ending == "lost":
         await desk.submit(case, "courier_answers", SPECIALIST, finding="lost")
@@ -269,7 +275,7 @@ async def test_a_return_on_its_way_to_us_is_told_and_nothing_is_opened(desk: Des
         assert (await desk.end(case)).outcome == "loss_reported"
         assert letters(desk, case, "buyer")[-1].text_en.endswith("; your return goes on with it.")
     else:
-        await scan_now(desk, case, waybill, "301")
+        await scan_now(desk, case, case.id.removeprefix(f"{FLOW}-"), "301")
         await until_it_moves(desk, case)
         assert (await desk.end(case)).outcome == "delivered"
     with desk.database.reading() as session:

@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 from sqlalchemy import select
 
 from casework.money import LineQuantity
-from casework.shop import outside, records
+from casework.shop import outside
 from casework.shop.tables import CourierClaimRow, LineRow, OrderRow, ReshipmentRow, ShipmentLineRow, ShipmentRow
 from tests.desk import Desk
 from tests.parcels import scan, scan_now, until_it_moves
@@ -18,6 +18,7 @@ from tests.workflows.test_problem_parcel import (
     WAREHOUSE,
     letters,
     open_in_trouble,
+    open_on_its_way_to_us,
     open_parcel,
 )
 
@@ -156,22 +157,7 @@ async def test_silence_does_not_pay_by_a_loss_that_a_signature_has_overtaken(des
 
 
 async def test_who_sent_a_parcel_to_us_is_not_asked_to_fetch_it_nor_to_refuse_it(desk: Desk) -> None:
-    order = desk.order(prices=[(10_000, 1)], shipped=True)
-    parent, waybill = f"return-after-shipping-{order}", f"WB{order[-11:]}"
-    with desk.database.writing() as session:
-        records.open_record(
-            session,
-            case_id=parent,
-            run_id="of-the-tests",
-            flow="return-after-shipping",
-            order_id=order,
-            opened_by=AGENT,
-            opened_at=datetime.now(UTC),
-            lines=[LineQuantity(line=1, quantity=1)],
-        )
-    scan(desk, waybill, "2")
-    case = await open_parcel(desk, order, waybill, parent=parent)
-    await desk.until(case, "investigating")
+    case, order, _ = await open_on_its_way_to_us(desk)
     await desk.submit(case, "courier_answers", SPECIALIST, finding="unreachable")
     await desk.submit(case, "buyer_chooses", AGENT, choice="pickup")
     desk.platform_refunds_order(order)
