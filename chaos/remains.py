@@ -61,7 +61,7 @@ def missing_or_too_much(session: Session, played: Played) -> list[str]:
     if must is None:
         return [f"{PATH.name} does not say what {played.casting.story} leaves behind"]
     faults: list[str] = []
-    if found[FLAGS] != must[FLAGS]:
+    if not same_flags(found[FLAGS], must[FLAGS]):
         faults.append(f"order {order_id}: its flags were {_listed(found[FLAGS])}, they must be {_listed(must[FLAGS])}")
     for ending in played.endings:
         here: Left = found[ending.flow]
@@ -74,6 +74,18 @@ def missing_or_too_much(session: Session, played: Played) -> list[str]:
                 if is_left[what] != must_be[what]
             ]
     return faults
+
+
+def same_flags(shown: Sequence[str], must: Sequence[str]) -> bool:
+    """Whether an order showed these flags, and no others but those of moves that Temporal discarded.
+
+    Where a case makes moves again that it had made already, its flag is restored in between: it goes back to what it
+    was, and forth again.
+    """
+    if list(shown) == list(must):
+        return True
+    again = [place for place in range(len(shown) - 3) if shown[place : place + 2] == shown[place + 2 : place + 4]]
+    return any(same_flags([*shown[:place], *shown[place + 2 :]], must) for place in again)
 
 
 def as_toml(remains: Mapping[str, Mapping[str, Any]]) -> str:

@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Collection
 from pathlib import Path
 
+import pytest
+
 from chaos.plan import WITHOUT_COMMIT, about_of
 from chaos.points import DELIVER, WORKER, Killer, Point, PointsFolder, When
 from chaos.recording import castings_of, play_undisturbed
-from chaos.remains import PATH, as_toml, expected
+from chaos.remains import PATH, as_toml, expected, same_flags
 from chaos.stories import STORIES
 from tests.chaos.test_misbehaving import PLAYED
 
@@ -46,3 +48,18 @@ async def test_stories_that_nobody_disturbs_come_by_their_moments_and_leave_what
 def test_the_table_has_every_story_and_no_other_and_is_written_as_the_command_writes_it() -> None:
     assert [*expected()] == [story.name for story in STORIES]
     assert PATH.read_text() == as_toml(expected())
+
+
+@pytest.mark.parametrize(
+    ("shown", "same"),
+    [
+        (["red", "none", "red", "none"], True),
+        (["red", "none", "red", "none", "red", "none"], True),  # back, as the moves were discarded, and forth
+        (["red", "none", "red", "none", "red"], False),
+        (["red", "none", "yellow", "none", "red", "none"], False),
+        (["red", "none"], False),
+        (["red", "yellow", "none", "red", "none"], False),
+    ],
+)
+def test_a_flag_may_go_back_and_forth_once_more_but_comes_to_the_same(shown: list[str], *, same: bool) -> None:
+    assert same_flags(shown, ["red", "none", "red", "none"]) is same
