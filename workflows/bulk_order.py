@@ -46,11 +46,6 @@ NOT_KNOWN = "?"
 class BulkOrder(PayingWorkflow[BulkCase]):
     """Hold a bulk order until its legal review has passed and its price is judged; follow it to its confirmation."""
 
-    @workflow.init
-    def __init__(self, *start: Any) -> None:
-        """Take the start; see `BulkStart` for its fields."""
-        self.open(start)
-
     @workflow.run
     async def run(self, *start: Any) -> dict[str, Any]:  # noqa: ARG002 - Temporal gives it to both
         """Run to an end; answers with the case view."""

@@ -95,7 +95,8 @@ class CaseWorkflow(ContinuingCase[CaseT]):
 
     # --- in ---
 
-    def open(self, start: Sequence[Any]) -> None:
+    @workflow.init
+    def __init__(self, *start: Any) -> None:
         """Set everything up before any handler runs. Never raises: a bad start is told from `run_case`."""
         super().__init__()
         self._look_again = timedelta(0)
@@ -103,7 +104,7 @@ class CaseWorkflow(ContinuingCase[CaseT]):
         self._event_loop = asyncio.get_running_loop()
         workflow.register_random_seed_callback(self._note_reset)
         try:
-            self._read_start(tuple(start))
+            self._read_start(start)
         except ValidationError as error:
             self._bad_start = explain(error)
         except ValueError as error:

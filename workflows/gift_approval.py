@@ -25,11 +25,6 @@ from workflows.steps import Outcome
 class GiftApproval(PayingWorkflow[GiftCase]):
     """Note a gift or free shipping on the order by the rule, or let a superior decide; finance has the budget."""
 
-    @workflow.init
-    def __init__(self, *start: Any) -> None:
-        """Take the start; see `GiftStart` for its fields."""
-        self.open(start)
-
     @workflow.run
     async def run(self, *start: Any) -> dict[str, Any]:  # noqa: ARG002 - Temporal gives it to both
         """Run to an end; answers with the case view."""

@@ -96,11 +96,6 @@ class ProblemParcel(CaseWorkflow[ParcelCase]):
         CLAIMS_WHAT_IS_OUT,
     )
 
-    @workflow.init
-    def __init__(self, *start: Any) -> None:
-        """Take the start; see `ParcelStart` for its fields."""
-        self.open(start)
-
     @workflow.run
     async def run(self, *start: Any) -> dict[str, Any]:  # noqa: ARG002 - Temporal gives it to both
         """Run to an end; answers with the case view."""

@@ -31,11 +31,6 @@ class RefundBeforeShipping(PayingWorkflow[RefundCase]):
 
     changes = (*PayingWorkflow.changes, OPENS_RETURN, PARTS_LINES, ENDED_ORDERS)
 
-    @workflow.init
-    def __init__(self, *start: Any) -> None:
-        """Take the start; see `RefundStart` for its fields."""
-        self.open(start)
-
     @workflow.run
     async def run(self, *start: Any) -> dict[str, Any]:  # noqa: ARG002 - Temporal gives it to both
         """Run to an end; answers with the case view."""

@@ -54,11 +54,6 @@ class ReturnAfterShipping(PayingWorkflow[ReturnCase]):
 
     changes = (*PayingWorkflow.changes, ASKS_WHAT_CAME_IN)
 
-    @workflow.init
-    def __init__(self, *start: Any) -> None:
-        """Take the start; see `ReturnStart` for its fields."""
-        self.open(start)
-
     @workflow.run
     async def run(self, *start: Any) -> dict[str, Any]:  # noqa: ARG002 - Temporal gives it to both
         """Run to an end; answers with the case view."""
