@@ -61,11 +61,6 @@ class OpenCasesToo(RefundBeforeShipping):
 
     changes = (*RefundBeforeShipping.changes, LARGE_WAITS)
 
-    @workflow.init
-    def __init__(self, *start: Any) -> None:
-        """As before."""
-        self.open(start)
-
     @workflow.run
     async def run(self, *start: Any) -> dict[str, Any]:  # noqa: ARG002 - Temporal gives it to both
         """As before."""
@@ -85,11 +80,6 @@ class NewCasesOnly(RefundBeforeShipping):
 
     changes = (*RefundBeforeShipping.changes, LARGE_WAITS)
 
-    @workflow.init
-    def __init__(self, *start: Any) -> None:
-        """As before."""
-        self.open(start)
-
     @workflow.run
     async def run(self, *start: Any) -> dict[str, Any]:  # noqa: ARG002 - Temporal gives it to both
         """As before."""
@@ -99,11 +89,6 @@ class NewCasesOnly(RefundBeforeShipping):
 @case_workflow(UNNAMED)
 class WithoutAName(RefundBeforeShipping):
     """The mistake: the row is there for cases that have gone by the old one."""
-
-    @workflow.init
-    def __init__(self, *start: Any) -> None:
-        """As before."""
-        self.open(start)
 
     @workflow.run
     async def run(self, *start: Any) -> dict[str, Any]:  # noqa: ARG002 - Temporal gives it to both
