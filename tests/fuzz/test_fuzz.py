@@ -308,9 +308,7 @@ def test_starts_take_whatever_comes(shop: Database) -> None:
     loop = asyncio.new_event_loop()
 
     async def opened(flow: str, arguments: tuple[Any, ...]) -> str | None:
-        case = object.__new__(class_of(flow))
-        case.open(arguments)
-        return case._bad_start  # pyright: ignore[reportPrivateUsage] - a test may look inside
+        return class_of(flow)(*arguments)._bad_start  # pyright: ignore[reportPrivateUsage] - a test may look inside
 
     def check(start: tuple[str, str | None, Any]) -> str:
         flow, parent, given = start
