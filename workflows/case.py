@@ -337,7 +337,9 @@ class CaseWorkflow(ContinuingCase[CaseT]):
         """Wait for the next accepted message or the deadline.
 
         In this order: it continues as new where the history is long and nobody waits for an answer; messages are read,
-        before the clock; what a poll has seen is taken; the lists are told after a reset; the timer rings.
+        before the clock; what a poll has seen is taken; the lists are told after a reset; the timer is set again that a
+        step on the shop has stopped. Where nothing of this is to be done it waits for the first of them, or for the
+        timer, which then rings.
         """
         case = self.case
         if case.entered_at is None:
