@@ -24,6 +24,8 @@ FLAGS = (
     *("--sqlite-pragma", "synchronous=off", "--sqlite-pragma", "journal_mode=memory"),
     # a case continues as new after few events, so that a test can see it
     *("--dynamic-config-value", f"limit.historyCount.suggestContinueAsNew={EVENTS_BEFORE_CONTINUING}"),
+    # who waits for news of a case asks again soon: under load some of it is not told, and they would wait for 20 s
+    *("--dynamic-config-value", 'history.longPollExpirationInterval="3s"'),
     # everybody asks at once, where a test sends a case all that it must refuse
     *("--dynamic-config-value", "history.maxInFlightUpdates=200"),
 )

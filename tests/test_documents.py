@@ -1,4 +1,6 @@
-"""What docs/deciding.md shows of `--json` is what commands print: the example whole, and every field by its name."""
+"""What documents name is there; what docs/deciding.md shows of `--json` is what commands print: the example whole, and
+every field by its name.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +15,11 @@ from casework.forecast import Course, Step, Unknown
 from casework.inbox import Forecast, Inbox
 from casework.why import Obstacle, Person, Verdict
 
-DOCUMENT = (Path(__file__).parents[1] / "docs" / "deciding.md").read_text("utf-8")
+ROOT = Path(__file__).parents[1]
+DOCUMENT = (ROOT / "docs" / "deciding.md").read_text("utf-8")
+DOCUMENTS = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")), ROOT / "deploy" / "README.md"]
+A_FILE = re.compile(r"`((?:[\w.-]+/)+[\w.-]+\.(?:py|md|toml|tsv|json|svg|mmd))`")
+A_LINK = re.compile(r"\]\((?!https?:)([^)#\s]+)")
 
 
 def section(command: str) -> str:
@@ -47,3 +53,16 @@ def test_every_field_is_named(command: str, model: type[BaseModel]) -> None:
 
 def test_every_reason_why_nobody_knows_is_told() -> None:
     assert set(re.findall(r"^\| `(\w+)` \|", section("forecast"), re.MULTILINE)) == {one.value for one in Unknown}
+
+
+def test_every_file_that_a_document_names_or_links_is_there() -> None:
+    told: dict[Path, set[str]] = {}
+    for document in DOCUMENTS:
+        text = document.read_text("utf-8")
+        for path in (
+            *(ROOT / one for one in A_FILE.findall(text) if "NAME" not in one),
+            *(document.parent / one for one in A_LINK.findall(text)),
+        ):
+            told.setdefault(path, set()).add(document.name)
+    assert len(told) > len(DOCUMENTS)
+    assert {path: where for path, where in told.items() if not path.exists()} == {}
