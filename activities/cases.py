@@ -33,11 +33,9 @@ class GoodsAtEnd(StrEnum):
     STAY = "stay"
     """It stays here, if there is any."""
     SHIP = "ship"
-    """It ships again, as far as the buyer is still to have it."""
-    SHIP_UNLESS_KEPT = "ship_unless_kept"
-    """As `SHIP`, but for what the newest return of it has kept from the buyer."""
-    ASK_BUYER = "ask_buyer"
-    """The agent asks the buyer."""
+    """It ships again, as far as the buyer is still to have it, but for what a return has kept from him: see `ASK`."""
+    ASK = "ask"
+    """It stays here, and a task asks the agent to see to it: the buyer wanted the money, or the platform decides."""
 
 
 class OpenCase(BaseModel):
@@ -206,14 +204,23 @@ def _see_to_goods(session: Session, request: CloseCase) -> None:
     """What came back of the case's lines meanwhile waits for it no more."""
     case_id, order_id = request.case_id, request.view.order_id
     own = {one.line for one in records.lines_of(session, case_id)}
-    end = f"{case_id}/{request.run_id}/end"
+    this_end = f"{case_id}/{request.run_id}/end/{request.moment.events}"
     lock_order(session, order_id)
-    if request.goods is GoodsAtEnd.ASK_BUYER:
-        coming_back.ask_about_goods(session, key=end, case_id=case_id, order_id=order_id, numbers=own, at=request.at)
-        return
-    this_end = f"{end}/{request.moment.events}"
     # done again, it would let go of what has come back since, under a task that the warehouse has had
-    if first_time(session, this_end, request.at):
-        if request.goods is GoodsAtEnd.SHIP_UNLESS_KEPT:
-            own -= coming_back.kept_from_buyer(session, order_id)
-        coming_back.ship_again(session, key=this_end, case_id=case_id, order_id=order_id, numbers=own, at=request.at)
+    if not first_time(session, this_end, request.at):
+        return
+    if request.goods is GoodsAtEnd.SHIP:
+        coming_back.ship_again_unless_kept(
+            session, key=this_end, case_id=case_id, order_id=order_id, numbers=own, at=request.at
+        )
+        return
+    coming_back.ask_about_goods(
+        session,
+        key=this_end,
+        case_id=case_id,
+        order_id=order_id,
+        return_id=case_id,
+        outcome=request.view.outcome or request.view.state,
+        numbers=own,
+        at=request.at,
+    )

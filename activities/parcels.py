@@ -270,7 +270,7 @@ def _take_in(session: Session, step: OrderStep, turned_up: TurnedUp | None) -> N
 
 
 def _tell_warehouse(session: Session, step: ParcelStep) -> None:
-    """Where something of what the warehouse is to send was refunded since, a new task takes the old one's place."""
+    """Where what the warehouse is to send is not what it was told, a new task takes the old one's place."""
     changed = reshipments.changed_since_asked(session, case_id=step.case_id, order_id=step.order_id, at=step.at)
     if changed is None:
         return

@@ -81,3 +81,7 @@ what is here."""
 READS_WHAT_CAME = "reads-what-came-back"
 """The change since which the shop is read again where a parcel has come back: nobody is asked about what ships
 again."""
+KNOWS_WHAT_IS_HERE = "knows-what-is-here"
+"""The change since which a parcel is with us, wherever the case asks, also where it has turned up while nobody waited
+for it, or where another case took it in: no return of it is called off, a signature is our own, nobody is to bring it
+back, nothing is claimed for it, and it is read once more before the buyer is taken to have it."""

@@ -43,6 +43,7 @@ class ParcelReport(BaseModel):
         awaited_by: those of them that wait for the buyer to send back what is in this parcel, and nothing else, while
             nobody has signed for it, or the buyer denies it, or it is here: they wait in vain where it is lost.
         asked: what the case has asked the warehouse to send, which has not left and is not refunded.
+        back: whether it has come back to us, as the shop knows, whoever took it in; not of a way back.
 
     """
 
@@ -62,6 +63,7 @@ class ParcelReport(BaseModel):
     with_others: dict[int, str] = Field(default_factory=dict[int, str])
     awaited_by: list[str] = Field(default_factory=list[str])
     asked: list[LineQuantity] = Field(default_factory=list[LineQuantity])
+    back: bool = False
 
     @property
     def last(self) -> Scanned | None:

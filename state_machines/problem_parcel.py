@@ -400,7 +400,7 @@ def follow_on(case: ParcelCase, parcel: Followed) -> None:
     case.following = parcel
     case.watch_at = None  # it is looked at at once
     if case.report is not None:
-        case.report = case.report.model_copy(update={"code": None, "scan_at": None, "forwarding": None})
+        case.report = case.report.model_copy(update={"code": None, "scan_at": None, "forwarding": None, "back": False})
 
 
 # --- the table ---

@@ -31,6 +31,7 @@ from casework.changes import (
     CALLS_OFF_RETURNS,
     CHOOSES_WHAT_IS_FREE,
     CLAIMS_WHAT_IS_OUT,
+    KNOWS_WHAT_IS_HERE,
     LEAVES_TO_OTHERS,
     READS_WHAT_CAME,
 )
@@ -76,6 +77,8 @@ FOUND = {
     "moving": "find_normal",
 }
 """By what a look comes to, what it fires, where the state makes something of it."""
+TAKEN_FOR_RECEIVED = ("receipt_presumed", "find_confirmed")
+"""What ends a case although the buyer has said nothing: in time, or where the trade is finished, perhaps by itself."""
 OF_ONE_PARCEL = frozenset({"parcel_returned", "picked_up", "parcel_forwarded"})
 """Facts that are about one parcel: kept ones are not of goods that were sent again later."""
 
@@ -94,6 +97,7 @@ class ProblemParcel(CaseWorkflow[ParcelCase]):
         ASKS_OF_UNTOLD,
         READS_WHAT_CAME,
         CLAIMS_WHAT_IS_OUT,
+        KNOWS_WHAT_IS_HERE,
     )
 
     @workflow.run
@@ -238,7 +242,7 @@ class ProblemParcel(CaseWorkflow[ParcelCase]):
             what = "has ended, which a task says" if case.return_over else "is told"
             return Outcome("open_refund", f"{case.return_case} {what}, nothing is opened")
         await self._read()
-        if case.claim_fen is None and not self._is_here() and (case.damaged or self._is_lost()):
+        if case.claim_fen is None and not self._is_here(since=CLAIMS_WHAT_IS_OUT) and (case.damaged or self._is_lost()):
             case.claim_fen = case.amount_fen
             await self._claim(case.claim_fen)
         if self._waiting_in_vain() and self.adopts(CALLS_OFF_RETURNS):
@@ -285,12 +289,12 @@ class ProblemParcel(CaseWorkflow[ParcelCase]):
 
     async def _open_refund_of(self, lines: list[LineQuantity]) -> Outcome:
         """Open a return of these lines that asks for no goods."""
-        case = self.case
+        case, here = self.case, self._is_here(since=CLAIMS_WHAT_IS_OUT)
         fields: dict[str, Any] = {
             "lines": [one.model_dump() for one in lines],
             "cause": "transit_damage" if case.damaged or self._is_lost() else "no_reason",
-            "goods": "already_back" if self._is_here() else "lost",
-            "said_lost": case.said_lost and not self._is_here(),
+            "goods": "already_back" if here else "lost",
+            "said_lost": case.said_lost and not here,
         }
         child = await self.open_case(RETURN_AFTER_SHIPPING, fields)
         case.refunded_by_others = child is None
@@ -314,11 +318,11 @@ class ProblemParcel(CaseWorkflow[ParcelCase]):
         """
         case = self.case
         match case.outcome:
-            case "delivered" if self._came_by() == "receipt_presumed" and self._turned_up() is not None:
-                return GoodsAtEnd.SHIP_UNLESS_KEPT  # it is here: nobody has received it
+            case "delivered" if self._came_by() in TAKEN_FOR_RECEIVED and self._may_be_here():
+                return GoodsAtEnd.SHIP  # it is here: nobody has received it
             case "delivered" if case.shipment is not None and not case.way_back:
-                return GoodsAtEnd.SHIP_UNLESS_KEPT
-            case "refund_opened" if self._is_here() and not self._left() and not case.way_back:
+                return GoodsAtEnd.SHIP
+            case "refund_opened" if self._is_here(since=CLAIMS_WHAT_IS_OUT) and not self._left() and not case.way_back:
                 return GoodsAtEnd.SHIP
             case "cancelled" if not case.way_back:
                 return GoodsAtEnd.SHIP
@@ -341,7 +345,8 @@ class ProblemParcel(CaseWorkflow[ParcelCase]):
             return {**told, "then_zh": then.zh, "then_en": then.en}
         if case.outcome != "closed":
             return told
-        refuse = REFUSE_IT if self._is_out() and not case.came_back and not case.way_back else Label("。", ".")
+        out = self._is_out() and not (case.came_back or self._may_be_here() or case.way_back)
+        refuse = REFUSE_IT if out else Label("。", ".")
         return {**told, "refuse_zh": refuse.zh, "refuse_en": refuse.en}
 
     # --- polling the courier and the shop ---
@@ -408,7 +413,9 @@ class ProblemParcel(CaseWorkflow[ParcelCase]):
             fresh=figures.poll_min,
             at=workflow.now(),
         )
-        if case.verdict == "signed" and case.came_back and not case.way_back:
+        # where it is still waited for, somebody is to tell that it is here
+        here = case.came_back or (not self.flow.rows(case.state, "parcel_returned") and self._is_here())
+        if case.verdict == "signed" and here and not case.way_back:
             case.verdict = "unknown"  # it is with us again: the signature is our own
 
     async def _ask(self, request: AskCourier) -> None:
@@ -429,6 +436,11 @@ class ProblemParcel(CaseWorkflow[ParcelCase]):
     async def consult_presume_lost(self, _: Attempt[ParcelCase]) -> None:
         """Look once more before the parcel is taken as lost."""
         await self._ask_and_read()
+
+    async def consult_receipt_presumed(self, _: Attempt[ParcelCase]) -> None:
+        """What has turned up is taken in before the buyer is taken to have it: the last look may be hours ago."""
+        if self._turned_up() is not None and self.adopts(KNOWS_WHAT_IS_HERE):
+            await self._read()
 
     async def consult_buyer_chooses(self, attempt: Attempt[ParcelCase]) -> None:
         """Are the goods there to be sent again, and does nobody else give the money back for all of them?"""
@@ -519,9 +531,9 @@ class ProblemParcel(CaseWorkflow[ParcelCase]):
     async def after_order_gone(self) -> None:
         """A moving parcel is to be brought back; nothing is sent again, and what came back stays with us."""
         case = self.case
-        here = case.came_back or self._turned_up() is not None
+        here = case.came_back or self._may_be_here()
         await self._call_off(into_stock=here and not case.way_back)
-        if self._is_out() and not case.came_back and not case.way_back:
+        if self._is_out() and not self._is_here() and not case.way_back:
             await self._post([self.to_staff("parcel.recover", Role.PARCEL_SPECIALIST, waybill=self._following.waybill)])
 
     async def after_find_signed(self) -> None:
@@ -582,7 +594,7 @@ class ProblemParcel(CaseWorkflow[ParcelCase]):
         case = self.case
         if case.report is None or case.way_back:
             return []
-        if case.came_back and self.adopts(CALLS_OFF_ONLY_LOST):
+        if (case.came_back and self.adopts(CALLS_OFF_ONLY_LOST)) or (not case.came_back and self._is_here()):
             return []
         return case.report.awaited_by if case.came_back or case.damaged or self._is_lost() else []
 
@@ -648,10 +660,21 @@ class ProblemParcel(CaseWorkflow[ParcelCase]):
             return None
         return TurnedUp(waybill=self._shipment, memo=self.memo("包裹已退回"))
 
-    def _is_here(self) -> bool:
-        """The goods are with us, whether the case has waited for them or not."""
-        turned_up = self._turned_up() is not None and self.adopts(CLAIMS_WHAT_IS_OUT)
-        return self.case.came_back or turned_up
+    def _may_be_here(self) -> bool:
+        """The parcel is with us although the case has not waited for it: a kept fact says so, or another case took it
+        in.
+        """
+        report = self.case.report
+        return self._turned_up() is not None or (report is not None and report.back)
+
+    def _is_here(self, *, since: str = KNOWS_WHAT_IS_HERE) -> bool:
+        """The goods are with us, whether the case has waited for them or not.
+
+        `since`: the change by which a case that asks here counts what has turned up.
+        """
+        if self.case.came_back or (self._turned_up() is not None and self.adopts(since)):
+            return True
+        return self._may_be_here() and self.adopts(KNOWS_WHAT_IS_HERE)
 
     def _follows(self, waybill: str | None) -> bool:
         """Whether this is a waybill of the goods that the case follows; not to name one is to mean that."""

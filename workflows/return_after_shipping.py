@@ -214,19 +214,21 @@ class ReturnAfterShipping(PayingWorkflow[ReturnCase]):
     def goods_at_end(self) -> GoodsAtEnd:
         """A parcel that came back undelivered meanwhile ships again, but what was taken in, which is sent back.
 
-        Of goods of which only a fact says so that no state has used, the shop does not know.
+        Of goods of which only a fact says so that no state has used, the shop does not know; nor of those that a refund
+        has taken in.
         """
         case = self.case
         match case.outcome:
-            case "lapsed":
-                return GoodsAtEnd.ASK_BUYER  # who wanted the money
-            case "not_applicable" | "platform_dispute":
-                return GoodsAtEnd.STAY  # the case never had them, or the platform says whose they are
+            case "lapsed" | "platform_dispute":
+                return GoodsAtEnd.ASK  # the buyer wanted the money, or the platform says whose they are
+            case "not_applicable":
+                return GoodsAtEnd.STAY  # the case never had them
             case "refunded" if case.goods == "already_back":
                 return GoodsAtEnd.SHIP  # not what it has had, but another piece of the line may
             case _:
-                unknown = case.goods_came_in and not case.received
-                return GoodsAtEnd.STAY if unknown or case.goods == "already_back" else GoodsAtEnd.SHIP
+                # what a parcel's case has opened it for, it has from its beginning
+                unknown = case.goods == "already_back" and not self._is_of_parcel()
+                return GoodsAtEnd.STAY if unknown or (case.came_in and not case.received) else GoodsAtEnd.SHIP
 
     # --- what is checked with, or written to, the shop when a message is accepted, or the clock fires ---
 
@@ -381,6 +383,10 @@ class ReturnAfterShipping(PayingWorkflow[ReturnCase]):
         await self._finish()
 
     # --- shared by the above ---
+
+    def _is_of_parcel(self) -> bool:
+        """The case of a parcel has opened it, of what came back in that parcel, or was lost with it."""
+        return (self.case.from_case or "").startswith(f"{PROBLEM_PARCEL.name}-")
 
     def _return_step(self, posts: Sequence[Post] = ()) -> ReturnStep:
         return ReturnStep(**self.step_fields(posts), due=self.due())

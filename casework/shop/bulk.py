@@ -308,7 +308,7 @@ def leave_red(session: Session, case_id: str, *, at: datetime) -> None:
     """Let everything go that the case has, but for a red flag that stays; nothing ships again. `at` is aware."""
     if (order_id := order_of(session, case_id)) is not None:
         lock_order(session, order_id)
-        cancel_shipping_again(session, order_id, at)
+        cancel_shipping_again(session, case_id, order_id, at)
     release_case(session, case_id, flag_kept=DO_NOT_SHIP, at=at)
 
 

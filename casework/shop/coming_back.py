@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import select
+from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from casework.money import LineQuantity, as_typed, listed
@@ -18,7 +18,7 @@ from casework.shop.bulk import hold_for_review, reviewer_of, was_ended
 from casework.shop.claims import claimed_lines
 from casework.shop.courier import cases_stopping, out_without_parcel, parcel_state, parcels_of
 from casework.shop.flags import wish_flag
-from casework.shop.known_flows import KEPT_FROM_BUYER, RETURN
+from casework.shop.known_flows import DISPUTED, KEPT_FROM_BUYER, NOT_APPLICABLE, REFUNDED, RETURN, SENT_BACK
 from casework.shop.losses import followed_by_others, made_good, not_awaited, same_goods, waybills_followed_by
 from casework.shop.orders import lock_order
 from casework.shop.pieces import pieces_of_lines, pieces_owed, still_in
@@ -27,8 +27,11 @@ from casework.shop.shelf import AFTER_REVIEW, SHIP_AGAIN, clear_shelf
 from casework.shop.shipments import has_come_back, lines_in, pieces_in, shelve
 from casework.shop.steps import first_time
 from casework.shop.stock import move_stock
-from casework.shop.tables import CaseRow, ClaimRow, LineRow, OrderRow, ReturnedLineRow, ShipmentRow
+from casework.shop.tables import CaseRow, ClaimRow, LedgerRow, LineRow, OrderRow, ReturnedLineRow, ShipmentRow
 from state_machines.roles import Role
+
+HAS_SENT_BACK = CaseRow.outcome.in_(SENT_BACK) | ((CaseRow.outcome == REFUNDED) & ReturnedLineRow.accepted.is_not(None))
+"""Whether a return has ended so that what it had taken in of a line, and not accepted, is on its way to the buyer."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,7 +120,12 @@ def mark_goods_back(
 
 
 def tell_of_what_is_here(session: Session, *, key: str, case_id: str, order_id: str, at: datetime) -> None:
-    """A return that begins is told, by a task, of the parcels with its lines that have come back. `at` is aware."""
+    """A return that begins is told, by a task, of the parcels with its lines that have come back; once per key.
+
+    `at` is aware.
+    """
+    if not first_time(session, f"{key}/told", at):  # told once more, it would lose the task that it has
+        return
     own = {line for _, line in claimed_lines(session, case_id)}
     for parcel in parcels_of(session, order_id, own, back_too=True):
         if parcel.back_at is not None:
@@ -190,36 +198,66 @@ def ship_again(
         )
 
 
-def kept_from_buyer(session: Session, order_id: str) -> set[int]:
-    """The lines whose newest return has ended with its goods staying with us: the platform, or the buyer, decides."""
-    newest = dict[int, str | None]()
-    query = select(CaseRow).where(CaseRow.order_id == order_id, CaseRow.flow == RETURN).order_by(CaseRow.opened_at)
-    for case in session.scalars(query):
-        newest.update({one["line"]: case.outcome for one in case.lines})
-    return {line for line, outcome in newest.items() if outcome in KEPT_FROM_BUYER}
+def ship_again_unless_kept(
+    session: Session, *, key: str, case_id: str, order_id: str, numbers: Collection[int], at: datetime
+) -> None:
+    """As `ship_again`, but for what a return has kept from the buyer: that stays here, and the agent is asked.
+
+    `at` is aware; the caller locks the order.
+    """
+    kept = _kept_from_buyer(session, order_id, numbers)
+    free = [number for number in numbers if number not in kept]
+    ship_again(session, key=key, case_id=case_id, order_id=order_id, numbers=free, at=at)
+    by_return = defaultdict[tuple[str, str], list[int]](list)
+    for line, ended in kept.items():
+        by_return[ended.case_id, ended.outcome or ""].append(line)
+    for (return_id, outcome), lines in by_return.items():
+        ask_about_goods(
+            session,
+            key=f"{key}/{return_id}",
+            case_id=case_id,
+            order_id=order_id,
+            return_id=return_id,
+            outcome=outcome,
+            numbers=lines,
+            at=at,
+        )
 
 
 def ask_about_goods(
-    session: Session, *, key: str, case_id: str, order_id: str, numbers: Collection[int], at: datetime
+    session: Session,
+    *,
+    key: str,
+    case_id: str,
+    order_id: str,
+    return_id: str,
+    outcome: str,
+    numbers: Collection[int],
+    at: datetime,
 ) -> None:
-    """Of these lines of a return that has lapsed, what came back does not ship by itself: the buyer wanted the money.
+    """What came back of these lines of a return does not ship by itself, as the return has ended so.
 
-    The agent gets a task to ask the buyer; not of what the open case of its own parcel sees to. `at` is aware; the
+    The buyer wanted the money, or the platform decides. The agent gets a task that names all of it, in the place of the
+    one before; not of what the open case of its own parcel sees to, but for this case, which ends. `at` is aware; the
     caller locks the order.
     """
     rows = [row for row in line_rows(session, order_id) if row.number in numbers]
     where = pieces_of_lines(session, order_id, rows, excluding=followed_by_others(session, order_id, case_id))
     here = [LineQuantity(line=line, quantity=one.here) for line, one in sorted(where.items()) if one.here]
-    if here:
-        outbox.give_task(
-            session,
-            key=f"{key}/return.goods_are_here",
-            case_id=case_id,
-            role=Role.AFTERSALE_AGENT,
-            template="return.goods_are_here",
-            parameters={"order_id": order_id, "lines": listed(here), "case_id": case_id},
-            at=at,
-        )
+    template = "return.goods_in_dispute" if outcome == DISPUTED else "return.goods_are_here"
+    parameters = {"order_id": order_id, "lines": listed(here), "case_id": return_id}
+    if not here or outbox.has_task(session, return_id, template, parameters):
+        return
+    outbox.cancel_tasks(session, return_id, Role.AFTERSALE_AGENT, at=at, template=template)
+    outbox.give_task(
+        session,
+        key=f"{key}/{template}",
+        case_id=return_id,
+        role=Role.AFTERSALE_AGENT,
+        template=template,
+        parameters=parameters,
+        at=at,
+    )
 
 
 def take_into_stock(
@@ -267,6 +305,36 @@ def take_back_into_stock(
     move_stock(session, rows, pieces, case_id=case_id, at=at)
     emptied = {one.line for one in pieces if one.quantity == where[one.line].here}
     shelve(session, order.id, emptied, at, only=only, excluding=excluding)
+
+
+def _kept_from_buyer(session: Session, order_id: str, numbers: Collection[int]) -> dict[int, CaseRow]:
+    """By line, its newest return, where that has ended with its goods staying with us: the platform, or the buyer,
+    decides. Where the platform has paid for all that its dispute was about, it has decided.
+    """
+    newest = dict[int, CaseRow]()
+    returns = select(CaseRow).where(
+        CaseRow.order_id == order_id,
+        CaseRow.flow == RETURN,
+        CaseRow.outcome.is_distinct_from(NOT_APPLICABLE),  # nothing came of that one
+    )
+    for case in session.scalars(returns.order_by(CaseRow.opened_at)):
+        newest.update({one["line"]: case for one in case.lines if one["line"] in numbers})
+    kept = {line: case for line, case in newest.items() if case.outcome in KEPT_FROM_BUYER}
+    return {line: case for line, case in kept.items() if not _is_decided(session, case, line)}
+
+
+def _is_decided(session: Session, ended: CaseRow, line: int) -> bool:
+    """Whether the platform has paid for so many pieces of a line as the dispute of a return is about, since."""
+    if ended.outcome != DISPUTED or ended.closed_at is None:
+        return False
+    about = sum(one["quantity"] for one in ended.lines if one["line"] == line)
+    paid = select(func.coalesce(func.sum(LedgerRow.quantity), 0)).where(
+        LedgerRow.order_id == ended.order_id,
+        LedgerRow.line == line,
+        LedgerRow.source == "platform",
+        LedgerRow.at >= ended.closed_at,
+    )
+    return session.scalars(paid).one() >= about
 
 
 def _mark_lines_back(session: Session, order_id: str, inside: set[int], at: datetime) -> set[int]:
@@ -317,7 +385,7 @@ def _tell_return(session: Session, key: str, waiting: str, parcel: ShipmentRow, 
     Not where the buyer may have so many pieces as it waits for: then those may be meant.
     """
     claimed = {line for _, line in claimed_lines(session, waiting)}
-    if not claimed.intersection(still_in(session, parcel)):
+    if not any(pieces for line, pieces in still_in(session, parcel).items() if line in claimed):
         return
     had, here = _had_by_buyer(session, parcel.order_id, at), Counter[int]()
     # all that is here at once: with the first that comes in, a return waits for no more
@@ -336,13 +404,22 @@ def _tell_return(session: Session, key: str, waiting: str, parcel: ShipmentRow, 
 
 
 def _had_by_buyer(session: Session, order_id: str, at: datetime) -> Counter[int]:
-    """By line, how many pieces the buyer may have: those in parcels that are not back, nor known to be on their way."""
+    """By line, how many pieces the buyer may have: those in parcels that are not back, nor known to be on their way,
+    and those that came by a parcel that is back, and that a return has sent to him.
+    """
     had = Counter[int]()
     numbers = {row.number for row in line_rows(session, order_id)}
     for parcel in parcels_of(session, order_id, numbers):
         states = {parcel_state(session, waybill, at) for waybill in same_goods(session, order_id, parcel.waybill)}
         if states == {None} or not states.isdisjoint(HANDED_OVER):
             had.update({one.line: one.quantity for one in pieces_in(session, parcel)})
+    sent_back = (
+        select(ReturnedLineRow)
+        .join(CaseRow, (CaseRow.case_id == ReturnedLineRow.case_id) & (CaseRow.run_id == ReturnedLineRow.run_id))
+        .where(ReturnedLineRow.order_id == order_id, HAS_SENT_BACK)
+    )
+    for row in session.scalars(sent_back):
+        had[row.line] += max(0, row.from_parcels - (row.accepted or 0))
     return had
 
 

@@ -88,6 +88,14 @@ def give_task(
     )
 
 
+def has_task(session: Session, case_id: str, template: str, parameters: Mapping[str, str]) -> bool:
+    """Whether a case has an open task of a template that says just this."""
+    tasks = select(OutboxRow.parameters).where(
+        OutboxRow.case_id == case_id, OutboxRow.template == template, OutboxRow.cancelled_at.is_(None)
+    )
+    return any(one == parameters for one in session.scalars(tasks))
+
+
 def cancel_tasks(session: Session, case_id: str, recipient: str, *, at: datetime, template: str | None = None) -> None:
     """Cancel a case's open tasks for a role, or of these a template's: they are not needed any more. `at` is aware."""
     cancelled = update(OutboxRow).where(

@@ -20,8 +20,8 @@ from casework.shop.holds import cases_holding
 from casework.shop.notices import tell_cases
 from casework.shop.orders import lock_order
 from casework.shop.pieces import pieces_of_lines
-from casework.shop.shelf import clear_refunded
-from casework.shop.shipments import has_come_back, leave_shelf
+from casework.shop.shelf import clear_refunded, pieces_on_shelf_alone
+from casework.shop.shipments import leave_shelf, pieces_in
 from casework.shop.tables import CaseRow, LineRow, OrderRow, ShipmentLineRow, ShipmentRow
 
 MAX_WAYBILL = 32
@@ -38,7 +38,8 @@ def ship(
 ) -> str:
     """Ship lines of an order, by default all that are left to ship: all of them or none. Answers with the waybill.
 
-    `force` is the platform's own word, which wins over a hold. Without a waybill one is made up. Lines that left
+    `force` is the platform's own word, which wins over a hold. Without a waybill one is made up; one that an export has
+    shown may be given as long as nobody has told what is in it. Lines that left
     without a waybill do not ship again; by `force` or a waybill they get their parcel. `at` is aware.
 
     Raises:
@@ -68,10 +69,14 @@ def ship(
     )
     if holding and not force:
         raise Held(order_id, holding)
-    known = set(session.scalars(select(ShipmentRow.waybill).where(ShipmentRow.order_id == order_id)))
+    known = session.scalars(select(ShipmentRow).where(ShipmentRow.order_id == order_id)).all()
     waybill = waybill or _made_up_waybill(order_id, len(known))
-    if waybill.upper() in {one.upper() for one in known}:
-        raise BadRequest("waybill", f"{waybill} is a parcel of this order already")
+    shown = next((parcel for parcel in known if parcel.waybill.upper() == waybill.upper()), None)
+    if shown is not None:
+        # an export may have shown it, and cannot tell what is in it
+        if shown.back_at is not None or pieces_in(session, shown):
+            raise BadRequest("waybill", f"{waybill} is a parcel of this order already")
+        waybill = shown.waybill
     rows = [there[number] for number in chosen]
     send_off(session, order, rows, waybill=waybill, company="", shipped_at=at, at=at)
     order.shipped_at = order.shipped_at or at
@@ -222,12 +227,10 @@ def fail(session: Session, what: str, id: str, how: str = "once") -> None:  # no
 
 def on_shelf_alone(session: Session, order_id: str) -> dict[int, LineRow]:
     """The lines of which something came back and is to ship again, while the rest of it has left."""
-    if not has_come_back(session, order_id):
+    lies_there = {one.line for one in pieces_on_shelf_alone(session, order_id)}
+    if not lies_there or was_ended(session, order_id):
         return {}
-    rows = [row for row in line_rows(session, order_id) if row.place != "unshipped"]
-    where = pieces_of_lines(session, order_id, rows)
-    found = {row.number: row for row in rows if where[row.number].shelf}
-    return {} if found and was_ended(session, order_id) else found
+    return {row.number: row for row in line_rows(session, order_id) if row.number in lies_there}
 
 
 def _holding(session: Session, order_id: str, row: LineRow) -> list[str]:

@@ -121,6 +121,7 @@ def read_parcel(
         with_others=with_others,
         awaited_by=[] if signed else _awaiting(session, order_id, with_others, left),
         asked=still_owed(session, order_id, case_id, asked_to_send(session, case_id), at),
+        back=back and not way_back,
     )
 
 

@@ -161,6 +161,11 @@ def pieces_owed(
     }
 
 
+def is_being_sent_again(session: Session, order_id: str) -> bool:
+    """Whether the case of a parcel has the warehouse send something of an order again that has not left."""
+    return bool(_sent_again(session, order_id))
+
+
 def still_in(session: Session, shipment: ShipmentRow | None) -> dict[int, int]:
     """How many pieces of each line are in a shipment: none of what came back and went to the shelf, to ship again, or
     of what came back and a return has taken in, which decides on it.

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import zlib
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -11,7 +10,7 @@ from datetime import datetime
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
-from casework.money import LineQuantity, as_typed
+from casework.money import LineQuantity, listed
 from casework.parcels import Followed, about_the_money
 from casework.shop import outbox, outside
 from casework.shop.amounts import line_rows
@@ -27,6 +26,7 @@ from casework.shop.steps import first_time
 from casework.shop.stock import move_stock
 from casework.shop.tables import (
     OrderRow,
+    OutboxRow,
     OutOfStockRow,
     ReshipmentRow,
     ScanRow,
@@ -35,6 +35,11 @@ from casework.shop.tables import (
     StockMovementRow,
 )
 from state_machines.roles import Role
+
+NOTHING_TO_SEND = "parcel.send_nothing"
+"""The task by which the supervisor hears that the warehouse is to send nothing any more."""
+WHAT_TO_SEND = ("parcel.send_again", "parcel.send_less", NOTHING_TO_SEND)
+"""The tasks that say what a parcel's case has the warehouse send."""
 
 
 def in_stock(session: Session, order_id: str, lines: Sequence[LineQuantity]) -> bool:
@@ -117,27 +122,33 @@ def reserve(
 
 @dataclass(frozen=True, slots=True)
 class Changed:
-    """What the warehouse is to send now, where that is less than it was asked to; `mark` is another for each change."""
+    """What the warehouse is to send now, where it was told otherwise; `mark` is another for each change."""
 
     mark: str
     lines: list[LineQuantity]
 
 
 def changed_since_asked(session: Session, *, case_id: str, order_id: str, at: datetime) -> Changed | None:
-    """What a case has the warehouse send, where some of it has been refunded since; None: all that was asked, or
-    nothing. The earlier task is cancelled, once for each change. `at` is aware.
+    """What a case has the warehouse send, where the newest task says otherwise; None: it says just this, or there is
+    nothing to be sent. Some may have been refunded since, or be owed again, as another parcel is lost. The earlier task
+    is cancelled. `at` is aware.
     """
     asked = next(iter(_asked(session, case_id)), None)
     if asked is None or not says_all(asked.lines):
         return None
     pieces = _asked_in(asked)
     now = still_owed(session, order_id, case_id, pieces, at)
-    if now == pieces:
+    told = session.scalars(
+        select(OutboxRow)
+        .where(OutboxRow.case_id == case_id, OutboxRow.template.in_(WHAT_TO_SEND), OutboxRow.at >= asked.at)
+        .order_by(OutboxRow.id)
+    ).all()
+    # the first task, which names all of it, may be still to come
+    if listed(now) == (told[-1].parameters["lines"] if told else listed(pieces)):
         return None
-    mark = f"{asked.key.rpartition('/')[2]}.{zlib.crc32(as_typed(now).encode()):08x}"
-    if first_time(session, f"{asked.key}/{mark}", at):
-        outbox.cancel_tasks(session, case_id, Role.WAREHOUSE, at=at)
-    return Changed(mark, now)
+    outbox.cancel_tasks(session, case_id, Role.WAREHOUSE, at=at)
+    outbox.cancel_tasks(session, case_id, Role.AFTERSALE_SUPERVISOR, at=at, template=NOTHING_TO_SEND)
+    return Changed(f"{asked.key.rpartition('/')[2]}.{len(told)}", now)
 
 
 def asked_to_send(session: Session, case_id: str) -> list[LineQuantity]:

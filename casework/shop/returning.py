@@ -20,13 +20,13 @@ from casework.rules.parcels import GOING_BACK, HANDED_OVER, SIGNED_BY_SENDER, Sc
 from casework.shop import orders
 from casework.shop.amounts import POSTAGE, RETURN_POSTAGE, Reckoning, left_to_ship, line_rows, reckon
 from casework.shop.claimants import had_by_another
-from casework.shop.coming_back import mark_goods_back, take_back_into_stock
+from casework.shop.coming_back import HAS_SENT_BACK, mark_goods_back, take_back_into_stock
 from casework.shop.courier import parcels_of, shown_scans
 from casework.shop.dues import gift_of, note_paid, reckon_due
 from casework.shop.errors import BadRequest
 from casework.shop.flags import append_memo, wish_flag
 from casework.shop.gifts import has_free_shipping
-from casework.shop.known_flows import LAPSED, REFUND, REFUNDED, SENT_BACK
+from casework.shop.known_flows import LAPSED, REFUND
 from casework.shop.losses import followed_by_others, given_up, same_goods, waybills_followed_by
 from casework.shop.orders import Line, Order, lock_order
 from casework.shop.pieces import pieces_of_lines
@@ -44,6 +44,7 @@ from casework.shop.tables import (
     ParcelRow,
     ReturnedLineRow,
     ReturnRow,
+    ShipmentRow,
 )
 from casework.shop.tracking import later_waybills, orders_of_waybill
 from casework.standing import ReturnStanding
@@ -247,8 +248,9 @@ def receive(
     """Goods of a return have come in: what, a purple flag, and a line in the memo. `at` is aware.
 
     What comes by a parcel of ours (`waybill`) is in that parcel no more: the return has it; with it all of that parcel
-    is back, as `mark_goods_back` says, unless its courier says that it was handed over. What an earlier return had, and
-    sent back to the buyer, is what comes in first of the rest.
+    is back, as `mark_goods_back` says, unless its courier says that it was handed over. What is more than that parcel
+    held came back in others. What an earlier return had, and sent back to the buyer, is what comes in first of the
+    rest.
 
     Raises:
         UnknownOrder: the shop has no such order.
@@ -269,11 +271,7 @@ def receive(
     for one in lines:
         row = _returned_line(session, case_id, run_id, order_id, one.line, at)
         row.received = one.quantity
-        row.from_parcels = 0 if parcel is None else take_out(session, parcel, one)
-        for other in parcels_of(session, order_id, {one.line}, back_too=True) if parcel is not None else ():
-            rest = LineQuantity(line=one.line, quantity=one.quantity - row.from_parcels)
-            if rest.quantity and other.back_at is not None:
-                row.from_parcels += take_out(session, other, rest)
+        row.from_parcels = 0 if parcel is None else _take_out_of_parcels(session, order_id, parcel, one)
         row.from_parcels += _taken_over(session, order_id, one.line, one.quantity - row.from_parcels)
     _nothing_is_here_of(session, order_id, lines)
     # policy.md, shop.flag_profile: goods came back = purple
@@ -483,6 +481,22 @@ def _returned_line(
     return row
 
 
+def _take_out_of_parcels(session: Session, order_id: str, named: ShipmentRow, pieces: LineQuantity) -> int:
+    """A return takes pieces out of the parcel that somebody named; how many were in a parcel that has come back.
+
+    Only what is more than that one held is taken out of others: what it held, and holds no more, the buyer has had, and
+    sends back under its old label.
+    """
+    taken = take_out(session, named, pieces)
+    held = {one.line: one.quantity for one in pieces_in(session, named)}
+    beyond = pieces.quantity - held.get(pieces.line, 0)
+    for other in parcels_of(session, order_id, {pieces.line}, back_too=True):
+        if beyond > 0 and other.id != named.id:
+            out_of_other = take_out(session, other, LineQuantity(line=pieces.line, quantity=beyond))
+            taken, beyond = taken + out_of_other, beyond - out_of_other
+    return taken
+
+
 def _exceeds(lines: Sequence[LineQuantity], inside: Sequence[LineQuantity]) -> bool:
     """Whether these pieces are more than what was in a parcel."""
     held = {one.line: one.quantity for one in inside}
@@ -514,8 +528,7 @@ def _taken_over(session: Session, order_id: str, line: int, wanted: int) -> int:
         .where(
             ReturnedLineRow.order_id == order_id,
             ReturnedLineRow.line == line,
-            CaseRow.closed_at.is_not(None),
-            CaseRow.outcome.in_(SENT_BACK) | ((CaseRow.outcome == REFUNDED) & ReturnedLineRow.accepted.is_not(None)),
+            HAS_SENT_BACK,
         )
         .order_by(ReturnedLineRow.at)
     )

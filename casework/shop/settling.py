@@ -22,6 +22,9 @@ from casework.shop.steps import first_time
 from casework.shop.tables import ShipmentRow
 from state_machines.roles import Role
 
+WHETHER_LEFT = "ask_warehouse"
+"""The warehouse's task of a refund. What it is to ship again stands under the same case, and stays."""
+
 
 def settle_refund(
     session: Session,
@@ -36,7 +39,7 @@ def settle_refund(
     """Strike the refunded lines from shipping, then release hold and claim.
 
     A red flag stays only if no line of the order is left to ship. Goods that came back, as their parcels say, go into
-    stock, the memo grows, and the warehouse's task is cancelled. `at` is aware.
+    stock, the memo grows, and the warehouse is not asked any more whether they have left. `at` is aware.
 
     Raises:
         UnknownOrder: the shop has no such order.
@@ -47,7 +50,7 @@ def settle_refund(
         return
     # what is refunded has no pieces left, and so does not ship: the ledger is the list that lines are struck from
     attribute_to_lines(session, order, lines, case_id=case_id, at=at)
-    outbox.cancel_tasks(session, case_id, Role.WAREHOUSE, at=at)
+    outbox.cancel_tasks(session, case_id, Role.WAREHOUSE, at=at, template=WHETHER_LEFT)
     take_back_into_stock(session, case_id, order, lines, at)
     own = {one.line for one in lines}
     ship_again(
@@ -78,7 +81,7 @@ def restore_order(
     lock_order(session, order_id)
     if not first_time(session, key, at):
         return
-    outbox.cancel_tasks(session, case_id, Role.WAREHOUSE, at=at)
+    outbox.cancel_tasks(session, case_id, Role.WAREHOUSE, at=at, template=WHETHER_LEFT)
     own = {one.line for one in lines}
     ship_again(
         session, key=key, case_id=case_id, order_id=order_id, numbers=own, at=at, taken_in=_stopped(session, order_id)

@@ -13,12 +13,15 @@ from casework.money import LineQuantity, as_listed, listed
 from casework.shop import outbox
 from casework.shop.amounts import line_rows
 from casework.shop.pieces import pieces_of_lines, pieces_owed
+from casework.shop.shipments import has_come_back
 from casework.shop.stock import move_stock
 from casework.shop.tables import CaseRow, LineRow, OutboxRow
 from state_machines.roles import Role
 
 SHIP_AGAIN, AFTER_REVIEW = "ship_again", "ship_again_after_review"
 """The tasks by which the warehouse ships again what came back, at once or when the order's review lets it."""
+LIES_ON_SHELF = "bulk.lies_on_shelf"
+"""The task by which somebody sees to what lies on the shelf of an order that was ended as malicious."""
 
 
 def clear_shelf(session: Session, case_id: str, order_id: str, rows: Sequence[LineRow], at: datetime) -> None:
@@ -64,11 +67,32 @@ def clear_refunded(session: Session, order_id: str, at: datetime) -> None:
         clear_shelf(session, tasks[0].case_id, order_id, line_rows(session, order_id), at)
 
 
-def cancel_shipping_again(session: Session, order_id: str, at: datetime) -> None:
+def pieces_on_shelf_alone(session: Session, order_id: str) -> list[LineQuantity]:
+    """What lies on the shelf of lines of which the rest has left: no more of such a line is left to ship."""
+    if not has_come_back(session, order_id):
+        return []
+    rows = [row for row in line_rows(session, order_id) if row.place != "unshipped"]
+    where = pieces_of_lines(session, order_id, rows)
+    return [LineQuantity(line=line, quantity=pieces.shelf) for line, pieces in where.items() if pieces.shelf]
+
+
+def cancel_shipping_again(session: Session, case_id: str, order_id: str, at: datetime) -> None:
     """Nothing of the order ships any more: the warehouse's tasks to ship something again are cancelled.
 
-    `at` is aware.
+    What is left to ship is refunded, but for what lies on the shelf alone: a task to the supervisor names it. `at` is
+    aware.
     """
+    lies_there = pieces_on_shelf_alone(session, order_id)
+    if lies_there:
+        outbox.give_task(
+            session,
+            key=f"{case_id}/{LIES_ON_SHELF}",
+            case_id=case_id,
+            role=Role.AFTERSALE_SUPERVISOR,
+            template=LIES_ON_SHELF,
+            parameters={"order_id": order_id, "lines": listed(lies_there), "case_id": case_id},
+            at=at,
+        )
     for task in _tasks(session, order_id):
         task.cancelled_at = at
     session.flush()

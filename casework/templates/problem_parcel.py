@@ -109,9 +109,9 @@ STAFF: dict[str, Label] = {
         "Send lines {lines} of order {order_id} again, and report the new waybill.",
     ),
     "parcel.send_less": Label(
-        "订单 {order_id} 的补发有变:部分商品已退款,现在只补发商品行 {lines},发出后登记新单号。",
-        "What is to be sent again of order {order_id} has changed, as some of it is refunded: send only lines {lines}, "
-        "and report the new waybill.",
+        "订单 {order_id} 的补发有变:现在只补发商品行 {lines},发出后登记新单号。",
+        "What is to be sent again of order {order_id} has changed: send just lines {lines} now, and report the new "
+        "waybill.",
     ),
     "parcel.send_nothing": Label(
         "订单 {order_id} 的包裹 {waybill} 待补发的商品均已退款,无需补发:请撤销查件工单;其余商品如仍需补偿,"

@@ -138,6 +138,15 @@ STAFF: dict[str, Label] = {
         "undelivered. Ask the buyer. For the money, open the return again (--reopens {case_id}) and take them in; for "
         "the goods, open it again and have it withdrawn, and they ship.",
     ),
+    "return.goods_in_dispute": Label(
+        "订单 {order_id} 的退货 {case_id} 由平台裁决,而相关商品行的商品({lines})未送达买家、已退回我方,不会自动发出。"
+        "与纠纷无关的商品,以及平台裁决后仍归买家的商品:为其另开退货并登记买家撤回,商品即再次发出;平台退款的,"
+        "商品归我方。",
+        "The platform decides about return {case_id} of order {order_id}, and goods of its lines ({lines}) lie here: "
+        "they came back to us undelivered, and do not ship by themselves. Those that the dispute is not about, and "
+        "those that are the buyer's once the platform has decided: open a return of them and have it withdrawn, and "
+        "they ship. What the platform pays for is ours.",
+    ),
     "return.look_at_goods": Label(
         "订单 {order_id} 的退货逾期未验货,已按全部通过处理:请验货后再入库({lines})。",
         "Nobody inspected the goods of order {order_id} in time, and all of them count as accepted: look at them "

@@ -20,6 +20,7 @@ from casework.shop.importing.rows import SHOP_ZONE, ChatIn, CourierIn, GiftIn, L
 from casework.shop.notices import tell_cases
 from casework.shop.orders import lock_orders
 from casework.shop.outside import on_shelf_alone, send_off
+from casework.shop.pieces import is_being_sent_again, pieces_of_lines
 from casework.shop.platform import reconcile
 from casework.shop.shelf import clear_refunded
 from casework.shop.states import is_later
@@ -307,6 +308,15 @@ class Importer:
         if not lines:
             return []
         out = {line.number for line in out_without_parcel(self._session, order_id)}
+        if is_being_sent_again(self._session, order_id):
+            # the waybill may be the replacement's: what lies on the shelf leaves by the warehouse's word alone
+            where = pieces_of_lines(self._session, order_id, lines)
+            on_shelf = {number for number, pieces in where.items() if pieces.shelf}
+            return [
+                line
+                for line in lines
+                if line.number in out or (line.place == "unshipped" and line.number not in on_shelf)
+            ]
         leaves = out.union(on_shelf_alone(self._session, order_id))
         return [line for line in lines if line.place == "unshipped" or line.number in leaves]
 

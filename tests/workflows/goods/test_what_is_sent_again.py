@@ -38,6 +38,7 @@ from tests.workflows.goods.test_what_came_back import (
 from tests.workflows.test_bulk_order import CLEAR, DOSSIER, bulk
 from tests.workflows.test_bulk_order import MANAGER as BULK_MANAGER
 from tests.workflows.test_bulk_order import SPECIALIST as BULK_SPECIALIST
+from tests.workflows.test_problem_parcel import letters
 from tests.workflows.test_returns import opened, paid_fen, refused, said, stock
 
 
@@ -479,3 +480,24 @@ async def test_a_lost_parcel_that_turns_up_is_booked_also_where_its_case_ends_wi
         await desk.signal(case, "order_gone", "system")
         await desk.end(case)
         assert (ships(desk, order), stock(desk, order)) == ([], {1: 1})
+
+
+async def test_what_is_owed_again_is_asked_for_again(desk: Desk) -> None:
+    order, (moving, came) = two_parcels_of_one_line(desk)
+    scan(desk, moving, "0")
+    case = await in_trouble(desk, order, came)
+    await desk.submit(case, "parcel_returned", CLERK, waybill=came)
+    await desk.submit(case, "choose_reship", AGENT)
+    desk.platform_refunds_line(order, 1)
+    await desk.skip(case, timedelta(hours=5))
+    await desk.until_rung(case)
+    tasks = [one for one in letters(desk, case, "staff") if one.template in ("parcel.send_again", "parcel.send_less")]
+    assert [one.cancelled_at is None for one in tasks] == [False]  # the other is on its way
+    lost = await lost_of(desk, order, moving)  # no: it is lost
+    await desk.skip(case, timedelta(hours=5))
+    await desk.until_rung(case)
+    tasks = [one for one in letters(desk, case, "staff") if one.template in ("parcel.send_again", "parcel.send_less")]
+    await desk.skip(lost, timedelta(hours=49))
+    end = await desk.end(lost)
+    await case.cancel()
+    assert [one.template for one in tasks if one.cancelled_at is None] != [], (end.links, paid_fen(desk, order))

@@ -3,9 +3,15 @@
 from __future__ import annotations
 
 import re
+from datetime import UTC, datetime
+from typing import Any
 
 import pytest
 
+from activities.returns import AssessStep, ReturnActivities
+from casework import names
+from casework.dues import ReturnDue
+from casework.money import LineQuantity
 from tests.desk import Desk, Handle
 from tests.parcels import in_two_parcels, parcel_order, scan, two_parcels_of_one_line
 from tests.workflows.goods.test_goods_of_parcels import in_trouble
@@ -29,6 +35,7 @@ from tests.workflows.goods.test_what_came_back import (
     sent_back_to_buyer,
     ships,
 )
+from tests.workflows.goods.test_where_each_piece_goes import open_ship_tasks, told_to_take_in
 from tests.workflows.test_problem_parcel import open_parcel
 from tests.workflows.test_returns import FINANCE, SHOWN, inspected, opened, paid_fen, refused, said, stock
 
@@ -365,3 +372,149 @@ async def test_a_piece_that_two_returns_had_hides_no_other_piece_from_its_own_ca
     await desk.submit(other, "choose_refund", AGENT)
     # the buyer has paid for it, has not got it, and wants the money
     assert len((await desk.end(other)).links) == 1
+
+
+@pytest.mark.parametrize("named", [False, True])
+async def test_the_old_label_takes_no_piece_out_of_another_parcel(desk: Desk, named: bool) -> None:
+    """The buyer has one piece and sends it back under the number on its old label; the other piece came back."""
+    order, (had, came) = two_parcels_of_one_line(desk)
+    scan(desk, had, "301")
+    scan(desk, came, "0")
+    case = await in_trouble(desk, order, came)
+    await desk.submit(case, "parcel_returned", CLERK, waybill=came)
+    back = await opened(desk, order, "awaiting_parcel", lines=of_line(1))
+    more: dict[str, Any] = {"lines": of_line(1)} if named else {}
+    await desk.submit(back, "receive_goods", CLERK, waybill=had, **more)
+    await paid_and_confirmed(desk, back)
+    # the buyer is paid for the one, and is still to have the other
+    try:
+        view = await desk.submit(case, "choose_reship", AGENT)
+        assert view.state == "reshipping"
+    finally:
+        await case.cancel()
+        await desk.end(case)
+
+
+async def test_what_the_old_label_did_not_bring_ships_when_its_parcels_case_is_called_off(desk: Desk) -> None:
+    order, (had, came) = two_parcels_of_one_line(desk)
+    scan(desk, had, "301")
+    scan(desk, came, "0")
+    case = await in_trouble(desk, order, came)
+    await desk.submit(case, "parcel_returned", CLERK, waybill=came)
+    back = await opened(desk, order, "awaiting_parcel", lines=of_line(1))
+    await desk.submit(back, "receive_goods", CLERK, waybill=had)
+    await paid_and_confirmed(desk, back)
+    await called_off(desk, case)
+    assert (paid_fen(desk, order), stock(desk, order)) == (5_000, {1: 1})
+    assert ["Lines 1×1 of" in one for one in open_ship_tasks(desk, order)] == [True]
+
+
+async def test_what_was_sent_back_comes_again_under_its_first_label(desk: Desk) -> None:
+    order, (first, second) = two_parcels_of_one_line(desk)
+    scan(desk, first, "0")
+    one = await opened(desk, order, "awaiting_parcel", lines=of_line(1))
+    await desk.submit(one, "receive_goods", CLERK, waybill=first, lines=of_line(1))  # refused at the door
+    await sent_back_to_buyer(desk, one, order)
+    case = await in_trouble(desk, order, second)
+    await desk.submit(case, "parcel_returned", CLERK, waybill=second)
+    two = await opened(desk, order, "awaiting_parcel", lines=of_line(1))
+    await desk.submit(two, "receive_goods", CLERK, waybill=first, lines=of_line(1))  # the label is on it still
+    await paid_and_confirmed(desk, two)
+    await called_off(desk, case)
+    assert (paid_fen(desk, order), stock(desk, order)) == (5_000, {1: 1})
+    assert ["Lines 1×1 of" in text for text in open_ship_tasks(desk, order)] == [True]
+
+
+async def test_the_task_names_the_parcel_in_which_the_piece_is(desk: Desk) -> None:
+    order, (first, second) = two_parcels_of_one_line(desk)
+    scan(desk, first, "0")
+    scan(desk, second, "0")
+    one = await opened(desk, order, "awaiting_parcel", lines=of_line(1))
+    await desk.submit(one, "receive_goods", CLERK, waybill=second, lines=of_line(1))  # refused at the door
+    await paid_and_confirmed(desk, one)
+    case = await in_trouble(desk, order, first)
+    await desk.submit(case, "parcel_returned", CLERK, waybill=first)
+    two = await opened(desk, order, "awaiting_parcel", lines=of_line(1))
+    told = told_to_take_in(desk, two)
+    await two.cancel()
+    await case.cancel()
+    assert told == [{"waybill": first, "lines": of_line(1)}]
+
+
+@pytest.mark.parametrize("parcels", [1, 2])
+async def test_a_step_that_is_done_again_leaves_the_clerk_a_task(desk: Desk, parcels: int) -> None:
+    order, waybills = two_parcels_of_one_line(desk)
+    for waybill in waybills:
+        scan(desk, waybill, "0")
+    cases = [await in_trouble(desk, order, one) for one in waybills[:parcels]]
+    for case, waybill in zip(cases, waybills, strict=False):
+        await desk.submit(case, "parcel_returned", CLERK, waybill=waybill)
+    lines = [{"line": 1, "quantity": parcels}]
+    back = await opened(desk, order, "awaiting_parcel", lines=lines)
+    before = told_to_take_in(desk, back)
+    assert len(before) == 1
+    state = await back.query(names.STATE_QUERY)
+    step = AssessStep(
+        case_id=back.id,
+        run_id=state["run_id"],
+        at=datetime.now(UTC),
+        order_id=order,
+        lines=[LineQuantity.model_validate(one) for one in lines],
+        due=ReturnDue(
+            lines=[LineQuantity.model_validate(one) for one in lines],
+            fault=False,
+            gift_deduction_fen=0,
+            return_postage_fen=0,
+        ),
+        requested_at=datetime.fromisoformat(state["requested_at"]),
+        goods="with_buyer",
+    )
+    ReturnActivities(desk.database).assess_return(step)  # its end was lost with its worker
+    after = told_to_take_in(desk, back)
+    await back.cancel()
+    for case in cases:
+        await case.cancel()
+    assert after == before
+
+
+async def test_a_return_of_what_was_sent_back_to_the_buyer_is_not_told_of_another_piece(desk: Desk) -> None:
+    order, (first, second) = two_parcels_of_one_line(desk)
+    scan(desk, first, "0")
+    one = await opened(desk, order, "awaiting_parcel", lines=of_line(1))
+    await desk.submit(one, "receive_goods", CLERK, waybill=first, lines=of_line(1))  # refused at the door
+    await sent_back_to_buyer(desk, one, order)  # the buyer has it
+    case = await in_trouble(desk, order, second)
+    await desk.submit(case, "parcel_returned", CLERK, waybill=second)
+    two = await opened(desk, order, "awaiting_parcel", lines=of_line(1))
+    told = said(desk, two, "return.goods_came_back")
+    await two.cancel()
+    await case.cancel()
+    assert told is None
+
+
+async def test_of_two_refused_parcels_one_is_taken_in_before_the_other_comes(desk: Desk) -> None:
+    order, (first, second) = two_parcels_of_one_line(desk)
+    both = [{"line": 1, "quantity": 2}]
+    scan(desk, first, "0")
+    scan(desk, second, "0")
+    back = await opened(desk, order, "awaiting_parcel", lines=both)
+    one = await in_trouble(desk, order, first)
+    await desk.submit(one, "parcel_returned", CLERK, waybill=first)
+    for fields in told_to_take_in(desk, back):
+        await desk.submit(back, "receive_goods", CLERK, **fields)
+    other = await in_trouble(desk, order, second)
+    await desk.submit(other, "parcel_returned", CLERK, waybill=second)
+    told = told_to_take_in(desk, back)
+    for fields in told[-1:]:
+        await desk.submit(back, "receive_goods", CLERK, **fields)  # kept
+    await paid_and_confirmed(desk, back)
+    await called_off(desk, one)
+    tasks = told_to_take_in(desk, back)
+    view = await desk.submit(other, "choose_refund", AGENT)
+    links = (await desk.end(other)).links
+    assert links, view.state
+    child = desk.client.get_workflow_handle(links[0])
+    await desk.until(child, "confirming")
+    await desk.submit(child, "buyer_confirms", AGENT)
+    await desk.end(child)
+    assert (paid_fen(desk, order), stock(desk, order), ships(desk, order)) == (10_000, {1: 2}, []), (told, tasks)

@@ -20,6 +20,8 @@ from casework.shop.tables import (
     OutboxRow,
     ReturnedLineRow,
     ScanRow,
+    ShipmentLineRow,
+    ShipmentRow,
 )
 from tests.desk import Desk, Handle
 from tests.parcels import in_two_parcels, parcel_order, scan, scan_now, two_parcels_of_one_line
@@ -28,6 +30,7 @@ from tests.workflows.goods.test_goods_of_parcels import in_trouble, pieces_out
 from tests.workflows.goods.test_remedy_or_refund import (
     AGENT,
     CLERK,
+    LEAD,
     SPECIALIST,
     WAREHOUSE,
     lost_of,
@@ -40,10 +43,14 @@ from tests.workflows.goods.test_what_came_back import (
     paid_and_confirmed,
     parcel_of,
     place,
+    sent_back_to_buyer,
     ships,
 )
+from tests.workflows.test_bulk_order import DOSSIER, bulk
+from tests.workflows.test_bulk_order import MANAGER as BULK_MANAGER
+from tests.workflows.test_bulk_order import SPECIALIST as BULK_SPECIALIST
 from tests.workflows.test_problem_parcel import open_parcel
-from tests.workflows.test_returns import SHOWN, inspected, opened, paid_fen, said, stock
+from tests.workflows.test_returns import FINANCE, SHOWN, inspected, opened, paid_fen, said, stock
 
 
 def open_ship_tasks(desk: Desk, order: str) -> list[str]:
@@ -443,3 +450,142 @@ async def test_who_does_what_the_tasks_say_of_two_refused_parcels_takes_both_in(
     for case in cases:
         await called_off(desk, case)
     assert (paid_fen(desk, order), stock(desk, order), ships(desk, order)) == (10_000, {1: 2}, [])
+
+
+@pytest.mark.parametrize("end", ["called off", "sent back"])
+async def test_the_second_piece_ships_however_the_return_of_the_first_ends(desk: Desk, end: str) -> None:
+    order, (first, second) = two_parcels_of_one_line(desk, price_fen=60_000)
+    one = await in_trouble(desk, order, first)
+    other = await in_trouble(desk, order, second)
+    await desk.submit(one, "parcel_returned", CLERK, waybill=first)
+    await desk.submit(other, "parcel_returned", CLERK, waybill=second)
+    await desk.submit(one, "choose_refund", AGENT)
+    child = desk.client.get_workflow_handle((await desk.end(one)).links[0])
+    await desk.until(child, "awaiting_finance")
+    await called_off(desk, other)  # what came back is to ship
+    if end == "called off":
+        await desk.submit(child, "cancel_case", LEAD, note="the buyer wants it after all")
+        await desk.end(child)
+    else:
+        await desk.submit(child, "send_back", FINANCE, note="look at them")
+        await sent_back_to_buyer(desk, child, order)
+    assert ["Lines 1×1 of" in text for text in ships(desk, order)] == [True]
+
+
+async def test_the_other_line_of_a_stopped_parcel_still_ships_when_the_refund_is_settled(desk: Desk) -> None:
+    order, waybill = parcel_of_two_lines(desk)
+    scan(desk, waybill, "0")
+    start = {"order_id": order, "by": AGENT, "lines": of_line(1), "reason": "bought twice"}
+    refund = await desk.open_case("refund-before-shipping", f"refund-before-shipping-{order}-1", start)
+    await desk.until(refund, "awaiting_parcel_back")
+    await desk.submit(refund, "parcel_back", CLERK, waybill=waybill)
+    assert (await desk.end(refund)).outcome == "refunded"
+    assert place(desk, order, 2) == "unshipped"
+    assert ["Lines 2×1 of" in one for one in ships(desk, order)] == [True]
+    assert ["Lines 2×1 of" in one for one in open_ship_tasks(desk, order)] == [True]
+
+
+@pytest.mark.parametrize("how", ["keeps", "called off"])
+async def test_what_is_on_the_shelf_still_ships_where_the_buyer_keeps_the_order_twice(desk: Desk, how: str) -> None:
+    order, waybill = parcel_order(desk, price_fen=50_000)
+    scan(desk, waybill, "0")
+    first = await desk.open_in("awaiting_parcel_back", order, reason="bought twice")
+    await desk.submit(first, "parcel_back", CLERK, waybill=waybill)
+    await desk.until(first, "awaiting_supervisor")
+    await desk.submit(first, "buyer_withdraws", AGENT)
+    assert (await desk.end(first)).outcome == "kept"
+    assert len(open_ship_tasks(desk, order)) == 1
+    second = await desk.open_in("persuading", order, reason="bought twice")
+    if how == "keeps":
+        await desk.submit(second, "buyer_keeps_order", AGENT)
+    else:
+        await desk.submit(second, "cancel_case", LEAD, note="by mistake")
+    await desk.end(second)
+    assert place(desk, order) == "unshipped"
+    assert len(open_ship_tasks(desk, order)) == 1
+
+
+async def test_a_replacement_that_an_export_shows_takes_no_piece_from_the_shelf(desk: Desk, tmp_path: Path) -> None:
+    order, first, again = "3300019914363435801", "YT9914363801", "SF9914363801"
+    shown = exports.Order(
+        order,
+        state=exports.SHIPPED,
+        waybill=first,
+        shipped_at="2026-11-18 09:00:00",
+        paid="200.00",
+        lines=(exports.Line(quantity="2"),),
+    )
+    imported(desk, tmp_path, shown)
+    _, second = in_two_parcels(desk, order)
+    lost = await lost_of(desk, order, first)
+    await desk.submit(lost, "choose_reship", AGENT)  # of the stock
+    scan(desk, second, "0")
+    await came_back_and_called_off(desk, order, second)  # on the shelf, to ship again
+    assert len(open_ship_tasks(desk, order)) == 1
+    imported(desk, tmp_path, shown.but(waybill=f"{first},{second},{again}"))  # the replacement has left
+    try:
+        view = await desk.submit(lost, "parcel_reshipped", WAREHOUSE, courier="shunfeng", waybill=again)
+        assert view.state == "tracking"
+        shop_ships(desk, order)  # what is on the shelf, too
+        assert pieces_out(desk.database, order, 1) == 3  # the lost one, its replacement, and the other piece
+    finally:
+        await lost.cancel()
+        await desk.end(lost)
+
+
+async def test_a_replacement_that_an_export_shows_takes_no_other_line_from_the_shelf(
+    desk: Desk, tmp_path: Path
+) -> None:
+    order, first, again = "3300019914363435802", "YT9914363802", "SF9914363802"
+    shown = exports.Order(
+        order,
+        state=exports.SHIPPED,
+        waybill=first,
+        shipped_at="2026-11-18 09:00:00",
+        paid="200.00",
+        lines=(exports.Line(), exports.Line()),
+    )
+    imported(desk, tmp_path, shown)
+    second = "YT9914363803"
+    with desk.database.writing() as session:
+        parcel = session.scalars(select(ShipmentRow).where(ShipmentRow.order_id == order)).one()
+        other = ShipmentRow(order_id=order, waybill=second, company="圆通速递", shipped_at=parcel.shipped_at)
+        session.add(other)
+        session.flush()
+        session.delete(session.get_one(ShipmentLineRow, (parcel.id, 2)))
+        session.add(ShipmentLineRow(shipment_id=other.id, line=2, quantity=1))
+    lost = await lost_of(desk, order, first)
+    await desk.submit(lost, "choose_reship", AGENT)  # line 1, of the stock
+    scan(desk, second, "0")
+    await came_back_and_called_off(desk, order, second)  # line 2 is on the shelf, to ship again
+    imported(desk, tmp_path, shown.but(waybill=f"{first},{second},{again}"))  # the replacement has left
+    try:
+        view = await desk.submit(lost, "parcel_reshipped", WAREHOUSE, courier="shunfeng", waybill=again)
+        assert view.state == "tracking"
+    finally:
+        await lost.cancel()
+        await desk.end(lost)
+
+
+async def test_a_piece_on_the_shelf_of_a_malicious_order_is_seen_to(desk: Desk) -> None:
+    order = desk.order(prices=[(300_000, 2), (300_000, 1)], shipped=[1])
+    moving, came = parcel_of(desk, order), in_two_parcels(desk, order, line=1)[1]
+    scan(desk, moving, "0")
+    review = await bulk(desk, order)
+    await came_back_and_called_off(desk, order, came)
+    await desk.submit(review, "submit_dossier", BULK_SPECIALIST, **DOSSIER)
+    await desk.submit(review, "find_malicious", BULK_MANAGER, signs=["no_purchases"])
+    end = await desk.end(review)
+    assert end.outcome == "terminated"
+    refund = desk.client.get_workflow_handle(end.links[0])
+    await desk.until(refund, "awaiting_finance")
+    await desk.submit(refund, "approve", FINANCE)
+    await desk.end(refund)
+    with desk.database.reading() as session:
+        tasks = session.scalars(
+            select(OutboxRow.text_en).where(
+                OutboxRow.to == "staff", OutboxRow.cancelled_at.is_(None), OutboxRow.text_en.contains("1×1")
+            )
+        ).all()
+    mine = [one for one in tasks if order in one]
+    assert paid_fen(desk, order) == 600_000 or mine, (paid_fen(desk, order), stock(desk, order))

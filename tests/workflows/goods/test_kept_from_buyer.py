@@ -1,0 +1,79 @@
+"""What a return that has lapsed, or the platform judges, keeps here ships at no case's end, and somebody is asked."""
+
+from __future__ import annotations
+
+from sqlalchemy import select
+
+from casework.shop.tables import OutboxRow
+from tests.desk import Desk
+from tests.parcels import parcel_order, scan, two_parcels_of_one_line
+from tests.workflows.goods.test_goods_of_parcels import in_trouble
+from tests.workflows.goods.test_remedy_or_refund import AGENT, CLERK, WAREHOUSE, of_line, parcel_of_two_lines
+from tests.workflows.goods.test_what_came_back import called_off, came_back_and_called_off, place, ships
+from tests.workflows.test_returns import opened, said
+
+
+async def test_what_is_here_of_a_lapsed_return_is_seen_to(desk: Desk) -> None:
+    order, waybill = parcel_of_two_lines(desk)
+    scan(desk, waybill, "0")
+    back = await opened(desk, order, "awaiting_parcel", suffix="-1", lines=of_line(1))
+    case = await in_trouble(desk, order, waybill)
+    await desk.submit(case, "parcel_returned", CLERK, waybill=waybill)
+    await desk.submit(case, "choose_reship", AGENT)  # line 2
+    await desk.skip_to_deadline(back)
+    assert (await desk.end(back)).outcome == "lapsed"
+    await desk.submit(case, "parcel_reshipped", WAREHOUSE, courier="shunfeng", waybill=f"SF{order[-10:]}")
+    await desk.submit(case, "buyer_confirms", AGENT)
+    await desk.end(case)
+    asked = said(desk, back, "return.goods_are_here") or said(desk, case, "return.goods_are_here")
+    assert asked is not None or len(ships(desk, order)) == 1, "line 1 lies here, and nobody is asked"
+
+
+async def test_a_return_that_was_not_applicable_ends_no_dispute(desk: Desk) -> None:
+    order, waybill = parcel_of_two_lines(desk)
+    scan(desk, waybill, "2")
+    back = await opened(desk, order, "explaining", suffix="-1", lines=of_line(1), opened=True)
+    case = await in_trouble(desk, order, waybill)
+    await desk.submit(case, "parcel_returned", CLERK, waybill=waybill)
+    await desk.submit(case, "choose_reship", AGENT)  # line 2
+    await desk.submit(back, "raise_dispute", AGENT)
+    await desk.end(back)
+    both = await opened(desk, order, "not_applicable")  # line 2 is being sent again
+    await desk.end(both)
+    await desk.submit(case, "parcel_reshipped", WAREHOUSE, courier="shunfeng", waybill=f"SF{order[-10:]}")
+    await desk.submit(case, "buyer_confirms", AGENT)
+    await desk.end(case)
+    assert ships(desk, order) == []
+
+
+async def test_what_is_in_dispute_does_not_ship_as_its_parcels_case_is_called_off(desk: Desk) -> None:
+    order, waybill = parcel_order(desk)
+    scan(desk, waybill, "2")
+    back = await opened(desk, order, "explaining", opened=True)
+    case = await in_trouble(desk, order, waybill)
+    await desk.submit(case, "parcel_returned", CLERK, waybill=waybill)
+    await desk.submit(back, "raise_dispute", AGENT)
+    await desk.end(back)
+    await called_off(desk, case)
+    assert ships(desk, order) == []
+
+
+def open_tasks(desk: Desk, order: str) -> list[str]:
+    """Every task about pieces of the order's first line that is open."""
+    with desk.database.reading() as session:
+        rows = session.scalars(
+            select(OutboxRow).where(OutboxRow.to == "staff", OutboxRow.cancelled_at.is_(None)).order_by(OutboxRow.id)
+        ).all()
+        return [one.template for one in rows if order in one.text_en and "1×1" in one.text_en]
+
+
+async def test_a_piece_that_no_dispute_is_about_is_seen_to(desk: Desk) -> None:
+    order, (had, came) = two_parcels_of_one_line(desk)
+    scan(desk, had, "301")
+    scan(desk, came, "0")
+    back = await opened(desk, order, "explaining", lines=of_line(1), opened=True)  # of what the buyer has
+    await came_back_and_called_off(desk, order, came)
+    assert ships(desk, order) == []  # the return has the line
+    await desk.submit(back, "raise_dispute", AGENT)
+    assert (await desk.end(back)).outcome == "platform_dispute"
+    assert open_tasks(desk, order) != [], place(desk, order)
