@@ -33,7 +33,7 @@ class GoodsAtEnd(StrEnum):
     STAY = "stay"
     """It stays here, if there is any."""
     SHIP = "ship"
-    """It ships again, as far as the buyer is still to have it, but for what a return has kept from him: see `ASK`."""
+    """It ships again, as far as the buyer is still to have it; what a return has kept stays: see `ASK`."""
     ASK = "ask"
     """It stays here, and a task asks the agent to see to it: the buyer wanted the money, or the platform decides."""
 

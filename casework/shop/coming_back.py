@@ -23,7 +23,7 @@ from casework.shop.losses import followed_by_others, made_good, not_awaited, sam
 from casework.shop.orders import lock_order
 from casework.shop.pieces import pieces_of_lines, pieces_owed, still_in
 from casework.shop.records import came_from, lines_of
-from casework.shop.shelf import AFTER_REVIEW, SHIP_AGAIN, clear_shelf
+from casework.shop.shelf import AFTER_REVIEW, SHIP_AGAIN, clear_shelf, name_what_lies_here
 from casework.shop.shipments import has_come_back, lines_in, pieces_in, shelve
 from casework.shop.steps import first_time
 from casework.shop.stock import move_stock
@@ -144,10 +144,10 @@ def ship_again(
 ) -> None:
     """Of these lines, what came back and the buyer still wants goes to the shelf: the warehouse gets a task.
 
-    Not what another case has claimed, nor anything of an order that was ended as malicious; nor what the open case of
-    its own parcel sees to, unless that was just `taken_in` (waybills in capitals) by somebody who was waiting for it.
-    Where the order is under review, whole lines are held for it, and the task says so. What is here, or on the shelf,
-    beyond what the buyer still wants goes into stock. `at` is aware; the caller locks the order.
+    Not what another case has claimed, nor anything of an order that was ended as malicious, which a task names; nor
+    what the open case of its own parcel sees to, unless that was just `taken_in` (waybills in capitals) by somebody who
+    was waiting for it. Where the order is under review, whole lines are held for it, and the task says so. What is
+    here, or on the shelf, beyond what the buyer still wants goes into stock. `at` is aware; the caller locks the order.
     """
     rows = [row for row in line_rows(session, order_id) if row.number in numbers]
     if not _something_is_here(session, order_id, rows):
@@ -164,14 +164,15 @@ def ship_again(
     ended = was_ended(session, order_id)
     done = accounts(session, order_id)
     whole, part, useless = list[LineQuantity](), list[LineQuantity](), list[LineQuantity]()
+    stays = list[LineQuantity]()
     for row in rows:
         left, pieces = pieces_left(row, done), where[row.number]
         wanted = min(pieces.here, owed[row.number])
         if pieces.here > wanted:
             useless.append(LineQuantity(line=row.number, quantity=pieces.here - wanted))
         if ended:
-            continue
-        if wanted and (wanted == left or not pieces.elsewhere):
+            stays += [LineQuantity(line=row.number, quantity=wanted)] if wanted else []
+        elif wanted and (wanted == left or not pieces.elsewhere):
             row.place = "unshipped"
             whole.append(LineQuantity(line=row.number, quantity=wanted))
         elif wanted:
@@ -182,6 +183,7 @@ def ship_again(
     gone = {one.line for one in (*whole, *part)} | {one.line for one in useless if not ended}
     shelve(session, order_id, gone, at, excluding=left_alone)
     session.flush()
+    name_what_lies_here(session, key=key, case_id=case_id, order_id=order_id, lines=stays, at=at)
     hold_for_review(session, order_id, [one.line for one in whole], at=at)
     again = [*whole, *part]
     if again:

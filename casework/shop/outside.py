@@ -17,6 +17,7 @@ from casework.shop.courier import out_without_parcel, stop_late_parcel
 from casework.shop.errors import BadRequest, Held
 from casework.shop.faults import HOW, KINDS, set_fault
 from casework.shop.holds import cases_holding
+from casework.shop.losses import same_goods
 from casework.shop.notices import tell_cases
 from casework.shop.orders import lock_order
 from casework.shop.pieces import pieces_of_lines
@@ -39,8 +40,8 @@ def ship(
     """Ship lines of an order, by default all that are left to ship: all of them or none. Answers with the waybill.
 
     `force` is the platform's own word, which wins over a hold. Without a waybill one is made up; one that an export has
-    shown may be given as long as nobody has told what is in it. Lines that left
-    without a waybill do not ship again; by `force` or a waybill they get their parcel. `at` is aware.
+    shown may be given as long as nobody has told what is in it. Lines that left without a waybill do not ship again; by
+    `force` or a waybill they get their parcel. `at` is aware.
 
     Raises:
         UnknownOrder: the shop has no such order.
@@ -73,8 +74,9 @@ def ship(
     waybill = waybill or _made_up_waybill(order_id, len(known))
     shown = next((parcel for parcel in known if parcel.waybill.upper() == waybill.upper()), None)
     if shown is not None:
-        # an export may have shown it, and cannot tell what is in it
-        if shown.back_at is not None or pieces_in(session, shown):
+        # an export may have shown it, and cannot tell what is in it; a forwarded parcel's later waybill is no new one
+        forwarded = len(same_goods(session, order_id, waybill)) > 1
+        if shown.back_at is not None or pieces_in(session, shown) or forwarded:
             raise BadRequest("waybill", f"{waybill} is a parcel of this order already")
         waybill = shown.waybill
     rows = [there[number] for number in chosen]

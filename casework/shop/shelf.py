@@ -20,8 +20,9 @@ from state_machines.roles import Role
 
 SHIP_AGAIN, AFTER_REVIEW = "ship_again", "ship_again_after_review"
 """The tasks by which the warehouse ships again what came back, at once or when the order's review lets it."""
-LIES_ON_SHELF = "bulk.lies_on_shelf"
-"""The task by which somebody sees to what lies on the shelf of an order that was ended as malicious."""
+TO_SHIP_AGAIN = (SHIP_AGAIN, AFTER_REVIEW)
+LIES_HERE = "bulk.goods_lie_here"
+"""The task by which somebody sees to what came back of an order that was ended as malicious."""
 
 
 def clear_shelf(session: Session, case_id: str, order_id: str, rows: Sequence[LineRow], at: datetime) -> None:
@@ -36,7 +37,7 @@ def clear_shelf(session: Session, case_id: str, order_id: str, rows: Sequence[Li
     useless = Counter({line: pieces.shelf - min(pieces.shelf, owed[line]) for line, pieces in where.items()})
     pieces = [LineQuantity(line=line, quantity=quantity) for line, quantity in useless.items() if quantity]
     move_stock(session, rows, pieces, case_id=case_id, at=at)
-    for task in _tasks(session, order_id) if pieces else ():
+    for task in _tasks(session, order_id, *TO_SHIP_AGAIN) if pieces else ():
         told = as_listed(task.parameters["lines"])
         less = {one.line: min(one.quantity, useless[one.line]) for one in told}
         if not any(less.values()):
@@ -62,7 +63,7 @@ def clear_refunded(session: Session, order_id: str, at: datetime) -> None:
     `at` is aware; the caller locks the order.
     """
     session.flush()
-    tasks = _tasks(session, order_id)
+    tasks = _tasks(session, order_id, *TO_SHIP_AGAIN)
     if tasks:
         clear_shelf(session, tasks[0].case_id, order_id, line_rows(session, order_id), at)
 
@@ -76,35 +77,45 @@ def pieces_on_shelf_alone(session: Session, order_id: str) -> list[LineQuantity]
     return [LineQuantity(line=line, quantity=pieces.shelf) for line, pieces in where.items() if pieces.shelf]
 
 
+def name_what_lies_here(
+    session: Session, *, key: str, case_id: str, order_id: str, lines: Sequence[LineQuantity], at: datetime
+) -> None:
+    """These pieces came back of an order that was ended as malicious: they do not ship, and no refund has them.
+
+    The supervisor gets a task, unless an open one names the same. `at` is aware.
+    """
+    parameters = {"order_id": order_id, "lines": listed(lines)}
+    if lines and all(task.parameters != parameters for task in _tasks(session, order_id, LIES_HERE)):
+        outbox.give_task(
+            session,
+            key=f"{key}/{LIES_HERE}",
+            case_id=case_id,
+            role=Role.AFTERSALE_SUPERVISOR,
+            template=LIES_HERE,
+            parameters=parameters,
+            at=at,
+        )
+
+
 def cancel_shipping_again(session: Session, case_id: str, order_id: str, at: datetime) -> None:
     """Nothing of the order ships any more: the warehouse's tasks to ship something again are cancelled.
 
-    What is left to ship is refunded, but for what lies on the shelf alone: a task to the supervisor names it. `at` is
-    aware.
+    What is left to ship is refunded, but for what lies on the shelf alone: a task names it. `at` is aware.
     """
     lies_there = pieces_on_shelf_alone(session, order_id)
-    if lies_there:
-        outbox.give_task(
-            session,
-            key=f"{case_id}/{LIES_ON_SHELF}",
-            case_id=case_id,
-            role=Role.AFTERSALE_SUPERVISOR,
-            template=LIES_ON_SHELF,
-            parameters={"order_id": order_id, "lines": listed(lies_there), "case_id": case_id},
-            at=at,
-        )
-    for task in _tasks(session, order_id):
+    name_what_lies_here(session, key=f"{case_id}/ended", case_id=case_id, order_id=order_id, lines=lies_there, at=at)
+    for task in _tasks(session, order_id, *TO_SHIP_AGAIN):
         task.cancelled_at = at
     session.flush()
 
 
-def _tasks(session: Session, order_id: str) -> Sequence[OutboxRow]:
-    """The warehouse's open tasks to ship something of an order again, the latest first: the earlier may have left."""
+def _tasks(session: Session, order_id: str, *templates: str) -> Sequence[OutboxRow]:
+    """The open tasks of these templates about an order, the latest first: what the earlier name may have left."""
     return session.scalars(
         select(OutboxRow)
         .where(
             OutboxRow.case_id.in_(select(CaseRow.case_id).where(CaseRow.order_id == order_id)),
-            OutboxRow.template.in_((SHIP_AGAIN, AFTER_REVIEW)),
+            OutboxRow.template.in_(templates),
             OutboxRow.cancelled_at.is_(None),
         )
         .order_by(OutboxRow.id.desc())

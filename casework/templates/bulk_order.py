@@ -83,11 +83,11 @@ STAFF: dict[str, Label] = {
         "告警:订单 {order_id} 应于 {ship_by} 前发货,仍被工单 {case_id} 拦下。",
         "Alarm: order {order_id} is to ship until {ship_by} and is still held by case {case_id}.",
     ),
-    "bulk.lies_on_shelf": Label(
-        "订单 {order_id} 经工单 {case_id} 认定为恶意订单而终止,而其退回的商品({lines})仍在待发货架上,不再发出,也没有"
-        "退款包含这些商品:请入库,并决定是否退款。",
-        "Order {order_id} was ended as malicious by case {case_id}, and goods of it that came back ({lines}) lie on "
-        "the shelf: they ship no more, and no refund has them. Put them into stock, and decide whether they are paid.",
+    "bulk.goods_lie_here": Label(
+        "订单 {order_id} 已认定为恶意订单而终止,而其退回的商品({lines})仍在我方,不再发出,也没有退款包含这些商品:"
+        "请入库,并决定是否退款。",
+        "Order {order_id} was ended as malicious, and goods of it that came back ({lines}) lie here: they ship no "
+        "more, and no refund has them. Put them into stock, and decide whether they are paid.",
     ),
 }
 

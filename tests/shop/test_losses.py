@@ -12,10 +12,12 @@ from casework.dues import ReturnDue
 from casework.money import LineQuantity
 from casework.parcels import Followed
 from casework.shop import coming_back, following, orders, outside, parcels, records, remaining, returning, settling
+from casework.shop.amounts import line_rows
 from casework.shop.database import Database
 from casework.shop.errors import BadRequest
 from casework.shop.following import How
 from casework.shop.losses import given_up, made_good
+from casework.shop.shipments import pieces_in, shipment_of
 from casework.shop.tables import FollowedParcelRow, ShipmentLineRow, ShipmentRow
 from tests.orders import add_scan
 from tests.shop.steps import NOW, ORDER, an_order, pieces
@@ -219,6 +221,26 @@ def test_a_parcel_of_an_order_in_other_capitals_is_no_second_one(session: Sessio
     outside.ship(session, other, lines=[1], waybill=AGAIN, at=NOW)
     with pytest.raises(BadRequest, match="is a parcel of this order already"):
         outside.ship(session, other, lines=[2], waybill=AGAIN.lower(), at=NOW)
+
+
+def test_goods_leave_under_a_waybill_that_an_export_has_shown_empty(session: Session) -> None:
+    other = an_order(session, order_id="3300010000000000002")
+    session.add(ShipmentRow(order_id=other, waybill=AGAIN, company="", shipped_at=NOW))
+    session.flush()
+    assert outside.ship(session, other, lines=[1], waybill=AGAIN.lower(), at=NOW) == AGAIN
+    assert pieces_in(session, shipment_of(session, other, AGAIN)) != []
+    with pytest.raises(BadRequest, match="is a parcel of this order already"):
+        outside.ship(session, other, lines=[2], waybill=AGAIN, at=NOW)
+
+
+def test_no_goods_leave_under_the_later_waybill_of_a_forwarded_parcel(session: Session) -> None:
+    run(session, (WAYBILL, "opened"), (FORWARDED, "forwarded"))
+    session.add(ShipmentRow(order_id=ORDER, waybill=FORWARDED, company="", shipped_at=NOW))
+    session.flush()
+    for row in line_rows(session, ORDER):
+        row.place = "unshipped"
+    with pytest.raises(BadRequest, match="is a parcel of this order already"):
+        outside.ship(session, ORDER, waybill=FORWARDED, at=NOW)
 
 
 def test_the_newest_case_says_whether_a_parcel_is_waited_for(session: Session) -> None:

@@ -9,8 +9,18 @@ from tests.desk import Desk
 from tests.parcels import parcel_order, scan, two_parcels_of_one_line
 from tests.workflows.goods.test_goods_of_parcels import in_trouble
 from tests.workflows.goods.test_remedy_or_refund import AGENT, CLERK, WAREHOUSE, of_line, parcel_of_two_lines
-from tests.workflows.goods.test_what_came_back import called_off, came_back_and_called_off, place, ships
-from tests.workflows.test_returns import opened, said
+from tests.workflows.goods.test_what_came_back import called_off, came_back_and_called_off, ships
+from tests.workflows.test_problem_parcel import letters
+from tests.workflows.test_returns import opened, said, stock
+
+
+def open_tasks(desk: Desk, order: str) -> list[str]:
+    """Every task about pieces of the order's first line that is open."""
+    with desk.database.reading() as session:
+        rows = session.scalars(
+            select(OutboxRow).where(OutboxRow.to == "staff", OutboxRow.cancelled_at.is_(None)).order_by(OutboxRow.id)
+        ).all()
+        return [one.template for one in rows if order in one.text_en and "1×1" in one.text_en]
 
 
 async def test_what_is_here_of_a_lapsed_return_is_seen_to(desk: Desk) -> None:
@@ -26,7 +36,8 @@ async def test_what_is_here_of_a_lapsed_return_is_seen_to(desk: Desk) -> None:
     await desk.submit(case, "buyer_confirms", AGENT)
     await desk.end(case)
     asked = said(desk, back, "return.goods_are_here") or said(desk, case, "return.goods_are_here")
-    assert asked is not None or len(ships(desk, order)) == 1, "line 1 lies here, and nobody is asked"
+    assert asked is not None, "line 1 lies here, and nobody is asked"
+    assert ships(desk, order) == []
 
 
 async def test_a_return_that_was_not_applicable_ends_no_dispute(desk: Desk) -> None:
@@ -54,17 +65,9 @@ async def test_what_is_in_dispute_does_not_ship_as_its_parcels_case_is_called_of
     await desk.submit(case, "parcel_returned", CLERK, waybill=waybill)
     await desk.submit(back, "raise_dispute", AGENT)
     await desk.end(back)
+    assert open_tasks(desk, order) == []  # its parcel's case sees to it
     await called_off(desk, case)
-    assert ships(desk, order) == []
-
-
-def open_tasks(desk: Desk, order: str) -> list[str]:
-    """Every task about pieces of the order's first line that is open."""
-    with desk.database.reading() as session:
-        rows = session.scalars(
-            select(OutboxRow).where(OutboxRow.to == "staff", OutboxRow.cancelled_at.is_(None)).order_by(OutboxRow.id)
-        ).all()
-        return [one.template for one in rows if order in one.text_en and "1×1" in one.text_en]
+    assert (ships(desk, order), open_tasks(desk, order)) == ([], ["return.goods_in_dispute"])
 
 
 async def test_a_piece_that_no_dispute_is_about_is_seen_to(desk: Desk) -> None:
@@ -76,4 +79,35 @@ async def test_a_piece_that_no_dispute_is_about_is_seen_to(desk: Desk) -> None:
     assert ships(desk, order) == []  # the return has the line
     await desk.submit(back, "raise_dispute", AGENT)
     assert (await desk.end(back)).outcome == "platform_dispute"
-    assert open_tasks(desk, order) != [], place(desk, order)
+    assert open_tasks(desk, order) == ["return.goods_in_dispute"]
+    # as the task says
+    again = await opened(desk, order, "explaining", lines=of_line(1), opened=True)
+    await desk.submit(again, "buyer_withdraws", AGENT)
+    await desk.end(again)
+    assert ["Lines 1×1 of" in text for text in ships(desk, order)] == [True]
+
+
+async def test_nothing_is_kept_where_the_platform_has_paid_for_what_its_dispute_was_about(desk: Desk) -> None:
+    order, (had, came) = two_parcels_of_one_line(desk)
+    scan(desk, had, "301")
+    back = await opened(desk, order, "explaining", lines=of_line(1), opened=True)  # of what the buyer has
+    await desk.submit(back, "raise_dispute", AGENT)
+    await desk.end(back)
+    desk.platform_refunds_line(order, 1)
+    scan(desk, came, "0")
+    await came_back_and_called_off(desk, order, came)
+    assert (len(ships(desk, order)), stock(desk, order)) == (1, {})
+
+
+async def test_a_task_about_what_is_kept_takes_the_place_of_the_one_before(desk: Desk) -> None:
+    order, (first, second) = two_parcels_of_one_line(desk)
+    scan(desk, first, "0")
+    both = [{"line": 1, "quantity": 2}]
+    back = await opened(desk, order, "awaiting_parcel", lines=both)
+    await came_back_and_called_off(desk, order, first)
+    await desk.skip_to_deadline(back)
+    assert (await desk.end(back)).outcome == "lapsed"
+    assert open_tasks(desk, order) == ["return.goods_are_here"]
+    await came_back_and_called_off(desk, order, second)
+    told = [one for one in letters(desk, back, "staff") if one.template == "return.goods_are_here"]
+    assert [("1×2" in one.text_en, one.cancelled_at is None) for one in told] == [(False, False), (True, True)]

@@ -91,6 +91,7 @@ async def test_what_has_turned_up_is_not_to_be_recovered(desk: Desk) -> None:
     assert (await desk.end(case)).outcome == "closed"
     assert stock(desk, order) == {1: 1}
     assert "parcel.recover" not in [one.template for one in letters(desk, case, "staff")]
+    assert "refuse" not in letters(desk, case, "buyer")[-1].text_en
 
 
 async def test_what_has_turned_up_and_we_signed_for_is_not_with_the_buyer(desk: Desk) -> None:
@@ -111,9 +112,7 @@ async def test_what_a_return_took_in_is_no_loss_for_its_parcels_case(desk: Desk)
     scan(desk, waybill, "0")
     back = await opened(desk, order, "awaiting_parcel", lines=of_line(1))
     case = await in_trouble(desk, order, waybill)
-    await desk.submit(
-        back, "receive_goods", CLERK, waybill=waybill, lines=of_line(1)
-    )  # refused at the door
+    await desk.submit(back, "receive_goods", CLERK, waybill=waybill, lines=of_line(1))  # refused at the door
     await paid_and_confirmed(desk, back)
     await desk.submit(case, "courier_answers", SPECIALIST, finding="lost")
     await desk.skip(case, timedelta(hours=49))  # remedy_overdue

@@ -567,12 +567,8 @@ async def test_a_replacement_that_an_export_shows_takes_no_other_line_from_the_s
         await desk.end(lost)
 
 
-async def test_a_piece_on_the_shelf_of_a_malicious_order_is_seen_to(desk: Desk) -> None:
-    order = desk.order(prices=[(300_000, 2), (300_000, 1)], shipped=[1])
-    moving, came = parcel_of(desk, order), in_two_parcels(desk, order, line=1)[1]
-    scan(desk, moving, "0")
-    review = await bulk(desk, order)
-    await came_back_and_called_off(desk, order, came)
+async def ended_as_malicious(desk: Desk, order: str, review: Handle) -> None:
+    """The review finds the order malicious, and what has not left is refunded."""
     await desk.submit(review, "submit_dossier", BULK_SPECIALIST, **DOSSIER)
     await desk.submit(review, "find_malicious", BULK_MANAGER, signs=["no_purchases"])
     end = await desk.end(review)
@@ -581,11 +577,30 @@ async def test_a_piece_on_the_shelf_of_a_malicious_order_is_seen_to(desk: Desk) 
     await desk.until(refund, "awaiting_finance")
     await desk.submit(refund, "approve", FINANCE)
     await desk.end(refund)
+    assert paid_fen(desk, order) == 300_000
+
+
+def told_what_lies_here(desk: Desk, order: str) -> list[str]:
+    """What of an order that was ended as malicious the supervisor is to see to."""
     with desk.database.reading() as session:
-        tasks = session.scalars(
-            select(OutboxRow.text_en).where(
-                OutboxRow.to == "staff", OutboxRow.cancelled_at.is_(None), OutboxRow.text_en.contains("1×1")
-            )
-        ).all()
-    mine = [one for one in tasks if order in one]
-    assert paid_fen(desk, order) == 600_000 or mine, (paid_fen(desk, order), stock(desk, order))
+        tasks = session.scalars(select(OutboxRow).where(OutboxRow.template == "bulk.goods_lie_here"))
+        return [one.parameters["lines"] for one in tasks if order in one.text_en]
+
+
+async def test_a_piece_on_the_shelf_of_a_malicious_order_is_seen_to(desk: Desk) -> None:
+    order = desk.order(prices=[(300_000, 2), (300_000, 1)], shipped=[1])
+    moving, came = parcel_of(desk, order), in_two_parcels(desk, order, line=1)[1]
+    scan(desk, moving, "0")
+    review = await bulk(desk, order)
+    await came_back_and_called_off(desk, order, came)
+    await ended_as_malicious(desk, order, review)
+    assert told_what_lies_here(desk, order) == ["1×1"]
+
+
+async def test_what_comes_back_of_a_malicious_order_is_seen_to(desk: Desk) -> None:
+    order = desk.order(prices=[(300_000, 1), (300_000, 1)], shipped=[1])
+    came = parcel_of(desk, order)
+    scan(desk, came, "0")
+    await ended_as_malicious(desk, order, await bulk(desk, order))
+    await came_back_and_called_off(desk, order, came)
+    assert (told_what_lies_here(desk, order), ships(desk, order)) == (["1×1"], [])
