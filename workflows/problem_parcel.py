@@ -413,10 +413,10 @@ class ProblemParcel(CaseWorkflow[ParcelCase]):
             fresh=figures.poll_min,
             at=workflow.now(),
         )
-        # where it is still waited for, somebody is to tell that it is here
-        here = case.came_back or (not self.flow.rows(case.state, "parcel_returned") and self._is_here())
-        if case.verdict == "signed" and here and not case.way_back:
-            case.verdict = "unknown"  # it is with us again: the signature is our own
+        # it is with us again: the signature is our own; where it is waited for still, somebody is to tell that it came
+        awaited = bool(self.flow.rows(case.state, "parcel_returned"))
+        if case.verdict == "signed" and not case.way_back and (case.came_back or (not awaited and self._is_here())):
+            case.verdict = "unknown"
 
     async def _ask(self, request: AskCourier) -> None:
         """Outside the shop, so an activity; a courier that cannot be asked just now means nothing."""
