@@ -110,6 +110,10 @@ class GenerateError(Exception):
     """Something cannot be generated: one plain sentence that says what and where."""
 
 
+class UnknownWord(Exception):
+    """A section is asked for by a word that names nothing: what is wrong with it."""
+
+
 def generated(root: Path = ROOT) -> dict[Path, str]:
     """Every generated file as it should be: path → text. Reads the pages that hold marked sections, writes nothing.
 
@@ -331,23 +335,28 @@ def _with_sections(path: Path, root: Path, sections: dict[str, Callable[..., str
 
     def fresh(found: re.Match[str]) -> str:
         asked = found["name"]
-        section, *words = asked.split()
+        section, _, words = asked.strip().partition(" ")
         if section not in sections:
             raise GenerateError(f"{name} asks for the section {asked!r}; there is {', '.join(sorted(sections))}.")
         if "<!-- generated:" in found[0][len(found[1]) :]:
             raise GenerateError(f"{name}: the section {asked!r} has no end; write <!-- end generated --> below it.")
         make = sections[section]
         try:
-            return f"{found[1]}\n{make(*words)}\n{found[3]}" if make else found[0]
-        except (KeyError, TypeError) as error:
-            raise GenerateError(f"{name}: the section {asked!r} cannot be made: {error}") from None
+            return f"{found[1]}\n{make(*words.split())}\n{found[3]}" if make else found[0]
+        except UnknownWord as error:
+            raise GenerateError(f"{name}: the section {asked!r}: {error}") from None
 
     if text.count("<!-- generated:") != text.count("<!-- end generated -->"):
         raise GenerateError(f"{name}: not every <!-- generated: NAME --> has its <!-- end generated -->.")
     return _SECTION.sub(fresh, text)
 
 
-def _flow_table(flow: str, *states: str) -> str:
+def _flow_table(flow: str = "", *states: str) -> str:
+    if flow not in FLOWS:
+        raise UnknownWord(f"there is no flow {flow!r}")
+    unknown = [name for name in states if name not in FLOWS[flow].states]
+    if unknown:
+        raise UnknownWord(f"there is no state {', '.join(unknown)}")
     return moves_from(FLOWS[flow], states)
 
 

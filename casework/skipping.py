@@ -16,7 +16,7 @@ from casework.connection import is_not_there
 PATIENCE_SECONDS: Final = 5
 """Temporal skips in less than a second; where a workflow task comes in between, it may never come to it."""
 OVERRIDDEN: Final = "fast_forward_id does not match"
-MOST_TRIES: Final = 20
+MOST_TRIES: Final = 60
 
 
 async def skip(skipper: TimeSkipper, handle: WorkflowHandle[Any, Any], duration: timedelta) -> bool:
@@ -46,10 +46,10 @@ async def _let_children_go_on(skipper: TimeSkipper, handle: WorkflowHandle[Any, 
     for child in (await handle.describe()).raw_description.pending_children:
         with suppress(TimeoutError):
             async with asyncio.timeout(PATIENCE_SECONDS):
-                await _let_go_on(skipper, child.workflow_id)
+                await let_go_on(skipper, child.workflow_id)
 
 
-async def _let_go_on(skipper: TimeSkipper, workflow_id: str) -> None:
+async def let_go_on(skipper: TimeSkipper, workflow_id: str) -> None:
     """Let time pass for a workflow until its end, unless it does already, or has ended."""
     opened: WorkflowHandle[Any, Any] = skipper.client.get_workflow_handle(workflow_id)
     try:

@@ -679,6 +679,7 @@ def _reject_unsound(flow: Flow[Any], states: Sequence[State], triggers: Sequence
         faults.extend(_faults_of_states(flow))
         faults.extend(_faults_of_triggers(flow))
         faults.extend(_faults_of_figures(flow))
+        faults.extend(_faults_of_money(flow))
     if faults:
         raise UnsoundFlow(f"{flow.name}: " + "; ".join(faults))
 
@@ -768,6 +769,12 @@ def _faults_of_figures(flow: Flow[Any]) -> list[str]:
         if figure is not None and figure not in getattr(policy, "model_fields", ()) and not hasattr(policy, figure)
     }
     return [f"state {state}: the policy has no figure {figure}" for state, figure in sorted(named)]
+
+
+def _faults_of_money(flow: Flow[Any]) -> list[str]:
+    pays = any(state.pays for state in flow.states.values())
+    said = any(state.money is not Money.NONE for state in flow.states.values())
+    return ["it pays, and no end of it says that the buyer has the money"] if pays and not said else []
 
 
 def _faults_of_triggers(flow: Flow[Any]) -> list[str]:

@@ -46,6 +46,20 @@ def in_two_parcels(desk: Desk, order: str, *, line: int = 1, others: int = 1) ->
         return parcel.waybill, other.waybill
 
 
+def second_line_apart(desk: Desk, order: str) -> tuple[str, str]:
+    """Of an order's only parcel, the second line is in a parcel of its own instead: both waybills."""
+    with desk.database.writing() as session:
+        (parcel,) = session.scalars(select(ShipmentRow).where(ShipmentRow.order_id == order))
+        other = ShipmentRow(
+            order_id=order, waybill=f"ZZ{order[-11:]}", company="圆通速递", shipped_at=parcel.shipped_at
+        )
+        session.add(other)
+        session.flush()
+        session.delete(session.get_one(ShipmentLineRow, (parcel.id, 2)))
+        session.add(ShipmentLineRow(shipment_id=other.id, line=2, quantity=1))
+        return parcel.waybill, other.waybill
+
+
 def silence(desk: Desk, waybill: str, how: str = "always") -> None:
     """The courier does not answer for the waybill; `never` ends that."""
     with desk.database.writing() as session:

@@ -117,6 +117,9 @@ def test_the_command_reference_tells_every_command(tmp_path: Path) -> None:
     ("text", "said"),
     [
         ("<!-- generated: nonsense -->\n<!-- end generated -->\n", "asks for the section 'nonsense'"),
+        ("<!-- generated:   -->\n<!-- end generated -->\n", "asks for the section"),
+        ("<!-- generated: flow-table -->\n<!-- end generated -->\n", "'flow-table': there is no flow ''"),
+        ("<!-- generated: flow-table gift-approval x -->\n<!-- end generated -->\n", "there is no state x"),
         ("<!-- generated: policy -->\n", "not every <!-- generated: NAME --> has its"),
         (
             "<!-- generated: policy -->\n<!-- generated: commands -->\n" + 2 * "<!-- end generated -->\n",

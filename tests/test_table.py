@@ -270,6 +270,17 @@ UNSOUND: dict[str, tuple[Parts, str]] = {
         (states(), triggers(), [*moves(), move("agree", "done", "waiting", AGENT)]),
         "agree from done: leaves a final state",
     ),
+    "money that no end tells of": (
+        (
+            [
+                *states(),
+                work("paying", "付款", "paying", pays_up_to=lambda _move, attempt: attempt.case.amount_fen),
+            ],
+            [*triggers(), outcome("paid", "已付款", "paid")],
+            [*moves(), move("agree", "waiting", "paying", SUPERVISOR), move("paid", "paying", "done", SYSTEM)],
+        ),
+        "it pays, and no end of it says that the buyer has the money",
+    ),
     "a figure that the policy does not have": (
         (
             [

@@ -10,7 +10,7 @@ from datetime import datetime
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
-from casework.money import LineQuantity, as_typed, listed
+from casework.money import LineQuantity, as_listed, as_typed, listed
 from casework.rules.parcels import HANDED_OVER
 from casework.shop import outbox
 from casework.shop.amounts import accounts, line_rows, pieces_left
@@ -243,12 +243,14 @@ def ask_about_goods(
     one before; not of what the open case of its own parcel sees to, but for this case, which ends. `at` is aware; the
     caller locks the order.
     """
-    rows = [row for row in line_rows(session, order_id) if row.number in numbers]
+    template = "return.goods_in_dispute" if outcome == DISPUTED else "return.goods_are_here"
+    told = outbox.open_tasks(session, return_id, template)
+    wanted = {one.line for task in told for one in as_listed(task["lines"])}.union(numbers)
+    rows = [row for row in line_rows(session, order_id) if row.number in wanted]
     where = pieces_of_lines(session, order_id, rows, excluding=followed_by_others(session, order_id, case_id))
     here = [LineQuantity(line=line, quantity=one.here) for line, one in sorted(where.items()) if one.here]
-    template = "return.goods_in_dispute" if outcome == DISPUTED else "return.goods_are_here"
     parameters = {"order_id": order_id, "lines": listed(here), "case_id": return_id}
-    if not here or outbox.has_task(session, return_id, template, parameters):
+    if not here or parameters in told:
         return
     outbox.cancel_tasks(session, return_id, Role.AFTERSALE_AGENT, at=at, template=template)
     outbox.give_task(

@@ -88,12 +88,12 @@ def give_task(
     )
 
 
-def has_task(session: Session, case_id: str, template: str, parameters: Mapping[str, str]) -> bool:
-    """Whether a case has an open task of a template that says just this."""
+def open_tasks(session: Session, case_id: str, template: str) -> list[dict[str, str]]:
+    """What a case's open tasks of a template say: their parameters, the oldest first."""
     tasks = select(OutboxRow.parameters).where(
         OutboxRow.case_id == case_id, OutboxRow.template == template, OutboxRow.cancelled_at.is_(None)
     )
-    return any(one == parameters for one in session.scalars(tasks))
+    return list(session.scalars(tasks.order_by(OutboxRow.id)))
 
 
 def cancel_tasks(session: Session, case_id: str, recipient: str, *, at: datetime, template: str | None = None) -> None:

@@ -58,6 +58,8 @@ def test_the_table_has_every_story_and_no_other_and_is_written_as_the_command_wr
         (["red", "none", "red", "none", "red"], False),
         (["red", "none", "yellow", "none", "red", "none"], False),
         (["red", "none"], False),
+        (["red", "none"] * 4, False),
+        (["red", "none"] * 100, False),
         (["red", "yellow", "none", "red", "none"], False),
     ],
 )

@@ -6,7 +6,7 @@ from sqlalchemy import select
 
 from casework.shop.tables import OutboxRow
 from tests.desk import Desk
-from tests.parcels import parcel_order, scan, two_parcels_of_one_line
+from tests.parcels import parcel_order, scan, second_line_apart, two_parcels_of_one_line
 from tests.workflows.goods.test_goods_of_parcels import in_trouble
 from tests.workflows.goods.test_remedy_or_refund import AGENT, CLERK, WAREHOUSE, of_line, parcel_of_two_lines
 from tests.workflows.goods.test_what_came_back import called_off, came_back_and_called_off, ships
@@ -111,3 +111,17 @@ async def test_a_task_about_what_is_kept_takes_the_place_of_the_one_before(desk:
     await came_back_and_called_off(desk, order, second)
     told = [one for one in letters(desk, back, "staff") if one.template == "return.goods_are_here"]
     assert [("1×2" in one.text_en, one.cancelled_at is None) for one in told] == [(False, False), (True, True)]
+
+
+async def test_all_lines_that_a_return_keeps_are_asked_about_whichever_came_back_last(desk: Desk) -> None:
+    order, _ = parcel_of_two_lines(desk)
+    first, second = second_line_apart(desk, order)
+    scan(desk, first, "0")
+    back = await opened(desk, order, "awaiting_parcel")
+    await came_back_and_called_off(desk, order, first)
+    await desk.skip_to_deadline(back)
+    assert (await desk.end(back)).outcome == "lapsed"
+    await came_back_and_called_off(desk, order, second)
+    tasks = [one for one in letters(desk, back, "staff") if one.template == "return.goods_are_here"]
+    assert [one.parameters["lines"] for one in tasks if one.cancelled_at is None] == ["1×1, 2×1"]
+    assert ships(desk, order) == []

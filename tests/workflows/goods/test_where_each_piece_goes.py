@@ -20,11 +20,9 @@ from casework.shop.tables import (
     OutboxRow,
     ReturnedLineRow,
     ScanRow,
-    ShipmentLineRow,
-    ShipmentRow,
 )
 from tests.desk import Desk, Handle
-from tests.parcels import in_two_parcels, parcel_order, scan, scan_now, two_parcels_of_one_line
+from tests.parcels import in_two_parcels, parcel_order, scan, scan_now, second_line_apart, two_parcels_of_one_line
 from tests.shop import exports
 from tests.workflows.goods.test_goods_of_parcels import in_trouble, pieces_out
 from tests.workflows.goods.test_remedy_or_refund import (
@@ -546,14 +544,7 @@ async def test_a_replacement_that_an_export_shows_takes_no_other_line_from_the_s
         lines=(exports.Line(), exports.Line()),
     )
     imported(desk, tmp_path, shown)
-    second = "YT9914363803"
-    with desk.database.writing() as session:
-        parcel = session.scalars(select(ShipmentRow).where(ShipmentRow.order_id == order)).one()
-        other = ShipmentRow(order_id=order, waybill=second, company="圆通速递", shipped_at=parcel.shipped_at)
-        session.add(other)
-        session.flush()
-        session.delete(session.get_one(ShipmentLineRow, (parcel.id, 2)))
-        session.add(ShipmentLineRow(shipment_id=other.id, line=2, quantity=1))
+    _, second = second_line_apart(desk, order)
     lost = await lost_of(desk, order, first)
     await desk.submit(lost, "choose_reship", AGENT)  # line 1, of the stock
     scan(desk, second, "0")
