@@ -46,10 +46,10 @@ async def _let_children_go_on(skipper: TimeSkipper, handle: WorkflowHandle[Any, 
     for child in (await handle.describe()).raw_description.pending_children:
         with suppress(TimeoutError):
             async with asyncio.timeout(PATIENCE_SECONDS):
-                await let_go_on(skipper, child.workflow_id)
+                await _let_go_on(skipper, child.workflow_id)
 
 
-async def let_go_on(skipper: TimeSkipper, workflow_id: str) -> None:
+async def _let_go_on(skipper: TimeSkipper, workflow_id: str) -> None:
     """Let time pass for a workflow until its end, unless it does already, or has ended."""
     opened: WorkflowHandle[Any, Any] = skipper.client.get_workflow_handle(workflow_id)
     try:

@@ -224,8 +224,7 @@ async def test_a_loss_that_is_accepted_takes_no_other_piece_into_stock(desk: Des
     back = await opened(desk, order, "awaiting_parcel", lines=of_line(1))
     await desk.submit(back, "buyer_ships", AGENT, courier="yuantong", waybill=f"RB{order[-10:]}")
     await came_back_and_called_off(desk, order, came)
-    while (await desk.view(back)).state != "tracing_return":
-        await desk.skip(back, timedelta(days=10, hours=1))
+    await desk.skip_until(back, "tracing_return")
     await desk.submit(back, "accept_loss", "manager.1", note="lost on its way")
     await desk.until(back, "confirming")
     await desk.submit(back, "buyer_confirms", AGENT)

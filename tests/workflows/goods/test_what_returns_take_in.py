@@ -102,8 +102,7 @@ async def test_the_task_to_take_in_a_parcel_names_what_is_in_it_and_silence_pays
     told = said(desk, back, "return.goods_came_back") or ""
     assert f"casework submit {back.id} receive_goods --set waybill={other} --set lines=2x1" in told
     await desk.submit(back, "receive_goods", CLERK, waybill=other, lines=of_line(2))
-    while (await desk.view(back)).state != "confirming":  # nobody looks at it, nor does finance answer
-        await desk.skip_to_deadline(back)
+    await desk.skip_until(back, "confirming")  # nobody looks at it, nor does finance answer
     assert paid_fen(desk, order) == 7_000, "line 1 is with the buyer"
     await desk.submit(back, "buyer_confirms", AGENT)
     await desk.end(back)
