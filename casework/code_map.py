@@ -37,8 +37,9 @@ SHOP: Mapping[str, str] = {
     "Beneath": "database errors faults importing migrations outside tables",
 }
 """The same of `casework/shop/`."""
-OTHERS = ("state_machines", "state_machines/laws", "workflows", "activities", "casework/rules", "casework/verifying")
-"""Packages whose modules are listed as they are."""
+BEFORE = ("state_machines", "state_machines/laws", "workflows", "activities")
+AFTER = ("casework/rules", "casework/verifying")
+"""Packages whose modules are listed as they are, before those that are grouped and after."""
 
 
 class UnmappedModule(Exception):
@@ -53,10 +54,10 @@ def code_map(root: Path) -> str:
 
     """
     parts = ["# Where things are, module by module\n"]
-    for folder in OTHERS[:4]:
+    for folder in BEFORE:
         parts += [f"## `{folder}/`\n", _said_of(root / folder), _listed(root / folder, _modules(root / folder))]
     parts += _grouped(root, "casework", LIBRARY) + _grouped(root, "casework/shop", SHOP)
-    for folder in OTHERS[4:]:
+    for folder in AFTER:
         parts += [f"## `{folder}/`\n", _listed(root / folder, _modules(root / folder))]
     return "\n".join(parts)
 

@@ -110,10 +110,6 @@ class GenerateError(Exception):
     """Something cannot be generated: one plain sentence that says what and where."""
 
 
-class UnknownWord(Exception):
-    """A section is asked for by a word that names nothing: what is wrong with it."""
-
-
 def generated(root: Path = ROOT) -> dict[Path, str]:
     """Every generated file as it should be: path → text. Reads the pages that hold marked sections, writes nothing.
 
@@ -343,7 +339,7 @@ def _with_sections(path: Path, root: Path, sections: dict[str, Callable[..., str
         make = sections[section]
         try:
             return f"{found[1]}\n{make(*words.split())}\n{found[3]}" if make else found[0]
-        except UnknownWord as error:
+        except GenerateError as error:
             raise GenerateError(f"{name}: the section {asked!r}: {error}") from None
 
     if text.count("<!-- generated:") != text.count("<!-- end generated -->"):
@@ -353,10 +349,10 @@ def _with_sections(path: Path, root: Path, sections: dict[str, Callable[..., str
 
 def _flow_table(flow: str = "", *states: str) -> str:
     if flow not in FLOWS:
-        raise UnknownWord(f"there is no flow {flow!r}")
+        raise GenerateError(f"there is no flow {flow!r}")
     unknown = [name for name in states if name not in FLOWS[flow].states]
     if unknown:
-        raise UnknownWord(f"there is no state {', '.join(unknown)}")
+        raise GenerateError(f"there is no state {', '.join(unknown)}")
     return moves_from(FLOWS[flow], states)
 
 

@@ -424,13 +424,12 @@ class Desk:
         """Let one deadline after the other pass until the case is in the state, and in none beyond it."""
         for _ in range(MOST_DEADLINES):
             view = await self.view(handle)
-            if view.state == state or view.final:
-                break
+            if view.state == state:
+                return view
+            assert not view.final, f"{handle.id} ended in {view.state}: never in {state}"
             await self.skip_to_deadline(handle)
             await self.until_rung(handle)
-        view = await self.view(handle)
-        assert view.state == state, f"{handle.id} is in {view.state}"
-        return view
+        raise AssertionError(f"{handle.id} has not come to {state} within {MOST_DEADLINES} deadlines")
 
     # --- the exact moment ---
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 
 from sqlalchemy import select
+from sqlalchemy.orm import Session
 
 from casework.case import CaseView
 from casework.shop.faults import set_fault
@@ -35,12 +36,7 @@ def two_parcels_of_one_line(desk: Desk, *, price_fen: int = 5_000) -> tuple[str,
 def in_two_parcels(desk: Desk, order: str, *, line: int = 1, others: int = 1) -> tuple[str, str]:
     """Of a line in an order's only parcel, one piece is in it, and so many others in a second: both waybills."""
     with desk.database.writing() as session:
-        (parcel,) = session.scalars(select(ShipmentRow).where(ShipmentRow.order_id == order))
-        other = ShipmentRow(
-            order_id=order, waybill=f"ZZ{order[-11:]}", company="圆通速递", shipped_at=parcel.shipped_at
-        )
-        session.add(other)
-        session.flush()
+        parcel, other = _with_another(session, order)
         session.get_one(ShipmentLineRow, (parcel.id, line)).quantity = 1
         session.add(ShipmentLineRow(shipment_id=other.id, line=line, quantity=others))
         return parcel.waybill, other.waybill
@@ -49,15 +45,19 @@ def in_two_parcels(desk: Desk, order: str, *, line: int = 1, others: int = 1) ->
 def second_line_apart(desk: Desk, order: str) -> tuple[str, str]:
     """Of an order's only parcel, the second line is in a parcel of its own instead: both waybills."""
     with desk.database.writing() as session:
-        (parcel,) = session.scalars(select(ShipmentRow).where(ShipmentRow.order_id == order))
-        other = ShipmentRow(
-            order_id=order, waybill=f"ZZ{order[-11:]}", company="圆通速递", shipped_at=parcel.shipped_at
-        )
-        session.add(other)
-        session.flush()
+        parcel, other = _with_another(session, order)
         session.delete(session.get_one(ShipmentLineRow, (parcel.id, 2)))
         session.add(ShipmentLineRow(shipment_id=other.id, line=2, quantity=1))
         return parcel.waybill, other.waybill
+
+
+def _with_another(session: Session, order: str) -> tuple[ShipmentRow, ShipmentRow]:
+    """An order's only parcel, and one more that left with it, in which nothing is yet."""
+    (parcel,) = session.scalars(select(ShipmentRow).where(ShipmentRow.order_id == order))
+    other = ShipmentRow(order_id=order, waybill=f"ZZ{order[-11:]}", company="圆通速递", shipped_at=parcel.shipped_at)
+    session.add(other)
+    session.flush()
+    return parcel, other
 
 
 def silence(desk: Desk, waybill: str, how: str = "always") -> None:

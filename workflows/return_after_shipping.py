@@ -26,6 +26,7 @@ from casework.changes import ASKS_WHAT_CAME_IN
 from casework.dues import ReturnDue
 from casework.money import LineQuantity, listed
 from casework.rules.returns import evidence_missing, gift_deduction_fen
+from casework.shop.claimants import PARCEL_CASES
 from casework.templates import Post, yuan
 from casework.templates.return_after_shipping import EVIDENCE, EXPLAINED, GROUNDS, parts_of_refund
 from state_machines.problem_parcel import PROBLEM_PARCEL
@@ -386,7 +387,7 @@ class ReturnAfterShipping(PayingWorkflow[ReturnCase]):
 
     def _is_of_parcel(self) -> bool:
         """The case of a parcel has opened it, of what came back in that parcel, or was lost with it."""
-        return (self.case.from_case or "").startswith(f"{PROBLEM_PARCEL.name}-")
+        return (self.case.from_case or "").startswith(PARCEL_CASES)
 
     def _return_step(self, posts: Sequence[Post] = ()) -> ReturnStep:
         return ReturnStep(**self.step_fields(posts), due=self.due())

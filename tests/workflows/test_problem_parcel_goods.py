@@ -9,7 +9,7 @@ from sqlalchemy import select
 from casework.money import LineQuantity
 from casework.shop import outside
 from casework.shop.tables import CourierClaimRow, LineRow, OrderRow, ReshipmentRow, ShipmentLineRow, ShipmentRow
-from tests.desk import Desk
+from tests.desk import Desk, Handle
 from tests.parcels import scan, scan_now, until_it_moves
 from tests.workflows.test_problem_parcel import (
     AGENT,
@@ -56,7 +56,8 @@ async def test_what_was_reported_in_small_letters_is_seen_to_be_signed_for(desk:
     assert (await until_it_moves(desk, case)).state == "confirming_receipt"
 
 
-async def test_what_was_refunded_is_not_sent_again(desk: Desk) -> None:
+async def lost_and_refunded_in_part(desk: Desk) -> tuple[str, Handle]:
+    """A lost parcel of two lines, of which the platform has refunded the second."""
     order, waybill = two_lines(desk)
     scan(desk, waybill, "2")
     case = await open_parcel(desk, order, waybill)
@@ -64,6 +65,11 @@ async def test_what_was_refunded_is_not_sent_again(desk: Desk) -> None:
     with desk.database.writing() as session:
         outside.refunded(session, order, [LineQuantity(line=2, quantity=1)], at=datetime.now(UTC))
     await desk.submit(case, "courier_answers", SPECIALIST, finding="lost")
+    return order, case
+
+
+async def test_what_was_refunded_is_not_sent_again(desk: Desk) -> None:
+    order, case = await lost_and_refunded_in_part(desk)
     await desk.submit(case, "choose_reship", AGENT)
     with desk.database.reading() as session:
         (asked,) = session.scalars(select(ReshipmentRow).where(ReshipmentRow.case_id == case.id))
@@ -79,13 +85,7 @@ async def test_what_was_refunded_is_not_sent_again(desk: Desk) -> None:
 
 
 async def test_a_refund_is_opened_for_what_is_left(desk: Desk) -> None:
-    order, waybill = two_lines(desk)
-    scan(desk, waybill, "2")
-    case = await open_parcel(desk, order, waybill)
-    await desk.until(case, "investigating")
-    with desk.database.writing() as session:
-        outside.refunded(session, order, [LineQuantity(line=2, quantity=1)], at=datetime.now(UTC))
-    await desk.submit(case, "courier_answers", SPECIALIST, finding="lost")
+    _, case = await lost_and_refunded_in_part(desk)
     await desk.submit(case, "choose_refund", AGENT)
     view = await desk.end(case)
     assert view.links

@@ -5,7 +5,7 @@ from __future__ import annotations
 from sqlalchemy import select
 
 from casework.shop.tables import OutboxRow
-from tests.desk import Desk
+from tests.desk import Desk, Handle
 from tests.parcels import parcel_order, scan, second_line_apart, two_parcels_of_one_line
 from tests.workflows.goods.test_goods_of_parcels import in_trouble
 from tests.workflows.goods.test_remedy_or_refund import AGENT, CLERK, WAREHOUSE, of_line, parcel_of_two_lines
@@ -40,7 +40,8 @@ async def test_what_is_here_of_a_lapsed_return_is_seen_to(desk: Desk) -> None:
     assert ships(desk, order) == []
 
 
-async def test_a_return_that_was_not_applicable_ends_no_dispute(desk: Desk) -> None:
+async def in_dispute_while_the_rest_is_sent_again(desk: Desk) -> tuple[str, Handle]:
+    """An order whose parcel came back: the platform decides about line 1, and its case has line 2 sent again."""
     order, waybill = parcel_of_two_lines(desk)
     scan(desk, waybill, "2")
     back = await opened(desk, order, "explaining", suffix="-1", lines=of_line(1), opened=True)
@@ -49,6 +50,21 @@ async def test_a_return_that_was_not_applicable_ends_no_dispute(desk: Desk) -> N
     await desk.submit(case, "choose_reship", AGENT)  # line 2
     await desk.submit(back, "raise_dispute", AGENT)
     await desk.end(back)
+    return order, case
+
+
+async def test_what_the_platform_is_to_decide_on_does_not_ship_as_the_rest_of_its_parcel_has_arrived(
+    desk: Desk,
+) -> None:
+    order, case = await in_dispute_while_the_rest_is_sent_again(desk)
+    await desk.submit(case, "parcel_reshipped", WAREHOUSE, courier="shunfeng", waybill=f"SF{order[-10:]}")
+    await desk.submit(case, "buyer_confirms", AGENT)
+    await desk.end(case)
+    assert ships(desk, order) == []
+
+
+async def test_a_return_that_was_not_applicable_ends_no_dispute(desk: Desk) -> None:
+    order, case = await in_dispute_while_the_rest_is_sent_again(desk)
     both = await opened(desk, order, "not_applicable")  # line 2 is being sent again
     await desk.end(both)
     await desk.submit(case, "parcel_reshipped", WAREHOUSE, courier="shunfeng", waybill=f"SF{order[-10:]}")

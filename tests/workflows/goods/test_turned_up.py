@@ -26,6 +26,17 @@ async def came_back_from_a_locker(desk: Desk) -> tuple[str, str, Handle]:
     return order, waybill, case
 
 
+async def test_what_came_back_from_a_locker_is_not_presumed_received(desk: Desk) -> None:
+    order, waybill, case = await came_back_from_a_locker(desk)
+    await desk.submit(case, "parcel_returned", CLERK, waybill=waybill)
+    view = await desk.view(case)
+    while not view.final and view.state == "confirming_receipt":
+        view = await desk.skip_to_deadline(case)
+    if not view.final:
+        await case.cancel()
+    assert view.state == "choosing_remedy" or len(ships(desk, order)) == 1, (view.state, place(desk, order))
+
+
 async def test_what_came_back_just_before_the_deadline_is_here(desk: Desk) -> None:
     order, waybill, case = await came_back_from_a_locker(desk)
     view = await desk.view(case)

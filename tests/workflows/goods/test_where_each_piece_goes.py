@@ -47,7 +47,6 @@ from tests.workflows.goods.test_what_came_back import (
 from tests.workflows.test_bulk_order import DOSSIER, bulk
 from tests.workflows.test_bulk_order import MANAGER as BULK_MANAGER
 from tests.workflows.test_bulk_order import SPECIALIST as BULK_SPECIALIST
-from tests.workflows.test_problem_parcel import open_parcel
 from tests.workflows.test_returns import FINANCE, SHOWN, inspected, opened, paid_fen, said, stock
 
 
@@ -61,6 +60,13 @@ def trade_finished(desk: Desk, order: str) -> None:
     with desk.database.writing() as session:
         row = session.get_one(OrderRow, order)
         row.state, row.confirmed_at = "finished", datetime.now(UTC) - timedelta(hours=1)
+
+
+def left_in_one_parcel(order: str, waybill: str, *lines: exports.Line, state: str = exports.SHIPPED) -> exports.Order:
+    """What an export shows of an order of 200.00 whose first parcel has left."""
+    return exports.Order(
+        order, state=state, waybill=waybill, shipped_at="2026-11-18 09:00:00", paid="200.00", lines=lines
+    )
 
 
 def imported(desk: Desk, folder: Path, order: exports.Order) -> None:
@@ -136,15 +142,7 @@ async def test_a_piece_that_never_left_does_not_ship(desk: Desk) -> None:
 
 async def test_a_replacement_that_an_export_shows_takes_no_line_that_a_return_has(desk: Desk, tmp_path: Path) -> None:
     order, first, again = "3300019914363435701", "YT9914363701", "SF9914363701"
-    shown = exports.Order(
-        order,
-        state=exports.SHIPPED,
-        waybill=first,
-        shipped_at="2026-11-18 09:00:00",
-        paid="200.00",
-        lines=(exports.Line(), exports.Line()),
-    )
-
+    shown = left_in_one_parcel(order, first, exports.Line(), exports.Line())
     imported(desk, tmp_path, shown)
     scan(desk, first, "0")
     back = await opened(desk, order, "awaiting_parcel", suffix="-1", lines=of_line(1))
@@ -174,20 +172,6 @@ async def test_what_came_in_while_a_return_was_judged_is_not_dropped_later(desk:
     await desk.submit(back, "supplier_agrees", AGENT)
     await desk.until(back, "inspecting")
     await back.cancel()
-
-
-async def test_what_came_back_from_a_locker_is_not_presumed_received(desk: Desk) -> None:
-    order, waybill = parcel_order(desk)
-    scan(desk, waybill, "303")
-    case = await open_parcel(desk, order, waybill, cause="signed_unconfirmed")
-    await desk.until(case, "confirming_receipt")
-    await desk.submit(case, "parcel_returned", CLERK, waybill=waybill)
-    view = await desk.view(case)
-    while not view.final and view.state == "confirming_receipt":
-        view = await desk.skip_to_deadline(case)
-    if not view.final:
-        await case.cancel()
-    assert view.state == "choosing_remedy" or len(ships(desk, order)) == 1, (view.state, place(desk, order))
 
 
 async def test_of_two_pieces_that_came_back_the_one_that_was_refunded_goes_into_stock_too(desk: Desk) -> None:
@@ -266,15 +250,7 @@ async def test_what_is_on_the_shelf_and_refunded_does_not_ship_where_a_return_to
 
 async def test_a_piece_that_ships_again_alone_is_in_the_parcel_that_an_export_shows(desk: Desk, tmp_path: Path) -> None:
     order, first, again = "3300019914363435702", "YT9914363702", "SF9914363702"
-    shown = exports.Order(
-        order,
-        state=exports.SHIPPED,
-        waybill=first,
-        shipped_at="2026-11-18 09:00:00",
-        paid="200.00",
-        lines=(exports.Line(quantity="2"),),
-    )
-
+    shown = left_in_one_parcel(order, first, exports.Line(quantity="2"))
     imported(desk, tmp_path, shown)
     _, second = in_two_parcels(desk, order)
     scan(desk, first, "301")
@@ -285,23 +261,6 @@ async def test_a_piece_that_ships_again_alone_is_in_the_parcel_that_an_export_sh
     assert pieces_out(desk.database, order, 1) == 2
     with pytest.raises(BadRequest, match="nothing of order"):
         shop_ships(desk, order)
-
-
-async def test_what_the_platform_is_to_decide_on_does_not_ship_as_the_rest_of_its_parcel_has_arrived(
-    desk: Desk,
-) -> None:
-    order, waybill = parcel_of_two_lines(desk)
-    scan(desk, waybill, "2")
-    back = await opened(desk, order, "explaining", suffix="-1", lines=of_line(1), opened=True)
-    case = await in_trouble(desk, order, waybill)
-    await desk.submit(case, "parcel_returned", CLERK, waybill=waybill)
-    await desk.submit(case, "choose_reship", AGENT)  # line 2
-    await desk.submit(back, "raise_dispute", AGENT)
-    await desk.end(back)
-    await desk.submit(case, "parcel_reshipped", WAREHOUSE, courier="shunfeng", waybill=f"SF{order[-10:]}")
-    await desk.submit(case, "buyer_confirms", AGENT)
-    await desk.end(case)
-    assert ships(desk, order) == []
 
 
 async def test_the_second_piece_ships_after_the_refund_of_the_first_whose_return_had_the_line(desk: Desk) -> None:
@@ -354,15 +313,9 @@ async def test_what_turned_up_is_no_loss_for_its_return(desk: Desk) -> None:
 
 async def test_a_line_that_was_refunded_does_not_leave_with_the_next_parcel(desk: Desk, tmp_path: Path) -> None:
     order, first, second = "3300019914363435703", "YT9914363703", "YT9914363704"
-    shown = exports.Order(
-        order,
-        state=exports.PARTLY,
-        waybill=first,
-        shipped_at="2026-11-18 09:00:00",
-        paid="200.00",
-        lines=(exports.Line(state=exports.SHIPPED), exports.Line(state=exports.PAID)),
+    shown = left_in_one_parcel(
+        order, first, exports.Line(state=exports.SHIPPED), exports.Line(state=exports.PAID), state=exports.PARTLY
     )
-
     imported(desk, tmp_path, shown)
     case = await in_trouble(desk, order, first)
     await desk.submit(case, "parcel_returned", CLERK, waybill=first)
@@ -505,14 +458,7 @@ async def test_what_is_on_the_shelf_still_ships_where_the_buyer_keeps_the_order_
 
 async def test_a_replacement_that_an_export_shows_takes_no_piece_from_the_shelf(desk: Desk, tmp_path: Path) -> None:
     order, first, again = "3300019914363435801", "YT9914363801", "SF9914363801"
-    shown = exports.Order(
-        order,
-        state=exports.SHIPPED,
-        waybill=first,
-        shipped_at="2026-11-18 09:00:00",
-        paid="200.00",
-        lines=(exports.Line(quantity="2"),),
-    )
+    shown = left_in_one_parcel(order, first, exports.Line(quantity="2"))
     imported(desk, tmp_path, shown)
     _, second = in_two_parcels(desk, order)
     lost = await lost_of(desk, order, first)
@@ -535,14 +481,7 @@ async def test_a_replacement_that_an_export_shows_takes_no_other_line_from_the_s
     desk: Desk, tmp_path: Path
 ) -> None:
     order, first, again = "3300019914363435802", "YT9914363802", "SF9914363802"
-    shown = exports.Order(
-        order,
-        state=exports.SHIPPED,
-        waybill=first,
-        shipped_at="2026-11-18 09:00:00",
-        paid="200.00",
-        lines=(exports.Line(), exports.Line()),
-    )
+    shown = left_in_one_parcel(order, first, exports.Line(), exports.Line())
     imported(desk, tmp_path, shown)
     _, second = second_line_apart(desk, order)
     lost = await lost_of(desk, order, first)
