@@ -20,11 +20,17 @@ MOST_TRIES: Final = 60
 
 
 async def skip(skipper: TimeSkipper, handle: WorkflowHandle[Any, Any], duration: timedelta) -> bool:
-    """Ask once for time to pass for one case; False: it has ended, or Temporal has lost sight of it: ask anew."""
+    """Ask once for time to pass for one case; False: it has ended, or Temporal has lost sight of it: ask anew.
+
+    Temporal would pass over a timer that is due and has not fired yet, and in a run that has not begun over all that it
+    is about to do: so the case may come to them first.
+    """
     try:
         async with asyncio.timeout(PATIENCE_SECONDS):
+            await until_rung(skipper, handle)
             return await skipper.fast_forward(handle, duration)
     except TimeoutError:
+        await _stop(skipper, handle)
         await _let_children_go_on(skipper, handle)
         return False
     except RPCError as error:
@@ -35,6 +41,16 @@ async def skip(skipper: TimeSkipper, handle: WorkflowHandle[Any, Any], duration:
         if OVERRIDDEN not in str(error):
             raise
         return False
+
+
+async def _stop(skipper: TimeSkipper, handle: WorkflowHandle[Any, Any]) -> None:
+    """Let no more time pass for a case: what was asked for before would come on top of what is asked for next.
+
+    Temporal goes by what was asked for last, and so little passes by itself.
+    """
+    with suppress(TimeoutError, RPCError, RuntimeError):  # it has ended, or somebody else asks for more
+        async with asyncio.timeout(PATIENCE_SECONDS):
+            await skipper.fast_forward(handle, timedelta(milliseconds=1))
 
 
 async def _let_children_go_on(skipper: TimeSkipper, handle: WorkflowHandle[Any, Any]) -> None:
@@ -79,19 +95,41 @@ async def let_pass(skipper: TimeSkipper, handle: WorkflowHandle[Any, Any], durat
     raise RuntimeError(f"Temporal does not skip {until - now} for {handle.id}")
 
 
-async def rings_soon(skipper: TimeSkipper, handle: WorkflowHandle[Any, Any]) -> bool:
-    """Whether a timer of the case is due that has not fired: Temporal fires a timer a moment late.
+async def until_rung(skipper: TimeSkipper, handle: WorkflowHandle[Any, Any]) -> None:
+    """Wait until no timer of the case is due, and its run has begun: Temporal comes to both a moment late.
 
     Who lets time pass meanwhile lets it pass without the case.
     """
-    now, rings = await skipper.get_current_time(handle), dict[str, datetime]()
-    for event in (await handle.fetch_history()).events:
+    while (length := await _due_at(skipper, handle)) is not None:
+        await grown(handle, length)
+
+
+async def rings_soon(skipper: TimeSkipper, handle: WorkflowHandle[Any, Any]) -> bool:
+    """Whether it is not so yet that no timer of the case is due, and its run has begun: see `until_rung`."""
+    return await _due_at(skipper, handle) is not None
+
+
+async def grown(handle: WorkflowHandle[Any, Any], length: int) -> None:
+    """Wait until the history of the case is longer than that, or it has ended."""
+    async for event in handle.fetch_history_events(wait_new_event=True):
+        if event.event_id > length:
+            return
+
+
+async def _due_at(skipper: TimeSkipper, handle: WorkflowHandle[Any, Any]) -> int | None:
+    """At which length of its history something of the case is due that Temporal has not come to; None: nothing is."""
+    if (await handle.describe()).status is not WorkflowExecutionStatus.RUNNING:
+        return None
+    now, rings, begun = await skipper.get_current_time(handle), dict[str, datetime](), False
+    events = (await handle.fetch_history()).events
+    for event in events:
+        begun = begun or event.HasField("workflow_task_completed_event_attributes")
         started = event.timer_started_event_attributes
         if event.HasField("timer_started_event_attributes"):
             rings[started.timer_id] = event.event_time.ToDatetime(UTC) + started.start_to_fire_timeout.ToTimedelta()
         rings.pop(event.timer_fired_event_attributes.timer_id, None)
         rings.pop(event.timer_canceled_event_attributes.timer_id, None)
-    return any(at <= now for at in rings.values())
+    return len(events) if not begun or any(at <= now for at in rings.values()) else None
 
 
 async def skip_past(skipper: TimeSkipper, handle: WorkflowHandle[Any, Any], due: datetime) -> bool:

@@ -40,7 +40,7 @@ from casework.shop.claims import claim_lines
 from casework.shop.database import Database
 from casework.shop.errors import Held
 from casework.shop.tables import CaseRow
-from casework.skipping import rings_soon, skip, skip_past
+from casework.skipping import skip, skip_past
 from chaos.points import Point
 from state_machines.flows import FLOWS
 from state_machines.roles import Role
@@ -252,8 +252,6 @@ class Act:
         while (view := await self.until(case_id, _rests, "comes to rest")).state != state:
             if passed >= at_most or view.final:
                 raise StoryBroke(f"{case_id} is not {state} after {at_most}")
-            if await self._persist(lambda: rings_soon(self.world.skipper, handle)):
-                continue
             if await self._persist(lambda: skip(self.world.skipper, handle, stride)):
                 passed += stride
                 self._moved()

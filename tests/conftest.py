@@ -267,7 +267,10 @@ HANDED_OVER = """
 flag_profile = "handed_over"
 """
 
-POLICIES = {"handed_over": HANDED_OVER, "parcels": PARCELS}
+DAILY = PARCELS.replace("poll_hours = 6", "poll_hours = 24")
+"""A parcel that is tracked for months is looked at once a day: each look takes a quarter of a real second."""
+
+POLICIES = {"handed_over": HANDED_OVER, "parcels": PARCELS, "daily": DAILY}
 """What else than the shipped policy some tests' cases go by, by name."""
 
 

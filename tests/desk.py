@@ -29,7 +29,7 @@ from casework.names import TASK_QUEUE, WORKFLOW_TYPES
 from casework.shop import notices, outside, records
 from casework.shop.database import Database
 from casework.shop.tables import GiftRow
-from casework.skipping import let_pass, rings_soon, skip_past
+from casework.skipping import grown, let_pass, rings_soon, skip_past, until_rung
 from casework.templates import Post
 from casework.verifying.books import paid_by
 from chaos.audit import unsound_case
@@ -322,12 +322,6 @@ class Desk:
         while description.raw_description.HasField("pending_workflow_task") and description.history_length == length:
             description = await handle.describe()
 
-    async def _grown(self, handle: Handle, length: int) -> None:
-        """Wait until the history is longer than that."""
-        async for event in handle.fetch_history_events(wait_new_event=True):
-            if event.event_id > length:
-                return
-
     async def until(self, handle: Handle, *states: str) -> CaseView:
         """Wait until the case is in one of the states."""
         return await self.until_shown(handle, lambda view: view.state in states, " or ".join(states))
@@ -418,7 +412,7 @@ class Desk:
                 if await skip_past(self.skipper, handle, view.due):  # else it is asked anew
                     skipped_to = view.due
             else:  # the timer rings in a moment: skipped again, the next deadline would pass as well
-                await self._grown(handle, length)
+                await grown(handle, length)
 
     async def skip_until(self, handle: Handle, state: str) -> CaseView:
         """Let one deadline after the other pass until the case is in the state, and in none beyond it."""
@@ -499,10 +493,10 @@ class Desk:
 
     async def until_rung(self, handle: Handle) -> None:
         """Wait until the case is at rest, everybody outside has answered, and no timer of it is due any more."""
-        length = await self.at_rest(handle, answered=True)
+        await self.at_rest(handle, answered=True)
         while await rings_soon(self.skipper, handle):
-            await self._grown(handle, length)
-            length = await self.at_rest(handle, answered=True)
+            await until_rung(self.skipper, handle)
+            await self.at_rest(handle, answered=True)
 
     async def until_it_takes(self, handle: Handle, trigger: str) -> CaseView:
         """Wait until the case is in a state that takes the trigger from a person."""

@@ -12,6 +12,7 @@ from temporalio.testing import TimeSkipper
 from casework import skipping
 from casework.skipping import let_pass, skip, skip_past
 from tests.desk import Desk
+from tests.parcels import FLOW, parcel_order, silence
 from tests.workflows.test_returns import AGENT, opened
 
 DAY = timedelta(days=1)
@@ -75,3 +76,20 @@ async def test_time_passes_for_a_case_whose_child_was_opened_when_the_time_asked
     monkeypatch.setattr(skipping, "PATIENCE_SECONDS", 1)
     assert (await desk.skip_to_deadline(case)).state != "tracing_return"
     await case.cancel()
+
+
+async def test_what_was_given_up_does_not_come_on_top_of_what_is_asked_next(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(skipping, "PATIENCE_SECONDS", 1)
+    order, waybill = parcel_order(desk)
+    silence(desk, waybill)
+    start = {"order_id": order, "by": AGENT, "waybill": waybill, "courier": "yuantong", "cause": "overdue"}
+    async with desk.before("look_at_parcel", order):  # Temporal does not skip while an activity is under way
+        case = await desk.open_case(FLOW, f"{FLOW}-{waybill}", start)
+        await desk.reached("look_at_parcel", order)
+        before = await desk.skipper.get_current_time(case)
+        assert not await skip(desk.skipper, case, timedelta(minutes=30))
+    await desk.at_rest(case, answered=True)
+    assert await desk.skipper.get_current_time(case) - before < timedelta(minutes=1)
+    await case.terminate()
