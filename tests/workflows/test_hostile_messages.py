@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -144,7 +145,8 @@ async def test_two_decisions_for_one_state_never_become_two_steps(desk: Desk) ->
     view = await desk.submit(case, "buyer_withdraws", AGENT)
     approvals = [(line.accepted, line.dest) for line in view.trail if line.trigger == "approve"]
     assert approvals in ([(True, "awaiting_finance"), (False, None)], [(True, "awaiting_finance"), (True, "refunding")])
-    await case.terminate()
+    with suppress(RPCError):  # with both of them, the case ends by itself
+        await case.terminate()
 
 
 async def test_a_signal_after_the_end_is_answered_by_the_server(desk: Desk) -> None:

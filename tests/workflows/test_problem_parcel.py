@@ -414,7 +414,7 @@ async def test_hostile_messages_change_nothing_and_are_on_the_record(desk: Desk)
 
 
 async def until_time(desk: Desk, case: Handle, until: datetime) -> None:
-    """Let time pass for the case, also over its continuations: of a new run, Temporal passes over all until it begins."""
+    """Let time pass for the case, also over its continuations: Temporal passes over what a new run does at first."""
     while (now := await desk.skipper.get_current_time(case)) < until:
         await desk.skip(case, min(until - now, timedelta(days=1)))
 
