@@ -35,8 +35,11 @@ minutes more a flow."""
 WRONG_ROLES_EACH, ROLES_EACH = 4, 1
 """How many send what is for others, and what is for nobody, in a state."""
 CASES_AT_ONCE = 6
-MESSAGES_AT_ONCE = 20
-"""More of them, each with its look at the staff, would take a case longer than Temporal gives a workflow task."""
+MESSAGES_AT_ONCE, WHERE_NOBODY_IS_LOOKED_AT = 20, 100
+"""More of them, each with its look at the staff, would take a case longer than Temporal gives a workflow task.
+
+Where a step on the shop is under way nobody is looked at, and each time that many are heard is seconds away.
+"""
 PATIENCE, PATIENCE_ALONE = 120, 200
 """For how many seconds a case may take beside others, and where it is asked once more, alone."""
 NOT_HEARD = ("aborted", "Workflow Task in failed state", "limit exceeded")
@@ -136,13 +139,13 @@ class Prober:
         self.refused = 0
         """How many messages were refused, each as it must be."""
 
-    async def probe(self, sent: Sequence[Wrong]) -> None:
-        """Send each of them: nothing moves, and every one is answered, or on the record."""
+    async def probe(self, sent: Sequence[Wrong], at_once: int) -> None:
+        """Send each of them, so many at once: nothing moves, and every one is answered, or on the record."""
         # where a workflow task was given up, what it had done is done again: the state was come to only for a moment
         before = await self.desk.until(self.case, self.driver.hands.plan.state)
         facts, recorded = Counter(before.kept), count_refused(before)
-        for start in range(0, len(sent), MESSAGES_AT_ONCE):
-            some = sent[start : start + MESSAGES_AT_ONCE]
+        for start in range(0, len(sent), at_once):
+            some = sent[start : start + at_once]
             lines = [one for one in some for _ in range(one.lines)]
             expected = Counter(one.line for one in lines if one.why is not None)
             facts.update(one.trigger for one in lines if one.why is None)
@@ -275,7 +278,8 @@ async def refused_in(desk: Desk, flow: str, state: str, patience: int) -> tuple[
             on_shop = works and hands.stopped_in[state] not in OUTSIDE
             sent = [one for one in sent if not (on_shop and one.is_fact and one.why is None)]
             held = [one for one in sent if (works and one.trigger == CANCEL) or (on_shop and one.is_fact)]
-            await prober.probe([one for one in sent if one not in held])
+            at_once = WHERE_NOBODY_IS_LOOKED_AT if on_shop else MESSAGES_AT_ONCE
+            await prober.probe([one for one in sent if one not in held], at_once)
             if held:
                 await prober.probe_and_let_go(held)
             return prober.refused, sum(one.times for one in sent if one.why is not None)

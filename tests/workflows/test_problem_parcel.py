@@ -36,7 +36,15 @@ from workflows.case import MOST_LOOKS
 AGENT, SPECIALIST, LEAD, CLERK, WAREHOUSE = "aftersale.1", "parcel.1", "aftersale-lead.5", "returns.1", "warehouse.1"
 
 
-async def open_parcel(desk: Desk, order: str, waybill: str, *, parent: str | None = None, **fields: Any) -> Handle:
+async def open_parcel(
+    desk: Desk,
+    order: str,
+    waybill: str,
+    *,
+    parent: str | None = None,
+    task_timeout: timedelta | None = None,
+    **fields: Any,
+) -> Handle:
     start = {
         "order_id": order,
         "by": AGENT if parent is None else "system",
@@ -45,7 +53,7 @@ async def open_parcel(desk: Desk, order: str, waybill: str, *, parent: str | Non
         "cause": "overdue",
         **fields,
     }
-    return await desk.open_case(FLOW, f"{FLOW}-{waybill}", start, parent=parent)
+    return await desk.open_case(FLOW, f"{FLOW}-{waybill}", start, parent=parent, task_timeout=task_timeout)
 
 
 async def open_in_trouble(desk: Desk, *, price_fen: int = 10_000, **fields: Any) -> tuple[Handle, str, str]:

@@ -423,7 +423,10 @@ async def test_two_cases_of_the_same_goods_that_begin_at_once_are_one(desk: Desk
     scan(desk, waybill, "2")
     scan(desk, onward, "2")
     async with desk.before("register_parcel", order):
-        both = [await open_parcel(desk, order, each, cause="exception") for each in (waybill, onward)]
+        both = [
+            await open_parcel(desk, order, each, cause="exception", task_timeout=timedelta(seconds=3))
+            for each in (waybill, onward)
+        ]
         for one in both:
             await desk.until_shown(one, lambda view: view.state == "registering", "registering")
     states = [(await desk.until(one, "investigating", "not_applicable")).state for one in both]
