@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import asyncio
 import time
-from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path as File
-from typing import NamedTuple
 
 from temporalio.api.enums.v1 import EventType
 from temporalio.api.history.v1 import HistoryEvent
@@ -19,7 +16,7 @@ from bench.paths import Path, nothing
 from casework.names import PARCEL_PATROL, WORKFLOW_TYPES
 from casework.patrol import Patrolled
 from casework.policy import load_policy
-from casework.skipping import PATIENCE_SECONDS, skip
+from casework.skipping import let_pass_over_runs
 from state_machines.problem_parcel import PROBLEM_PARCEL
 from tests.orders import add_scan, add_shipments, new_shop
 from tests.runs import histories
@@ -35,18 +32,7 @@ no_scan_days = 300
 """Nothing is late by itself, so that nobody has to look for the parcel; the courier is asked as often as ever."""
 LOOKS_PASSED_OVER = 2
 """A skip in which a new run begins may pass over a look or two; more, and time was skipped over the case's work."""
-EVENTS_OF_A_SKIP = 3
-"""At most: it is asked for, begins, and is done. The timer that it has passed rings only after that."""
-FIRST_TASK = 5
-"""So many events has a run, with a skip among them, before its first workflow task has come to anything."""
 PATROL_ID = "parcel-patrol-bench"
-
-
-class _Place(NamedTuple):
-    """How far a case is: its newest run, and the events of that."""
-
-    run_id: str | None
-    events: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +66,9 @@ async def tracked(rig: Rig, path: Path, home: File, days: int) -> LongRun:
         case = await rig.client.start_workflow(
             WORKFLOW_TYPES[PROBLEM_PARCEL.name], start, id=order.case_id, task_queue="tracked"
         )
-        await _let_pass(rig, case, timedelta(days=days), at_a_time=policy.problem_parcel.poll)
+        skipper = TimeSkipper(rig.client, config=TimeSkippingConfig(enabled=False))
+        until = await skipper.get_current_time(case) + timedelta(days=days)
+        await let_pass_over_runs(skipper, case, until, at_a_time=policy.problem_parcel.poll)
         state = (await rig.client.get_workflow_handle(case.id).query("case"))["state"]
         runs = await _runs(rig, case)
         await rig.client.get_workflow_handle(case.id).terminate()
@@ -111,56 +99,6 @@ async def patrolled(rig: Rig, home: File, shipments: int) -> LongRun:
     if (done.looked_at, done.opened) != (shipments, 0):
         raise RuntimeError(f"the patrol looked at {done.looked_at} of {shipments} shipments and opened {done.opened}")
     return LongRun(shipments, seconds, [len(run) for run in runs])
-
-
-async def _let_pass(rig: Rig, case: Handle, duration: timedelta, *, at_a_time: timedelta) -> None:
-    """Skip time for the case, also over its continuations.
-
-    Temporal lets a new run wait for a moment before its first workflow task, and time can be skipped before it: so
-    little at a time, and not before the newest run has begun.
-    """
-    skipper = TimeSkipper(rig.client, config=TimeSkippingConfig(enabled=False))
-    newest = rig.client.get_workflow_handle(case.id)
-    await _at_rest(newest)  # while it is being opened, the first looks would be skipped over
-    passed_to = await skipper.get_current_time(newest)
-    until = passed_to + duration
-    while passed_to < until:
-        before = await _at_rest(newest)
-        now = await skipper.get_current_time(newest)
-        if now >= passed_to + at_a_time:  # a skip that ends while the case looks goes on to the next look by itself
-            passed_to += at_a_time
-        elif await skip(skipper, newest, min(until - now, at_a_time)):
-            passed_to = now + at_a_time
-        else:
-            continue
-        # whoever skips on before the case has looked skips over the look
-        with suppress(TimeoutError):  # Temporal has lost sight of the skip: it is asked for anew
-            async with asyncio.timeout(PATIENCE_SECONDS):
-                while passed_to <= until and not _went_on(before, await _place(newest)):
-                    pass
-
-
-async def _at_rest(case: Handle) -> _Place:
-    """How far it is once nothing is under way."""
-    while (place := await _place(case)) is None:
-        pass
-    return place
-
-
-def _went_on(before: _Place, place: _Place | None) -> bool:
-    """Whether the case has done more since than have time skipped, and is at rest again."""
-    if place is None:
-        return False
-    return place.run_id != before.run_id or place.events > before.events + EVENTS_OF_A_SKIP
-
-
-async def _place(case: Handle) -> _Place | None:
-    """The newest run, and how far it is; None: something is under way, or the run has not begun its work."""
-    described = await case.describe()
-    raw = described.raw_description
-    if raw.HasField("pending_workflow_task") or raw.pending_activities or described.history_length <= FIRST_TASK:
-        return None
-    return _Place(described.run_id, described.history_length)
 
 
 async def _runs(rig: Rig, of: Handle) -> list[list[HistoryEvent]]:

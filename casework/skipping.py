@@ -89,10 +89,24 @@ async def let_pass(skipper: TimeSkipper, handle: WorkflowHandle[Any, Any], durat
     for _ in range(MOST_TRIES):
         if now >= until or await skip(skipper, handle, until - now):
             return
-        if (await handle.describe()).status is not WorkflowExecutionStatus.RUNNING:
+        if await _has_ended(handle):
             return
         now = await skipper.get_current_time(handle)
     raise RuntimeError(f"Temporal does not skip {until - now} for {handle.id}")
+
+
+async def let_pass_over_runs(
+    skipper: TimeSkipper, handle: WorkflowHandle[Any, Any], until: datetime, *, at_a_time: timedelta
+) -> None:
+    """Let time pass until then (aware), or until it ends, for one case that continues as new meanwhile.
+
+    Of what is asked for before a continuation, Temporal takes the rest from the new run, before that has set a timer:
+    so little at a time.
+    """
+    while (now := await skipper.get_current_time(handle)) < until:
+        await let_pass(skipper, handle, min(until - now, at_a_time))
+        if await _has_ended(handle):
+            return
 
 
 async def until_rung(skipper: TimeSkipper, handle: WorkflowHandle[Any, Any]) -> None:
@@ -116,9 +130,13 @@ async def grown(handle: WorkflowHandle[Any, Any], length: int) -> None:
             return
 
 
+async def _has_ended(handle: WorkflowHandle[Any, Any]) -> bool:
+    return (await handle.describe()).status is not WorkflowExecutionStatus.RUNNING
+
+
 async def _due_at(skipper: TimeSkipper, handle: WorkflowHandle[Any, Any]) -> int | None:
     """At which length of its history something of the case is due that Temporal has not come to; None: nothing is."""
-    if (await handle.describe()).status is not WorkflowExecutionStatus.RUNNING:
+    if await _has_ended(handle):
         return None
     now, rings, begun = await skipper.get_current_time(handle), dict[str, datetime](), False
     events = (await handle.fetch_history()).events

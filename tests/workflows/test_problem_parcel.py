@@ -26,6 +26,7 @@ from casework.shop.tables import (
     ShipmentRow,
     StockMovementRow,
 )
+from casework.skipping import let_pass_over_runs
 from state_machines.roles import Role
 from tests.desk import Desk, Handle
 from tests.parcels import FLOW, parcel_order, scan, scan_now, silence, until_it_moves
@@ -33,6 +34,7 @@ from tests.runs import histories
 from tests.workflows.test_returns import opened
 from workflows.case import MOST_LOOKS
 
+DAY = timedelta(days=1)
 AGENT, SPECIALIST, LEAD, CLERK, WAREHOUSE = "aftersale.1", "parcel.1", "aftersale-lead.5", "returns.1", "warehouse.1"
 
 
@@ -421,12 +423,6 @@ async def test_hostile_messages_change_nothing_and_are_on_the_record(desk: Desk)
 # --- months ---
 
 
-async def until_time(desk: Desk, case: Handle, until: datetime) -> None:
-    """Let time pass for the case, also over its continuations: Temporal passes over what a new run does at first."""
-    while (now := await desk.skipper.get_current_time(case)) < until:
-        await desk.skip(case, min(until - now, timedelta(days=1)))
-
-
 async def test_a_deadline_and_its_reminders_survive_continuing_as_new(desk: Desk) -> None:
     order, waybill = parcel_order(desk)
     scan(desk, waybill, "303")
@@ -434,7 +430,7 @@ async def test_a_deadline_and_its_reminders_survive_continuing_as_new(desk: Desk
     due = (await desk.until(case, "confirming_receipt")).due
     assert due is not None
     first_run = (await case.describe()).run_id
-    await until_time(desk, case, due - timedelta(hours=1))
+    await let_pass_over_runs(desk.skipper, case, due - timedelta(hours=1), at_a_time=DAY)
     view = await desk.view(case)
     assert (view.state, view.due) == ("confirming_receipt", due)
     assert (await case.describe()).run_id != first_run
@@ -453,10 +449,10 @@ async def test_a_parcel_tracked_for_90_days_keeps_its_history_bounded_and_loses_
     kept = {"by": WAREHOUSE, "courier": "ems", "waybill": f"EA{order[-9:]}CN", "id": "kept-from-the-first-day"}
     await case.signal("parcel_reshipped", kept)
     await desk.until_shown(case, lambda one: one.kept == ["parcel_reshipped"], "the fact is kept")
-    await until_time(desk, case, opened + timedelta(days=45))
+    await let_pass_over_runs(desk.skipper, case, opened + timedelta(days=45), at_a_time=DAY)
     # a resend in another run: harmless
     await asyncio.gather(case.signal("parcel_reshipped", kept), desk.submit(case, "picked_up", SPECIALIST, id="mid"))
-    await until_time(desk, case, opened + timedelta(days=90))
+    await let_pass_over_runs(desk.skipper, case, opened + timedelta(days=90), at_a_time=DAY)
     view = await desk.submit(case, "picked_up", SPECIALIST, id="mid")
     assert (view.state, view.kept) == ("tracking", ["parcel_reshipped", "picked_up"])
     assert view.opened_at == opened
