@@ -32,7 +32,7 @@ run: $(RUNTIME) ## the case desk: Temporal server and its UI, worker, shop, unti
 	@$(RUN) -m casework up $(ARGS)
 
 # One Temporal server, and two processes a core, as half of a test is waiting for it; ARGS=-n0 for all in one. Three a
-# core take a fifth less, and on a slow day one or two tests lose patience.
+# core take a tenth less, and on a slow day one or two tests lose patience.
 SHARED := --numprocesses $(shell expr 2 '*' $$(getconf _NPROCESSORS_ONLN)) --maxprocesses 8 --dist worksteal
 
 postgresql: $(DEV) ## PostgreSQL for the tests: looked for, and as root on Debian installed

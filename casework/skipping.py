@@ -109,18 +109,17 @@ async def let_pass_over_runs(
             return
 
 
-async def until_rung(skipper: TimeSkipper, handle: WorkflowHandle[Any, Any]) -> None:
+async def until_rung(skipper: TimeSkipper, handle: WorkflowHandle[Any, Any]) -> bool:
     """Wait until no timer of the case is due, and its run has begun: Temporal comes to both a moment late.
 
-    Who lets time pass meanwhile lets it pass without the case.
+    Who lets time pass meanwhile lets it pass without the case. True: it had to be waited for, and the case has done
+    something since.
     """
+    waited = False
     while (length := await _due_at(skipper, handle)) is not None:
         await grown(handle, length)
-
-
-async def rings_soon(skipper: TimeSkipper, handle: WorkflowHandle[Any, Any]) -> bool:
-    """Whether it is not so yet that no timer of the case is due, and its run has begun: see `until_rung`."""
-    return await _due_at(skipper, handle) is not None
+        waited = True
+    return waited
 
 
 async def grown(handle: WorkflowHandle[Any, Any], length: int) -> None:

@@ -29,7 +29,7 @@ from casework.names import TASK_QUEUE, WORKFLOW_TYPES
 from casework.shop import notices, outside, records
 from casework.shop.database import Database
 from casework.shop.tables import GiftRow
-from casework.skipping import grown, let_pass, rings_soon, skip_past, until_rung
+from casework.skipping import grown, let_pass, skip_past, until_rung
 from casework.templates import Post
 from casework.verifying.books import paid_by
 from chaos.audit import unsound_case
@@ -494,8 +494,7 @@ class Desk:
     async def until_rung(self, handle: Handle) -> None:
         """Wait until the case is at rest, everybody outside has answered, and no timer of it is due any more."""
         await self.at_rest(handle, answered=True)
-        while await rings_soon(self.skipper, handle):
-            await until_rung(self.skipper, handle)
+        while await until_rung(self.skipper, handle):
             await self.at_rest(handle, answered=True)
 
     async def until_it_takes(self, handle: Handle, trigger: str) -> CaseView:

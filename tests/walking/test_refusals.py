@@ -17,13 +17,14 @@ from temporalio.client import WorkflowUpdateFailedError, WorkflowUpdateStage
 from temporalio.exceptions import ApplicationError
 from temporalio.service import RPCError, RPCStatusCode
 
-from casework.case import FORGOTTEN, CaseView, TrailLine
+from casework.case import CaseView
 from state_machines.common import CANCEL
 from state_machines.flows import FLOWS
 from state_machines.roles import Role
 from state_machines.table import Flow, StateKind, TriggerKind
 from tests.desk import Desk, Handle
 from tests.telling import tell
+from tests.trails import count_refused, refused_lines
 from tests.walking.driver import STAFF, Driver, Hands, fields_of
 from tests.walking.flows import HANDS, planner_of
 from tests.walking.planner import Plan
@@ -240,17 +241,6 @@ class Prober:
         assert Counter((line.trigger, line.by) for line in lines) == expected
         for line in lines:
             assert (line.why or "").startswith(reasons[line.trigger, line.by] or "?"), line
-
-
-def refused_lines(view: CaseView) -> list[TrailLine]:
-    """What the trail lists as refused, oldest first."""
-    return [line for line in view.trail if not line.accepted and line.trigger != FORGOTTEN]
-
-
-def count_refused(view: CaseView) -> int:
-    """How many messages the case has refused on the record: those that it lists, and the older ones it only counts."""
-    forgotten = [int((line.why or "0").split()[0]) for line in view.trail if line.trigger == FORGOTTEN]
-    return len(refused_lines(view)) + sum(forgotten)
 
 
 def as_update(wrong: Wrong) -> dict[str, Any]:
