@@ -9,10 +9,10 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 from temporalio.api.enums.v1 import EventType, WorkflowTaskFailedCause
-from temporalio.client import WorkflowExecutionStatus, WorkflowUpdateFailedError
+from temporalio.client import WorkflowExecutionStatus, WorkflowUpdateFailedError, WorkflowUpdateStage
 from temporalio.service import RPCError
 
-from casework.case import MOST_REFUSED
+from casework.case import MOST_REFUSED, CaseView
 from state_machines.refund_before_shipping import REFUND_BEFORE_SHIPPING
 from tests.desk import Desk, Handle
 from tests.parcels import parcel_order, scan
@@ -119,12 +119,16 @@ async def test_nobody_else_waits_for_a_courier_that_is_asked_after_much_was_said
         await desk.signal(case, "comment", AGENT, text="the buyer called")
     async with desk.before("claim", order):
         async with desk.before("consider", order):
-            said = asyncio.create_task(desk.submit(case, "comment", AGENT, text="and again"))
+            comment = {"trigger": "comment", "by": AGENT, "text": "and again"}
+            # of two that are new to a workflow task, either may come first
+            said = await case.start_update(  # pyright: ignore[reportUnknownMemberType] - the SDK's own
+                "submit", comment, wait_for_stage=WorkflowUpdateStage.ACCEPTED, result_type=CaseView
+            )
             await desk.reached("consider", order)
             chosen = asyncio.create_task(desk.submit(case, "choose_refund", AGENT))
             await desk.prolonged(case, 2)
         await desk.reached("claim", order)
-        assert (await said).state == "choosing_remedy", "answered while the courier is silent"
+        assert (await said.result()).state == "choosing_remedy", "answered while the courier is silent"
     await chosen
     await case.cancel()
 
