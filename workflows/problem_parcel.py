@@ -31,12 +31,13 @@ from casework.changes import (
     CALLS_OFF_RETURNS,
     CHOOSES_WHAT_IS_FREE,
     CLAIMS_WHAT_IS_OUT,
+    KNOWS_OUR_SIGNATURE,
     KNOWS_WHAT_IS_HERE,
     LEAVES_TO_OTHERS,
     READS_WHAT_CAME,
 )
 from casework.money import LineQuantity, listed
-from casework.parcels import Followed, about_the_money
+from casework.parcels import Followed, ParcelReport, about_the_money
 from casework.rules.parcels import GOING_BACK, HANDED_OVER, counted_from, proves_receipt, verdict
 from casework.templates import Post
 from casework.templates.problem_parcel import (
@@ -98,6 +99,7 @@ class ProblemParcel(CaseWorkflow[ParcelCase]):
         READS_WHAT_CAME,
         CLAIMS_WHAT_IS_OUT,
         KNOWS_WHAT_IS_HERE,
+        KNOWS_OUR_SIGNATURE,
     )
 
     @workflow.run
@@ -413,10 +415,16 @@ class ProblemParcel(CaseWorkflow[ParcelCase]):
             fresh=figures.poll_min,
             at=workflow.now(),
         )
-        # it is with us again: the signature is our own; where it is waited for still, somebody is to tell that it came
-        awaited = bool(self.flow.rows(case.state, "parcel_returned"))
-        if case.verdict == "signed" and not case.way_back and (case.came_back or (not awaited and self._is_here())):
+        if case.verdict == "signed" and not case.way_back and self._signed_by_us(report):
             case.verdict = "unknown"
+
+    def _signed_by_us(self, report: ParcelReport) -> bool:
+        """The parcel is with us again: a signature is our own, and not the buyer's."""
+        if self.case.came_back:
+            return True
+        if self.flow.rows(self.case.state, "parcel_returned"):  # not that the case had kept it
+            return report.back and self.adopts(KNOWS_OUR_SIGNATURE)
+        return self._is_here()
 
     async def _ask(self, request: AskCourier) -> None:
         """Outside the shop, so an activity; a courier that cannot be asked just now means nothing."""
@@ -672,7 +680,11 @@ class ProblemParcel(CaseWorkflow[ParcelCase]):
 
         `since`: the change by which a case that asks here counts what has turned up.
         """
-        if self.case.came_back or (self._turned_up() is not None and self.adopts(since)):
+        turned_up = self._turned_up() is not None
+        if since == CLAIMS_WHAT_IS_OUT:
+            # asked also of what came back: so it is in the histories of cases that were opened before
+            turned_up = turned_up and self.adopts(since)
+        if self.case.came_back or (turned_up and self.adopts(since)):
             return True
         return self._may_be_here() and self.adopts(KNOWS_WHAT_IS_HERE)
 

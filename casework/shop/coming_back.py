@@ -10,7 +10,7 @@ from datetime import datetime
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
-from casework.money import LineQuantity, as_listed, as_typed, listed
+from casework.money import LineQuantity, as_typed, listed
 from casework.rules.parcels import HANDED_OVER
 from casework.shop import outbox
 from casework.shop.amounts import accounts, line_rows, pieces_left
@@ -20,10 +20,20 @@ from casework.shop.courier import cases_stopping, out_without_parcel, parcel_sta
 from casework.shop.flags import wish_flag
 from casework.shop.known_flows import DISPUTED, KEPT_FROM_BUYER, NOT_APPLICABLE, REFUNDED, RETURN, SENT_BACK
 from casework.shop.losses import followed_by_others, made_good, not_awaited, same_goods, waybills_followed_by
+from casework.shop.lying_here import (
+    IN_DISPUTE,
+    OF_LAPSED_RETURN,
+    OF_MALICIOUS_ORDER,
+    WHO_SEES_TO_THEM,
+    lines_lying_here,
+    name_anew,
+    name_what_lies_here,
+    tasks_about,
+)
 from casework.shop.orders import lock_order
 from casework.shop.pieces import pieces_of_lines, pieces_owed, still_in
 from casework.shop.records import came_from, lines_of
-from casework.shop.shelf import AFTER_REVIEW, SHIP_AGAIN, clear_shelf, name_what_lies_here
+from casework.shop.shelf import AFTER_REVIEW, SHIP_AGAIN, TO_SHIP_AGAIN, clear_shelf
 from casework.shop.shipments import has_come_back, lines_in, pieces_in, shelve
 from casework.shop.steps import first_time
 from casework.shop.stock import move_stock
@@ -164,14 +174,14 @@ def ship_again(
     ended = was_ended(session, order_id)
     done = accounts(session, order_id)
     whole, part, useless = list[LineQuantity](), list[LineQuantity](), list[LineQuantity]()
-    stays = list[LineQuantity]()
+    stays = set[int]()
     for row in rows:
         left, pieces = pieces_left(row, done), where[row.number]
         wanted = min(pieces.here, owed[row.number])
         if pieces.here > wanted:
             useless.append(LineQuantity(line=row.number, quantity=pieces.here - wanted))
         if ended:
-            stays += [LineQuantity(line=row.number, quantity=wanted)] if wanted else []
+            stays |= {row.number} if wanted else set()
         elif wanted and (wanted == left or not pieces.elsewhere):
             row.place = "unshipped"
             whole.append(LineQuantity(line=row.number, quantity=wanted))
@@ -183,7 +193,18 @@ def ship_again(
     gone = {one.line for one in (*whole, *part)} | {one.line for one in useless if not ended}
     shelve(session, order_id, gone, at, excluding=left_alone)
     session.flush()
-    name_what_lies_here(session, key=key, case_id=case_id, order_id=order_id, lines=stays, at=at)
+    if stays:
+        name_what_lies_here(
+            session,
+            OF_MALICIOUS_ORDER,
+            key=key,
+            case_id=case_id,
+            about={"order_id": order_id},
+            numbers=stays,
+            at=at,
+            excluding=left_alone,
+        )
+    name_anew(session, order_id, at, ending=case_id)
     hold_for_review(session, order_id, [one.line for one in whole], at=at)
     again = [*whole, *part]
     if again:
@@ -243,25 +264,40 @@ def ask_about_goods(
     one before; not of what the open case of its own parcel sees to, but for this case, which ends. `at` is aware; the
     caller locks the order.
     """
-    template = "return.goods_in_dispute" if outcome == DISPUTED else "return.goods_are_here"
-    told = outbox.open_tasks(session, return_id, template)
-    wanted = {one.line for task in told for one in as_listed(task["lines"])}.union(numbers)
-    rows = [row for row in line_rows(session, order_id) if row.number in wanted]
-    where = pieces_of_lines(session, order_id, rows, excluding=followed_by_others(session, order_id, case_id))
-    here = [LineQuantity(line=line, quantity=one.here) for line, one in sorted(where.items()) if one.here]
-    parameters = {"order_id": order_id, "lines": listed(here), "case_id": return_id}
-    if not here or parameters in told:
-        return
-    outbox.cancel_tasks(session, return_id, Role.AFTERSALE_AGENT, at=at, template=template)
-    outbox.give_task(
+    name_what_lies_here(
         session,
-        key=f"{key}/{template}",
+        IN_DISPUTE if outcome == DISPUTED else OF_LAPSED_RETURN,
+        key=key,
         case_id=return_id,
-        role=Role.AFTERSALE_AGENT,
-        template=template,
-        parameters=parameters,
+        about={"order_id": order_id, "case_id": return_id},
+        numbers=numbers,
         at=at,
+        excluding=followed_by_others(session, order_id, case_id),
     )
+
+
+def clear_refunded(session: Session, order_id: str, at: datetime) -> None:
+    """The platform has refunded something: what of it lies here, on the shelf or beside it, goes into stock.
+
+    The warehouse does not ship it, and nobody is asked about it. What an open case has stays with that one. `at` is
+    aware; the caller locks the order.
+    """
+    session.flush()
+    tasks = tasks_about(session, order_id, [*TO_SHIP_AGAIN, *WHO_SEES_TO_THEM])
+    if not tasks:
+        return
+    case_id, rows = tasks[0].case_id, line_rows(session, order_id)
+    clear_shelf(session, case_id, order_id, rows, at)
+    lying = lines_lying_here(session, order_id) - _claimed_by_others(session, order_id, None)
+    rows = [row for row in rows if row.number in lying]
+    left_alone = followed_by_others(session, order_id, None)
+    where = pieces_of_lines(session, order_id, rows, excluding=left_alone)
+    owed = pieces_owed(session, order_id, rows, at, beyond_shelf=True)
+    useless = [LineQuantity(line=line, quantity=max(0, pieces.here - owed[line])) for line, pieces in where.items()]
+    move_stock(session, rows, useless, case_id=case_id, at=at)
+    emptied = {one.line for one in useless if one.quantity == where[one.line].here}
+    shelve(session, order_id, emptied, at, excluding=left_alone)
+    name_anew(session, order_id, at)
 
 
 def take_into_stock(
@@ -309,6 +345,8 @@ def take_back_into_stock(
     move_stock(session, rows, pieces, case_id=case_id, at=at)
     emptied = {one.line for one in pieces if one.quantity == where[one.line].here}
     shelve(session, order.id, emptied, at, only=only, excluding=excluding)
+    session.flush()
+    name_anew(session, order.id, at)
 
 
 def _kept_from_buyer(session: Session, order_id: str, numbers: Collection[int]) -> dict[int, CaseRow]:
@@ -481,8 +519,8 @@ def _same_waybill(known: str, given: str) -> bool:
     return known.upper() == "".join(given.split()).upper()
 
 
-def _claimed_by_others(session: Session, order_id: str, case_id: str) -> set[int]:
-    query = select(ClaimRow.line).where(ClaimRow.order_id == order_id, ClaimRow.case_id != case_id)
+def _claimed_by_others(session: Session, order_id: str, case_id: str | None) -> set[int]:
+    query = select(ClaimRow.line).where(ClaimRow.order_id == order_id, ClaimRow.case_id.is_distinct_from(case_id))
     return set(session.scalars(query))
 
 

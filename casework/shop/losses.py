@@ -100,8 +100,8 @@ def followed_now(session: Session, order_id: str) -> dict[str, set[str]]:
     }
 
 
-def followed_by_others(session: Session, order_id: str, case_id: str) -> set[str]:
-    """Every waybill of the goods that open parcel cases follow now, without those of this case."""
+def followed_by_others(session: Session, order_id: str, case_id: str | None) -> set[str]:
+    """Every waybill of the goods that open parcel cases follow now, without those of this case (None: of all)."""
     followed = followed_now(session, order_id)
     return {waybill for case, waybills in followed.items() if case != case_id for waybill in waybills}
 

@@ -13,6 +13,7 @@ from casework.money import LineQuantity
 from casework.shop import flags, platform
 from casework.shop.amounts import LedgerLine, accounts, due, left_to_ship, line_rows, pieces_left
 from casework.shop.bulk import reviewer_of, was_ended
+from casework.shop.coming_back import clear_refunded
 from casework.shop.courier import out_without_parcel, stop_late_parcel
 from casework.shop.errors import BadRequest, Held
 from casework.shop.faults import HOW, KINDS, set_fault
@@ -21,7 +22,7 @@ from casework.shop.losses import same_goods
 from casework.shop.notices import tell_cases
 from casework.shop.orders import lock_order
 from casework.shop.pieces import pieces_of_lines
-from casework.shop.shelf import clear_refunded, pieces_on_shelf_alone
+from casework.shop.shelf import pieces_on_shelf_alone
 from casework.shop.shipments import leave_shelf, pieces_in
 from casework.shop.tables import CaseRow, LineRow, OrderRow, ShipmentLineRow, ShipmentRow
 

@@ -28,6 +28,7 @@ from casework.shop.flags import append_memo, wish_flag
 from casework.shop.gifts import has_free_shipping
 from casework.shop.known_flows import LAPSED, REFUND
 from casework.shop.losses import followed_by_others, given_up, same_goods, waybills_followed_by
+from casework.shop.lying_here import name_anew
 from casework.shop.orders import Line, Order, lock_order
 from casework.shop.pieces import pieces_of_lines
 from casework.shop.platform import attribute_to_lines
@@ -273,7 +274,7 @@ def receive(
         row.received = one.quantity
         row.from_parcels = 0 if parcel is None else _take_out_of_parcels(session, order_id, parcel, one)
         row.from_parcels += _taken_over(session, order_id, one.line, one.quantity - row.from_parcels)
-    _nothing_is_here_of(session, order_id, lines)
+    _nothing_is_here_of(session, order_id, lines, at)
     # policy.md, shop.flag_profile: goods came back = purple
     wish_flag(session, case_id, order_id, "purple", at=at)
     append_memo(session, order_id, memo, at=at, key=f"{key}/memo")
@@ -304,7 +305,7 @@ def have_what_is_here(
         for parcel in parcels_of(session, order_id, {one.line}, back_too=True):
             if here and parcel.waybill.upper() in only:
                 here -= take_out(session, parcel, LineQuantity(line=one.line, quantity=here))
-    _nothing_is_here_of(session, order_id, lines)
+    _nothing_is_here_of(session, order_id, lines, at)
 
 
 def restock(
@@ -544,7 +545,7 @@ def _taken_over(session: Session, order_id: str, line: int, wanted: int) -> int:
     return from_parcels
 
 
-def _nothing_is_here_of(session: Session, order_id: str, lines: Sequence[LineQuantity]) -> None:
+def _nothing_is_here_of(session: Session, order_id: str, lines: Sequence[LineQuantity], at: datetime) -> None:
     """Lines that had come back, and of which nothing is here any more as a return has it, have left as before.
 
     What the return does not accept goes to the buyer.
@@ -557,6 +558,7 @@ def _nothing_is_here_of(session: Session, order_id: str, lines: Sequence[LineQua
         if not where[row.number].here:
             row.place = "shipped"
     session.flush()
+    name_anew(session, order_id, at)
 
 
 def _had_from_its_beginning(

@@ -6,23 +6,22 @@ from collections import Counter
 from collections.abc import Sequence
 from datetime import datetime
 
-from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from casework.money import LineQuantity, as_listed, listed
 from casework.shop import outbox
 from casework.shop.amounts import line_rows
+from casework.shop.losses import followed_by_others
+from casework.shop.lying_here import OF_MALICIOUS_ORDER, name_what_lies_here, tasks_about
 from casework.shop.pieces import pieces_of_lines, pieces_owed
 from casework.shop.shipments import has_come_back
 from casework.shop.stock import move_stock
-from casework.shop.tables import CaseRow, LineRow, OutboxRow
+from casework.shop.tables import LineRow
 from state_machines.roles import Role
 
 SHIP_AGAIN, AFTER_REVIEW = "ship_again", "ship_again_after_review"
 """The tasks by which the warehouse ships again what came back, at once or when the order's review lets it."""
 TO_SHIP_AGAIN = (SHIP_AGAIN, AFTER_REVIEW)
-LIES_HERE = "bulk.goods_lie_here"
-"""The task by which somebody sees to what came back of an order that was ended as malicious."""
 
 
 def clear_shelf(session: Session, case_id: str, order_id: str, rows: Sequence[LineRow], at: datetime) -> None:
@@ -37,7 +36,7 @@ def clear_shelf(session: Session, case_id: str, order_id: str, rows: Sequence[Li
     useless = Counter({line: pieces.shelf - min(pieces.shelf, owed[line]) for line, pieces in where.items()})
     pieces = [LineQuantity(line=line, quantity=quantity) for line, quantity in useless.items() if quantity]
     move_stock(session, rows, pieces, case_id=case_id, at=at)
-    for task in _tasks(session, order_id, *TO_SHIP_AGAIN) if pieces else ():
+    for task in tasks_about(session, order_id, TO_SHIP_AGAIN) if pieces else ():
         told = as_listed(task.parameters["lines"])
         less = {one.line: min(one.quantity, useless[one.line]) for one in told}
         if not any(less.values()):
@@ -57,17 +56,6 @@ def clear_shelf(session: Session, case_id: str, order_id: str, rows: Sequence[Li
             )
 
 
-def clear_refunded(session: Session, order_id: str, at: datetime) -> None:
-    """The platform has refunded something: what of it lies on the shelf does not ship.
-
-    `at` is aware; the caller locks the order.
-    """
-    session.flush()
-    tasks = _tasks(session, order_id, *TO_SHIP_AGAIN)
-    if tasks:
-        clear_shelf(session, tasks[0].case_id, order_id, line_rows(session, order_id), at)
-
-
 def pieces_on_shelf_alone(session: Session, order_id: str) -> list[LineQuantity]:
     """What lies on the shelf of lines of which the rest has left: no more of such a line is left to ship."""
     if not has_come_back(session, order_id):
@@ -77,46 +65,21 @@ def pieces_on_shelf_alone(session: Session, order_id: str) -> list[LineQuantity]
     return [LineQuantity(line=line, quantity=pieces.shelf) for line, pieces in where.items() if pieces.shelf]
 
 
-def name_what_lies_here(
-    session: Session, *, key: str, case_id: str, order_id: str, lines: Sequence[LineQuantity], at: datetime
-) -> None:
-    """These pieces came back of an order that was ended as malicious: they do not ship, and no refund has them.
-
-    The supervisor gets a task, unless an open one names the same. `at` is aware.
-    """
-    parameters = {"order_id": order_id, "lines": listed(lines)}
-    if lines and all(task.parameters != parameters for task in _tasks(session, order_id, LIES_HERE)):
-        outbox.give_task(
-            session,
-            key=f"{key}/{LIES_HERE}",
-            case_id=case_id,
-            role=Role.AFTERSALE_SUPERVISOR,
-            template=LIES_HERE,
-            parameters=parameters,
-            at=at,
-        )
-
-
 def cancel_shipping_again(session: Session, case_id: str, order_id: str, at: datetime) -> None:
     """Nothing of the order ships any more: the warehouse's tasks to ship something again are cancelled.
 
     What is left to ship is refunded, but for what lies on the shelf alone: a task names it. `at` is aware.
     """
-    lies_there = pieces_on_shelf_alone(session, order_id)
-    name_what_lies_here(session, key=f"{case_id}/ended", case_id=case_id, order_id=order_id, lines=lies_there, at=at)
-    for task in _tasks(session, order_id, *TO_SHIP_AGAIN):
+    name_what_lies_here(
+        session,
+        OF_MALICIOUS_ORDER,
+        key=f"{case_id}/ended",
+        case_id=case_id,
+        about={"order_id": order_id},
+        numbers={one.line for one in pieces_on_shelf_alone(session, order_id)},
+        at=at,
+        excluding=followed_by_others(session, order_id, case_id),
+    )
+    for task in tasks_about(session, order_id, TO_SHIP_AGAIN):
         task.cancelled_at = at
     session.flush()
-
-
-def _tasks(session: Session, order_id: str, *templates: str) -> Sequence[OutboxRow]:
-    """The open tasks of these templates about an order, the latest first: what the earlier name may have left."""
-    return session.scalars(
-        select(OutboxRow)
-        .where(
-            OutboxRow.case_id.in_(select(CaseRow.case_id).where(CaseRow.order_id == order_id)),
-            OutboxRow.template.in_(templates),
-            OutboxRow.cancelled_at.is_(None),
-        )
-        .order_by(OutboxRow.id.desc())
-    ).all()

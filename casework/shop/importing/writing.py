@@ -14,6 +14,7 @@ from casework.parts import parts
 from casework.shop import flags
 from casework.shop.amounts import accounts, left_to_ship, line_rows
 from casework.shop.bulk import hold_for_review
+from casework.shop.coming_back import clear_refunded
 from casework.shop.courier import out_without_parcel
 from casework.shop.importing.reading import BadRow
 from casework.shop.importing.rows import SHOP_ZONE, ChatIn, CourierIn, GiftIn, LineIn, OrderIn
@@ -22,7 +23,6 @@ from casework.shop.orders import lock_orders
 from casework.shop.outside import on_shelf_alone, send_off
 from casework.shop.pieces import is_being_sent_again, pieces_of_lines
 from casework.shop.platform import reconcile
-from casework.shop.shelf import clear_refunded
 from casework.shop.states import is_later
 from casework.shop.tables import ChatRow, GiftRow, LineRow, OrderRow, ParcelRow, ScanRow, ShipmentRow
 

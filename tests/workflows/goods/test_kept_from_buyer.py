@@ -141,3 +141,32 @@ async def test_all_lines_that_a_return_keeps_are_asked_about_whichever_came_back
     tasks = [one for one in letters(desk, back, "staff") if one.template == "return.goods_are_here"]
     assert [one.parameters["lines"] for one in tasks if one.cancelled_at is None] == ["1×1, 2×1"]
     assert ships(desk, order) == []
+
+
+async def test_what_ships_after_its_return_has_lapsed_is_asked_about_no_more(desk: Desk) -> None:
+    order, (first, _) = two_parcels_of_one_line(desk)
+    scan(desk, first, "0")
+    both = [{"line": 1, "quantity": 2}]
+    back = await opened(desk, order, "awaiting_parcel", lines=both)
+    await came_back_and_called_off(desk, order, first)
+    await desk.skip_to_deadline(back)
+    assert (await desk.end(back)).outcome == "lapsed"
+    assert open_tasks(desk, order) == ["return.goods_are_here"]
+    again = await opened(desk, order, "awaiting_parcel", lines=both, reopens=back.id)
+    await desk.submit(again, "buyer_withdraws", AGENT)
+    await desk.end(again)
+    assert open_tasks(desk, order) == ["ship_again"]
+
+
+async def test_what_the_platform_pays_for_after_a_dispute_goes_into_stock(desk: Desk) -> None:
+    order, waybill = parcel_order(desk)
+    scan(desk, waybill, "2")
+    back = await opened(desk, order, "explaining", opened=True)
+    case = await in_trouble(desk, order, waybill)
+    await desk.submit(case, "parcel_returned", CLERK, waybill=waybill)
+    await desk.submit(back, "raise_dispute", AGENT)
+    await desk.end(back)
+    await called_off(desk, case)
+    assert open_tasks(desk, order) == ["return.goods_in_dispute"]
+    desk.platform_refunds_line(order, 1)
+    assert (open_tasks(desk, order), stock(desk, order)) == ([], {1: 1})

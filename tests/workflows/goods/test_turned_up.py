@@ -141,3 +141,19 @@ async def test_what_a_return_took_in_is_no_loss_for_its_parcels_case(desk: Desk)
         claimed = session.scalars(select(CourierClaimRow).where(CourierClaimRow.order_id == order)).all()
     assert (paid_fen(desk, order), stock(desk, order)) == (10_000, {1: 2})
     assert (state["goods"], len(claimed)) == ("already_back", 0)
+
+
+async def test_what_a_return_took_in_and_we_signed_for_is_not_with_the_buyer(desk: Desk) -> None:
+    order = desk.order(prices=[(5_000, 2)], shipped=True)
+    waybill = parcel_of(desk, order)
+    scan(desk, waybill, "0")
+    back = await opened(desk, order, "awaiting_parcel", lines=of_line(1))
+    case = await in_trouble(desk, order, waybill)
+    await desk.submit(back, "receive_goods", CLERK, waybill=waybill, lines=of_line(1))  # refused at the door
+    await scan_now(desk, case, waybill, "301")
+    await desk.skip(case, timedelta(hours=9))
+    await desk.until_rung(case)
+    view = await desk.view(case)
+    await case.cancel()
+    await back.cancel()
+    assert view.state == "investigating"

@@ -513,7 +513,9 @@ async def ended_as_malicious(desk: Desk, order: str, review: Handle) -> None:
 def told_what_lies_here(desk: Desk, order: str) -> list[str]:
     """What of an order that was ended as malicious the supervisor is to see to."""
     with desk.database.reading() as session:
-        tasks = session.scalars(select(OutboxRow).where(OutboxRow.template == "bulk.goods_lie_here"))
+        tasks = session.scalars(
+            select(OutboxRow).where(OutboxRow.template == "bulk.goods_lie_here", OutboxRow.cancelled_at.is_(None))
+        )
         return [one.parameters["lines"] for one in tasks if order in one.text_en]
 
 
@@ -534,3 +536,72 @@ async def test_what_comes_back_of_a_malicious_order_is_seen_to(desk: Desk) -> No
     await ended_as_malicious(desk, order, await bulk(desk, order))
     await came_back_and_called_off(desk, order, came)
     assert (told_what_lies_here(desk, order), ships(desk, order)) == (["1×1"], [])
+
+
+async def two_pieces_of_a_malicious_order(desk: Desk) -> tuple[str, str, str]:
+    """An order with a line in two parcels, which are moving, and with one that has not left: ended as malicious."""
+    order = desk.order(prices=[(300_000, 2), (300_000, 1)], shipped=[1])
+    first, second = parcel_of(desk, order), in_two_parcels(desk, order, line=1)[1]
+    scan(desk, first, "0")
+    scan(desk, second, "0")
+    await ended_as_malicious(desk, order, await bulk(desk, order))
+    return order, first, second
+
+
+async def test_each_piece_of_a_malicious_order_is_named_once(desk: Desk) -> None:
+    order, first, second = await two_pieces_of_a_malicious_order(desk)
+    await came_back_and_called_off(desk, order, first)
+    assert told_what_lies_here(desk, order) == ["1×1"]
+    await came_back_and_called_off(desk, order, second)
+    assert told_what_lies_here(desk, order) == ["1×2"]
+
+
+async def test_a_piece_that_comes_back_after_one_on_the_shelf_of_a_malicious_order_is_named_with_it(
+    desk: Desk,
+) -> None:
+    order = desk.order(prices=[(300_000, 2), (300_000, 1)], shipped=[1])
+    moving, came = parcel_of(desk, order), in_two_parcels(desk, order, line=1)[1]
+    scan(desk, moving, "0")
+    review = await bulk(desk, order)
+    await came_back_and_called_off(desk, order, came)
+    await ended_as_malicious(desk, order, review)
+    await came_back_and_called_off(desk, order, moving)
+    assert told_what_lies_here(desk, order) == ["1×2"]
+
+
+async def test_what_lies_here_of_a_malicious_order_goes_into_stock_once_the_platform_has_refunded_it(
+    desk: Desk,
+) -> None:
+    order, first, second = await two_pieces_of_a_malicious_order(desk)
+    await came_back_and_called_off(desk, order, first)
+    await came_back_and_called_off(desk, order, second)
+    desk.platform_refunds_line(order, 1)
+    assert (told_what_lies_here(desk, order), stock(desk, order)) == (["1×1"], {1: 1})
+    desk.platform_refunds_line(order, 1)
+    assert (told_what_lies_here(desk, order), stock(desk, order)) == ([], {1: 2})
+
+
+async def test_a_piece_on_the_shelf_of_a_malicious_order_goes_into_stock_once_the_platform_has_refunded_it(
+    desk: Desk,
+) -> None:
+    order = desk.order(prices=[(300_000, 2), (300_000, 1)], shipped=[1])
+    moving, came = parcel_of(desk, order), in_two_parcels(desk, order, line=1)[1]
+    scan(desk, moving, "0")
+    review = await bulk(desk, order)
+    await came_back_and_called_off(desk, order, came)
+    await ended_as_malicious(desk, order, review)
+    desk.platform_refunds_line(order, 1)
+    assert (told_what_lies_here(desk, order), stock(desk, order)) == ([], {1: 1})
+
+
+async def test_what_a_return_takes_in_of_a_malicious_order_is_asked_about_no_more(desk: Desk) -> None:
+    order, first, _ = await two_pieces_of_a_malicious_order(desk)
+    await came_back_and_called_off(desk, order, first)
+    back = await opened(desk, order, "awaiting_supervisor", suffix="-1", lines=of_line(1))
+    await desk.submit(back, "approve", LEAD)
+    await desk.submit(back, "approve", BULK_MANAGER)
+    assert told_what_lies_here(desk, order) == ["1×1"]
+    await desk.submit(back, "receive_goods", CLERK, waybill=first, lines=of_line(1))
+    assert told_what_lies_here(desk, order) == []
+    await back.cancel()
+    await desk.end(back)

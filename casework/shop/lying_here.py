@@ -1,0 +1,127 @@
+"""Goods that came back and do not ship by themselves: a task for each reason names all of them while they lie here."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from datetime import datetime
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from casework.money import LineQuantity, as_listed, listed
+from casework.shop import outbox
+from casework.shop.amounts import line_rows
+from casework.shop.losses import followed_now
+from casework.shop.pieces import pieces_of_lines
+from casework.shop.tables import CaseRow, OutboxRow
+from state_machines.roles import Role
+
+OF_MALICIOUS_ORDER = "bulk.goods_lie_here"
+"""The order was ended as malicious: nothing of it ships, not even what was on the shelf to ship again."""
+OF_LAPSED_RETURN = "return.goods_are_here"
+"""A return of them has lapsed: the buyer wanted the money, and is asked."""
+IN_DISPUTE = "return.goods_in_dispute"
+"""The platform decides about a return of their lines."""
+WHO_SEES_TO_THEM = {
+    OF_MALICIOUS_ORDER: Role.AFTERSALE_SUPERVISOR,
+    OF_LAPSED_RETURN: Role.AFTERSALE_AGENT,
+    IN_DISPUTE: Role.AFTERSALE_AGENT,
+}
+
+
+def tasks_about(session: Session, order_id: str, templates: Collection[str]) -> Sequence[OutboxRow]:
+    """The open tasks of these templates about an order, the latest first: what the earlier name may have left."""
+    return session.scalars(
+        select(OutboxRow)
+        .where(
+            OutboxRow.case_id.in_(select(CaseRow.case_id).where(CaseRow.order_id == order_id)),
+            OutboxRow.template.in_(templates),
+            OutboxRow.cancelled_at.is_(None),
+        )
+        .order_by(OutboxRow.id.desc())
+    ).all()
+
+
+def name_what_lies_here(
+    session: Session,
+    template: str,
+    *,
+    key: str,
+    case_id: str,
+    about: Mapping[str, str],
+    numbers: Collection[int],
+    at: datetime,
+    excluding: Collection[str] = (),
+) -> None:
+    """A task of a case names what lies here of these lines, and of those in the task before, in whose place it comes.
+
+    The task before is the one of the same template that is `about` the same: all its parameters but the lines, the
+    `order_id` among them. Not named is what came by the waybills `excluding` (in capitals). `at` is aware; the caller
+    locks the order.
+    """
+    order_id = about["order_id"]
+    before = [task for task in tasks_about(session, order_id, [template]) if _subject(task) == about]
+    wanted = {line for task in before for line in _lines(task)}.union(numbers)
+    here = _lying_here(session, template, order_id, wanted, excluding)
+    parameters = {**about, "lines": listed(here)}
+    stands = [task for task in before if here and task.parameters == parameters][:1]
+    for task in before:
+        if task not in stands:
+            task.cancelled_at = at
+    if here and not stands:
+        outbox.give_task(
+            session,
+            key=f"{key}/{template}",
+            case_id=case_id,
+            role=WHO_SEES_TO_THEM[template],
+            template=template,
+            parameters=parameters,
+            at=at,
+        )
+    session.flush()
+
+
+def name_anew(session: Session, order_id: str, at: datetime, *, ending: str | None = None) -> None:
+    """Something has become of goods of an order that came back: its tasks name what lies here still, or are cancelled.
+
+    What the open case of its own parcel sees to is not named, but for the case that is `ending`, and the one whose task
+    it is. `at` is aware; the caller locks the order.
+    """
+    tasks = tasks_about(session, order_id, WHO_SEES_TO_THEM)
+    followed = followed_now(session, order_id) if tasks else {}
+    for task in tasks:
+        left_alone = {one for case, own in followed.items() if case not in {ending, task.case_id} for one in own}
+        name_what_lies_here(
+            session,
+            task.template,
+            key=f"in the place of {task.id}",
+            case_id=task.case_id,
+            about=_subject(task),
+            numbers=(),
+            at=at,
+            excluding=left_alone,
+        )
+
+
+def lines_lying_here(session: Session, order_id: str) -> set[int]:
+    """The lines that open tasks name."""
+    return {line for task in tasks_about(session, order_id, WHO_SEES_TO_THEM) for line in _lines(task)}
+
+
+def _lying_here(
+    session: Session, template: str, order_id: str, numbers: Collection[int], excluding: Collection[str]
+) -> list[LineQuantity]:
+    rows = [row for row in line_rows(session, order_id) if row.number in numbers and row.place != "unshipped"]
+    found = list[LineQuantity]()
+    for line, pieces in sorted(pieces_of_lines(session, order_id, rows, excluding=excluding).items()):
+        quantity = pieces.here + (pieces.shelf if template == OF_MALICIOUS_ORDER else 0)
+        found += [LineQuantity(line=line, quantity=quantity)] if quantity else []
+    return found
+
+
+def _subject(task: OutboxRow) -> dict[str, str]:
+    return {name: value for name, value in task.parameters.items() if name != "lines"}
+
+
+def _lines(task: OutboxRow) -> set[int]:
+    return {one.line for one in as_listed(task.parameters["lines"])}
