@@ -69,9 +69,10 @@ async def tracked(rig: Rig, path: Path, home: File, days: int) -> LongRun:
         skipper = TimeSkipper(rig.client, config=TimeSkippingConfig(enabled=False))
         until = await skipper.get_current_time(case) + timedelta(days=days)
         await let_pass_over_runs(skipper, case, until, at_a_time=policy.problem_parcel.poll)
-        state = (await rig.client.get_workflow_handle(case.id).query("case"))["state"]
+        newest = rig.client.get_workflow_handle(case.id)
+        state = (await newest.query("case"))["state"]
         runs = await _runs(rig, case)
-        await rig.client.get_workflow_handle(case.id).terminate()
+        await newest.terminate()
     asked = sum(event.event_type == EventType.EVENT_TYPE_ACTIVITY_TASK_COMPLETED for run in runs for event in run)
     looks = timedelta(days=days) // policy.problem_parcel.poll
     if state != "tracking" or asked < looks - LOOKS_PASSED_OVER * len(runs):

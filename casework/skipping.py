@@ -1,20 +1,23 @@
-"""Letting a case's time pass on Temporal's development server: for the demo and the tests, never for a shop."""
+"""Letting a case's time pass on Temporal's development server: for the demo, the bench and tests, never for a shop."""
 
 from __future__ import annotations
 
 import asyncio
-from contextlib import suppress
+from collections.abc import Generator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
-from temporalio.client import WorkflowExecutionStatus, WorkflowHandle
+from temporalio.client import Client, WorkflowExecutionDescription, WorkflowExecutionStatus, WorkflowHandle
 from temporalio.service import RPCError
 from temporalio.testing import TimeSkipper
 
 from casework.connection import is_not_there
 
 PATIENCE_SECONDS: Final = 5
-"""Temporal skips in less than a second; where a workflow task comes in between, it may never come to it."""
+"""For how long one answer of a case's, or of Temporal's, is waited for. Temporal skips in less than a second; where a
+workflow task comes in between, it may never come to it."""
 OVERRIDDEN: Final = "fast_forward_id does not match"
 MOST_TRIES: Final = 60
 
@@ -25,22 +28,31 @@ async def skip(skipper: TimeSkipper, handle: WorkflowHandle[Any, Any], duration:
     Temporal would pass over a timer that is due and has not fired yet, and in a run that has not begun over all that it
     is about to do: so the case may come to them first.
     """
+    asked = False
+    with _unless_gone():
+        try:
+            async with asyncio.timeout(PATIENCE_SECONDS):
+                await until_rung(skipper, handle)
+                asked = True
+                return await skipper.fast_forward(handle, duration)
+        except TimeoutError:
+            if asked:
+                await _stop(skipper, handle)
+            await _let_children_go_on(skipper, handle)
+    return False
+
+
+@contextmanager
+def _unless_gone() -> Generator[None]:
+    """Where the case has ended a moment ago, or somebody else asks for more time to pass, it is left at that."""
     try:
-        async with asyncio.timeout(PATIENCE_SECONDS):
-            await until_rung(skipper, handle)
-            return await skipper.fast_forward(handle, duration)
-    except TimeoutError:
-        await _stop(skipper, handle)
-        await _let_children_go_on(skipper, handle)
-        return False
+        yield
     except RPCError as error:
-        if not is_not_there(error):  # so it is, where the case has ended a moment ago
+        if not is_not_there(error):
             raise
-        return False
     except RuntimeError as error:  # the SDK has no kind of its own for it
         if OVERRIDDEN not in str(error):
             raise
-        return False
 
 
 async def _stop(skipper: TimeSkipper, handle: WorkflowHandle[Any, Any]) -> None:
@@ -48,7 +60,7 @@ async def _stop(skipper: TimeSkipper, handle: WorkflowHandle[Any, Any]) -> None:
 
     Temporal goes by what was asked for last, and so little passes by itself.
     """
-    with suppress(TimeoutError, RPCError, RuntimeError):  # it has ended, or somebody else asks for more
+    with suppress(TimeoutError), _unless_gone():
         async with asyncio.timeout(PATIENCE_SECONDS):
             await skipper.fast_forward(handle, timedelta(milliseconds=1))
 
@@ -68,13 +80,10 @@ async def _let_children_go_on(skipper: TimeSkipper, handle: WorkflowHandle[Any, 
 async def _let_go_on(skipper: TimeSkipper, workflow_id: str) -> None:
     """Let time pass for a workflow until its end, unless it does already, or has ended."""
     opened: WorkflowHandle[Any, Any] = skipper.client.get_workflow_handle(workflow_id)
-    try:
+    with _unless_gone():
         skipping = await skipper.get_time_skipping_info(opened)
         if skipping is None or not skipping.effective_config.enabled:
             await skipper.fast_forward(opened)
-    except RPCError as error:
-        if not is_not_there(error):  # so it is, where it has ended a moment ago
-            raise
 
 
 async def let_pass(skipper: TimeSkipper, handle: WorkflowHandle[Any, Any], duration: timedelta) -> None:
@@ -100,8 +109,8 @@ async def let_pass_over_runs(
 ) -> None:
     """Let time pass until then (aware), or until it ends, for one case that continues as new meanwhile.
 
-    Of what is asked for before a continuation, Temporal takes the rest from the new run, before that has set a timer:
-    so little at a time.
+    A skip that spans a continuation goes on in the new run, before that has set its first timer, and so may pass over
+    it: hence little at a time.
     """
     while (now := await skipper.get_current_time(handle)) < until:
         await let_pass(skipper, handle, min(until - now, at_a_time))
@@ -116,16 +125,29 @@ async def until_rung(skipper: TimeSkipper, handle: WorkflowHandle[Any, Any]) -> 
     something since.
     """
     waited = False
-    while (length := await _due_at(skipper, handle)) is not None:
-        await grown(handle, length)
+    while (late := await _late(skipper, handle)) is not None:
+        await until_longer_than(late)
         waited = True
     return waited
 
 
-async def grown(handle: WorkflowHandle[Any, Any], length: int) -> None:
-    """Wait until the history of the case is longer than that, or it has ended."""
-    async for event in handle.fetch_history_events(wait_new_event=True):
-        if event.event_id > length:
+@dataclass(frozen=True, slots=True)
+class RunSoFar:
+    """A run of a case, and how many events its history has."""
+
+    run: WorkflowHandle[Any, Any]
+    length: int
+
+
+def so_far(client: Client, description: WorkflowExecutionDescription) -> RunSoFar:
+    """The newest run of a case, as it was described."""
+    return RunSoFar(client.get_workflow_handle(description.id, run_id=description.run_id), description.history_length)
+
+
+async def until_longer_than(before: RunSoFar) -> None:
+    """Wait until the history of a run is longer than it was, or the run has ended, as where it has continued as new."""
+    async for event in before.run.fetch_history_events(wait_new_event=True):
+        if event.event_id > before.length:
             return
 
 
@@ -133,12 +155,14 @@ async def _has_ended(handle: WorkflowHandle[Any, Any]) -> bool:
     return (await handle.describe()).status is not WorkflowExecutionStatus.RUNNING
 
 
-async def _due_at(skipper: TimeSkipper, handle: WorkflowHandle[Any, Any]) -> int | None:
-    """At which length of its history something of the case is due that Temporal has not come to; None: nothing is."""
-    if await _has_ended(handle):
+async def _late(skipper: TimeSkipper, handle: WorkflowHandle[Any, Any]) -> RunSoFar | None:
+    """The run of the case to which something has come due that Temporal has not come to; None: nothing has."""
+    description = await handle.describe()
+    if description.status is not WorkflowExecutionStatus.RUNNING:
         return None
-    now, rings, begun = await skipper.get_current_time(handle), dict[str, datetime](), False
-    events = (await handle.fetch_history()).events
+    run = so_far(skipper.client, description).run
+    now, rings, begun = await skipper.get_current_time(run), dict[str, datetime](), False
+    events = (await run.fetch_history()).events
     for event in events:
         begun = begun or event.HasField("workflow_task_completed_event_attributes")
         started = event.timer_started_event_attributes
@@ -146,7 +170,7 @@ async def _due_at(skipper: TimeSkipper, handle: WorkflowHandle[Any, Any]) -> int
             rings[started.timer_id] = event.event_time.ToDatetime(UTC) + started.start_to_fire_timeout.ToTimedelta()
         rings.pop(event.timer_fired_event_attributes.timer_id, None)
         rings.pop(event.timer_canceled_event_attributes.timer_id, None)
-    return len(events) if not begun or any(at <= now for at in rings.values()) else None
+    return RunSoFar(run, len(events)) if not begun or any(at <= now for at in rings.values()) else None
 
 
 async def skip_past(skipper: TimeSkipper, handle: WorkflowHandle[Any, Any], due: datetime) -> bool:

@@ -244,9 +244,11 @@ async def skipper(server: SharedServer, process: str) -> TimeSkipper:
     return TimeSkipper(client, config=TimeSkippingConfig(enabled=False))
 
 
-PARCELS = """
+def parcels_policy(*, poll_hours: int) -> str:
+    """Of the parcel flow: no wait is longer than a day and a half, and nothing is late by itself."""
+    return f"""
 [problem_parcel]
-poll_hours = 6
+poll_hours = {poll_hours}
 cycle_same_province_days = 300
 cycle_other_days = 300
 cycle_remote_days = 300
@@ -260,14 +262,17 @@ receipt_hours = 36
 receipt_reminder_hours = [12, 24]
 return_hours = 24
 """
-"""The walk through the parcel flow: no wait is longer than six looks, and nothing is late by itself."""
+
+
+PARCELS = parcels_policy(poll_hours=6)
+"""The walk through the parcel flow: no wait is longer than six looks."""
 
 HANDED_OVER = """
 [shop]
 flag_profile = "handed_over"
 """
 
-DAILY = PARCELS.replace("poll_hours = 6", "poll_hours = 24")
+DAILY = parcels_policy(poll_hours=24)
 """A parcel that is tracked for months is looked at once a day: each look takes a quarter of a real second."""
 
 POLICIES = {"handed_over": HANDED_OVER, "parcels": PARCELS, "daily": DAILY}

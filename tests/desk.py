@@ -29,7 +29,7 @@ from casework.names import TASK_QUEUE, WORKFLOW_TYPES
 from casework.shop import notices, outside, records
 from casework.shop.database import Database
 from casework.shop.tables import GiftRow
-from casework.skipping import grown, let_pass, skip_past, until_rung
+from casework.skipping import RunSoFar, let_pass, skip_past, so_far, until_longer_than, until_rung
 from casework.templates import Post
 from casework.verifying.books import paid_by
 from chaos.audit import unsound_case
@@ -403,7 +403,7 @@ class Desk:
         skipped_to: datetime | None = None
         while True:
             # a case shows its new state, and its next deadline, before its timer runs and its move is made
-            length = await self.at_rest(handle)
+            before_timer = await self.at_rest(handle)
             view = await self.view(handle)
             if view.version != before.version:
                 return view
@@ -412,7 +412,7 @@ class Desk:
                 if await skip_past(self.skipper, handle, view.due):  # else it is asked anew
                     skipped_to = view.due
             else:  # the timer rings in a moment: skipped again, the next deadline would pass as well
-                await grown(handle, length)
+                await until_longer_than(before_timer)
 
     async def skip_until(self, handle: Handle, state: str) -> CaseView:
         """Let one deadline after the other pass until the case is in the state, and in none beyond it."""
@@ -480,8 +480,8 @@ class Desk:
             if seen >= tasks:
                 return
 
-    async def at_rest(self, handle: Handle, *, answered: bool = False) -> int:
-        """Wait until the case has done all that it was told, and say how long its history is then.
+    async def at_rest(self, handle: Handle, *, answered: bool = False) -> RunSoFar:
+        """Wait until the case has done all that it was told, and say how far its run has come then.
 
         No workflow task is under way or to come; `answered`: and everybody outside has answered.
         """
@@ -489,7 +489,7 @@ class Desk:
             description = await handle.describe()
             asked = answered and description.raw_description.pending_activities
             if not asked and not description.raw_description.HasField("pending_workflow_task"):
-                return description.history_length
+                return so_far(self.client, description)
 
     async def until_rung(self, handle: Handle) -> None:
         """Wait until the case is at rest, everybody outside has answered, and no timer of it is due any more."""

@@ -27,7 +27,7 @@ from casework.shop.notices import tell_cases
 from casework.shop.orders import find_order, is_finished, is_paid, lock_order
 from casework.shop.records import find_records, order_of
 from casework.shop.releasing import note_released, release_case
-from casework.shop.shelf import cancel_shipping_again
+from casework.shop.shelf import stop_shipping_again
 from casework.shop.tables import (
     CaseRow,
     ChatRow,
@@ -308,7 +308,7 @@ def leave_red(session: Session, case_id: str, *, at: datetime) -> None:
     """Let everything go that the case has, but for a red flag that stays; nothing ships again. `at` is aware."""
     if (order_id := order_of(session, case_id)) is not None:
         lock_order(session, order_id)
-        cancel_shipping_again(session, case_id, order_id, at)
+        stop_shipping_again(session, case_id, order_id, at)
     release_case(session, case_id, flag_kept=DO_NOT_SHIP, at=at)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -24,14 +24,14 @@ from casework.shop.lying_here import (
     IN_DISPUTE,
     OF_LAPSED_RETURN,
     OF_MALICIOUS_ORDER,
-    WHO_SEES_TO_THEM,
-    lines_lying_here,
-    name_anew,
+    ROLES,
+    lines_named,
     name_what_lies_here,
+    renew_tasks,
     tasks_about,
 )
 from casework.shop.orders import lock_order
-from casework.shop.pieces import pieces_of_lines, pieces_owed, still_in
+from casework.shop.pieces import LinePieces, pieces_of_lines, pieces_owed, still_in
 from casework.shop.records import came_from, lines_of
 from casework.shop.shelf import AFTER_REVIEW, SHIP_AGAIN, TO_SHIP_AGAIN, clear_shelf
 from casework.shop.shipments import has_come_back, lines_in, pieces_in, shelve
@@ -193,6 +193,7 @@ def ship_again(
     gone = {one.line for one in (*whole, *part)} | {one.line for one in useless if not ended}
     shelve(session, order_id, gone, at, excluding=left_alone)
     session.flush()
+    renew_tasks(session, order_id, at, ending=case_id)
     if stays:
         name_what_lies_here(
             session,
@@ -204,7 +205,6 @@ def ship_again(
             at=at,
             excluding=left_alone,
         )
-    name_anew(session, order_id, at, ending=case_id)
     hold_for_review(session, order_id, [one.line for one in whole], at=at)
     again = [*whole, *part]
     if again:
@@ -261,7 +261,7 @@ def ask_about_goods(
     """What came back of these lines of a return does not ship by itself, as the return has ended so.
 
     The buyer wanted the money, or the platform decides. The agent gets a task that names all of it, in the place of the
-    one before; not of what the open case of its own parcel sees to, but for this case, which ends. `at` is aware; the
+    one before. Not named is what another open case of a parcel follows than this one, which ends. `at` is aware; the
     caller locks the order.
     """
     name_what_lies_here(
@@ -277,27 +277,26 @@ def ask_about_goods(
 
 
 def clear_refunded(session: Session, order_id: str, at: datetime) -> None:
-    """The platform has refunded something: what of it lies here, on the shelf or beside it, goes into stock.
+    """The platform has refunded something: what of it is to ship again, or lies here and a task names it, goes into
+    stock, and the task is taken back.
 
-    The warehouse does not ship it, and nobody is asked about it. What an open case has stays with that one. `at` is
-    aware; the caller locks the order.
+    What an open case has stays with that one. `at` is aware; the caller locks the order.
     """
     session.flush()
-    tasks = tasks_about(session, order_id, [*TO_SHIP_AGAIN, *WHO_SEES_TO_THEM])
+    tasks = tasks_about(session, order_id, [*TO_SHIP_AGAIN, *ROLES])
     if not tasks:
         return
-    case_id, rows = tasks[0].case_id, line_rows(session, order_id)
+    case_id = tasks[0].case_id  # what moves into stock is noted with a case: the one that has asked last
+    rows = line_rows(session, order_id)
     clear_shelf(session, case_id, order_id, rows, at)
-    lying = lines_lying_here(session, order_id) - _claimed_by_others(session, order_id, None)
-    rows = [row for row in rows if row.number in lying]
+    named = {line for task in tasks if task.template in ROLES for line in lines_named(task)}
+    free = named - _claimed_by_others(session, order_id, None)
+    rows = [row for row in rows if row.number in free]
     left_alone = followed_by_others(session, order_id, None)
     where = pieces_of_lines(session, order_id, rows, excluding=left_alone)
     owed = pieces_owed(session, order_id, rows, at, beyond_shelf=True)
-    useless = [LineQuantity(line=line, quantity=max(0, pieces.here - owed[line])) for line, pieces in where.items()]
-    move_stock(session, rows, useless, case_id=case_id, at=at)
-    emptied = {one.line for one in useless if one.quantity == where[one.line].here}
-    shelve(session, order_id, emptied, at, excluding=left_alone)
-    name_anew(session, order_id, at)
+    useless = {line: pieces.here - owed[line] for line, pieces in where.items()}
+    _move_into_stock(session, case_id, order_id, rows, useless, where, at, excluding=left_alone)
 
 
 def take_into_stock(
@@ -337,16 +336,33 @@ def take_back_into_stock(
     clear_shelf(session, case_id, order.id, rows, at)
     only = waybills_followed_by(session, order.id, came_from(session, case_id)) or None
     where = pieces_of_lines(session, order.id, rows, only=only, excluding=excluding)
+    pieces = {one.line: one.quantity for one in lines if one.line in where}
+    _move_into_stock(session, case_id, order.id, rows, pieces, where, at, only=only, excluding=excluding)
+
+
+def _move_into_stock(
+    session: Session,
+    case_id: str,
+    order_id: str,
+    rows: Sequence[LineRow],
+    wanted: Mapping[int, int],
+    where: Mapping[int, LinePieces],
+    at: datetime,
+    *,
+    only: Collection[str] | None = None,
+    excluding: Collection[str] = (),
+) -> None:
+    """Of so many pieces by line, those that are here, as `where` says of the same waybills."""
     pieces = [
-        LineQuantity(line=one.line, quantity=here)
-        for one in lines
-        if one.line in where and (here := min(one.quantity, where[one.line].here))
+        LineQuantity(line=line, quantity=quantity)
+        for line, most in wanted.items()
+        if (quantity := min(most, where[line].here)) > 0
     ]
     move_stock(session, rows, pieces, case_id=case_id, at=at)
     emptied = {one.line for one in pieces if one.quantity == where[one.line].here}
-    shelve(session, order.id, emptied, at, only=only, excluding=excluding)
+    shelve(session, order_id, emptied, at, only=only, excluding=excluding)
     session.flush()
-    name_anew(session, order.id, at)
+    renew_tasks(session, order_id, at)
 
 
 def _kept_from_buyer(session: Session, order_id: str, numbers: Collection[int]) -> dict[int, CaseRow]:

@@ -22,15 +22,16 @@ OF_LAPSED_RETURN = "return.goods_are_here"
 """A return of them has lapsed: the buyer wanted the money, and is asked."""
 IN_DISPUTE = "return.goods_in_dispute"
 """The platform decides about a return of their lines."""
-WHO_SEES_TO_THEM = {
+ROLES = {
     OF_MALICIOUS_ORDER: Role.AFTERSALE_SUPERVISOR,
     OF_LAPSED_RETURN: Role.AFTERSALE_AGENT,
     IN_DISPUTE: Role.AFTERSALE_AGENT,
 }
+"""Who sees to them, by the task's template."""
 
 
 def tasks_about(session: Session, order_id: str, templates: Collection[str]) -> Sequence[OutboxRow]:
-    """The open tasks of these templates about an order, the latest first: what the earlier name may have left."""
+    """The open tasks of these templates about an order, the newest first: what an older one names may have shipped."""
     return session.scalars(
         select(OutboxRow)
         .where(
@@ -61,19 +62,19 @@ def name_what_lies_here(
     """
     order_id = about["order_id"]
     before = [task for task in tasks_about(session, order_id, [template]) if _subject(task) == about]
-    wanted = {line for task in before for line in _lines(task)}.union(numbers)
-    here = _lying_here(session, template, order_id, wanted, excluding)
+    wanted = {line for task in before for line in lines_named(task)}.union(numbers)
+    here = _pieces_lying_here(session, template, order_id, wanted, excluding)
     parameters = {**about, "lines": listed(here)}
-    stands = [task for task in before if here and task.parameters == parameters][:1]
+    stands = next((task for task in before if here and task.parameters == parameters), None)
     for task in before:
-        if task not in stands:
+        if task is not stands:
             task.cancelled_at = at
-    if here and not stands:
+    if here and stands is None:
         outbox.give_task(
             session,
             key=f"{key}/{template}",
             case_id=case_id,
-            role=WHO_SEES_TO_THEM[template],
+            role=ROLES[template],
             template=template,
             parameters=parameters,
             at=at,
@@ -81,13 +82,13 @@ def name_what_lies_here(
     session.flush()
 
 
-def name_anew(session: Session, order_id: str, at: datetime, *, ending: str | None = None) -> None:
-    """Something has become of goods of an order that came back: its tasks name what lies here still, or are cancelled.
+def renew_tasks(session: Session, order_id: str, at: datetime, *, ending: str | None = None) -> None:
+    """Something has become of goods of an order that came back: its tasks name what lies here now, or are cancelled.
 
     What the open case of its own parcel sees to is not named, but for the case that is `ending`, and the one whose task
     it is. `at` is aware; the caller locks the order.
     """
-    tasks = tasks_about(session, order_id, WHO_SEES_TO_THEM)
+    tasks = tasks_about(session, order_id, ROLES)
     followed = followed_now(session, order_id) if tasks else {}
     for task in tasks:
         left_alone = {one for case, own in followed.items() if case not in {ending, task.case_id} for one in own}
@@ -103,12 +104,12 @@ def name_anew(session: Session, order_id: str, at: datetime, *, ending: str | No
         )
 
 
-def lines_lying_here(session: Session, order_id: str) -> set[int]:
-    """The lines that open tasks name."""
-    return {line for task in tasks_about(session, order_id, WHO_SEES_TO_THEM) for line in _lines(task)}
+def lines_named(task: OutboxRow) -> set[int]:
+    """The lines of which a task names pieces."""
+    return {one.line for one in as_listed(task.parameters["lines"])}
 
 
-def _lying_here(
+def _pieces_lying_here(
     session: Session, template: str, order_id: str, numbers: Collection[int], excluding: Collection[str]
 ) -> list[LineQuantity]:
     rows = [row for row in line_rows(session, order_id) if row.number in numbers and row.place != "unshipped"]
@@ -121,7 +122,3 @@ def _lying_here(
 
 def _subject(task: OutboxRow) -> dict[str, str]:
     return {name: value for name, value in task.parameters.items() if name != "lines"}
-
-
-def _lines(task: OutboxRow) -> set[int]:
-    return {one.line for one in as_listed(task.parameters["lines"])}

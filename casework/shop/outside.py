@@ -22,7 +22,7 @@ from casework.shop.losses import same_goods
 from casework.shop.notices import tell_cases
 from casework.shop.orders import lock_order
 from casework.shop.pieces import pieces_of_lines
-from casework.shop.shelf import pieces_on_shelf_alone
+from casework.shop.shelf import lines_on_shelf_alone
 from casework.shop.shipments import leave_shelf, pieces_in
 from casework.shop.tables import CaseRow, LineRow, OrderRow, ShipmentLineRow, ShipmentRow
 
@@ -230,7 +230,7 @@ def fail(session: Session, what: str, id: str, how: str = "once") -> None:  # no
 
 def on_shelf_alone(session: Session, order_id: str) -> dict[int, LineRow]:
     """The lines of which something came back and is to ship again, while the rest of it has left."""
-    lies_there = {one.line for one in pieces_on_shelf_alone(session, order_id)}
+    lies_there = lines_on_shelf_alone(session, order_id)
     if not lies_there or was_ended(session, order_id):
         return {}
     return {row.number: row for row in line_rows(session, order_id) if row.number in lies_there}

@@ -28,7 +28,7 @@ from casework.shop.flags import append_memo, wish_flag
 from casework.shop.gifts import has_free_shipping
 from casework.shop.known_flows import LAPSED, REFUND
 from casework.shop.losses import followed_by_others, given_up, same_goods, waybills_followed_by
-from casework.shop.lying_here import name_anew
+from casework.shop.lying_here import renew_tasks
 from casework.shop.orders import Line, Order, lock_order
 from casework.shop.pieces import pieces_of_lines
 from casework.shop.platform import attribute_to_lines
@@ -558,7 +558,7 @@ def _nothing_is_here_of(session: Session, order_id: str, lines: Sequence[LineQua
         if not where[row.number].here:
             row.place = "shipped"
     session.flush()
-    name_anew(session, order_id, at)
+    renew_tasks(session, order_id, at)
 
 
 def _had_from_its_beginning(

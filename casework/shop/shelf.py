@@ -56,19 +56,20 @@ def clear_shelf(session: Session, case_id: str, order_id: str, rows: Sequence[Li
             )
 
 
-def pieces_on_shelf_alone(session: Session, order_id: str) -> list[LineQuantity]:
-    """What lies on the shelf of lines of which the rest has left: no more of such a line is left to ship."""
+def lines_on_shelf_alone(session: Session, order_id: str) -> set[int]:
+    """Lines of which the rest has left, and pieces lie on the shelf: no more of such a line is left to ship."""
     if not has_come_back(session, order_id):
-        return []
+        return set()
     rows = [row for row in line_rows(session, order_id) if row.place != "unshipped"]
     where = pieces_of_lines(session, order_id, rows)
-    return [LineQuantity(line=line, quantity=pieces.shelf) for line, pieces in where.items() if pieces.shelf]
+    return {line for line, pieces in where.items() if pieces.shelf}
 
 
-def cancel_shipping_again(session: Session, case_id: str, order_id: str, at: datetime) -> None:
+def stop_shipping_again(session: Session, case_id: str, order_id: str, at: datetime) -> None:
     """Nothing of the order ships any more: the warehouse's tasks to ship something again are cancelled.
 
-    What is left to ship is refunded, but for what lies on the shelf alone: a task names it. `at` is aware.
+    What is left to ship is refunded, but for what lies on the shelf alone: the supervisor's task names that. `at` is
+    aware.
     """
     name_what_lies_here(
         session,
@@ -76,7 +77,7 @@ def cancel_shipping_again(session: Session, case_id: str, order_id: str, at: dat
         key=f"{case_id}/ended",
         case_id=case_id,
         about={"order_id": order_id},
-        numbers={one.line for one in pieces_on_shelf_alone(session, order_id)},
+        numbers=lines_on_shelf_alone(session, order_id),
         at=at,
         excluding=followed_by_others(session, order_id, case_id),
     )

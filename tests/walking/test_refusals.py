@@ -36,11 +36,12 @@ minutes more a flow."""
 WRONG_ROLES_EACH, ROLES_EACH = 4, 1
 """How many send what is for others, and what is for nobody, in a state."""
 CASES_AT_ONCE = 6
-MESSAGES_AT_ONCE, WHERE_NOBODY_IS_LOOKED_AT = 20, 100
-"""More of them, each with its look at the staff, would take a case longer than Temporal gives a workflow task.
-
-Where a step on the shop is under way nobody is looked at, and each time that many are heard is seconds away.
-"""
+AT_ONCE = 20
+"""How many messages a case is sent at once: for more, each with its look at the staff, it would need longer than
+Temporal gives a workflow task."""
+AT_ONCE_BESIDE_A_STEP = 100
+"""The same where a step on the shop is under way: the staff is not looked up then, and the case hears every few seconds
+alone."""
 PATIENCE, PATIENCE_ALONE = 120, 200
 """For how many seconds a case may take beside others, and where it is asked once more, alone."""
 NOT_HEARD = ("aborted", "Workflow Task in failed state", "limit exceeded")
@@ -268,7 +269,7 @@ async def refused_in(desk: Desk, flow: str, state: str, patience: int) -> tuple[
             on_shop = works and hands.stopped_in[state] not in OUTSIDE
             sent = [one for one in sent if not (on_shop and one.is_fact and one.why is None)]
             held = [one for one in sent if (works and one.trigger == CANCEL) or (on_shop and one.is_fact)]
-            at_once = WHERE_NOBODY_IS_LOOKED_AT if on_shop else MESSAGES_AT_ONCE
+            at_once = AT_ONCE_BESIDE_A_STEP if on_shop else AT_ONCE
             await prober.probe([one for one in sent if one not in held], at_once)
             if held:
                 await prober.probe_and_let_go(held)

@@ -200,7 +200,7 @@ async def test_nothing_comes_of_a_deadline_before_it_is_on_record(desk: Desk, st
     view = await desk.view(case)
     assert view.due is not None
     await desk.skip(case, view.due - await desk.skipper.get_current_time(case) - timedelta(minutes=1))
-    before = await desk.at_rest(case)
+    before = (await desk.at_rest(case)).length
     await desk.skip(case, timedelta(minutes=2))
     events = [event async for event in case.fetch_history_events() if event.event_id > before]
     rang = next(event.event_id for event in events if event.event_type == EventType.EVENT_TYPE_TIMER_FIRED)
@@ -242,7 +242,7 @@ async def test_what_takes_a_promise_back_before_the_move_is_on_record_too(desk: 
 
 async def test_nobody_is_told_of_a_question_by_update_before_it_is_on_record(desk: Desk) -> None:
     case = await desk.open_in("persuading", desk.order(), reason="bought twice")
-    before = await desk.at_rest(case)
+    before = (await desk.at_rest(case)).length
     await desk.submit(case, "ask_opener", LEAD, question="did the buyer say why?")
     events = [event async for event in case.fetch_history_events() if event.event_id > before]
     accepted = EventType.EVENT_TYPE_WORKFLOW_EXECUTION_UPDATE_ACCEPTED
