@@ -20,6 +20,7 @@ from casework.shop.claims import CLAIMING, claimed_lines
 from casework.shop.database import Database
 from casework.shop.errors import BadRequest, CaseOver
 from casework.shop.fencing import FencingToken
+from casework.shop.known_flows import PARCEL
 from casework.shop.orders import lock_order
 from casework.shop.releasing import release_case
 from casework.shop.steps import first_time
@@ -186,7 +187,8 @@ class CaseActivities:
         with self._database.writing() as session:
             if not records.is_open_in_another_run(session, request.case_id, request.run_id):
                 release_case(session, request.case_id, flag_kept=None, at=request.at, version=request.moment.version)
-                if request.goods is not GoodsAtEnd.STAY:
+                # while a parcel's case is open, nobody else asks what becomes of what it follows
+                if request.goods is not GoodsAtEnd.STAY or request.view.flow == PARCEL:
                     _see_to_goods(session, request)
             post_all(session, request, request.posts)
             records.close_record(
@@ -203,24 +205,29 @@ class CaseActivities:
 def _see_to_goods(session: Session, request: CloseCase) -> None:
     """What came back of the case's lines meanwhile waits for it no more."""
     case_id, order_id = request.case_id, request.view.order_id
-    own = {one.line for one in records.lines_of(session, case_id)}
     this_end = f"{case_id}/{request.run_id}/end/{request.moment.events}"
     lock_order(session, order_id)
     # done again, it would let go of what has come back since, under a task that the warehouse has had
     if not first_time(session, this_end, request.at):
         return
-    if request.goods is GoodsAtEnd.SHIP:
-        coming_back.ship_again_unless_kept(
-            session, key=this_end, case_id=case_id, order_id=order_id, numbers=own, at=request.at
-        )
-        return
-    coming_back.ask_about_goods(
-        session,
-        key=this_end,
-        case_id=case_id,
-        order_id=order_id,
-        return_id=case_id,
-        outcome=request.view.outcome or request.view.state,
-        numbers=own,
-        at=request.at,
-    )
+    own = {one.line for one in records.lines_of(session, case_id)}
+    match request.goods:
+        case GoodsAtEnd.SHIP:
+            coming_back.ship_again_unless_kept(
+                session, key=this_end, case_id=case_id, order_id=order_id, numbers=own, at=request.at
+            )
+        case GoodsAtEnd.ASK:
+            coming_back.ask_about_goods(
+                session,
+                key=this_end,
+                case_id=case_id,
+                order_id=order_id,
+                return_id=case_id,
+                outcome=request.view.outcome or request.view.state,
+                numbers=own,
+                at=request.at,
+            )
+        case GoodsAtEnd.STAY:
+            coming_back.ask_about_kept_goods(
+                session, key=this_end, case_id=case_id, order_id=order_id, numbers=own, at=request.at
+            )

@@ -83,8 +83,6 @@ READS_WHAT_CAME = "reads-what-came-back"
 again."""
 KNOWS_WHAT_IS_HERE = "knows-what-is-here"
 """The change since which a parcel is with us, wherever the case asks, also where it has turned up while nobody waited
-for it, or where another case took it in: no return of it is called off, a signature is our own, nobody is to bring it
-back, nothing is claimed for it, and it is read once more before the buyer is taken to have it."""
-KNOWS_OUR_SIGNATURE = "knows-our-signature"
-"""The change since which that a signature is our own is known also where the parcel is still waited for, and another
-case took it in."""
+for it, or where another case took it in: no return of it is called off, a signature is our own unless the parcel is
+waited for still, nobody is to bring it back, nothing is claimed for it, and it is read once more before the buyer is
+taken to have it."""

@@ -31,13 +31,12 @@ from casework.changes import (
     CALLS_OFF_RETURNS,
     CHOOSES_WHAT_IS_FREE,
     CLAIMS_WHAT_IS_OUT,
-    KNOWS_OUR_SIGNATURE,
     KNOWS_WHAT_IS_HERE,
     LEAVES_TO_OTHERS,
     READS_WHAT_CAME,
 )
 from casework.money import LineQuantity, listed
-from casework.parcels import Followed, ParcelReport, about_the_money
+from casework.parcels import Followed, about_the_money
 from casework.rules.parcels import GOING_BACK, HANDED_OVER, counted_from, proves_receipt, verdict
 from casework.templates import Post
 from casework.templates.problem_parcel import (
@@ -99,7 +98,6 @@ class ProblemParcel(CaseWorkflow[ParcelCase]):
         READS_WHAT_CAME,
         CLAIMS_WHAT_IS_OUT,
         KNOWS_WHAT_IS_HERE,
-        KNOWS_OUR_SIGNATURE,
     )
 
     @workflow.run
@@ -415,16 +413,11 @@ class ProblemParcel(CaseWorkflow[ParcelCase]):
             fresh=figures.poll_min,
             at=workflow.now(),
         )
-        if case.verdict == "signed" and not case.way_back and self._signed_by_us(report):
+        # it is with us again: the signature is our own. Where it is waited for still, and another case took it in, the
+        # table's row counts: the case would go on waiting without an end
+        awaited = bool(self.flow.rows(case.state, "parcel_returned"))
+        if case.verdict == "signed" and not case.way_back and (case.came_back or (not awaited and self._is_here())):
             case.verdict = "unknown"
-
-    def _signed_by_us(self, report: ParcelReport) -> bool:
-        """The parcel is with us again: a signature is our own, and not the buyer's."""
-        if self.case.came_back:
-            return True
-        if self.flow.rows(self.case.state, "parcel_returned"):  # not that the case had kept it
-            return report.back and self.adopts(KNOWS_OUR_SIGNATURE)
-        return self._is_here()
 
     async def _ask(self, request: AskCourier) -> None:
         """Outside the shop, so an activity; a courier that cannot be asked just now means nothing."""

@@ -228,9 +228,19 @@ def ship_again_unless_kept(
 
     `at` is aware; the caller locks the order.
     """
-    kept = _kept_from_buyer(session, order_id, numbers)
+    kept = ask_about_kept_goods(session, key=key, case_id=case_id, order_id=order_id, numbers=numbers, at=at)
     free = [number for number in numbers if number not in kept]
     ship_again(session, key=key, case_id=case_id, order_id=order_id, numbers=free, at=at)
+
+
+def ask_about_kept_goods(
+    session: Session, *, key: str, case_id: str, order_id: str, numbers: Collection[int], at: datetime
+) -> Collection[int]:
+    """What a return has kept of these lines from the buyer stays here, and the agent is asked, as this case ends.
+
+    Answers which lines these are. `at` is aware; the caller locks the order.
+    """
+    kept = _kept_from_buyer(session, order_id, numbers)
     by_return = defaultdict[tuple[str, str], list[int]](list)
     for line, ended in kept.items():
         by_return[ended.case_id, ended.outcome or ""].append(line)
@@ -245,6 +255,7 @@ def ship_again_unless_kept(
             numbers=lines,
             at=at,
         )
+    return kept.keys()
 
 
 def ask_about_goods(
@@ -261,18 +272,20 @@ def ask_about_goods(
     """What came back of these lines of a return does not ship by itself, as the return has ended so.
 
     The buyer wanted the money, or the platform decides. The agent gets a task that names all of it, in the place of the
-    one before. Not named is what another open case of a parcel follows than this one, which ends. `at` is aware; the
-    caller locks the order.
+    one before; of an order that was ended as malicious the supervisor does. What the buyer does not get any more goes
+    into stock. Neither is done with what another open case of a parcel follows than this one, which ends. `at` is
+    aware; the caller locks the order.
     """
+    left_alone = followed_by_others(session, order_id, case_id)
+    _clear_useless(session, case_id, order_id, numbers, at, excluding=left_alone)
+    of_order = {"order_id": order_id}
+    if was_ended(session, order_id):
+        template, about = OF_MALICIOUS_ORDER, of_order
+    else:
+        template = IN_DISPUTE if outcome == DISPUTED else OF_LAPSED_RETURN
+        about = {**of_order, "case_id": return_id}
     name_what_lies_here(
-        session,
-        IN_DISPUTE if outcome == DISPUTED else OF_LAPSED_RETURN,
-        key=key,
-        case_id=return_id,
-        about={"order_id": order_id, "case_id": return_id},
-        numbers=numbers,
-        at=at,
-        excluding=followed_by_others(session, order_id, case_id),
+        session, template, key=key, case_id=return_id, about=about, numbers=numbers, at=at, excluding=left_alone
     )
 
 
@@ -287,16 +300,10 @@ def clear_refunded(session: Session, order_id: str, at: datetime) -> None:
     if not tasks:
         return
     case_id = tasks[0].case_id  # what moves into stock is noted with a case: the one that has asked last
-    rows = line_rows(session, order_id)
-    clear_shelf(session, case_id, order_id, rows, at)
+    clear_shelf(session, case_id, order_id, line_rows(session, order_id), at)
     named = {line for task in tasks if task.template in ROLES for line in lines_named(task)}
     free = named - _claimed_by_others(session, order_id, None)
-    rows = [row for row in rows if row.number in free]
-    left_alone = followed_by_others(session, order_id, None)
-    where = pieces_of_lines(session, order_id, rows, excluding=left_alone)
-    owed = pieces_owed(session, order_id, rows, at, beyond_shelf=True)
-    useless = {line: pieces.here - owed[line] for line, pieces in where.items()}
-    _move_into_stock(session, case_id, order_id, rows, useless, where, at, excluding=left_alone)
+    _clear_useless(session, case_id, order_id, free, at, excluding=followed_by_others(session, order_id, None))
 
 
 def take_into_stock(
@@ -338,6 +345,23 @@ def take_back_into_stock(
     where = pieces_of_lines(session, order.id, rows, only=only, excluding=excluding)
     pieces = {one.line: one.quantity for one in lines if one.line in where}
     _move_into_stock(session, case_id, order.id, rows, pieces, where, at, only=only, excluding=excluding)
+
+
+def _clear_useless(
+    session: Session,
+    case_id: str,
+    order_id: str,
+    numbers: Collection[int],
+    at: datetime,
+    *,
+    excluding: Collection[str],
+) -> None:
+    """What is here of these lines, and the buyer does not get any more, goes into stock."""
+    rows = [row for row in line_rows(session, order_id) if row.number in numbers]
+    where = pieces_of_lines(session, order_id, rows, excluding=excluding)
+    owed = pieces_owed(session, order_id, rows, at, beyond_shelf=True)
+    useless = {line: pieces.here - owed[line] for line, pieces in where.items()}
+    _move_into_stock(session, case_id, order_id, rows, useless, where, at, excluding=excluding)
 
 
 def _move_into_stock(

@@ -57,11 +57,12 @@ def name_what_lies_here(
     """A task of a case names what lies here of these lines, and of those in the task before, in whose place it comes.
 
     The task before is the one of the same template that is `about` the same: all its parameters but the lines, the
-    `order_id` among them. Not named is what came by the waybills `excluding` (in capitals). `at` is aware; the caller
-    locks the order.
+    `order_id` among them. A line that another task names is taken out of that one: somebody else sees to it now. Not
+    named is what came by the waybills `excluding` (in capitals). `at` is aware; the caller locks the order.
     """
     order_id = about["order_id"]
-    before = [task for task in tasks_about(session, order_id, [template]) if _subject(task) == about]
+    tasks = tasks_about(session, order_id, ROLES)
+    before = [task for task in tasks if (task.template, _subject(task)) == (template, about)]
     wanted = {line for task in before for line in lines_named(task)}.union(numbers)
     here = _pieces_lying_here(session, template, order_id, wanted, excluding)
     parameters = {**about, "lines": listed(here)}
@@ -70,37 +71,37 @@ def name_what_lies_here(
         if task is not stands:
             task.cancelled_at = at
     if here and stands is None:
-        outbox.give_task(
-            session,
-            key=f"{key}/{template}",
-            case_id=case_id,
-            role=ROLES[template],
-            template=template,
-            parameters=parameters,
-            at=at,
-        )
+        _give(session, f"{key}/{template}", case_id, template, parameters, at)
+    own = {one.line for one in here}
+    for task in tasks:
+        if task not in before and not own.isdisjoint(lines_named(task)):
+            task.cancelled_at = at
+            rest = [one for one in as_listed(task.parameters["lines"]) if one.line not in own]
+            if rest:
+                less = {**task.parameters, "lines": listed(rest)}
+                _give(session, _in_place_of(task), task.case_id, task.template, less, at)
     session.flush()
 
 
 def renew_tasks(session: Session, order_id: str, at: datetime, *, ending: str | None = None) -> None:
     """Something has become of goods of an order that came back: its tasks name what lies here now, or are cancelled.
 
-    What the open case of its own parcel sees to is not named, but for the case that is `ending`, and the one whose task
-    it is. `at` is aware; the caller locks the order.
+    What the open case of its own parcel may send again is not named, but for the case that is `ending`: of an order
+    that was ended as malicious none does. `at` is aware; the caller locks the order.
     """
     tasks = tasks_about(session, order_id, ROLES)
     followed = followed_now(session, order_id) if tasks else {}
     for task in tasks:
-        left_alone = {one for case, own in followed.items() if case not in {ending, task.case_id} for one in own}
+        left_alone = {one for case, own in followed.items() if case != ending for one in own}
         name_what_lies_here(
             session,
             task.template,
-            key=f"in the place of {task.id}",
+            key=_in_place_of(task),
             case_id=task.case_id,
             about=_subject(task),
             numbers=(),
             at=at,
-            excluding=left_alone,
+            excluding=() if task.template == OF_MALICIOUS_ORDER else left_alone,
         )
 
 
@@ -122,3 +123,13 @@ def _pieces_lying_here(
 
 def _subject(task: OutboxRow) -> dict[str, str]:
     return {name: value for name, value in task.parameters.items() if name != "lines"}
+
+
+def _give(session: Session, key: str, case_id: str, template: str, parameters: Mapping[str, str], at: datetime) -> None:
+    role = ROLES[template]
+    outbox.give_task(session, key=key, case_id=case_id, role=role, template=template, parameters=parameters, at=at)
+
+
+def _in_place_of(task: OutboxRow) -> str:
+    """The key of the task that comes in the place of this one."""
+    return f"in the place of {task.id}"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from sqlalchemy import select
 
+from casework.shop.lying_here import ROLES
 from casework.shop.tables import OutboxRow
 from tests.desk import Desk, Handle
 from tests.parcels import parcel_order, scan, second_line_apart, two_parcels_of_one_line
@@ -21,6 +22,17 @@ def open_tasks(desk: Desk, order: str) -> list[str]:
             select(OutboxRow).where(OutboxRow.to == "staff", OutboxRow.cancelled_at.is_(None)).order_by(OutboxRow.id)
         ).all()
         return [one.template for one in rows if order in one.text_en and "1×1" in one.text_en]
+
+
+def told_what_lies_here(desk: Desk, order: str) -> list[tuple[str, str]]:
+    """The open tasks about goods of an order that do not ship by themselves, and what they name."""
+    with desk.database.reading() as session:
+        rows = session.scalars(
+            select(OutboxRow)
+            .where(OutboxRow.template.in_(ROLES), OutboxRow.cancelled_at.is_(None))
+            .order_by(OutboxRow.id)
+        )
+        return [(one.template, one.parameters["lines"]) for one in rows if one.parameters["order_id"] == order]
 
 
 async def test_what_is_here_of_a_lapsed_return_is_seen_to(desk: Desk) -> None:
@@ -170,3 +182,75 @@ async def test_what_the_platform_pays_for_after_a_dispute_goes_into_stock(desk: 
     assert open_tasks(desk, order) == ["return.goods_in_dispute"]
     desk.platform_refunds_line(order, 1)
     assert (open_tasks(desk, order), stock(desk, order)) == ([], {1: 1})
+
+
+async def test_what_the_platform_pays_for_while_its_parcels_case_is_open_goes_into_stock_with_its_end(
+    desk: Desk,
+) -> None:
+    order, waybill = parcel_of_two_lines(desk)
+    scan(desk, waybill, "0")
+    back = await opened(desk, order, "awaiting_parcel", suffix="-1", lines=of_line(1))
+    case = await in_trouble(desk, order, waybill)
+    await desk.submit(case, "parcel_returned", CLERK, waybill=waybill)
+    await desk.skip_to_deadline(back)
+    assert (await desk.end(back)).outcome == "lapsed"
+    desk.platform_refunds_line(order, 1)
+    await called_off(desk, case)
+    assert (told_what_lies_here(desk, order), stock(desk, order)) == ([], {1: 1})
+
+
+async def test_a_piece_whose_reopened_return_is_in_dispute_is_named_once(desk: Desk) -> None:
+    order, waybill = parcel_order(desk)
+    scan(desk, waybill, "0")
+    back = await opened(desk, order, "awaiting_parcel")
+    await came_back_and_called_off(desk, order, waybill)
+    await desk.skip_to_deadline(back)
+    assert (await desk.end(back)).outcome == "lapsed"
+    again = await opened(desk, order, "explaining", reopens=back.id, opened=True)
+    await desk.submit(again, "raise_dispute", AGENT)
+    await desk.end(again)
+    assert told_what_lies_here(desk, order) == [("return.goods_in_dispute", "1×1")]
+
+
+async def test_a_piece_of_which_two_returns_have_lapsed_is_named_once(desk: Desk) -> None:
+    order, waybill = parcel_of_two_lines(desk)
+    scan(desk, waybill, "0")
+    one = await opened(desk, order, "awaiting_parcel", suffix="-1", lines=of_line(1))
+    await came_back_and_called_off(desk, order, waybill)
+    await desk.skip_to_deadline(one)
+    assert (await desk.end(one)).outcome == "lapsed"
+    both = await opened(desk, order, "awaiting_parcel")
+    await desk.skip_to_deadline(both)
+    assert (await desk.end(both)).outcome == "lapsed"
+    assert told_what_lies_here(desk, order) == [("return.goods_are_here", "1×1")]
+
+
+async def test_of_two_lines_that_a_task_names_a_later_return_takes_over_its_own(desk: Desk) -> None:
+    order, _ = parcel_of_two_lines(desk)
+    first, second = second_line_apart(desk, order)
+    scan(desk, first, "0")
+    scan(desk, second, "0")
+    both = await opened(desk, order, "awaiting_parcel")
+    await came_back_and_called_off(desk, order, first)
+    await came_back_and_called_off(desk, order, second)
+    await desk.skip_to_deadline(both)
+    assert (await desk.end(both)).outcome == "lapsed"
+    one = await opened(desk, order, "awaiting_parcel", suffix="-1", lines=of_line(1))
+    await desk.skip_to_deadline(one)
+    assert (await desk.end(one)).outcome == "lapsed"
+    assert told_what_lies_here(desk, order) == [("return.goods_are_here", "1×1"), ("return.goods_are_here", "2×1")]
+
+
+async def test_what_lies_here_of_a_lapsed_return_is_seen_to_where_its_parcels_case_ends_in_another_way(
+    desk: Desk,
+) -> None:
+    order, waybill = parcel_of_two_lines(desk)
+    scan(desk, waybill, "0")
+    back = await opened(desk, order, "awaiting_parcel", suffix="-1", lines=of_line(1))
+    case = await in_trouble(desk, order, waybill)
+    await desk.submit(case, "parcel_returned", CLERK, waybill=waybill)
+    await desk.skip_to_deadline(back)
+    assert (await desk.end(back)).outcome == "lapsed"
+    await desk.submit(case, "buyer_confirms", AGENT)  # by mistake, or of what was sent to him in some other way
+    await desk.end(case)
+    assert told_what_lies_here(desk, order) == [("return.goods_are_here", "1×1")]

@@ -25,6 +25,7 @@ from tests.desk import Desk, Handle
 from tests.parcels import in_two_parcels, parcel_order, scan, scan_now, second_line_apart, two_parcels_of_one_line
 from tests.shop import exports
 from tests.workflows.goods.test_goods_of_parcels import in_trouble, pieces_out
+from tests.workflows.goods.test_kept_from_buyer import told_what_lies_here
 from tests.workflows.goods.test_remedy_or_refund import (
     AGENT,
     CLERK,
@@ -48,6 +49,8 @@ from tests.workflows.test_bulk_order import DOSSIER, bulk
 from tests.workflows.test_bulk_order import MANAGER as BULK_MANAGER
 from tests.workflows.test_bulk_order import SPECIALIST as BULK_SPECIALIST
 from tests.workflows.test_returns import FINANCE, SHOWN, inspected, opened, paid_fen, said, stock
+
+LIES_HERE = "bulk.goods_lie_here"
 
 
 def open_ship_tasks(desk: Desk, order: str) -> list[str]:
@@ -510,15 +513,6 @@ async def ended_as_malicious(desk: Desk, order: str, review: Handle) -> None:
     assert paid_fen(desk, order) == 300_000
 
 
-def told_what_lies_here(desk: Desk, order: str) -> list[str]:
-    """What of an order that was ended as malicious the supervisor is to see to."""
-    with desk.database.reading() as session:
-        tasks = session.scalars(
-            select(OutboxRow).where(OutboxRow.template == "bulk.goods_lie_here", OutboxRow.cancelled_at.is_(None))
-        )
-        return [one.parameters["lines"] for one in tasks if order in one.text_en]
-
-
 async def test_a_piece_on_the_shelf_of_a_malicious_order_is_seen_to(desk: Desk) -> None:
     order = desk.order(prices=[(300_000, 2), (300_000, 1)], shipped=[1])
     moving, came = parcel_of(desk, order), in_two_parcels(desk, order, line=1)[1]
@@ -526,7 +520,7 @@ async def test_a_piece_on_the_shelf_of_a_malicious_order_is_seen_to(desk: Desk) 
     review = await bulk(desk, order)
     await came_back_and_called_off(desk, order, came)
     await ended_as_malicious(desk, order, review)
-    assert told_what_lies_here(desk, order) == ["1×1"]
+    assert told_what_lies_here(desk, order) == [(LIES_HERE, "1×1")]
 
 
 async def test_what_comes_back_of_a_malicious_order_is_seen_to(desk: Desk) -> None:
@@ -535,7 +529,7 @@ async def test_what_comes_back_of_a_malicious_order_is_seen_to(desk: Desk) -> No
     scan(desk, came, "0")
     await ended_as_malicious(desk, order, await bulk(desk, order))
     await came_back_and_called_off(desk, order, came)
-    assert (told_what_lies_here(desk, order), ships(desk, order)) == (["1×1"], [])
+    assert (told_what_lies_here(desk, order), ships(desk, order)) == ([(LIES_HERE, "1×1")], [])
 
 
 async def two_pieces_of_a_malicious_order(desk: Desk) -> tuple[str, str, str]:
@@ -551,9 +545,9 @@ async def two_pieces_of_a_malicious_order(desk: Desk) -> tuple[str, str, str]:
 async def test_each_piece_of_a_malicious_order_is_named_once(desk: Desk) -> None:
     order, first, second = await two_pieces_of_a_malicious_order(desk)
     await came_back_and_called_off(desk, order, first)
-    assert told_what_lies_here(desk, order) == ["1×1"]
+    assert told_what_lies_here(desk, order) == [(LIES_HERE, "1×1")]
     await came_back_and_called_off(desk, order, second)
-    assert told_what_lies_here(desk, order) == ["1×2"]
+    assert told_what_lies_here(desk, order) == [(LIES_HERE, "1×2")]
 
 
 async def test_a_piece_that_comes_back_after_one_on_the_shelf_of_a_malicious_order_is_named_with_it(
@@ -566,7 +560,7 @@ async def test_a_piece_that_comes_back_after_one_on_the_shelf_of_a_malicious_ord
     await came_back_and_called_off(desk, order, came)
     await ended_as_malicious(desk, order, review)
     await came_back_and_called_off(desk, order, moving)
-    assert told_what_lies_here(desk, order) == ["1×2"]
+    assert told_what_lies_here(desk, order) == [(LIES_HERE, "1×2")]
 
 
 async def test_what_lies_here_of_a_malicious_order_goes_into_stock_once_the_platform_has_refunded_it(
@@ -576,7 +570,7 @@ async def test_what_lies_here_of_a_malicious_order_goes_into_stock_once_the_plat
     await came_back_and_called_off(desk, order, first)
     await came_back_and_called_off(desk, order, second)
     desk.platform_refunds_line(order, 1)
-    assert (told_what_lies_here(desk, order), stock(desk, order)) == (["1×1"], {1: 1})
+    assert (told_what_lies_here(desk, order), stock(desk, order)) == ([(LIES_HERE, "1×1")], {1: 1})
     desk.platform_refunds_line(order, 1)
     assert (told_what_lies_here(desk, order), stock(desk, order)) == ([], {1: 2})
 
@@ -600,8 +594,58 @@ async def test_what_a_return_takes_in_of_a_malicious_order_is_asked_about_no_mor
     back = await opened(desk, order, "awaiting_supervisor", suffix="-1", lines=of_line(1))
     await desk.submit(back, "approve", LEAD)
     await desk.submit(back, "approve", BULK_MANAGER)
-    assert told_what_lies_here(desk, order) == ["1×1"]
+    assert told_what_lies_here(desk, order) == [(LIES_HERE, "1×1")]
     await desk.submit(back, "receive_goods", CLERK, waybill=first, lines=of_line(1))
     assert told_what_lies_here(desk, order) == []
     await back.cancel()
     await desk.end(back)
+
+
+async def test_what_a_refund_took_in_of_a_malicious_order_is_seen_to_while_its_parcels_case_is_open(
+    desk: Desk,
+) -> None:
+    order = desk.order(prices=[(300_000, 1), (300_000, 1), (300_000, 1)], shipped=[1, 2])
+    came = parcel_of(desk, order)
+    scan(desk, came, "0")
+    await ended_as_malicious(desk, order, await bulk(desk, order))
+    case = await in_trouble(desk, order, came)
+    start = {"order_id": order, "by": AGENT, "lines": of_line(1), "reason": "bought twice"}
+    refund = await desk.open_case("refund-before-shipping", f"refund-before-shipping-{order}-1", start)
+    await desk.until(refund, "awaiting_parcel_back")
+    await desk.submit(refund, "parcel_back", CLERK, waybill=came)  # line 2 is taken in with it
+    assert told_what_lies_here(desk, order) == [(LIES_HERE, "2×1")]
+    await desk.end(refund)
+    assert told_what_lies_here(desk, order) == [(LIES_HERE, "2×1")]
+    await case.cancel()
+    await desk.end(case)
+
+
+async def lapsed_return_of_a_malicious_order(desk: Desk, *, came_first: bool) -> tuple[str, Handle]:
+    """A return of what came back of the order, before it was opened or since, has lapsed."""
+    order = desk.order(prices=[(300_000, 1), (300_000, 1)], shipped=[1])
+    came = parcel_of(desk, order)
+    scan(desk, came, "0")
+    await ended_as_malicious(desk, order, await bulk(desk, order))
+    if came_first:
+        await came_back_and_called_off(desk, order, came)
+    back = await opened(desk, order, "awaiting_supervisor", suffix="-1", lines=of_line(1))
+    await desk.submit(back, "approve", LEAD)
+    await desk.submit(back, "approve", BULK_MANAGER)
+    if not came_first:
+        await came_back_and_called_off(desk, order, came)
+    await desk.skip_to_deadline(back)
+    assert (await desk.end(back)).outcome == "lapsed"
+    return order, back
+
+
+async def test_a_piece_of_a_malicious_order_whose_return_lapses_is_named_once(desk: Desk) -> None:
+    order, _ = await lapsed_return_of_a_malicious_order(desk, came_first=True)
+    assert told_what_lies_here(desk, order) == [(LIES_HERE, "1×1")]
+
+
+async def test_a_piece_of_a_malicious_order_whose_lapsed_return_is_withdrawn_is_named_once(desk: Desk) -> None:
+    order, back = await lapsed_return_of_a_malicious_order(desk, came_first=False)
+    again = await opened(desk, order, "awaiting_supervisor", suffix="-1", lines=of_line(1), reopens=back.id)
+    await desk.submit(again, "buyer_withdraws", AGENT)
+    await desk.end(again)
+    assert told_what_lies_here(desk, order) == [(LIES_HERE, "1×1")]
