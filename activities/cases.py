@@ -185,11 +185,9 @@ class CaseActivities:
     def close_case(self, request: CloseCase) -> None:
         """Every ending releases holds, claims and flag wishes, and leaves the record of the case in the shop."""
         with self._database.writing() as session:
-            if not records.is_open_in_another_run(session, request.case_id, request.run_id):
+            goes_on = records.is_open_in_another_run(session, request.case_id, request.run_id)
+            if not goes_on:
                 release_case(session, request.case_id, flag_kept=None, at=request.at, version=request.moment.version)
-                # while a parcel's case is open, nobody else asks what becomes of what it follows
-                if request.goods is not GoodsAtEnd.STAY or request.view.flow == PARCEL:
-                    _see_to_goods(session, request)
             post_all(session, request, request.posts)
             records.close_record(
                 session,
@@ -200,6 +198,10 @@ class CaseActivities:
                 at=request.at,
                 moment=request.moment,
             )
+            # where goods are, and whose, follows from how it has ended too; while a parcel's case is open, nobody else
+            # asks what becomes of what it follows
+            if not goes_on and (request.goods is not GoodsAtEnd.STAY or request.view.flow == PARCEL):
+                _see_to_goods(session, request)
 
 
 def _see_to_goods(session: Session, request: CloseCase) -> None:
@@ -219,7 +221,6 @@ def _see_to_goods(session: Session, request: CloseCase) -> None:
         case GoodsAtEnd.ASK:
             coming_back.ask_about_goods(
                 session,
-                key=this_end,
                 case_id=case_id,
                 order_id=order_id,
                 return_id=case_id,
@@ -228,6 +229,4 @@ def _see_to_goods(session: Session, request: CloseCase) -> None:
                 at=request.at,
             )
         case GoodsAtEnd.STAY:
-            coming_back.ask_about_kept_goods(
-                session, key=this_end, case_id=case_id, order_id=order_id, numbers=own, at=request.at
-            )
+            coming_back.let_stay(session, case_id=case_id, order_id=order_id, numbers=own, at=request.at)

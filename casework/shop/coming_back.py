@@ -195,16 +195,8 @@ def ship_again(
     session.flush()
     renew_tasks(session, order_id, at, ending=case_id)
     if stays:
-        name_what_lies_here(
-            session,
-            OF_MALICIOUS_ORDER,
-            key=key,
-            case_id=case_id,
-            about={"order_id": order_id},
-            numbers=stays,
-            at=at,
-            excluding=left_alone,
-        )
+        of_order = {"order_id": order_id}
+        name_what_lies_here(session, OF_MALICIOUS_ORDER, case_id=case_id, about=of_order, numbers=stays, at=at)
     hold_for_review(session, order_id, [one.line for one in whole], at=at)
     again = [*whole, *part]
     if again:
@@ -228,18 +220,26 @@ def ship_again_unless_kept(
 
     `at` is aware; the caller locks the order.
     """
-    kept = ask_about_kept_goods(session, key=key, case_id=case_id, order_id=order_id, numbers=numbers, at=at)
+    kept = _ask_about_kept_goods(session, case_id=case_id, order_id=order_id, numbers=numbers, at=at)
     free = [number for number in numbers if number not in kept]
     ship_again(session, key=key, case_id=case_id, order_id=order_id, numbers=free, at=at)
 
 
-def ask_about_kept_goods(
-    session: Session, *, key: str, case_id: str, order_id: str, numbers: Collection[int], at: datetime
-) -> Collection[int]:
-    """What a return has kept of these lines from the buyer stays here, and the agent is asked, as this case ends.
+def let_stay(session: Session, *, case_id: str, order_id: str, numbers: Collection[int], at: datetime) -> None:
+    """A parcel's case ends, and nothing of these lines ships: what the buyer does not get any more goes into stock, and
+    the agent is asked about what a return has kept from the buyer.
 
-    Answers which lines these are. `at` is aware; the caller locks the order.
+    `at` is aware; the caller locks the order.
     """
+    free = set(numbers) - _claimed_by_others(session, order_id, case_id)
+    _clear_useless(session, case_id, order_id, free, at, excluding=followed_by_others(session, order_id, case_id))
+    _ask_about_kept_goods(session, case_id=case_id, order_id=order_id, numbers=numbers, at=at)
+
+
+def _ask_about_kept_goods(
+    session: Session, *, case_id: str, order_id: str, numbers: Collection[int], at: datetime
+) -> Collection[int]:
+    """What a return has kept of these lines from the buyer stays here, and is asked about: which lines these are."""
     kept = _kept_from_buyer(session, order_id, numbers)
     by_return = defaultdict[tuple[str, str], list[int]](list)
     for line, ended in kept.items():
@@ -247,7 +247,6 @@ def ask_about_kept_goods(
     for (return_id, outcome), lines in by_return.items():
         ask_about_goods(
             session,
-            key=f"{key}/{return_id}",
             case_id=case_id,
             order_id=order_id,
             return_id=return_id,
@@ -261,7 +260,6 @@ def ask_about_kept_goods(
 def ask_about_goods(
     session: Session,
     *,
-    key: str,
     case_id: str,
     order_id: str,
     return_id: str,
@@ -284,9 +282,7 @@ def ask_about_goods(
     else:
         template = IN_DISPUTE if outcome == DISPUTED else OF_LAPSED_RETURN
         about = {**of_order, "case_id": return_id}
-    name_what_lies_here(
-        session, template, key=key, case_id=return_id, about=about, numbers=numbers, at=at, excluding=left_alone
-    )
+    name_what_lies_here(session, template, case_id=return_id, about=about, numbers=numbers, at=at, excluding=left_alone)
 
 
 def clear_refunded(session: Session, order_id: str, at: datetime) -> None:
@@ -358,6 +354,8 @@ def _clear_useless(
 ) -> None:
     """What is here of these lines, and the buyer does not get any more, goes into stock."""
     rows = [row for row in line_rows(session, order_id) if row.number in numbers]
+    if not _something_is_here(session, order_id, rows):
+        return
     where = pieces_of_lines(session, order_id, rows, excluding=excluding)
     owed = pieces_owed(session, order_id, rows, at, beyond_shelf=True)
     useless = {line: pieces.here - owed[line] for line, pieces in where.items()}
@@ -386,7 +384,7 @@ def _move_into_stock(
     emptied = {one.line for one in pieces if one.quantity == where[one.line].here}
     shelve(session, order_id, emptied, at, only=only, excluding=excluding)
     session.flush()
-    renew_tasks(session, order_id, at)
+    renew_tasks(session, order_id, at, ending=case_id)
 
 
 def _kept_from_buyer(session: Session, order_id: str, numbers: Collection[int]) -> dict[int, CaseRow]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 
-from sqlalchemy import select
+from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from casework.money import LineQuantity, as_listed, listed
@@ -47,7 +47,6 @@ def name_what_lies_here(
     session: Session,
     template: str,
     *,
-    key: str,
     case_id: str,
     about: Mapping[str, str],
     numbers: Collection[int],
@@ -58,36 +57,37 @@ def name_what_lies_here(
 
     The task before is the one of the same template that is `about` the same: all its parameters but the lines, the
     `order_id` among them. A line that another task names is taken out of that one: somebody else sees to it now. Not
-    named is what came by the waybills `excluding` (in capitals). `at` is aware; the caller locks the order.
+    named is what came by the waybills `excluding` (in capitals), unless the order was ended as malicious, as nothing of
+    that ships in any way. `at` is aware; the caller locks the order.
     """
     order_id = about["order_id"]
     tasks = tasks_about(session, order_id, ROLES)
     before = [task for task in tasks if (task.template, _subject(task)) == (template, about)]
     wanted = {line for task in before for line in lines_named(task)}.union(numbers)
-    here = _pieces_lying_here(session, template, order_id, wanted, excluding)
+    left_alone = () if template == OF_MALICIOUS_ORDER else excluding
+    here = _pieces_lying_here(session, template, order_id, wanted, left_alone)
     parameters = {**about, "lines": listed(here)}
     stands = next((task for task in before if here and task.parameters == parameters), None)
     for task in before:
         if task is not stands:
             task.cancelled_at = at
     if here and stands is None:
-        _give(session, f"{key}/{template}", case_id, template, parameters, at)
+        _give(session, case_id, template, parameters, at)
     own = {one.line for one in here}
     for task in tasks:
         if task not in before and not own.isdisjoint(lines_named(task)):
             task.cancelled_at = at
             rest = [one for one in as_listed(task.parameters["lines"]) if one.line not in own]
             if rest:
-                less = {**task.parameters, "lines": listed(rest)}
-                _give(session, _in_place_of(task), task.case_id, task.template, less, at)
+                _give(session, task.case_id, task.template, {**task.parameters, "lines": listed(rest)}, at)
     session.flush()
 
 
 def renew_tasks(session: Session, order_id: str, at: datetime, *, ending: str | None = None) -> None:
     """Something has become of goods of an order that came back: its tasks name what lies here now, or are cancelled.
 
-    What the open case of its own parcel may send again is not named, but for the case that is `ending`: of an order
-    that was ended as malicious none does. `at` is aware; the caller locks the order.
+    What the open case of its own parcel may send again is not named, but for the case that is `ending`. `at` is aware;
+    the caller locks the order.
     """
     tasks = tasks_about(session, order_id, ROLES)
     followed = followed_now(session, order_id) if tasks else {}
@@ -96,12 +96,11 @@ def renew_tasks(session: Session, order_id: str, at: datetime, *, ending: str | 
         name_what_lies_here(
             session,
             task.template,
-            key=_in_place_of(task),
             case_id=task.case_id,
             about=_subject(task),
             numbers=(),
             at=at,
-            excluding=() if task.template == OF_MALICIOUS_ORDER else left_alone,
+            excluding=left_alone,
         )
 
 
@@ -125,11 +124,9 @@ def _subject(task: OutboxRow) -> dict[str, str]:
     return {name: value for name, value in task.parameters.items() if name != "lines"}
 
 
-def _give(session: Session, key: str, case_id: str, template: str, parameters: Mapping[str, str], at: datetime) -> None:
-    role = ROLES[template]
+def _give(session: Session, case_id: str, template: str, parameters: Mapping[str, str], at: datetime) -> None:
+    """Always a new one: it was asked what lies here and is not named, and not whether a step was done before."""
+    own = (OutboxRow.case_id == case_id, OutboxRow.template == template)
+    before = session.scalar(select(func.count()).select_from(OutboxRow).where(*own))
+    key, role = f"{case_id}/{template}/{before}", ROLES[template]
     outbox.give_task(session, key=key, case_id=case_id, role=role, template=template, parameters=parameters, at=at)
-
-
-def _in_place_of(task: OutboxRow) -> str:
-    """The key of the task that comes in the place of this one."""
-    return f"in the place of {task.id}"

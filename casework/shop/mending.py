@@ -12,7 +12,7 @@ from sqlalchemy.orm import Session
 
 from casework.money import format_yuan
 from casework.shop import outbox, records
-from casework.shop.coming_back import ship_again
+from casework.shop.coming_back import ship_again_unless_kept
 from casework.shop.orders import lock_order
 from casework.shop.releasing import release_case
 from casework.shop.reshipments import call_off_reshipment
@@ -154,7 +154,7 @@ def _let_go(session: Session, case_id: str, at: datetime) -> None:
     key = f"{case_id}/{row.run_id}/end"
     if first_time(session, key, at):  # what came back meanwhile has waited for the case
         numbers = {one["line"] for one in row.lines}
-        ship_again(session, key=key, case_id=case_id, order_id=row.order_id, numbers=numbers, at=at)
+        ship_again_unless_kept(session, key=key, case_id=case_id, order_id=row.order_id, numbers=numbers, at=at)
 
 
 def _key(case_id: str, run_id: str) -> str:

@@ -11,7 +11,6 @@ from sqlalchemy.orm import Session
 from casework.money import LineQuantity, as_listed, listed
 from casework.shop import outbox
 from casework.shop.amounts import line_rows
-from casework.shop.losses import followed_by_others
 from casework.shop.lying_here import OF_MALICIOUS_ORDER, name_what_lies_here, tasks_about
 from casework.shop.pieces import pieces_of_lines, pieces_owed
 from casework.shop.shipments import has_come_back
@@ -74,12 +73,10 @@ def stop_shipping_again(session: Session, case_id: str, order_id: str, at: datet
     name_what_lies_here(
         session,
         OF_MALICIOUS_ORDER,
-        key=f"{case_id}/ended",
         case_id=case_id,
         about={"order_id": order_id},
         numbers=lines_on_shelf_alone(session, order_id),
         at=at,
-        excluding=followed_by_others(session, order_id, case_id),
     )
     for task in tasks_about(session, order_id, TO_SHIP_AGAIN):
         task.cancelled_at = at

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
+
+import pytest
 from sqlalchemy import select
 
+from casework.shop import mending
 from casework.shop.lying_here import ROLES
-from casework.shop.tables import OutboxRow
+from casework.shop.tables import CaseRow, OutboxRow
 from tests.desk import Desk, Handle
 from tests.parcels import parcel_order, scan, second_line_apart, two_parcels_of_one_line
 from tests.workflows.goods.test_goods_of_parcels import in_trouble
@@ -254,3 +258,66 @@ async def test_what_lies_here_of_a_lapsed_return_is_seen_to_where_its_parcels_ca
     await desk.submit(case, "buyer_confirms", AGENT)  # by mistake, or of what was sent to him in some other way
     await desk.end(case)
     assert told_what_lies_here(desk, order) == [("return.goods_are_here", "1×1")]
+
+
+async def test_of_one_parcel_what_each_of_two_lapsed_returns_has_kept_is_seen_to(desk: Desk) -> None:
+    order, waybill = parcel_of_two_lines(desk)
+    scan(desk, waybill, "0")
+    one = await opened(desk, order, "awaiting_parcel", suffix="-1", lines=of_line(1))
+    two = await opened(desk, order, "awaiting_parcel", suffix="-2", lines=of_line(2))
+    case = await in_trouble(desk, order, waybill)
+    await desk.submit(case, "parcel_returned", CLERK, waybill=waybill)
+    for back in (one, two):
+        await desk.skip_to_deadline(back)
+        assert (await desk.end(back)).outcome == "lapsed"
+    await called_off(desk, case)
+    assert told_what_lies_here(desk, order) == [("return.goods_are_here", "1×1"), ("return.goods_are_here", "2×1")]
+
+
+async def test_what_is_in_dispute_does_not_ship_as_its_parcels_case_is_mended(desk: Desk) -> None:
+    order, waybill = parcel_order(desk)
+    scan(desk, waybill, "2")
+    back = await opened(desk, order, "explaining", opened=True)
+    case = await in_trouble(desk, order, waybill)
+    await desk.submit(case, "parcel_returned", CLERK, waybill=waybill)
+    await desk.submit(back, "raise_dispute", AGENT)
+    await desk.end(back)
+    await case.terminate("by mistake")
+    with desk.database.writing() as session:
+        row = session.scalars(select(CaseRow).where(CaseRow.case_id == case.id)).one()
+        assert mending.mend_dead(session, case.id, row.run_id, view={}, outcome="terminated", at=datetime.now(UTC))
+    assert (ships(desk, order), open_tasks(desk, order)) == ([], ["return.goods_in_dispute"])
+
+
+@pytest.mark.parametrize("paid_first", [True, False])
+async def test_what_the_platform_pays_for_about_the_time_of_a_dispute_is_what_that_is_about(
+    desk: Desk, *, paid_first: bool
+) -> None:
+    order, (had, came) = two_parcels_of_one_line(desk)
+    scan(desk, had, "301")
+    scan(desk, came, "0")
+    back = await opened(desk, order, "explaining", lines=of_line(1), opened=True)  # of what the buyer has
+    await came_back_and_called_off(desk, order, came)
+    if paid_first:
+        desk.platform_refunds_line(order, 1)
+    await desk.submit(back, "raise_dispute", AGENT)
+    assert (await desk.end(back)).outcome == "platform_dispute"
+    if not paid_first:
+        desk.platform_refunds_line(order, 1)
+    assert (stock(desk, order), open_tasks(desk, order)) == ({}, ["return.goods_in_dispute"])
+
+
+async def test_what_a_dispute_was_about_goes_into_stock_where_its_parcels_case_ends_once_that_is_paid(
+    desk: Desk,
+) -> None:
+    order, waybill = parcel_order(desk)
+    scan(desk, waybill, "2")
+    back = await opened(desk, order, "explaining", opened=True)
+    case = await in_trouble(desk, order, waybill)
+    await desk.submit(case, "parcel_returned", CLERK, waybill=waybill)
+    await desk.submit(back, "raise_dispute", AGENT)
+    await desk.end(back)
+    desk.platform_refunds_line(order, 1)
+    await desk.submit(case, "buyer_confirms", AGENT)
+    await desk.end(case)
+    assert (stock(desk, order), open_tasks(desk, order)) == ({1: 1}, [])

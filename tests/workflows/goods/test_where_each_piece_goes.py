@@ -12,6 +12,7 @@ from temporalio.client import WorkflowUpdateFailedError
 
 from casework.reading import read_lines
 from casework.shop import outside
+from casework.shop.bulk import leave_red as end_as_malicious
 from casework.shop.errors import BadRequest
 from casework.shop.importing import import_files
 from casework.shop.tables import (
@@ -601,23 +602,46 @@ async def test_what_a_return_takes_in_of_a_malicious_order_is_asked_about_no_mor
     await desk.end(back)
 
 
-async def test_what_a_refund_took_in_of_a_malicious_order_is_seen_to_while_its_parcels_case_is_open(
-    desk: Desk,
-) -> None:
-    order = desk.order(prices=[(300_000, 1), (300_000, 1), (300_000, 1)], shipped=[1, 2])
-    came = parcel_of(desk, order)
+async def refund_took_in_of_a_malicious_order(desk: Desk) -> tuple[str, Handle, str]:
+    """Line 3 came in a stopped parcel whose own case is open; line 2 is on its way in another parcel."""
+    order = desk.order(prices=[(300_000, 1)] * 4, shipped=[1, 2, 3])
+    came, second = second_line_apart(desk, order)
     scan(desk, came, "0")
+    scan(desk, second, "0")
     await ended_as_malicious(desk, order, await bulk(desk, order))
     case = await in_trouble(desk, order, came)
     start = {"order_id": order, "by": AGENT, "lines": of_line(1), "reason": "bought twice"}
     refund = await desk.open_case("refund-before-shipping", f"refund-before-shipping-{order}-1", start)
     await desk.until(refund, "awaiting_parcel_back")
-    await desk.submit(refund, "parcel_back", CLERK, waybill=came)  # line 2 is taken in with it
-    assert told_what_lies_here(desk, order) == [(LIES_HERE, "2×1")]
+    await desk.submit(refund, "parcel_back", CLERK, waybill=came)
+    assert told_what_lies_here(desk, order) == [(LIES_HERE, "3×1")]
     await desk.end(refund)
-    assert told_what_lies_here(desk, order) == [(LIES_HERE, "2×1")]
-    await case.cancel()
+    return order, case, second
+
+
+async def test_what_a_refund_took_in_of_a_malicious_order_is_seen_to_whatever_comes_back_later(desk: Desk) -> None:
+    order, case, second = await refund_took_in_of_a_malicious_order(desk)
+    await came_back_and_called_off(desk, order, second)
+    assert told_what_lies_here(desk, order) == [(LIES_HERE, "2×1, 3×1")]
+    await desk.submit(case, "buyer_confirms", AGENT)
     await desk.end(case)
+    assert told_what_lies_here(desk, order) == [(LIES_HERE, "2×1, 3×1")]
+
+
+async def test_an_order_that_is_ended_as_malicious_once_more_has_its_task_again(desk: Desk) -> None:
+    order = desk.order(prices=[(300_000, 2), (300_000, 1)], shipped=[1])
+    moving, came = parcel_of(desk, order), in_two_parcels(desk, order, line=1)[1]
+    scan(desk, moving, "0")
+    review = await bulk(desk, order)
+    await came_back_and_called_off(desk, order, came)
+    await ended_as_malicious(desk, order, review)
+    with desk.database.writing() as session:
+        tasks = session.scalars(select(OutboxRow).where(OutboxRow.template == LIES_HERE))
+        (task,) = (one for one in tasks if one.parameters["order_id"] == order)
+        task.cancelled_at = datetime.now(UTC)  # the first review was terminated by mistake, say, and goods have shipped
+    with desk.database.writing() as session:
+        end_as_malicious(session, review.id, at=datetime.now(UTC))
+    assert told_what_lies_here(desk, order) == [(LIES_HERE, "1×1")]
 
 
 async def lapsed_return_of_a_malicious_order(desk: Desk, *, came_first: bool) -> tuple[str, Handle]:
