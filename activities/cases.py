@@ -32,7 +32,7 @@ class GoodsAtEnd(StrEnum):
     """What becomes of what came back of a case's lines meanwhile, and waited for its end: the flow says."""
 
     STAY = "stay"
-    """It stays here, if there is any."""
+    """It stays here, if there is any; that somebody else is to see to it is asked of a parcel's case alone."""
     SHIP = "ship"
     """It ships again, as far as the buyer is still to have it; what a return has kept stays: see `ASK`."""
     ASK = "ask"

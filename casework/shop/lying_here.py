@@ -11,7 +11,7 @@ from sqlalchemy.orm import Session
 from casework.money import LineQuantity, as_listed, listed
 from casework.shop import outbox
 from casework.shop.amounts import line_rows
-from casework.shop.losses import followed_now
+from casework.shop.losses import followed_by_others
 from casework.shop.pieces import pieces_of_lines
 from casework.shop.tables import CaseRow, OutboxRow
 from state_machines.roles import Role
@@ -90,9 +90,8 @@ def renew_tasks(session: Session, order_id: str, at: datetime, *, ending: str | 
     the caller locks the order.
     """
     tasks = tasks_about(session, order_id, ROLES)
-    followed = followed_now(session, order_id) if tasks else {}
+    left_alone = followed_by_others(session, order_id, ending) if tasks else ()
     for task in tasks:
-        left_alone = {one for case, own in followed.items() if case != ending for one in own}
         name_what_lies_here(
             session,
             task.template,
