@@ -28,16 +28,13 @@ async def skip(skipper: TimeSkipper, handle: WorkflowHandle[Any, Any], duration:
     Temporal would pass over a timer that is due and has not fired yet, and in a run that has not begun over all that it
     is about to do: so the case may come to them first.
     """
-    asked = False
     with _unless_gone():
         try:
             async with asyncio.timeout(PATIENCE_SECONDS):
                 await until_rung(skipper, handle)
-                asked = True
                 return await skipper.fast_forward(handle, duration)
         except TimeoutError:
-            if asked:
-                await _stop(skipper, handle)
+            await _stop(skipper, handle)
             await _let_children_go_on(skipper, handle)
     return False
 
@@ -58,9 +55,10 @@ def _unless_gone() -> Generator[None]:
 async def _stop(skipper: TimeSkipper, handle: WorkflowHandle[Any, Any]) -> None:
     """Let no more time pass for a case: what was asked for before would come on top of what is asked for next.
 
-    Temporal goes by what was asked for last, and so little passes by itself.
+    So also where nothing was asked for this time: the stop of an earlier one may not have been answered. Temporal goes
+    by what was asked for last, and so little passes by itself.
     """
-    with suppress(TimeoutError), _unless_gone():
+    with suppress(TimeoutError, RPCError, RuntimeError):  # it has ended, or somebody else asks for more
         async with asyncio.timeout(PATIENCE_SECONDS):
             await skipper.fast_forward(handle, timedelta(milliseconds=1))
 
