@@ -89,7 +89,8 @@ async def test_a_return_that_was_not_applicable_ends_no_dispute(desk: Desk) -> N
     assert ships(desk, order) == []
 
 
-async def test_what_is_in_dispute_does_not_ship_as_its_parcels_case_is_called_off(desk: Desk) -> None:
+async def in_dispute_while_its_parcels_case_is_open(desk: Desk) -> tuple[str, Handle]:
+    """An order whose parcel came back, and of which the platform decides; with the parcel's case."""
     order, waybill = parcel_order(desk)
     scan(desk, waybill, "2")
     back = await opened(desk, order, "explaining", opened=True)
@@ -97,6 +98,40 @@ async def test_what_is_in_dispute_does_not_ship_as_its_parcels_case_is_called_of
     await desk.submit(case, "parcel_returned", CLERK, waybill=waybill)
     await desk.submit(back, "raise_dispute", AGENT)
     await desk.end(back)
+    return order, case
+
+
+async def lapsed_while_its_parcels_case_is_open(desk: Desk) -> tuple[str, Handle]:
+    """An order whose parcel of two lines came back, and a return of line 1 has lapsed; with the parcel's case."""
+    order, waybill = parcel_of_two_lines(desk)
+    scan(desk, waybill, "0")
+    back = await opened(desk, order, "awaiting_parcel", suffix="-1", lines=of_line(1))
+    case = await in_trouble(desk, order, waybill)
+    await desk.submit(case, "parcel_returned", CLERK, waybill=waybill)
+    await desk.skip_to_deadline(back)
+    assert (await desk.end(back)).outcome == "lapsed"
+    return order, case
+
+
+BOTH = [{"line": 1, "quantity": 2}]
+
+
+async def lapsed_with_one_piece_here(desk: Desk) -> tuple[str, str, Handle]:
+    """An order with a line in two parcels, one of which came back, and a return of both pieces, which has lapsed; with
+    the other parcel.
+    """
+    order, (first, second) = two_parcels_of_one_line(desk)
+    scan(desk, first, "0")
+    back = await opened(desk, order, "awaiting_parcel", lines=BOTH)
+    await came_back_and_called_off(desk, order, first)
+    await desk.skip_to_deadline(back)
+    assert (await desk.end(back)).outcome == "lapsed"
+    assert open_tasks(desk, order) == ["return.goods_are_here"]
+    return order, second, back
+
+
+async def test_what_is_in_dispute_does_not_ship_as_its_parcels_case_is_called_off(desk: Desk) -> None:
+    order, case = await in_dispute_while_its_parcels_case_is_open(desk)
     assert open_tasks(desk, order) == []  # its parcel's case sees to it
     await called_off(desk, case)
     assert (ships(desk, order), open_tasks(desk, order)) == ([], ["return.goods_in_dispute"])
@@ -132,14 +167,7 @@ async def test_nothing_is_kept_where_the_platform_has_paid_for_what_its_dispute_
 
 
 async def test_a_task_about_what_is_kept_takes_the_place_of_the_one_before(desk: Desk) -> None:
-    order, (first, second) = two_parcels_of_one_line(desk)
-    scan(desk, first, "0")
-    both = [{"line": 1, "quantity": 2}]
-    back = await opened(desk, order, "awaiting_parcel", lines=both)
-    await came_back_and_called_off(desk, order, first)
-    await desk.skip_to_deadline(back)
-    assert (await desk.end(back)).outcome == "lapsed"
-    assert open_tasks(desk, order) == ["return.goods_are_here"]
+    order, second, back = await lapsed_with_one_piece_here(desk)
     await came_back_and_called_off(desk, order, second)
     told = [one for one in letters(desk, back, "staff") if one.template == "return.goods_are_here"]
     assert [("1×2" in one.text_en, one.cancelled_at is None) for one in told] == [(False, False), (True, True)]
@@ -160,28 +188,15 @@ async def test_all_lines_that_a_return_keeps_are_asked_about_whichever_came_back
 
 
 async def test_what_ships_after_its_return_has_lapsed_is_asked_about_no_more(desk: Desk) -> None:
-    order, (first, _) = two_parcels_of_one_line(desk)
-    scan(desk, first, "0")
-    both = [{"line": 1, "quantity": 2}]
-    back = await opened(desk, order, "awaiting_parcel", lines=both)
-    await came_back_and_called_off(desk, order, first)
-    await desk.skip_to_deadline(back)
-    assert (await desk.end(back)).outcome == "lapsed"
-    assert open_tasks(desk, order) == ["return.goods_are_here"]
-    again = await opened(desk, order, "awaiting_parcel", lines=both, reopens=back.id)
+    order, _, back = await lapsed_with_one_piece_here(desk)
+    again = await opened(desk, order, "awaiting_parcel", lines=BOTH, reopens=back.id)
     await desk.submit(again, "buyer_withdraws", AGENT)
     await desk.end(again)
     assert open_tasks(desk, order) == ["ship_again"]
 
 
 async def test_what_the_platform_pays_for_after_a_dispute_goes_into_stock(desk: Desk) -> None:
-    order, waybill = parcel_order(desk)
-    scan(desk, waybill, "2")
-    back = await opened(desk, order, "explaining", opened=True)
-    case = await in_trouble(desk, order, waybill)
-    await desk.submit(case, "parcel_returned", CLERK, waybill=waybill)
-    await desk.submit(back, "raise_dispute", AGENT)
-    await desk.end(back)
+    order, case = await in_dispute_while_its_parcels_case_is_open(desk)
     await called_off(desk, case)
     assert open_tasks(desk, order) == ["return.goods_in_dispute"]
     desk.platform_refunds_line(order, 1)
@@ -191,13 +206,7 @@ async def test_what_the_platform_pays_for_after_a_dispute_goes_into_stock(desk: 
 async def test_what_the_platform_pays_for_while_its_parcels_case_is_open_goes_into_stock_with_its_end(
     desk: Desk,
 ) -> None:
-    order, waybill = parcel_of_two_lines(desk)
-    scan(desk, waybill, "0")
-    back = await opened(desk, order, "awaiting_parcel", suffix="-1", lines=of_line(1))
-    case = await in_trouble(desk, order, waybill)
-    await desk.submit(case, "parcel_returned", CLERK, waybill=waybill)
-    await desk.skip_to_deadline(back)
-    assert (await desk.end(back)).outcome == "lapsed"
+    order, case = await lapsed_while_its_parcels_case_is_open(desk)
     desk.platform_refunds_line(order, 1)
     await called_off(desk, case)
     assert (told_what_lies_here(desk, order), stock(desk, order)) == ([], {1: 1})
@@ -248,13 +257,7 @@ async def test_of_two_lines_that_a_task_names_a_later_return_takes_over_its_own(
 async def test_what_lies_here_of_a_lapsed_return_is_seen_to_where_its_parcels_case_ends_in_another_way(
     desk: Desk,
 ) -> None:
-    order, waybill = parcel_of_two_lines(desk)
-    scan(desk, waybill, "0")
-    back = await opened(desk, order, "awaiting_parcel", suffix="-1", lines=of_line(1))
-    case = await in_trouble(desk, order, waybill)
-    await desk.submit(case, "parcel_returned", CLERK, waybill=waybill)
-    await desk.skip_to_deadline(back)
-    assert (await desk.end(back)).outcome == "lapsed"
+    order, case = await lapsed_while_its_parcels_case_is_open(desk)
     await desk.submit(case, "buyer_confirms", AGENT)  # by mistake, or of what was sent to him in some other way
     await desk.end(case)
     assert told_what_lies_here(desk, order) == [("return.goods_are_here", "1×1")]
@@ -275,13 +278,7 @@ async def test_of_one_parcel_what_each_of_two_lapsed_returns_has_kept_is_seen_to
 
 
 async def test_what_is_in_dispute_does_not_ship_as_its_parcels_case_is_mended(desk: Desk) -> None:
-    order, waybill = parcel_order(desk)
-    scan(desk, waybill, "2")
-    back = await opened(desk, order, "explaining", opened=True)
-    case = await in_trouble(desk, order, waybill)
-    await desk.submit(case, "parcel_returned", CLERK, waybill=waybill)
-    await desk.submit(back, "raise_dispute", AGENT)
-    await desk.end(back)
+    order, case = await in_dispute_while_its_parcels_case_is_open(desk)
     await case.terminate("by mistake")
     with desk.database.writing() as session:
         row = session.scalars(select(CaseRow).where(CaseRow.case_id == case.id)).one()
@@ -310,13 +307,7 @@ async def test_what_the_platform_pays_for_about_the_time_of_a_dispute_is_what_th
 async def test_what_a_dispute_was_about_goes_into_stock_where_its_parcels_case_ends_once_that_is_paid(
     desk: Desk,
 ) -> None:
-    order, waybill = parcel_order(desk)
-    scan(desk, waybill, "2")
-    back = await opened(desk, order, "explaining", opened=True)
-    case = await in_trouble(desk, order, waybill)
-    await desk.submit(case, "parcel_returned", CLERK, waybill=waybill)
-    await desk.submit(back, "raise_dispute", AGENT)
-    await desk.end(back)
+    order, case = await in_dispute_while_its_parcels_case_is_open(desk)
     desk.platform_refunds_line(order, 1)
     await desk.submit(case, "buyer_confirms", AGENT)
     await desk.end(case)

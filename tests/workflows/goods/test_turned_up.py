@@ -121,13 +121,19 @@ async def test_what_has_turned_up_and_we_signed_for_is_not_with_the_buyer(desk: 
     assert view.state == "choosing_remedy"
 
 
-async def test_what_a_return_took_in_is_no_loss_for_its_parcels_case(desk: Desk) -> None:
+async def taken_in_by_a_return(desk: Desk) -> tuple[str, str, Handle, Handle]:
+    """An order whose parcel in trouble a return takes in, a piece of it; with its waybill, that return and its case."""
     order = desk.order(prices=[(5_000, 2)], shipped=True)
     waybill = parcel_of(desk, order)
     scan(desk, waybill, "0")
     back = await opened(desk, order, "awaiting_parcel", lines=of_line(1))
     case = await in_trouble(desk, order, waybill)
     await desk.submit(back, "receive_goods", CLERK, waybill=waybill, lines=of_line(1))  # refused at the door
+    return order, waybill, back, case
+
+
+async def test_what_a_return_took_in_is_no_loss_for_its_parcels_case(desk: Desk) -> None:
+    order, _, back, case = await taken_in_by_a_return(desk)
     await paid_and_confirmed(desk, back)
     await desk.submit(case, "courier_answers", SPECIALIST, finding="lost")
     await desk.skip(case, timedelta(hours=49))  # remedy_overdue
@@ -144,12 +150,7 @@ async def test_what_a_return_took_in_is_no_loss_for_its_parcels_case(desk: Desk)
 
 
 async def test_a_parcel_that_a_return_took_in_and_we_signed_for_is_followed_to_an_end(desk: Desk) -> None:
-    order = desk.order(prices=[(5_000, 2)], shipped=True)
-    waybill = parcel_of(desk, order)
-    scan(desk, waybill, "0")
-    back = await opened(desk, order, "awaiting_parcel", lines=of_line(1))
-    case = await in_trouble(desk, order, waybill)
-    await desk.submit(back, "receive_goods", CLERK, waybill=waybill, lines=of_line(1))  # refused at the door
+    _, waybill, back, case = await taken_in_by_a_return(desk)
     await scan_now(desk, case, waybill, "301")
     await desk.skip(case, timedelta(days=15))
     end = await desk.end(case)

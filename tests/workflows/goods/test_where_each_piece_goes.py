@@ -514,13 +514,21 @@ async def ended_as_malicious(desk: Desk, order: str, review: Handle) -> None:
     assert paid_fen(desk, order) == 300_000
 
 
-async def test_a_piece_on_the_shelf_of_a_malicious_order_is_seen_to(desk: Desk) -> None:
+async def malicious_with_a_piece_on_the_shelf(desk: Desk) -> tuple[str, str, Handle]:
+    """An order that was ended as malicious while a piece of a line was on the shelf and one moving; with that one's
+    parcel and the review.
+    """
     order = desk.order(prices=[(300_000, 2), (300_000, 1)], shipped=[1])
     moving, came = parcel_of(desk, order), in_two_parcels(desk, order, line=1)[1]
     scan(desk, moving, "0")
     review = await bulk(desk, order)
     await came_back_and_called_off(desk, order, came)
     await ended_as_malicious(desk, order, review)
+    return order, moving, review
+
+
+async def test_a_piece_on_the_shelf_of_a_malicious_order_is_seen_to(desk: Desk) -> None:
+    order, _, _ = await malicious_with_a_piece_on_the_shelf(desk)
     assert told_what_lies_here(desk, order) == [(LIES_HERE, "1×1")]
 
 
@@ -554,12 +562,7 @@ async def test_each_piece_of_a_malicious_order_is_named_once(desk: Desk) -> None
 async def test_a_piece_that_comes_back_after_one_on_the_shelf_of_a_malicious_order_is_named_with_it(
     desk: Desk,
 ) -> None:
-    order = desk.order(prices=[(300_000, 2), (300_000, 1)], shipped=[1])
-    moving, came = parcel_of(desk, order), in_two_parcels(desk, order, line=1)[1]
-    scan(desk, moving, "0")
-    review = await bulk(desk, order)
-    await came_back_and_called_off(desk, order, came)
-    await ended_as_malicious(desk, order, review)
+    order, moving, _ = await malicious_with_a_piece_on_the_shelf(desk)
     await came_back_and_called_off(desk, order, moving)
     assert told_what_lies_here(desk, order) == [(LIES_HERE, "1×2")]
 
@@ -579,12 +582,7 @@ async def test_what_lies_here_of_a_malicious_order_goes_into_stock_once_the_plat
 async def test_a_piece_on_the_shelf_of_a_malicious_order_goes_into_stock_once_the_platform_has_refunded_it(
     desk: Desk,
 ) -> None:
-    order = desk.order(prices=[(300_000, 2), (300_000, 1)], shipped=[1])
-    moving, came = parcel_of(desk, order), in_two_parcels(desk, order, line=1)[1]
-    scan(desk, moving, "0")
-    review = await bulk(desk, order)
-    await came_back_and_called_off(desk, order, came)
-    await ended_as_malicious(desk, order, review)
+    order, _, _ = await malicious_with_a_piece_on_the_shelf(desk)
     desk.platform_refunds_line(order, 1)
     assert (told_what_lies_here(desk, order), stock(desk, order)) == ([], {1: 1})
 
@@ -629,12 +627,7 @@ async def test_what_a_refund_took_in_of_a_malicious_order_is_seen_to_whatever_co
 
 
 async def test_an_order_that_is_ended_as_malicious_once_more_has_its_task_again(desk: Desk) -> None:
-    order = desk.order(prices=[(300_000, 2), (300_000, 1)], shipped=[1])
-    moving, came = parcel_of(desk, order), in_two_parcels(desk, order, line=1)[1]
-    scan(desk, moving, "0")
-    review = await bulk(desk, order)
-    await came_back_and_called_off(desk, order, came)
-    await ended_as_malicious(desk, order, review)
+    order, _, review = await malicious_with_a_piece_on_the_shelf(desk)
     with desk.database.writing() as session:
         tasks = session.scalars(select(OutboxRow).where(OutboxRow.template == LIES_HERE))
         (task,) = (one for one in tasks if one.parameters["order_id"] == order)
