@@ -79,15 +79,20 @@ async def scan_now(desk: Desk, case: Handle, waybill: str, code: str, *, text: s
     scan(desk, waybill, code, at=await desk.skipper.get_current_time(case), text=text)
 
 
-async def until_it_moves(desk: Desk, case: Handle, *, most: timedelta = timedelta(days=2)) -> CaseView:
-    """Let time pass until a look at the world has moved the case."""
-    before = await desk.view(case)
+async def until_it_moves(
+    desk: Desk, case: Handle, *, most: timedelta = timedelta(days=2), since: CaseView | None = None
+) -> CaseView:
+    """Let time pass until a look at the world has moved the case.
+
+    `since`: the case before there was anything to see, where it may be looking in that very moment.
+    """
+    view = await desk.view(case)
+    before = since or view
     passed = timedelta(0)
-    while passed < most:
+    while view.version == before.version and passed < most:
         await desk.skip(case, STEP)
         passed += STEP
         await desk.until_rung(case)  # else days might pass while a courier is asked, or before the next poll
         view = await desk.view(case)
-        if view.version != before.version:
-            return view
-    raise AssertionError(f"{case.id} stays in {before.state}")
+    assert view.version != before.version, f"{case.id} stays in {before.state}"
+    return view

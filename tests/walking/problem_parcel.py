@@ -106,20 +106,20 @@ class ParcelHands(Hands):
 
         def scanned(code: str) -> Happen:
             async def happen() -> None:
-                await self._scan(case, code)
-                await until_it_moves(desk, case)
+                await until_it_moves(desk, case, since=await self._scan(case, code))
 
             return happen
 
         async def forwarded() -> None:
             waybill = f"EA{next(_numbers) + 9_000_000_000:010d}CN"
-            await self._scan(case, "7", text=f"快件已转EMS,新单号{waybill}")
-            await until_it_moves(desk, case)
+            before = await self._scan(case, "7", text=f"快件已转EMS,新单号{waybill}")
+            await until_it_moves(desk, case, since=before)
 
         async def finished() -> None:
+            before = await desk.view(case)
             with desk.database.writing() as session:
                 session.get_one(OrderRow, order_id).state = "finished"
-            await until_it_moves(desk, case)
+            await until_it_moves(desk, case, since=before)
 
         async def over() -> None:
             desk.platform_refunds_order(order_id)
@@ -147,8 +147,8 @@ class ParcelHands(Hands):
             "everything is undone": nothing,
         }
 
-    async def _scan(self, case: Handle, code: str, *, text: str = "") -> None:
-        """The courier has scanned the parcel.
+    async def _scan(self, case: Handle, code: str, *, text: str = "") -> CaseView:
+        """The courier has scanned the parcel; how the case was before.
 
         A case that has just been registered is asking already, as of then: where the buyer only asked, an answer of
         before the scan would say that all is well.
@@ -156,6 +156,7 @@ class ParcelHands(Hands):
         view = await self.desk.view(case)
         now = view.trail[-1].at if view.version == 1 else await self.desk.skipper.get_current_time(case)
         scan(self.desk, await self._follows(case), code, at=now, text=text)
+        return view
 
     async def _follows(self, case: Handle) -> str:
         """The waybill under which the goods go now, as the shop knows it."""
