@@ -9,14 +9,13 @@ from pathlib import Path as File
 
 from temporalio.api.enums.v1 import EventType
 from temporalio.api.history.v1 import HistoryEvent
-from temporalio.testing import TimeSkipper, TimeSkippingConfig
 
 from bench.measure import Handle, Rig
 from bench.paths import Path, nothing
 from casework.names import PARCEL_PATROL, WORKFLOW_TYPES
 from casework.patrol import Patrolled
 from casework.policy import load_policy
-from casework.skipping import let_pass_over_runs
+from casework.skipping import let_pass_over_runs, skipper_of
 from state_machines.problem_parcel import PROBLEM_PARCEL
 from tests.orders import add_scan, add_shipments, new_shop
 from tests.runs import histories
@@ -66,7 +65,7 @@ async def tracked(rig: Rig, path: Path, home: File, days: int) -> LongRun:
         case = await rig.client.start_workflow(
             WORKFLOW_TYPES[PROBLEM_PARCEL.name], start, id=order.case_id, task_queue="tracked"
         )
-        skipper = TimeSkipper(rig.client, config=TimeSkippingConfig(enabled=False))
+        skipper = skipper_of(rig.client)
         until = await skipper.get_current_time(case) + timedelta(days=days)
         await let_pass_over_runs(skipper, case, until, at_a_time=policy.problem_parcel.poll)
         newest = rig.client.get_workflow_handle(case.id)

@@ -117,21 +117,27 @@ def generated(root: Path = ROOT) -> dict[Path, str]:
         GenerateError: where a page asks for a section that does not exist, or does not end one.
 
     """
-    files: dict[Path, str] = {}
-    for flow in FLOWS.values():
-        files[root / "diagrams" / f"{flow.name}.mmd"] = mermaid(flow)
-        files[root / "diagrams" / f"{flow.name}.svg"] = svg(flow)
-        files[root / "diagrams" / f"{flow.name}.zh.svg"] = svg(flow, language="zh")
-        files[root / "docs" / "flows" / f"{flow.name}.md"] = _page(flow)
-        if _ways(flow.name):
-            files[root / "docs" / "flows" / f"{flow.name}-silence.md"] = _silence(flow.name)
-    files[root / "docs" / "glossary.md"] = _glossary()
-    # of the code that runs, wherever the pages are written
-    files[root / "docs" / "map.md"] = f"{_MADE_OF_CODE}{code_map(ROOT)}"
+    files = {root / name: text for name, text in _made().items()}
     sections = _sections()
     for path in sorted([root / "README.md", *(root / "docs").glob("*.md")]):
         if path not in files and path.exists():
             files[path] = _with_sections(path, root, sections)
+    return files
+
+
+@cache
+def _made() -> dict[str, str]:
+    """The files that come whole from the tables and the code that run, wherever they are written: name → text."""
+    files: dict[str, str] = {}
+    for flow in FLOWS.values():
+        files[f"diagrams/{flow.name}.mmd"] = mermaid(flow)
+        files[f"diagrams/{flow.name}.svg"] = svg(flow)
+        files[f"diagrams/{flow.name}.zh.svg"] = svg(flow, language="zh")
+        files[f"docs/flows/{flow.name}.md"] = _page(flow)
+        if _ways(flow.name):
+            files[f"docs/flows/{flow.name}-silence.md"] = _silence(flow.name)
+    files["docs/glossary.md"] = _glossary()
+    files["docs/map.md"] = f"{_MADE_OF_CODE}{code_map(ROOT)}"
     return files
 
 

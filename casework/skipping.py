@@ -11,7 +11,7 @@ from typing import Any, Final
 
 from temporalio.client import Client, WorkflowExecutionDescription, WorkflowExecutionStatus, WorkflowHandle
 from temporalio.service import RPCError
-from temporalio.testing import TimeSkipper
+from temporalio.testing import TimeSkipper, TimeSkippingConfig
 
 from casework.connection import is_not_there
 
@@ -20,6 +20,15 @@ PATIENCE_SECONDS: Final = 5
 workflow task comes in between, it may never come to it."""
 OVERRIDDEN: Final = "fast_forward_id does not match"
 MOST_TRIES: Final = 60
+
+
+def skipper_of(client: Client) -> TimeSkipper:
+    """Lets time pass through that client, where it is asked to.
+
+    What a case opens meanwhile begins at the case's time, and does not skip on: whether it did would hang on whether
+    the time that was asked for had passed by then.
+    """
+    return TimeSkipper(client, config=TimeSkippingConfig(enabled=False, disable_propagation=True))
 
 
 async def skip(skipper: TimeSkipper, handle: WorkflowHandle[Any, Any], duration: timedelta) -> bool:
@@ -64,10 +73,8 @@ async def _stop(skipper: TimeSkipper, handle: WorkflowHandle[Any, Any]) -> None:
 
 
 async def _let_children_go_on(skipper: TimeSkipper, handle: WorkflowHandle[Any, Any]) -> None:
-    """Let time pass for the children of a case, for which it waits: as it does by itself for those opened in time.
-
-    Temporal does not skip for a workflow that has an open child, and a child skips by itself only where its parent does
-    in the moment in which it is started: a slow workflow task may start it after the time that was asked for.
+    """Let time pass for the children of a case, for which it waits: Temporal does not skip for a workflow that has an
+    open child.
     """
     for child in (await handle.describe()).raw_description.pending_children:
         with suppress(TimeoutError):

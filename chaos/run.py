@@ -15,13 +15,14 @@ from typing import IO, Final
 from sqlalchemy.exc import InterfaceError, OperationalError
 from temporalio.client import Client
 from temporalio.service import RPCError
-from temporalio.testing import TimeSkipper, TimeSkippingConfig
+from temporalio.testing import TimeSkipper
 
 from casework.client import CaseworkClient
 from casework.converter import DATA_CONVERTER
 from casework.names import NAMESPACE
 from casework.shop.database import Database
 from casework.shop.tables import StaffRow
+from casework.skipping import skipper_of
 from chaos.acting import STAFF, Act, Casting, Played, StoryBroke, World
 from chaos.audit import audit
 from chaos.cluster import ClusterVictim
@@ -304,8 +305,7 @@ def stock_shop(database: Database) -> None:
 async def skipping(address: str) -> TimeSkipper:
     """A client of the server that lets time pass for single cases."""
     client = await Client.connect(address, namespace=NAMESPACE, data_converter=DATA_CONVERTER)
-    # what a case opens meanwhile begins at the case's time, and does not skip on
-    return TimeSkipper(client, config=TimeSkippingConfig(enabled=False, disable_propagation=True))
+    return skipper_of(client)
 
 
 async def keep_telling(client: CaseworkClient) -> None:

@@ -20,7 +20,7 @@ from hypothesis import HealthCheck, settings
 from sqlalchemy import select
 from temporalio.client import Client
 from temporalio.runtime import LoggingConfig, Runtime, TelemetryConfig, TelemetryFilter
-from temporalio.testing import TimeSkipper, TimeSkippingConfig
+from temporalio.testing import TimeSkipper
 
 from casework.cli import run
 from casework.converter import DATA_CONVERTER
@@ -28,6 +28,7 @@ from casework.names import TASK_QUEUE
 from casework.policy import load_policy
 from casework.shop.database import Database
 from casework.shop.tables import StaffRow
+from casework.skipping import skipper_of
 from tests.cli.commands import Casework, Done, address, shop_url
 from tests.desk import Desk, Gates, ParentOfTheTests
 from tests.orders import new_shop
@@ -241,7 +242,7 @@ async def skipper(server: SharedServer, process: str) -> TimeSkipper:
         identity="casework-tests",  # recorded histories name no machine
     )
     loops[:] = [asyncio.get_running_loop()]
-    return TimeSkipper(client, config=TimeSkippingConfig(enabled=False))
+    return skipper_of(client)
 
 
 def parcels_policy(*, poll_hours: int) -> str:

@@ -62,14 +62,12 @@ async def test_time_passes_until_the_case_has_ended(desk: Desk) -> None:
     await let_pass(desk.skipper, case, DAY)  # nothing is left to skip
 
 
-async def test_time_passes_for_a_case_whose_child_was_opened_when_the_time_asked_for_had_passed(
+async def test_time_passes_for_a_case_that_waits_for_the_one_it_has_opened(
     desk: Desk, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     case = await opened(desk, desk.order(prices=[(5_000, 1)], shipped=True), "awaiting_parcel")
-    view = await desk.submit(case, "buyer_ships", AGENT, courier="yuantong", waybill=f"WB{desk.order_of(case)[-11:]}")
-    assert view.due is not None
-    now = await desk.skipper.get_current_time(case)
-    await desk.skip(case, view.due - now - timedelta(seconds=0.3))  # the rest passes by itself, and its timer rings
+    await desk.submit(case, "buyer_ships", AGENT, courier="yuantong", waybill=f"WB{desk.order_of(case)[-11:]}")
+    await desk.skip_to_deadline(case)
     child = await desk.first_opened_by(case)
     passing = await desk.skipper.get_time_skipping_info(child)
     assert passing is None or not passing.effective_config.enabled

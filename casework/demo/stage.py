@@ -11,7 +11,7 @@ from typing import Any, Final, cast
 
 from temporalio.client import Client
 from temporalio.service import RPCError
-from temporalio.testing import TimeSkipper, TimeSkippingConfig
+from temporalio.testing import TimeSkipper
 
 from casework.case import CaseView
 from casework.client import queried
@@ -22,7 +22,7 @@ from casework.demo.failing import DemoFailed
 from casework.names import CASE_QUERY, NAMESPACE
 from casework.server_running import RunningServer, read_running
 from casework.shop.database import Database
-from casework.skipping import let_pass, skip_past
+from casework.skipping import let_pass, skip_past, skipper_of
 from state_machines.flows import FLOWS
 from state_machines.table import StateKind
 
@@ -230,8 +230,7 @@ class Stage:
 
     @property
     def _skipper(self) -> TimeSkipper:
-        # what a case opens meanwhile begins at the case's time, and does not skip on
-        return TimeSkipper(self.client, config=TimeSkippingConfig(enabled=False, disable_propagation=True))
+        return skipper_of(self.client)
 
 
 def _is_field(text: str) -> bool:
