@@ -20,7 +20,7 @@ from casework.shop.claims import CLAIMING, claimed_lines
 from casework.shop.database import Database
 from casework.shop.errors import BadRequest, CaseOver
 from casework.shop.fencing import FencingToken
-from casework.shop.known_flows import PARCEL
+from casework.shop.known_flows import NOT_APPLICABLE, PARCEL, RETURN
 from casework.shop.orders import lock_order
 from casework.shop.releasing import release_case
 from casework.shop.steps import first_time
@@ -189,7 +189,7 @@ class CaseActivities:
             if not goes_on:
                 release_case(session, request.case_id, flag_kept=None, at=request.at, version=request.moment.version)
             post_all(session, request, request.posts)
-            records.close_record(
+            is_newest = records.close_record(
                 session,
                 case_id=request.case_id,
                 run_id=request.run_id,
@@ -198,16 +198,26 @@ class CaseActivities:
                 at=request.at,
                 moment=request.moment,
             )
+            if request.view.flow == RETURN:
+                coming_back.ask_to_take_in_no_more(session, request.case_id, request.at)
             # where goods are, and whose, follows from how it has ended too; while a parcel's case is open, nobody else
             # asks what becomes of what it follows
-            if not goes_on and (request.goods is not GoodsAtEnd.STAY or request.view.flow == PARCEL):
+            if is_newest and not goes_on and _may_leave_goods(request):
                 _see_to_goods(session, request)
+
+
+def _may_leave_goods(request: CloseCase) -> bool:
+    """Whether something that came back may have waited for the case: also for a return that was handed lines, and of
+    which nothing came.
+    """
+    return request.goods is not GoodsAtEnd.STAY or request.view.flow == PARCEL or request.view.outcome == NOT_APPLICABLE
 
 
 def _see_to_goods(session: Session, request: CloseCase) -> None:
     """What came back of the case's lines meanwhile waits for it no more."""
     case_id, order_id = request.case_id, request.view.order_id
-    this_end = f"{case_id}/{request.run_id}/end/{request.moment.events}"
+    outcome = request.view.outcome or request.view.state
+    this_end = f"{case_id}/{request.run_id}/end/{request.moment.events}/{outcome}"
     lock_order(session, order_id)
     # done again, it would let go of what has come back since, under a task that the warehouse has had
     if not first_time(session, this_end, request.at):
@@ -215,7 +225,7 @@ def _see_to_goods(session: Session, request: CloseCase) -> None:
     own = {one.line for one in records.lines_of(session, case_id)}
     match request.goods:
         case GoodsAtEnd.SHIP:
-            coming_back.ship_again_unless_kept(
+            coming_back.ship_again(
                 session, key=this_end, case_id=case_id, order_id=order_id, numbers=own, at=request.at
             )
         case GoodsAtEnd.ASK:
@@ -224,7 +234,7 @@ def _see_to_goods(session: Session, request: CloseCase) -> None:
                 case_id=case_id,
                 order_id=order_id,
                 return_id=case_id,
-                outcome=request.view.outcome or request.view.state,
+                outcome=outcome,
                 numbers=own,
                 at=request.at,
             )

@@ -18,8 +18,8 @@ from casework.shop.bulk import hold_for_review, reviewer_of, was_ended
 from casework.shop.claims import claimed_lines
 from casework.shop.courier import cases_stopping, out_without_parcel, parcel_state, parcels_of
 from casework.shop.flags import wish_flag
-from casework.shop.known_flows import DISPUTED, KEPT_FROM_BUYER, NOT_APPLICABLE, REFUNDED, RETURN, SENT_BACK
-from casework.shop.losses import followed_by_others, made_good, not_awaited, same_goods, waybills_followed_by
+from casework.shop.known_flows import DISPUTED, KEPT_FROM_BUYER, REFUNDED, RETURN, SENT_BACK, WITHDRAWN
+from casework.shop.losses import followed_by_cases, made_good, not_awaited, same_goods, waybills_followed_by
 from casework.shop.lying_here import (
     IN_DISPUTE,
     OF_LAPSED_RETURN,
@@ -40,6 +40,8 @@ from casework.shop.stock import move_stock
 from casework.shop.tables import CaseRow, ClaimRow, LedgerRow, LineRow, OrderRow, ReturnedLineRow, ShipmentRow
 from state_machines.roles import Role
 
+TAKE_IN = "return.goods_came_back"
+"""The task by which the returns clerk takes in for a return what came back undelivered."""
 HAS_SENT_BACK = CaseRow.outcome.in_(SENT_BACK) | ((CaseRow.outcome == REFUNDED) & ReturnedLineRow.accepted.is_not(None))
 """Whether a return has ended so that what it had taken in of a line, and not accepted, is on its way to the buyer."""
 
@@ -142,6 +144,11 @@ def tell_of_what_is_here(session: Session, *, key: str, case_id: str, order_id: 
             _tell_return(session, key, case_id, parcel, at)
 
 
+def ask_to_take_in_no_more(session: Session, case_id: str, at: datetime) -> None:
+    """A return has taken in what came back undelivered, or has ended: the clerk's task is cancelled. `at` is aware."""
+    outbox.cancel_tasks(session, case_id, Role.RETURNS_CLERK, at=at, template=TAKE_IN)
+
+
 def ship_again(
     session: Session,
     *,
@@ -154,21 +161,23 @@ def ship_again(
 ) -> None:
     """Of these lines, what came back and the buyer still wants goes to the shelf: the warehouse gets a task.
 
-    Not what another case has claimed, nor anything of an order that was ended as malicious, which a task names; nor
-    what the open case of its own parcel sees to, unless that was just `taken_in` (waybills in capitals) by somebody who
-    was waiting for it. Where the order is under review, whole lines are held for it, and the task says so. What is
-    here, or on the shelf, beyond what the buyer still wants goes into stock. `at` is aware; the caller locks the order.
+    Not what another case has claimed, nor what a return has kept from the buyer, nor anything of an order that was
+    ended as malicious: tasks name these. Nor what the open case of its own parcel sees to, unless that was just
+    `taken_in` (waybills in capitals) by somebody who was waiting for it. Where the order is under review, whole lines
+    are held for it, and the task says so. What is here, or on the shelf, beyond what the buyer still wants goes into
+    stock. `at` is aware; the caller locks the order.
     """
     rows = [row for row in line_rows(session, order_id) if row.number in numbers]
     if not _something_is_here(session, order_id, rows):
         return
+    left_alone = followed_by_cases(session, order_id) - set(taken_in)
+    kept = _ask_about_kept_goods(session, case_id, order_id, numbers, at, excluding=left_alone)
     claimed = _claimed_by_others(session, order_id, case_id)
-    rows = [row for row in rows if row.number not in claimed]
+    rows = [row for row in rows if row.number not in claimed and row.number not in kept]
     clear_shelf(session, case_id, order_id, rows, at)
     rows = [row for row in rows if row.place != "unshipped"]
     if not rows:
         return
-    left_alone = followed_by_others(session, order_id, case_id) - set(taken_in)
     where = pieces_of_lines(session, order_id, rows, excluding=left_alone)
     owed = pieces_owed(session, order_id, rows, at, beyond_shelf=True)
     ended = was_ended(session, order_id)
@@ -193,7 +202,7 @@ def ship_again(
     gone = {one.line for one in (*whole, *part)} | {one.line for one in useless if not ended}
     shelve(session, order_id, gone, at, excluding=left_alone)
     session.flush()
-    renew_tasks(session, order_id, at, ending=case_id)
+    renew_tasks(session, order_id, at)
     if stays:
         of_order = {"order_id": order_id}
         name_what_lies_here(session, OF_MALICIOUS_ORDER, case_id=case_id, about=of_order, numbers=stays, at=at)
@@ -213,31 +222,30 @@ def ship_again(
         )
 
 
-def ship_again_unless_kept(
-    session: Session, *, key: str, case_id: str, order_id: str, numbers: Collection[int], at: datetime
-) -> None:
-    """As `ship_again`, but for what a return has kept from the buyer: that stays here, and the agent is asked.
-
-    `at` is aware; the caller locks the order.
-    """
-    kept = _ask_about_kept_goods(session, case_id=case_id, order_id=order_id, numbers=numbers, at=at)
-    free = [number for number in numbers if number not in kept]
-    ship_again(session, key=key, case_id=case_id, order_id=order_id, numbers=free, at=at)
-
-
 def let_stay(session: Session, *, case_id: str, order_id: str, numbers: Collection[int], at: datetime) -> None:
-    """A parcel's case ends, and nothing of these lines ships: what the buyer does not get any more goes into stock, and
-    the agent is asked about what a return has kept from the buyer.
+    """A case ends, and nothing of these lines ships: what the buyer does not get any more goes into stock, and tasks
+    name what a return has kept from the buyer, and what is of an order that was ended as malicious.
 
     `at` is aware; the caller locks the order.
     """
     free = set(numbers) - _claimed_by_others(session, order_id, case_id)
-    _clear_useless(session, case_id, order_id, free, at, excluding=followed_by_others(session, order_id, case_id))
-    _ask_about_kept_goods(session, case_id=case_id, order_id=order_id, numbers=numbers, at=at)
+    left_alone = followed_by_cases(session, order_id)
+    _clear_useless(session, case_id, order_id, free, at, excluding=left_alone)
+    if was_ended(session, order_id):
+        of_order = {"order_id": order_id}
+        name_what_lies_here(session, OF_MALICIOUS_ORDER, case_id=case_id, about=of_order, numbers=free, at=at)
+    else:
+        _ask_about_kept_goods(session, case_id, order_id, free, at, excluding=left_alone)
 
 
 def _ask_about_kept_goods(
-    session: Session, *, case_id: str, order_id: str, numbers: Collection[int], at: datetime
+    session: Session,
+    case_id: str,
+    order_id: str,
+    numbers: Collection[int],
+    at: datetime,
+    *,
+    excluding: Collection[str],
 ) -> Collection[int]:
     """What a return has kept of these lines from the buyer stays here, and is asked about: which lines these are."""
     kept = _kept_from_buyer(session, order_id, numbers)
@@ -245,15 +253,7 @@ def _ask_about_kept_goods(
     for line, ended in kept.items():
         by_return[ended.case_id, ended.outcome or ""].append(line)
     for (return_id, outcome), lines in by_return.items():
-        ask_about_goods(
-            session,
-            case_id=case_id,
-            order_id=order_id,
-            return_id=return_id,
-            outcome=outcome,
-            numbers=lines,
-            at=at,
-        )
+        _ask(session, case_id, order_id, return_id, outcome, lines, at, excluding=excluding)
     return kept.keys()
 
 
@@ -271,18 +271,33 @@ def ask_about_goods(
 
     The buyer wanted the money, or the platform decides. The agent gets a task that names all of it, in the place of the
     one before; of an order that was ended as malicious the supervisor does. What the buyer does not get any more goes
-    into stock. Neither is done with what another open case of a parcel follows than this one, which ends. `at` is
+    into stock. Neither is done with what another case has claimed, or the open case of its parcel follows. `at` is
     aware; the caller locks the order.
     """
-    left_alone = followed_by_others(session, order_id, case_id)
-    _clear_useless(session, case_id, order_id, numbers, at, excluding=left_alone)
+    left_alone = followed_by_cases(session, order_id)
+    _ask(session, case_id, order_id, return_id, outcome, numbers, at, excluding=left_alone)
+
+
+def _ask(
+    session: Session,
+    case_id: str,
+    order_id: str,
+    return_id: str,
+    outcome: str,
+    numbers: Collection[int],
+    at: datetime,
+    *,
+    excluding: Collection[str],
+) -> None:
+    free = set(numbers) - _claimed_by_others(session, order_id, case_id)
+    _clear_useless(session, case_id, order_id, free, at, excluding=excluding)
     of_order = {"order_id": order_id}
     if was_ended(session, order_id):
         template, about = OF_MALICIOUS_ORDER, of_order
     else:
         template = IN_DISPUTE if outcome == DISPUTED else OF_LAPSED_RETURN
         about = {**of_order, "case_id": return_id}
-    name_what_lies_here(session, template, case_id=return_id, about=about, numbers=numbers, at=at, excluding=left_alone)
+    name_what_lies_here(session, template, case_id=return_id, about=about, numbers=free, at=at, excluding=excluding)
 
 
 def clear_refunded(session: Session, order_id: str, at: datetime) -> None:
@@ -299,7 +314,8 @@ def clear_refunded(session: Session, order_id: str, at: datetime) -> None:
     clear_shelf(session, case_id, order_id, line_rows(session, order_id), at)
     named = {line for task in tasks if task.template in ROLES for line in lines_named(task)}
     free = named - _claimed_by_others(session, order_id, None)
-    _clear_useless(session, case_id, order_id, free, at, excluding=followed_by_others(session, order_id, None))
+    _clear_useless(session, case_id, order_id, free, at, excluding=followed_by_cases(session, order_id))
+    renew_tasks(session, order_id, at)  # the shelf's pieces, too, may have been named
 
 
 def take_into_stock(
@@ -384,22 +400,27 @@ def _move_into_stock(
     emptied = {one.line for one in pieces if one.quantity == where[one.line].here}
     shelve(session, order_id, emptied, at, only=only, excluding=excluding)
     session.flush()
-    renew_tasks(session, order_id, at, ending=case_id)
+    renew_tasks(session, order_id, at)
 
 
 def _kept_from_buyer(session: Session, order_id: str, numbers: Collection[int]) -> dict[int, CaseRow]:
-    """By line, its newest return, where that has ended with its goods staying with us: the platform, or the buyer,
-    decides. Where the platform has paid for all that its dispute was about, it has decided.
+    """By line, the return that has ended with its goods staying with us: the platform, or the buyer, decides.
+
+    The buyer has decided where a later return was withdrawn; the platform, where it has paid for all that its dispute
+    was about. A refund may be that of the lapsed return, which was reopened; beside a dispute it is another piece's. Of
+    any other return nothing has come.
     """
-    newest = dict[int, CaseRow]()
-    returns = select(CaseRow).where(
-        CaseRow.order_id == order_id,
-        CaseRow.flow == RETURN,
-        CaseRow.outcome.is_distinct_from(NOT_APPLICABLE),  # nothing came of that one
-    )
+    kept = dict[int, CaseRow]()
+    returns = select(CaseRow).where(CaseRow.order_id == order_id, CaseRow.flow == RETURN)
     for case in session.scalars(returns.order_by(CaseRow.opened_at)):
-        newest.update({one["line"]: case for one in case.lines if one["line"] in numbers})
-    kept = {line: case for line, case in newest.items() if case.outcome in KEPT_FROM_BUYER}
+        for line in {one["line"] for one in case.lines}.intersection(numbers):
+            before = kept.get(line)
+            if case.outcome in KEPT_FROM_BUYER:
+                kept[line] = case
+            elif before is not None and (
+                case.outcome == WITHDRAWN or (case.outcome == REFUNDED and before.outcome != DISPUTED)
+            ):
+                del kept[line]
     return {line: case for line, case in kept.items() if not _is_decided(session, case, line)}
 
 
@@ -478,9 +499,8 @@ def _tell_return(session: Session, key: str, waiting: str, parcel: ShipmentRow, 
         if line in claimed and here.get(line) and pieces > had[line]
     ]
     if own:
-        template = "return.goods_came_back"
-        outbox.cancel_tasks(session, waiting, Role.RETURNS_CLERK, at=at, template=template)
-        _tell(session, key, waiting, parcel, template, {one.line for one in own}, at, pieces=as_typed(own))
+        ask_to_take_in_no_more(session, waiting, at)
+        _tell(session, key, waiting, parcel, TAKE_IN, {one.line for one in own}, at, pieces=as_typed(own))
 
 
 def _had_by_buyer(session: Session, order_id: str, at: datetime) -> Counter[int]:

@@ -37,6 +37,8 @@ DISPUTED: Final = RETURN_AFTER_SHIPPING.states["platform_dispute"].name
 """The end of a return of which the platform decides."""
 SENT_BACK: Final = RETURN_AFTER_SHIPPING.states_named("returned_to_buyer", "cancelled")
 """The ends of a return after which all that came in is on its way to the buyer."""
+WITHDRAWN: Final = RETURN_AFTER_SHIPPING.states["withdrawn"].name
+"""The end of a return of which the buyer keeps the goods after all."""
 NOT_APPLICABLE: Final = RETURN_AFTER_SHIPPING.states["not_applicable"].name
 """The end of a return of which nothing has come."""
 KEPT_FROM_BUYER: Final = RETURN_AFTER_SHIPPING.states_named("platform_dispute", "lapsed")

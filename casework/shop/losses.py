@@ -100,10 +100,9 @@ def followed_now(session: Session, order_id: str) -> dict[str, set[str]]:
     }
 
 
-def followed_by_others(session: Session, order_id: str, case_id: str | None) -> set[str]:
-    """Every waybill of the goods that open parcel cases follow now, without those of this case (None: of all)."""
-    followed = followed_now(session, order_id)
-    return {waybill for case, waybills in followed.items() if case != case_id for waybill in waybills}
+def followed_by_cases(session: Session, order_id: str) -> set[str]:
+    """Every waybill of the goods that open parcel cases follow now: what of them is here, those see to."""
+    return {waybill for waybills in followed_now(session, order_id).values() for waybill in waybills}
 
 
 def taken_for_lost(session: Session, order_id: str) -> set[str]:

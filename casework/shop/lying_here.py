@@ -11,8 +11,9 @@ from sqlalchemy.orm import Session
 from casework.money import LineQuantity, as_listed, listed
 from casework.shop import outbox
 from casework.shop.amounts import line_rows
-from casework.shop.losses import followed_by_others
+from casework.shop.losses import followed_by_cases
 from casework.shop.pieces import pieces_of_lines
+from casework.shop.runs import newest_run
 from casework.shop.tables import CaseRow, OutboxRow
 from state_machines.roles import Role
 
@@ -83,14 +84,13 @@ def name_what_lies_here(
     session.flush()
 
 
-def renew_tasks(session: Session, order_id: str, at: datetime, *, ending: str | None = None) -> None:
+def renew_tasks(session: Session, order_id: str, at: datetime) -> None:
     """Something has become of goods of an order that came back: its tasks name what lies here now, or are cancelled.
 
-    What the open case of its own parcel may send again is not named, but for the case that is `ending`. `at` is aware;
-    the caller locks the order.
+    What the open case of its own parcel may send again is not named. `at` is aware; the caller locks the order.
     """
     tasks = tasks_about(session, order_id, ROLES)
-    left_alone = followed_by_others(session, order_id, ending) if tasks else ()
+    left_alone = followed_by_cases(session, order_id) if tasks else ()
     for task in tasks:
         name_what_lies_here(
             session,
@@ -127,5 +127,6 @@ def _give(session: Session, case_id: str, template: str, parameters: Mapping[str
     """Always a new one: it was asked what lies here and is not named, and not whether a step was done before."""
     own = (OutboxRow.case_id == case_id, OutboxRow.template == template)
     before = session.scalar(select(func.count()).select_from(OutboxRow).where(*own))
-    key, role = f"{case_id}/{template}/{before}", ROLES[template]
+    run = newest_run(session, case_id)
+    key, role = f"{case_id}/{run.run_id if run else 'none'}/{template}/{before}", ROLES[template]
     outbox.give_task(session, key=key, case_id=case_id, role=role, template=template, parameters=parameters, at=at)

@@ -12,7 +12,7 @@ from sqlalchemy.orm import Session
 
 from casework.money import format_yuan
 from casework.shop import outbox, records
-from casework.shop.coming_back import ship_again_unless_kept
+from casework.shop.coming_back import ship_again
 from casework.shop.orders import lock_order
 from casework.shop.releasing import release_case
 from casework.shop.reshipments import call_off_reshipment
@@ -121,9 +121,11 @@ def mend_dead(
     row = session.get(CaseRow, (case_id, run_id), with_for_update=True)
     if row is None or row.closed_at is not None:
         return False
-    if not records.is_open_in_another_run(session, case_id, run_id):
-        _let_go(session, case_id, at)
+    goes_on = records.is_open_in_another_run(session, case_id, run_id)
+    # where goods are, and whose, follows from how it has ended too
     records.close_record(session, case_id=case_id, run_id=run_id, view=view, outcome=outcome, at=at)
+    if not goes_on:
+        _let_go(session, case_id, at)
     for one in paid_without_end(session, [(case_id, run_id)]):
         if (one.case_id, one.run_id) == (case_id, run_id):
             tell_of_unsettled(session, one, at=at)
@@ -154,7 +156,7 @@ def _let_go(session: Session, case_id: str, at: datetime) -> None:
     key = f"{case_id}/{row.run_id}/end"
     if first_time(session, key, at):  # what came back meanwhile has waited for the case
         numbers = {one["line"] for one in row.lines}
-        ship_again_unless_kept(session, key=key, case_id=case_id, order_id=row.order_id, numbers=numbers, at=at)
+        ship_again(session, key=key, case_id=case_id, order_id=row.order_id, numbers=numbers, at=at)
 
 
 def _key(case_id: str, run_id: str) -> str:

@@ -119,11 +119,11 @@ def close_record(
     outcome: str,
     at: datetime,
     moment: FencingToken | None = None,
-) -> None:
+) -> bool:
     """Record a case's end and its last view; a later word of the same run (a late refusal) replaces it.
 
     `moment` is when it is closed: see `fencing`. An earlier attempt, which Temporal gave up and which arrives
-    late, replaces nothing.
+    late, replaces nothing: False.
 
     Raises:
         LookupError: the case was never opened here.
@@ -133,12 +133,13 @@ def close_record(
     if row is None:
         raise LookupError(f"case {case_id} was never opened in this shop")
     if moment is not None and is_before_closing(row, moment):
-        return
+        return False
     row.closed_at, row.outcome, row.view = at, outcome, dict(view)
     row.closing_execution, row.closing_events = (moment.execution, moment.events) if moment else (None, None)
     row.amount_fen = int(view.get("amount_fen", row.amount_fen))
     session.connection().execute(_DELETE_WAIT_OF_RUN, {"of_case": case_id, "of_run": run_id})
     session.flush()
+    return True
 
 
 def died() -> ColumnElement[bool]:

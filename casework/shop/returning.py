@@ -20,14 +20,19 @@ from casework.rules.parcels import GOING_BACK, HANDED_OVER, SIGNED_BY_SENDER, Sc
 from casework.shop import orders
 from casework.shop.amounts import POSTAGE, RETURN_POSTAGE, Reckoning, left_to_ship, line_rows, reckon
 from casework.shop.claimants import had_by_another
-from casework.shop.coming_back import HAS_SENT_BACK, mark_goods_back, take_back_into_stock
+from casework.shop.coming_back import (
+    HAS_SENT_BACK,
+    ask_to_take_in_no_more,
+    mark_goods_back,
+    take_back_into_stock,
+)
 from casework.shop.courier import parcels_of, shown_scans
 from casework.shop.dues import gift_of, note_paid, reckon_due
 from casework.shop.errors import BadRequest
 from casework.shop.flags import append_memo, wish_flag
 from casework.shop.gifts import has_free_shipping
-from casework.shop.known_flows import LAPSED, REFUND
-from casework.shop.losses import followed_by_others, given_up, same_goods, waybills_followed_by
+from casework.shop.known_flows import LAPSED, NOT_APPLICABLE, REFUND
+from casework.shop.losses import followed_by_cases, given_up, same_goods, waybills_followed_by
 from casework.shop.lying_here import renew_tasks
 from casework.shop.orders import Line, Order, lock_order
 from casework.shop.pieces import pieces_of_lines
@@ -138,7 +143,8 @@ def first_request(session: Session, case_id: str, order_id: str, lines: Sequence
 
     """
     # an opening whose answer was lost is asked for again: the new return, of the same id, is on the record by then
-    case = newest_run(session, case_id, CaseRow.closed_at.is_not(None))
+    something_came = CaseRow.outcome.is_distinct_from(NOT_APPLICABLE)
+    case = newest_run(session, case_id, CaseRow.closed_at.is_not(None), something_came)
     row = session.get(ReturnRow, (case.case_id, case.run_id)) if case is not None else None
     if case is None or row is None or case.order_id != order_id:
         raise BadRequest("reopens", f"order {order_id} has no such return")
@@ -275,6 +281,7 @@ def receive(
         row.from_parcels = 0 if parcel is None else _take_out_of_parcels(session, order_id, parcel, one)
         row.from_parcels += _taken_over(session, order_id, one.line, one.quantity - row.from_parcels)
     _nothing_is_here_of(session, order_id, lines, at)
+    ask_to_take_in_no_more(session, case_id, at)
     # policy.md, shop.flag_profile: goods came back = purple
     wish_flag(session, case_id, order_id, "purple", at=at)
     append_memo(session, order_id, memo, at=at, key=f"{key}/memo")
@@ -390,8 +397,8 @@ def settle(
     rest = [one for one in came_back_before if one.line not in own]
     if rest:
         # the platform may have refunded what the buyer has: what a parcel's own case sees to is not taken for that
-        others = followed_by_others(session, order_id, case_id)
-        take_back_into_stock(session, case_id, order, rest, at, excluding=others)
+        followed = followed_by_cases(session, order_id)
+        take_back_into_stock(session, case_id, order, rest, at, excluding=followed)
     append_memo(session, order_id, memo, at=at, key=f"{key}/memo")
 
 

@@ -11,7 +11,7 @@ from sqlalchemy.orm import Session
 from casework.money import LineQuantity, as_listed, listed
 from casework.shop import outbox
 from casework.shop.amounts import line_rows
-from casework.shop.lying_here import OF_MALICIOUS_ORDER, name_what_lies_here, tasks_about
+from casework.shop.lying_here import OF_MALICIOUS_ORDER, ROLES, lines_named, name_what_lies_here, tasks_about
 from casework.shop.pieces import pieces_of_lines, pieces_owed
 from casework.shop.shipments import has_come_back
 from casework.shop.stock import move_stock
@@ -67,15 +67,16 @@ def lines_on_shelf_alone(session: Session, order_id: str) -> set[int]:
 def stop_shipping_again(session: Session, case_id: str, order_id: str, at: datetime) -> None:
     """Nothing of the order ships any more: the warehouse's tasks to ship something again are cancelled.
 
-    What is left to ship is refunded, but for what lies on the shelf alone: the supervisor's task names that. `at` is
-    aware.
+    What is left to ship is refunded, but for what lies on the shelf alone, and what lies here and somebody else was to
+    see to: the supervisor's task names that. `at` is aware.
     """
+    with_others = {line for task in tasks_about(session, order_id, ROLES) for line in lines_named(task)}
     name_what_lies_here(
         session,
         OF_MALICIOUS_ORDER,
         case_id=case_id,
         about={"order_id": order_id},
-        numbers=lines_on_shelf_alone(session, order_id),
+        numbers=lines_on_shelf_alone(session, order_id) | with_others,
         at=at,
     )
     for task in tasks_about(session, order_id, TO_SHIP_AGAIN):
