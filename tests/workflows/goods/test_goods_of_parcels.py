@@ -80,9 +80,8 @@ async def test_a_replacement_that_an_open_case_follows_has_no_second_case(desk: 
 async def test_goods_that_an_open_case_follows_under_a_later_waybill_have_no_second_case(desk: Desk) -> None:
     order, waybill, case = await to_be_forwarded(desk)
     onward = f"EM{order[-10:]}"
-    scan(
-        desk, onward, "2"
-    )  # the case may ask for it before it is called off, and nobody asks again within half an hour
+    # the case may ask for it before it is called off, and nobody asks again within half an hour
+    scan(desk, onward, "2")
     await desk.submit(case, "parcel_forwarded", SPECIALIST, courier="ems", waybill=onward)
     await desk.submit(case, "cancel_case", LEAD, note="opened by mistake")
     await desk.end(case)
