@@ -20,7 +20,7 @@ from casework.shop.claims import CLAIMING, claimed_lines
 from casework.shop.database import Database
 from casework.shop.errors import BadRequest, CaseOver
 from casework.shop.fencing import FencingToken
-from casework.shop.known_flows import NOT_APPLICABLE, PARCEL, RETURN
+from casework.shop.known_flows import RETURN
 from casework.shop.orders import lock_order
 from casework.shop.releasing import release_case
 from casework.shop.steps import first_time
@@ -31,8 +31,10 @@ from state_machines.flows import FLOWS
 class GoodsAtEnd(StrEnum):
     """What becomes of what came back of a case's lines meanwhile, and waited for its end: the flow says."""
 
+    NONE = "none"
+    """The case has none, or the shop does not know: nothing is asked."""
     STAY = "stay"
-    """It stays here, if there is any; that somebody else is to see to it is asked of a parcel's case alone."""
+    """It stays here, if there is any; tasks name what a return has kept, or is of an order ended as malicious."""
     SHIP = "ship"
     """It ships again, as far as the buyer is still to have it; what a return has kept stays: see `ASK`."""
     ASK = "ask"
@@ -72,7 +74,7 @@ class CloseCase(CaseStep):
     moment: FencingToken
     posts: list[Post] = Field(default_factory=list[Post])
     """What the buyer is told at the end."""
-    goods: GoodsAtEnd = GoodsAtEnd.STAY
+    goods: GoodsAtEnd = GoodsAtEnd.NONE
 
 
 class HandOver(OrderStep):
@@ -189,7 +191,7 @@ class CaseActivities:
             if not goes_on:
                 release_case(session, request.case_id, flag_kept=None, at=request.at, version=request.moment.version)
             post_all(session, request, request.posts)
-            is_newest = records.close_record(
+            recorded = records.close_record(
                 session,
                 case_id=request.case_id,
                 run_id=request.run_id,
@@ -198,25 +200,21 @@ class CaseActivities:
                 at=request.at,
                 moment=request.moment,
             )
+            if not recorded or goes_on:
+                return
             if request.view.flow == RETURN:
-                coming_back.ask_to_take_in_no_more(session, request.case_id, request.at)
+                coming_back.cancel_take_in(session, request.case_id, request.at)
             # where goods are, and whose, follows from how it has ended too; while a parcel's case is open, nobody else
             # asks what becomes of what it follows
-            if is_newest and not goes_on and _may_leave_goods(request):
+            if request.goods is not GoodsAtEnd.NONE:
                 _see_to_goods(session, request)
-
-
-def _may_leave_goods(request: CloseCase) -> bool:
-    """Whether something that came back may have waited for the case: also for a return that was handed lines, and of
-    which nothing came.
-    """
-    return request.goods is not GoodsAtEnd.STAY or request.view.flow == PARCEL or request.view.outcome == NOT_APPLICABLE
 
 
 def _see_to_goods(session: Session, request: CloseCase) -> None:
     """What came back of the case's lines meanwhile waits for it no more."""
     case_id, order_id = request.case_id, request.view.order_id
     outcome = request.view.outcome or request.view.state
+    # Temporal may discard an end, and have the case take another way with as many events
     this_end = f"{case_id}/{request.run_id}/end/{request.moment.events}/{outcome}"
     lock_order(session, order_id)
     # done again, it would let go of what has come back since, under a task that the warehouse has had
@@ -240,3 +238,5 @@ def _see_to_goods(session: Session, request: CloseCase) -> None:
             )
         case GoodsAtEnd.STAY:
             coming_back.let_stay(session, case_id=case_id, order_id=order_id, numbers=own, at=request.at)
+        case GoodsAtEnd.NONE:
+            pass

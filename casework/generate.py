@@ -117,7 +117,7 @@ def generated(root: Path = ROOT) -> dict[Path, str]:
         GenerateError: where a page asks for a section that does not exist, or does not end one.
 
     """
-    files = {root / name: text for name, text in _made().items()}
+    files = {root / name: text for name, text in _whole_files().items()}
     sections = _sections()
     for path in sorted([root / "README.md", *(root / "docs").glob("*.md")]):
         if path not in files and path.exists():
@@ -125,8 +125,8 @@ def generated(root: Path = ROOT) -> dict[Path, str]:
     return files
 
 
-@cache
-def _made() -> dict[str, str]:
+@cache  # they cost a second, and neither tables nor code change while they run
+def _whole_files() -> dict[str, str]:
     """The files that come whole from the tables and the code that run, wherever they are written: name → text."""
     files: dict[str, str] = {}
     for flow in FLOWS.values():

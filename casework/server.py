@@ -36,8 +36,9 @@ SERVER_FLAGS: Final = (
     *("--dynamic-config-value", "frontend.WorkflowTimeSkippingEnabled=true"),
     # A skipped timer costs 0.1 s of real time instead of 1 s.
     *("--dynamic-config-value", 'history.timerProcessorMaxTimeShift="20ms"'),
-    # All cases are in its only shard, whose queues it would read 20 times a second at most: an answer by update, which
-    # waits for a timer of a moment, took 0.2 s, and many cases at once waited for each other.
+    # All cases are in its only shard, each of whose queues it would read 20 times a second at most, which is meant for
+    # thousands of shards: an answer by update, which waits for a timer of a moment, took 0.2 s, and many cases at once
+    # waited for each other, and lists for both.
     *("--dynamic-config-value", "history.transferProcessorMaxPollRPS=2000"),
     *("--dynamic-config-value", "history.timerProcessorMaxPollRPS=2000"),
     *("--dynamic-config-value", "history.visibilityProcessorMaxPollRPS=2000"),

@@ -129,8 +129,6 @@ class ParcelCase(Case[ParcelFigures]):
     """What was claimed from the courier; None: nothing yet."""
     refunded_by_others: bool = False
     """The money for it, or a part of it, is not in a refund that this case has opened: others see to it."""
-    to_be_opened_by_hand: bool = False
-    """The refund that it was to open could not be opened: a task asks a person to."""
     proof: dict[str, str] = Field(default_factory=dict[str, str])
     """What showed that the parcel was delivered: signer, place, photo."""
 

@@ -362,7 +362,7 @@ class Desk:
         assert holds(), f"{handle.id} ended, and never {what}"
 
     async def end(self, handle: Handle) -> CaseView:
-        """Wait for the case's end, letting time pass where it waits for its deadlines."""
+        """Wait for the case's end; one that does not end by itself ends as its deadlines say."""
         result = asyncio.ensure_future(handle.result())
         ended, _ = await asyncio.wait([result], timeout=ENDS_WITHIN_SECONDS)
         if not ended:

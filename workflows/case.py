@@ -511,7 +511,7 @@ class CaseWorkflow(ContinuingCase[CaseT]):
 
     def goods_at_end(self) -> GoodsAtEnd:
         """What becomes of what came back of its lines meanwhile, and waited for the case (a flow's own)."""
-        return GoodsAtEnd.STAY
+        return GoodsAtEnd.NONE
 
     async def _end(self) -> None:
         """Answer what is still in the inbox, name the facts that no state used, and close the shop's record."""

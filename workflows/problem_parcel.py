@@ -297,7 +297,7 @@ class ProblemParcel(CaseWorkflow[ParcelCase]):
             "said_lost": case.said_lost and not here,
         }
         child = await self.open_case(RETURN_AFTER_SHIPPING, fields)
-        case.refunded_by_others = case.to_be_opened_by_hand = child is None
+        case.refunded_by_others = child is None
         return Outcome("open_refund", None if child is not None else "a task asks to open the refund by hand")
 
     def _left_to(self, template: str, with_others: dict[int, str]) -> Post:
@@ -324,9 +324,7 @@ class ProblemParcel(CaseWorkflow[ParcelCase]):
                 return GoodsAtEnd.SHIP
             case "refund_opened" if self._is_here(since=CLAIMS_WHAT_IS_OUT) and not self._left() and not case.way_back:
                 return GoodsAtEnd.SHIP
-            case "refund_opened" if not case.to_be_opened_by_hand and not case.way_back:
-                return GoodsAtEnd.SHIP  # not what the refund has, but what another case had, and has let go since
-            case "closed" | "cancelled" if not case.way_back:
+            case "cancelled" if not case.way_back:
                 return GoodsAtEnd.SHIP
             case _:
                 return GoodsAtEnd.STAY

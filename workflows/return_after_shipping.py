@@ -223,13 +223,13 @@ class ReturnAfterShipping(PayingWorkflow[ReturnCase]):
             case "lapsed" | "platform_dispute":
                 return GoodsAtEnd.ASK  # the buyer wanted the money, or the platform says whose they are
             case "not_applicable":
-                return GoodsAtEnd.STAY  # the case never had them
+                return GoodsAtEnd.STAY  # it did not begin, but a parcel's case may have handed it lines
             case "refunded" if case.goods == "already_back":
                 return GoodsAtEnd.SHIP  # not what it has had, but another piece of the line may
             case _:
                 # what a parcel's case has opened it for, it has from its beginning
                 unknown = case.goods == "already_back" and not self._is_of_parcel()
-                return GoodsAtEnd.STAY if unknown or (case.came_in and not case.received) else GoodsAtEnd.SHIP
+                return GoodsAtEnd.NONE if unknown or (case.came_in and not case.received) else GoodsAtEnd.SHIP
 
     # --- what is checked with, or written to, the shop when a message is accepted, or the clock fires ---
 

@@ -18,7 +18,16 @@ from casework.shop.bulk import hold_for_review, reviewer_of, was_ended
 from casework.shop.claims import claimed_lines
 from casework.shop.courier import cases_stopping, out_without_parcel, parcel_state, parcels_of
 from casework.shop.flags import wish_flag
-from casework.shop.known_flows import DISPUTED, KEPT_FROM_BUYER, REFUNDED, RETURN, SENT_BACK, WITHDRAWN
+from casework.shop.known_flows import (
+    DISPUTED,
+    KEPT_FROM_BUYER,
+    LAPSED,
+    REFUNDED,
+    RETURN,
+    RETURNED_TO_BUYER,
+    SENT_BACK,
+    WITHDRAWN,
+)
 from casework.shop.losses import followed_by_cases, made_good, not_awaited, same_goods, waybills_followed_by
 from casework.shop.lying_here import (
     IN_DISPUTE,
@@ -144,8 +153,10 @@ def tell_of_what_is_here(session: Session, *, key: str, case_id: str, order_id: 
             _tell_return(session, key, case_id, parcel, at)
 
 
-def ask_to_take_in_no_more(session: Session, case_id: str, at: datetime) -> None:
-    """A return has taken in what came back undelivered, or has ended: the clerk's task is cancelled. `at` is aware."""
+def cancel_take_in(session: Session, case_id: str, at: datetime) -> None:
+    """The returns clerk is not to take in any more what a task names, for a return: it has, or ends, or there is more
+    by now. `at` is aware.
+    """
     outbox.cancel_tasks(session, case_id, Role.RETURNS_CLERK, at=at, template=TAKE_IN)
 
 
@@ -161,8 +172,8 @@ def ship_again(
 ) -> None:
     """Of these lines, what came back and the buyer still wants goes to the shelf: the warehouse gets a task.
 
-    Not what another case has claimed, nor what a return has kept from the buyer, nor anything of an order that was
-    ended as malicious: tasks name these. Nor what the open case of its own parcel sees to, unless that was just
+    Not what another case has claimed; nor what a return has kept from the buyer, nor anything of an order that was
+    ended as malicious, which tasks name. Nor what the open case of its own parcel sees to, unless that was just
     `taken_in` (waybills in capitals) by somebody who was waiting for it. Where the order is under review, whole lines
     are held for it, and the task says so. What is here, or on the shelf, beyond what the buyer still wants goes into
     stock. `at` is aware; the caller locks the order.
@@ -170,14 +181,14 @@ def ship_again(
     rows = [row for row in line_rows(session, order_id) if row.number in numbers]
     if not _something_is_here(session, order_id, rows):
         return
-    left_alone = followed_by_cases(session, order_id) - set(taken_in)
-    kept = _ask_about_kept_goods(session, case_id, order_id, numbers, at, excluding=left_alone)
-    claimed = _claimed_by_others(session, order_id, case_id)
-    rows = [row for row in rows if row.number not in claimed and row.number not in kept]
+    kept = _ask_about_kept_goods(session, case_id, order_id, numbers, at)
+    not_ours = _claimed_by_others(session, order_id, case_id).union(kept)
+    rows = [row for row in rows if row.number not in not_ours]
     clear_shelf(session, case_id, order_id, rows, at)
     rows = [row for row in rows if row.place != "unshipped"]
     if not rows:
         return
+    left_alone = followed_by_cases(session, order_id) - set(taken_in)
     where = pieces_of_lines(session, order_id, rows, excluding=left_alone)
     owed = pieces_owed(session, order_id, rows, at, beyond_shelf=True)
     ended = was_ended(session, order_id)
@@ -229,23 +240,15 @@ def let_stay(session: Session, *, case_id: str, order_id: str, numbers: Collecti
     `at` is aware; the caller locks the order.
     """
     free = set(numbers) - _claimed_by_others(session, order_id, case_id)
-    left_alone = followed_by_cases(session, order_id)
-    _clear_useless(session, case_id, order_id, free, at, excluding=left_alone)
+    free = free.difference(_ask_about_kept_goods(session, case_id, order_id, free, at))
+    _clear_useless(session, case_id, order_id, free, at)
     if was_ended(session, order_id):
         of_order = {"order_id": order_id}
         name_what_lies_here(session, OF_MALICIOUS_ORDER, case_id=case_id, about=of_order, numbers=free, at=at)
-    else:
-        _ask_about_kept_goods(session, case_id, order_id, free, at, excluding=left_alone)
 
 
 def _ask_about_kept_goods(
-    session: Session,
-    case_id: str,
-    order_id: str,
-    numbers: Collection[int],
-    at: datetime,
-    *,
-    excluding: Collection[str],
+    session: Session, case_id: str, order_id: str, numbers: Collection[int], at: datetime
 ) -> Collection[int]:
     """What a return has kept of these lines from the buyer stays here, and is asked about: which lines these are."""
     kept = _kept_from_buyer(session, order_id, numbers)
@@ -253,7 +256,15 @@ def _ask_about_kept_goods(
     for line, ended in kept.items():
         by_return[ended.case_id, ended.outcome or ""].append(line)
     for (return_id, outcome), lines in by_return.items():
-        _ask(session, case_id, order_id, return_id, outcome, lines, at, excluding=excluding)
+        ask_about_goods(
+            session,
+            case_id=case_id,
+            order_id=order_id,
+            return_id=return_id,
+            outcome=outcome,
+            numbers=lines,
+            at=at,
+        )
     return kept.keys()
 
 
@@ -274,30 +285,16 @@ def ask_about_goods(
     into stock. Neither is done with what another case has claimed, or the open case of its parcel follows. `at` is
     aware; the caller locks the order.
     """
-    left_alone = followed_by_cases(session, order_id)
-    _ask(session, case_id, order_id, return_id, outcome, numbers, at, excluding=left_alone)
-
-
-def _ask(
-    session: Session,
-    case_id: str,
-    order_id: str,
-    return_id: str,
-    outcome: str,
-    numbers: Collection[int],
-    at: datetime,
-    *,
-    excluding: Collection[str],
-) -> None:
     free = set(numbers) - _claimed_by_others(session, order_id, case_id)
-    _clear_useless(session, case_id, order_id, free, at, excluding=excluding)
+    _clear_useless(session, case_id, order_id, free, at)
     of_order = {"order_id": order_id}
     if was_ended(session, order_id):
         template, about = OF_MALICIOUS_ORDER, of_order
     else:
         template = IN_DISPUTE if outcome == DISPUTED else OF_LAPSED_RETURN
         about = {**of_order, "case_id": return_id}
-    name_what_lies_here(session, template, case_id=return_id, about=about, numbers=free, at=at, excluding=excluding)
+    left_alone = followed_by_cases(session, order_id)
+    name_what_lies_here(session, template, case_id=return_id, about=about, numbers=free, at=at, excluding=left_alone)
 
 
 def clear_refunded(session: Session, order_id: str, at: datetime) -> None:
@@ -314,7 +311,7 @@ def clear_refunded(session: Session, order_id: str, at: datetime) -> None:
     clear_shelf(session, case_id, order_id, line_rows(session, order_id), at)
     named = {line for task in tasks if task.template in ROLES for line in lines_named(task)}
     free = named - _claimed_by_others(session, order_id, None)
-    _clear_useless(session, case_id, order_id, free, at, excluding=followed_by_cases(session, order_id))
+    _clear_useless(session, case_id, order_id, free, at)
     renew_tasks(session, order_id, at)  # the shelf's pieces, too, may have been named
 
 
@@ -359,23 +356,18 @@ def take_back_into_stock(
     _move_into_stock(session, case_id, order.id, rows, pieces, where, at, only=only, excluding=excluding)
 
 
-def _clear_useless(
-    session: Session,
-    case_id: str,
-    order_id: str,
-    numbers: Collection[int],
-    at: datetime,
-    *,
-    excluding: Collection[str],
-) -> None:
-    """What is here of these lines, and the buyer does not get any more, goes into stock."""
+def _clear_useless(session: Session, case_id: str, order_id: str, numbers: Collection[int], at: datetime) -> None:
+    """What is here of these lines, no open case of its parcel follows, and the buyer does not get any more, goes into
+    stock.
+    """
     rows = [row for row in line_rows(session, order_id) if row.number in numbers]
     if not _something_is_here(session, order_id, rows):
         return
-    where = pieces_of_lines(session, order_id, rows, excluding=excluding)
+    left_alone = followed_by_cases(session, order_id)
+    where = pieces_of_lines(session, order_id, rows, excluding=left_alone)
     owed = pieces_owed(session, order_id, rows, at, beyond_shelf=True)
     useless = {line: pieces.here - owed[line] for line, pieces in where.items()}
-    _move_into_stock(session, case_id, order_id, rows, useless, where, at, excluding=excluding)
+    _move_into_stock(session, case_id, order_id, rows, useless, where, at, excluding=left_alone)
 
 
 def _move_into_stock(
@@ -404,27 +396,28 @@ def _move_into_stock(
 
 
 def _kept_from_buyer(session: Session, order_id: str, numbers: Collection[int]) -> dict[int, CaseRow]:
-    """By line, the return that has ended with its goods staying with us: the platform, or the buyer, decides.
-
-    The buyer has decided where a later return was withdrawn; the platform, where it has paid for all that its dispute
-    was about. A refund may be that of the lapsed return, which was reopened; beside a dispute it is another piece's. Of
-    any other return nothing has come.
-    """
+    """By line, the return that has ended with its goods staying with us, where that is not decided since."""
     kept = dict[int, CaseRow]()
     returns = select(CaseRow).where(CaseRow.order_id == order_id, CaseRow.flow == RETURN)
     for case in session.scalars(returns.order_by(CaseRow.opened_at)):
         for line in {one["line"] for one in case.lines}.intersection(numbers):
-            before = kept.get(line)
             if case.outcome in KEPT_FROM_BUYER:
                 kept[line] = case
-            elif before is not None and (
-                case.outcome == WITHDRAWN or (case.outcome == REFUNDED and before.outcome != DISPUTED)
-            ):
+            elif line in kept and _decides(case, kept[line]):
                 del kept[line]
-    return {line: case for line, case in kept.items() if not _is_decided(session, case, line)}
+    return {line: case for line, case in kept.items() if not _platform_has_decided(session, case, line)}
 
 
-def _is_decided(session: Session, ended: CaseRow, line: int) -> bool:
+def _decides(later: CaseRow, kept: CaseRow) -> bool:
+    """Whether a later return decides about what an earlier one has kept: the buyer keeps the goods, or that one had
+    lapsed, was reopened, and has paid or sent them to the buyer. Beside a dispute, such a one is another piece's.
+    """
+    if later.outcome == WITHDRAWN:
+        return True
+    return kept.outcome == LAPSED and later.outcome in (REFUNDED, RETURNED_TO_BUYER)
+
+
+def _platform_has_decided(session: Session, ended: CaseRow, line: int) -> bool:
     """Whether the platform has paid for so many pieces of a line as the dispute of a return is about, since."""
     if ended.outcome != DISPUTED or ended.closed_at is None:
         return False
@@ -499,7 +492,7 @@ def _tell_return(session: Session, key: str, waiting: str, parcel: ShipmentRow, 
         if line in claimed and here.get(line) and pieces > had[line]
     ]
     if own:
-        ask_to_take_in_no_more(session, waiting, at)
+        cancel_take_in(session, waiting, at)
         _tell(session, key, waiting, parcel, TAKE_IN, {one.line for one in own}, at, pieces=as_typed(own))
 
 

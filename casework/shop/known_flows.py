@@ -35,6 +35,8 @@ LAPSED: Final = RETURN_AFTER_SHIPPING.states["lapsed"].name
 """The end of a return for which the buyer has not done in time what was theirs to do; it may be reopened."""
 DISPUTED: Final = RETURN_AFTER_SHIPPING.states["platform_dispute"].name
 """The end of a return of which the platform decides."""
+RETURNED_TO_BUYER: Final = RETURN_AFTER_SHIPPING.states["returned_to_buyer"].name
+"""The end of a return whose goods were not accepted."""
 SENT_BACK: Final = RETURN_AFTER_SHIPPING.states_named("returned_to_buyer", "cancelled")
 """The ends of a return after which all that came in is on its way to the buyer."""
 WITHDRAWN: Final = RETURN_AFTER_SHIPPING.states["withdrawn"].name

@@ -101,7 +101,10 @@ def followed_now(session: Session, order_id: str) -> dict[str, set[str]]:
 
 
 def followed_by_cases(session: Session, order_id: str) -> set[str]:
-    """Every waybill of the goods that open parcel cases follow now: what of them is here, those see to."""
+    """Every waybill of the goods that open parcel cases follow now: what of them is here, those see to.
+
+    A case that ends sees to what it has followed itself only once its end is on record.
+    """
     return {waybill for waybills in followed_now(session, order_id).values() for waybill in waybills}
 
 

@@ -124,9 +124,18 @@ def _subject(task: OutboxRow) -> dict[str, str]:
 
 
 def _give(session: Session, case_id: str, template: str, parameters: Mapping[str, str], at: datetime) -> None:
-    """Always a new one: it was asked what lies here and is not named, and not whether a step was done before."""
+    """Always a new one: it was asked what lies here and is not named, and not whether a step was done before.
+
+    Whoever sends it finds its order by the run in its key (`sending`).
+
+    Raises:
+        LookupError: the shop knows no such case.
+
+    """
     own = (OutboxRow.case_id == case_id, OutboxRow.template == template)
     before = session.scalar(select(func.count()).select_from(OutboxRow).where(*own))
     run = newest_run(session, case_id)
-    key, role = f"{case_id}/{run.run_id if run else 'none'}/{template}/{before}", ROLES[template]
+    if run is None:
+        raise LookupError(f"case {case_id} was never opened in this shop")
+    key, role = f"{case_id}/{run.run_id}/{template}/{before}", ROLES[template]
     outbox.give_task(session, key=key, case_id=case_id, role=role, template=template, parameters=parameters, at=at)

@@ -12,7 +12,7 @@ from sqlalchemy.orm import Session
 
 from casework.money import format_yuan
 from casework.shop import outbox, records
-from casework.shop.coming_back import ship_again
+from casework.shop.coming_back import cancel_take_in, ship_again
 from casework.shop.orders import lock_order
 from casework.shop.releasing import release_case
 from casework.shop.reshipments import call_off_reshipment
@@ -149,6 +149,7 @@ def tell_of_unsettled(session: Session, one: Unsettled, *, at: datetime) -> bool
 def _let_go(session: Session, case_id: str, at: datetime) -> None:
     call_off_reshipment(session, case_id=case_id, at=at)
     release_case(session, case_id, flag_kept=None, at=at)
+    cancel_take_in(session, case_id, at)
     row = newest_run(session, case_id)
     if row is None or not row.lines:
         return

@@ -22,7 +22,7 @@ from casework.shop.amounts import POSTAGE, RETURN_POSTAGE, Reckoning, left_to_sh
 from casework.shop.claimants import had_by_another
 from casework.shop.coming_back import (
     HAS_SENT_BACK,
-    ask_to_take_in_no_more,
+    cancel_take_in,
     mark_goods_back,
     take_back_into_stock,
 )
@@ -143,8 +143,9 @@ def first_request(session: Session, case_id: str, order_id: str, lines: Sequence
 
     """
     # an opening whose answer was lost is asked for again: the new return, of the same id, is on the record by then
-    something_came = CaseRow.outcome.is_distinct_from(NOT_APPLICABLE)
-    case = newest_run(session, case_id, CaseRow.closed_at.is_not(None), something_came)
+    # and one that did not begin, while the goods were another case's, changes nothing
+    has_begun = CaseRow.outcome.is_distinct_from(NOT_APPLICABLE)
+    case = newest_run(session, case_id, CaseRow.closed_at.is_not(None), has_begun)
     row = session.get(ReturnRow, (case.case_id, case.run_id)) if case is not None else None
     if case is None or row is None or case.order_id != order_id:
         raise BadRequest("reopens", f"order {order_id} has no such return")
@@ -281,7 +282,7 @@ def receive(
         row.from_parcels = 0 if parcel is None else _take_out_of_parcels(session, order_id, parcel, one)
         row.from_parcels += _taken_over(session, order_id, one.line, one.quantity - row.from_parcels)
     _nothing_is_here_of(session, order_id, lines, at)
-    ask_to_take_in_no_more(session, case_id, at)
+    cancel_take_in(session, case_id, at)
     # policy.md, shop.flag_profile: goods came back = purple
     wish_flag(session, case_id, order_id, "purple", at=at)
     append_memo(session, order_id, memo, at=at, key=f"{key}/memo")

@@ -70,13 +70,13 @@ def stop_shipping_again(session: Session, case_id: str, order_id: str, at: datet
     What is left to ship is refunded, but for what lies on the shelf alone, and what lies here and somebody else was to
     see to: the supervisor's task names that. `at` is aware.
     """
-    with_others = {line for task in tasks_about(session, order_id, ROLES) for line in lines_named(task)}
+    named_before = {line for task in tasks_about(session, order_id, ROLES) for line in lines_named(task)}
     name_what_lies_here(
         session,
         OF_MALICIOUS_ORDER,
         case_id=case_id,
         about={"order_id": order_id},
-        numbers=lines_on_shelf_alone(session, order_id) | with_others,
+        numbers=lines_on_shelf_alone(session, order_id) | named_before,
         at=at,
     )
     for task in tasks_about(session, order_id, TO_SHIP_AGAIN):

@@ -31,8 +31,7 @@ ALL = ("--limit", "100000")
 
 async def to_supervisor(desk: Desk, fen: int = 143_700, by: str = "aftersale.1") -> str:
     """A refund that waits for the supervisor."""
-    # a workflow task that is lost on a busy machine is given out again after 10 s, for which a command would not wait
-    client = CaseworkClient(desk.client, desk.database, answer_seconds=60)
+    client = CaseworkClient(desk.client, desk.database)
     start = {"order_id": desk.order(prices=((fen, 1),)), "by": by, "reason": "x"}
     case = await client.start_case(FLOW, start)
     await client.view_at_rest(case)

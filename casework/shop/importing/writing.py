@@ -70,7 +70,7 @@ class Importer:
             if order.platform_refund_fen or order.state == "closed":
                 if reconcile(self._session, order, at=self._at):
                     self._gone.add(order_id)
-                # also of a sum that was known, and of which it is known only now for what it was
+                # the sum may be an old one: of which line it was may be new
                 clear_refunded(self._session, order_id, self._at)
         for order_id in sorted(self._changed):
             to_ship = {line.number for line in left_to_ship(self._session, order_id)}

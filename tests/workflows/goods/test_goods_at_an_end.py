@@ -94,6 +94,25 @@ async def lapsed_while_its_parcel_is_here(desk: Desk) -> tuple[str, Handle]:
     return order, case
 
 
+def mended(desk: Desk, case: Handle) -> bool:
+    """Whether a case that was terminated has been given its end, as `casework repair` does."""
+    with desk.database.writing() as session:
+        died = select(CaseRow.run_id).where(CaseRow.case_id == case.id, CaseRow.closed_at.is_(None))
+        run_id = session.scalars(died).one()
+        return mending.mend_dead(session, case.id, run_id, view={}, outcome="terminated", at=datetime.now(UTC))
+
+
+def to_be_seen_to_by_specialist(desk: Desk, case: Handle) -> list[str]:
+    """The open tasks of a parcel's case about lines that others had."""
+    with desk.database.reading() as session:
+        tasks = select(OutboxRow.text_en).where(
+            OutboxRow.case_id == case.id,
+            OutboxRow.template.in_(["parcel.rest_with_others", "parcel.refund_with_others"]),
+            OutboxRow.cancelled_at.is_(None),
+        )
+        return list(session.scalars(tasks))
+
+
 # --- what the platform decides about ---
 
 
@@ -103,8 +122,8 @@ async def test_a_line_in_dispute_stays_as_another_return_takes_its_parcel_in(des
     await in_dispute(desk, order, line=2, suffix="-2")
     other = await opened(desk, order, "awaiting_parcel", suffix="-1", lines=of_line(1))
     await desk.submit(other, "receive_goods", CLERK, waybill=waybill, lines=of_line(1))
-    await other.cancel()
     assert (ships(desk, order), told_what_lies_here(desk, order)) == ([], [(IN_DISPUTE, "2×1")])
+    await other.cancel()
 
 
 async def test_a_line_in_dispute_stays_as_a_refund_has_its_parcel_stopped(desk: Desk) -> None:
@@ -147,10 +166,7 @@ async def test_a_later_return_of_which_nothing_comes_ends_no_dispute(desk: Desk,
     again = await opened(desk, order, "explaining", opened=True)
     if how == "mended":
         await again.terminate("by mistake")
-        with desk.database.writing() as session:
-            died = select(CaseRow.run_id).where(CaseRow.case_id == again.id, CaseRow.closed_at.is_(None))
-            run_id = session.scalars(died).one()
-            assert mending.mend_dead(session, again.id, run_id, view={}, outcome="terminated", at=datetime.now(UTC))
+        assert mended(desk, again)
     elif how == "cancelled":
         await desk.submit(again, "cancel_case", LEAD, note="opened by mistake")
         await desk.end(again)
@@ -246,7 +262,7 @@ async def test_nobody_is_asked_about_what_is_just_being_refunded_and_the_platfor
     assert (told_what_lies_here(desk, order), stock(desk, order)) == ([], {1: 1})
 
 
-@pytest.mark.parametrize("end", ["lapsed", "withdrawn", "taken in"])
+@pytest.mark.parametrize("end", ["lapsed", "withdrawn", "taken in", "dead"])
 async def test_a_return_that_has_them_or_has_ended_is_not_to_take_goods_in(desk: Desk, end: str) -> None:
     order, waybill = parcel_order(desk)
     scan(desk, waybill, "0")
@@ -258,6 +274,9 @@ async def test_a_return_that_has_them_or_has_ended_is_not_to_take_goods_in(desk:
     elif end == "withdrawn":
         await desk.submit(back, "buyer_withdraws", AGENT)
         await desk.end(back)
+    elif end == "dead":
+        await back.terminate("by mistake")
+        assert mended(desk, back)
     else:
         await desk.submit(back, "receive_goods", CLERK, waybill=waybill)
     with desk.database.reading() as session:
@@ -269,14 +288,16 @@ async def test_a_return_that_has_them_or_has_ended_is_not_to_take_goods_in(desk:
         found = session.scalars(tasks).all()
     if end == "taken in":
         await back.cancel()
-    assert found == {"lapsed": [OF_LAPSED_RETURN], "withdrawn": ["ship_again"], "taken in": []}[end]
+    ships_again = ["ship_again"]
+    whose = {"lapsed": [OF_LAPSED_RETURN], "withdrawn": ships_again, "dead": ships_again, "taken in": []}
+    assert found == whose[end]
 
 
 # --- what an ended case leaves ---
 
 
 @pytest.mark.parametrize("end", ["refund_opened", "closed"])
-async def test_what_another_case_let_go_of_ships_where_the_replacement_of_the_rest_does_not_arrive(
+async def test_what_another_case_let_go_of_is_the_specialists_where_the_rest_was_sent_again_in_vain(
     desk: Desk, end: str
 ) -> None:
     order, waybill = parcel_of_two_lines(desk)
@@ -299,11 +320,14 @@ async def test_what_another_case_let_go_of_ships_where_the_replacement_of_the_re
         await desk.submit(case, "courier_answers", SPECIALIST, finding="lost")
         await desk.submit(case, "choose_refund", AGENT)
     assert (await desk.end(case)).outcome == end
-    (task,) = ships(desk, order)
-    assert "Lines 1×1 of" in task
+    (task,) = to_be_seen_to_by_specialist(desk, case)
+    assert f"1×1 ({back.id})" in task
+    assert ships(desk, order) == []
 
 
-async def test_a_return_that_is_withdrawn_as_its_parcels_case_ends_leaves_nothing_to_nobody(desk: Desk) -> None:
+async def test_a_return_that_is_withdrawn_as_its_parcels_case_ends_leaves_its_line_to_the_specialist(
+    desk: Desk,
+) -> None:
     order, waybill = parcel_of_two_lines(desk)
     scan(desk, waybill, "0")
     back = await opened(desk, order, "awaiting_parcel", suffix="-1", lines=of_line(1))
@@ -315,8 +339,9 @@ async def test_a_return_that_is_withdrawn_as_its_parcels_case_ends_leaves_nothin
         await desk.submit(back, "buyer_withdraws", AGENT)
         await desk.end(back)
     await desk.end(case)
-    (task,) = ships(desk, order)
-    assert "1×1" in task
+    (task,) = to_be_seen_to_by_specialist(desk, case)
+    assert f"1×1 ({back.id})" in task
+    assert ships(desk, order) == [], "it is to be refunded"
 
 
 async def test_what_came_back_of_a_malicious_order_is_seen_to_where_the_buyer_confirms(desk: Desk) -> None:
@@ -363,13 +388,11 @@ async def test_goods_of_a_review_that_died_as_it_ended_the_order_ship_again(desk
     scan(desk, came, "0")
     await review.terminate("by mistake")
     with desk.database.writing() as session:
-        row = session.scalars(select(CaseRow).where(CaseRow.case_id == review.id)).one()
-        row.at_state, run_id = "terminating", row.run_id
+        session.scalars(select(CaseRow).where(CaseRow.case_id == review.id)).one().at_state = "terminating"
     case = await in_trouble(desk, order, came)
     await desk.submit(case, "parcel_returned", CLERK, waybill=came)
     await called_off(desk, case)
-    with desk.database.writing() as session:
-        assert mending.mend_dead(session, review.id, run_id, view={}, outcome="terminated", at=datetime.now(UTC))
+    assert mended(desk, review)
     assert (told_what_lies_here(desk, order), len(ships(desk, order))) == ([], 1)
 
 
@@ -383,11 +406,17 @@ async def test_an_end_that_temporal_gave_up_does_not_stand_for_the_one_that_came
         run_id, execution = row.run_id, row.at_execution or ""
     view, cases = await desk.view(back), CaseActivities(desk.database, load_policy(None))
     await back.terminate("its end is made by hand")
-    fields: dict[str, Any] = {"case_id": back.id, "run_id": run_id, "at": datetime.now(UTC), "posts": []}
-    fields["moment"] = FencingToken(execution=execution, events=1_000, version=view.version + 1)
-    for outcome, goods in (("lapsed", GoodsAtEnd.ASK), ("withdrawn", GoodsAtEnd.SHIP)):
+
+    def close(outcome: str, goods: GoodsAtEnd, events: int) -> None:
+        moment = FencingToken(execution=execution, events=events, version=view.version + 1)
         end = view.model_copy(update={"state": outcome, "outcome": outcome, "final": True})
-        cases.close_case(CloseCase(**fields, view=end, goods=goods))
+        fields: dict[str, Any] = {"case_id": back.id, "run_id": run_id, "at": datetime.now(UTC), "posts": []}
+        cases.close_case(CloseCase(**fields, view=end, goods=goods, moment=moment))
+
+    close("lapsed", GoodsAtEnd.ASK, 1_000)
+    close("withdrawn", GoodsAtEnd.SHIP, 999)  # too late
+    assert (told_what_lies_here(desk, order), ships(desk, order)) == ([(OF_LAPSED_RETURN, "1×1")], [])
+    close("withdrawn", GoodsAtEnd.SHIP, 1_000)  # another way, with as many events
     assert (told_what_lies_here(desk, order), len(ships(desk, order))) == ([], 1)
 
 
