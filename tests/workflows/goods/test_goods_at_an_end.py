@@ -414,7 +414,7 @@ async def test_an_end_that_temporal_gave_up_does_not_stand_for_the_one_that_came
         cases.close_case(CloseCase(**fields, view=end, goods=goods, moment=moment))
 
     close("lapsed", GoodsAtEnd.ASK, 1_000)
-    close("withdrawn", GoodsAtEnd.SHIP, 999)  # too late
+    close("platform_dispute", GoodsAtEnd.ASK, 999)  # too late
     assert (told_what_lies_here(desk, order), ships(desk, order)) == ([(OF_LAPSED_RETURN, "1×1")], [])
     close("withdrawn", GoodsAtEnd.SHIP, 1_000)  # another way, with as many events
     assert (told_what_lies_here(desk, order), len(ships(desk, order))) == ([], 1)
