@@ -31,8 +31,7 @@ demo: $(RUNTIME) ## cases of all five flows on a real Temporal server, some left
 run: $(RUNTIME) ## the case desk: Temporal server and its UI, worker, shop, until Ctrl-C (casework up)
 	@$(RUN) -m casework up $(ARGS)
 
-# One Temporal server, and two processes a core, as half of a test is waiting for it; ARGS=-n0 for all in one. Three a
-# core take a tenth less, and on a slow day one or two tests lose patience.
+# One Temporal server, and two processes a core, as a part of each test is waiting for it; ARGS=-n0 for all in one.
 SHARED := --numprocesses $(shell expr 2 '*' $$(getconf _NPROCESSORS_ONLN)) --maxprocesses 8 --dist worksteal
 
 postgresql: $(DEV) ## PostgreSQL for the tests: looked for, and as root on Debian installed

@@ -318,9 +318,10 @@ def clear_refunded(session: Session, order_id: str, at: datetime) -> None:
 def take_into_stock(
     session: Session, *, key: str, case_id: str, order_id: str, lines: Sequence[LineQuantity], at: datetime
 ) -> None:
-    """Goods that came back, as their parcels say, and that nobody gets any more, go into stock; once per key.
+    """An order, or what a parcel's case is about, is over: goods that came back, as their parcels say, go into stock.
 
-    `at` is aware.
+    Not what another case has claimed, nor a line of which the buyer is still owed something. Once per key; `at` is
+    aware.
 
     Raises:
         UnknownOrder: the shop has no such order.
@@ -328,7 +329,11 @@ def take_into_stock(
     """
     order = lock_order(session, order_id)
     if first_time(session, key, at):
-        take_back_into_stock(session, case_id, order, lines, at)
+        stays = _claimed_by_others(session, order_id, case_id)
+        if order.state != "closed":
+            done = accounts(session, order_id)
+            stays |= {row.number for row in line_rows(session, order_id) if pieces_left(row, done)}
+        take_back_into_stock(session, case_id, order, [one for one in lines if one.line not in stays], at)
 
 
 def take_back_into_stock(

@@ -344,6 +344,38 @@ async def test_a_return_that_is_withdrawn_as_its_parcels_case_ends_leaves_its_li
     assert ships(desk, order) == [], "it is to be refunded"
 
 
+@pytest.mark.parametrize("withdrawn", ["before it left", "at last"])
+async def test_what_another_case_has_or_the_buyer_is_owed_does_not_go_into_stock_with_a_refunded_replacement(
+    desk: Desk, withdrawn: str
+) -> None:
+    order, waybill = parcel_of_two_lines(desk)
+    scan(desk, waybill, "0")
+    back = await opened(desk, order, "awaiting_parcel", suffix="-1", lines=of_line(1))
+    case = await in_trouble(desk, order, waybill)
+    await desk.submit(case, "parcel_returned", CLERK, waybill=waybill)
+    await desk.submit(case, "choose_reship", AGENT)  # line 2
+    if withdrawn == "before it left":
+        await desk.submit(back, "buyer_withdraws", AGENT)
+        await desk.end(back)
+    again = f"SF{order[-10:]}"
+    await desk.submit(case, "parcel_reshipped", WAREHOUSE, courier="shunfeng", waybill=again)
+    await scan_now(desk, case, again, "2")
+    await desk.skip(case, timedelta(hours=5))
+    await desk.until(case, "investigating")
+    await desk.submit(case, "courier_answers", SPECIALIST, finding="returning")
+    await desk.submit(case, "parcel_returned", CLERK, waybill=again)
+    desk.platform_refunds_line(order, 2)
+    await desk.signal(case, "order_gone", "system")
+    assert (await desk.end(case)).outcome == "closed"
+    assert stock(desk, order) == {2: 1}
+    if withdrawn == "at last":
+        await desk.submit(back, "buyer_withdraws", AGENT)
+        await desk.end(back)
+        assert ["Lines 1×1 of" in task for task in ships(desk, order)] == [True]
+    else:
+        assert ["1×1" in task for task in to_be_seen_to_by_specialist(desk, case)] == [True]
+
+
 async def test_what_came_back_of_a_malicious_order_is_seen_to_where_the_buyer_confirms(desk: Desk) -> None:
     order = desk.order(prices=[(300_000, 1), (300_000, 1)], shipped=[1])
     came = parcel_of(desk, order)
