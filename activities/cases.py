@@ -36,9 +36,7 @@ class GoodsAtEnd(StrEnum):
     STAY = "stay"
     """It stays here, if there is any; tasks name what a return has kept, or is of an order ended as malicious."""
     SHIP = "ship"
-    """It ships again, as far as the buyer is still to have it; what a return has kept stays: see `ASK`."""
-    ASK = "ask"
-    """It stays here, and a task asks the agent to see to it: the buyer wanted the money, or the platform decides."""
+    """It ships again, as far as the buyer is still to have it; what a return has kept stays."""
 
 
 class OpenCase(BaseModel):
@@ -213,9 +211,8 @@ class CaseActivities:
 def _see_to_goods(session: Session, request: CloseCase) -> None:
     """What came back of the case's lines meanwhile waits for it no more."""
     case_id, order_id = request.case_id, request.view.order_id
-    outcome = request.view.outcome or request.view.state
     # Temporal may discard an end, and have the case take another way with as many events
-    this_end = f"{case_id}/{request.run_id}/end/{request.moment.events}/{outcome}"
+    this_end = f"{case_id}/{request.run_id}/end/{request.moment.events}/{request.view.outcome}"
     lock_order(session, order_id)
     # done again, it would let go of what has come back since, under a task that the warehouse has had
     if not first_time(session, this_end, request.at):
@@ -225,16 +222,6 @@ def _see_to_goods(session: Session, request: CloseCase) -> None:
         case GoodsAtEnd.SHIP:
             coming_back.ship_again(
                 session, key=this_end, case_id=case_id, order_id=order_id, numbers=own, at=request.at
-            )
-        case GoodsAtEnd.ASK:
-            coming_back.ask_about_goods(
-                session,
-                case_id=case_id,
-                order_id=order_id,
-                return_id=case_id,
-                outcome=outcome,
-                numbers=own,
-                at=request.at,
             )
         case GoodsAtEnd.STAY:
             coming_back.let_stay(session, case_id=case_id, order_id=order_id, numbers=own, at=request.at)

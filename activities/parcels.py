@@ -194,7 +194,7 @@ class ParcelActivities:
                     key=step.key("into_stock"),
                     case_id=step.case_id,
                     order_id=step.order_id,
-                    lines=step.lines,
+                    lines=coming_back.nobody_waits_for(session, step.case_id, step.order_id, step.lines),
                     at=step.at,
                 )
             return was_under_way

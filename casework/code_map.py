@@ -31,8 +31,8 @@ SHOP: Mapping[str, str] = {
     """,
     "Orders and money": "ahead amounts bulk dues flags gifts orders payments platform returning settling states",
     "Goods and parcels": """
-        coming_back courier following losses lying_here parcels patrol pieces remaining reshipments shelf shipments
-        stock tracking
+        coming_back courier following goods_tasks losses lying_here parcels patrol pieces remaining reshipments shelf
+        shipments stock tracking
     """,
     "People and messages": "outbox sending staff staff_file",
     "Beneath": "database errors faults importing migrations outside tables",

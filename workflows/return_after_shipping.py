@@ -221,7 +221,7 @@ class ReturnAfterShipping(PayingWorkflow[ReturnCase]):
         case = self.case
         match case.outcome:
             case "lapsed" | "platform_dispute":
-                return GoodsAtEnd.ASK  # the buyer wanted the money, or the platform says whose they are
+                return GoodsAtEnd.STAY  # the buyer wanted the money, or the platform says whose they are
             case "not_applicable":
                 return GoodsAtEnd.STAY  # it did not begin, but a parcel's case may have handed it lines
             case "refunded" if case.goods == "already_back":

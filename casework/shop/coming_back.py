@@ -18,9 +18,9 @@ from casework.shop.bulk import hold_for_review, reviewer_of, was_ended
 from casework.shop.claims import claimed_lines
 from casework.shop.courier import cases_stopping, out_without_parcel, parcel_state, parcels_of
 from casework.shop.flags import wish_flag
+from casework.shop.goods_tasks import IN_DISPUTE, OF_LAPSED_RETURN, OF_MALICIOUS_ORDER, ROLES, TAKE_IN
 from casework.shop.known_flows import (
     DISPUTED,
-    KEPT_FROM_BUYER,
     LAPSED,
     REFUNDED,
     RETURN,
@@ -29,16 +29,7 @@ from casework.shop.known_flows import (
     WITHDRAWN,
 )
 from casework.shop.losses import followed_by_cases, made_good, not_awaited, same_goods, waybills_followed_by
-from casework.shop.lying_here import (
-    IN_DISPUTE,
-    OF_LAPSED_RETURN,
-    OF_MALICIOUS_ORDER,
-    ROLES,
-    lines_named,
-    name_what_lies_here,
-    renew_tasks,
-    tasks_about,
-)
+from casework.shop.lying_here import lines_named, name_what_lies_here, renew_tasks, tasks_about
 from casework.shop.orders import lock_order
 from casework.shop.pieces import LinePieces, pieces_of_lines, pieces_owed, still_in
 from casework.shop.records import came_from, lines_of
@@ -46,11 +37,18 @@ from casework.shop.shelf import AFTER_REVIEW, SHIP_AGAIN, TO_SHIP_AGAIN, clear_s
 from casework.shop.shipments import has_come_back, lines_in, pieces_in, shelve
 from casework.shop.steps import first_time
 from casework.shop.stock import move_stock
-from casework.shop.tables import CaseRow, ClaimRow, LedgerRow, LineRow, OrderRow, ReturnedLineRow, ShipmentRow
+from casework.shop.tables import (
+    CaseRow,
+    ClaimRow,
+    LedgerRow,
+    LineRow,
+    OrderRow,
+    ReturnedLineRow,
+    ReturnRow,
+    ShipmentRow,
+)
 from state_machines.roles import Role
 
-TAKE_IN = "return.goods_came_back"
-"""The task by which the returns clerk takes in for a return what came back undelivered."""
 HAS_SENT_BACK = CaseRow.outcome.in_(SENT_BACK) | ((CaseRow.outcome == REFUNDED) & ReturnedLineRow.accepted.is_not(None))
 """Whether a return has ended so that what it had taken in of a line, and not accepted, is on its way to the buyer."""
 
@@ -250,51 +248,35 @@ def let_stay(session: Session, *, case_id: str, order_id: str, numbers: Collecti
 def _ask_about_kept_goods(
     session: Session, case_id: str, order_id: str, numbers: Collection[int], at: datetime
 ) -> Collection[int]:
-    """What a return has kept of these lines from the buyer stays here, and is asked about: which lines these are."""
+    """What a return has kept of these lines from the buyer does not ship by itself: which lines these are.
+
+    The buyer wanted the money, or the platform decides. The agent gets a task that names all of it, in the place of the
+    one before; of an order that was ended as malicious the supervisor does. What the buyer does not get any more goes
+    into stock. Neither is done with what another case has claimed, or the open case of its parcel follows.
+    """
     kept = _kept_from_buyer(session, order_id, numbers)
     by_return = defaultdict[tuple[str, str], list[int]](list)
     for line, ended in kept.items():
         by_return[ended.case_id, ended.outcome or ""].append(line)
     for (return_id, outcome), lines in by_return.items():
-        ask_about_goods(
+        free = set(lines) - _claimed_by_others(session, order_id, case_id)
+        _clear_useless(session, case_id, order_id, free, at)
+        about = {"order_id": order_id}
+        if was_ended(session, order_id):
+            template = OF_MALICIOUS_ORDER
+        else:
+            template = IN_DISPUTE if outcome == DISPUTED else OF_LAPSED_RETURN
+            about["case_id"] = return_id
+        name_what_lies_here(
             session,
-            case_id=case_id,
-            order_id=order_id,
-            return_id=return_id,
-            outcome=outcome,
-            numbers=lines,
+            template,
+            case_id=return_id,
+            about=about,
+            numbers=free,
             at=at,
+            excluding=followed_by_cases(session, order_id),
         )
     return kept.keys()
-
-
-def ask_about_goods(
-    session: Session,
-    *,
-    case_id: str,
-    order_id: str,
-    return_id: str,
-    outcome: str,
-    numbers: Collection[int],
-    at: datetime,
-) -> None:
-    """What came back of these lines of a return does not ship by itself, as the return has ended so.
-
-    The buyer wanted the money, or the platform decides. The agent gets a task that names all of it, in the place of the
-    one before; of an order that was ended as malicious the supervisor does. What the buyer does not get any more goes
-    into stock. Neither is done with what another case has claimed, or the open case of its parcel follows. `at` is
-    aware; the caller locks the order.
-    """
-    free = set(numbers) - _claimed_by_others(session, order_id, case_id)
-    _clear_useless(session, case_id, order_id, free, at)
-    of_order = {"order_id": order_id}
-    if was_ended(session, order_id):
-        template, about = OF_MALICIOUS_ORDER, of_order
-    else:
-        template = IN_DISPUTE if outcome == DISPUTED else OF_LAPSED_RETURN
-        about = {**of_order, "case_id": return_id}
-    left_alone = followed_by_cases(session, order_id)
-    name_what_lies_here(session, template, case_id=return_id, about=about, numbers=free, at=at, excluding=left_alone)
 
 
 def clear_refunded(session: Session, order_id: str, at: datetime) -> None:
@@ -315,13 +297,26 @@ def clear_refunded(session: Session, order_id: str, at: datetime) -> None:
     renew_tasks(session, order_id, at)  # the shelf's pieces, too, may have been named
 
 
+def nobody_waits_for(
+    session: Session, case_id: str, order_id: str, lines: Sequence[LineQuantity]
+) -> list[LineQuantity]:
+    """Of these lines of a parcel's case that is over, those that no other case has claimed, and that are refunded whole
+    unless the trade is closed.
+    """
+    order = lock_order(session, order_id)
+    waited_for = _claimed_by_others(session, order_id, case_id)
+    if order.state != "closed":
+        done = accounts(session, order_id)
+        waited_for |= {row.number for row in line_rows(session, order_id) if pieces_left(row, done)}
+    return [one for one in lines if one.line not in waited_for]
+
+
 def take_into_stock(
     session: Session, *, key: str, case_id: str, order_id: str, lines: Sequence[LineQuantity], at: datetime
 ) -> None:
-    """An order, or what a parcel's case is about, is over: goods that came back, as their parcels say, go into stock.
+    """Goods that came back, as their parcels say, and that nobody gets any more, go into stock; once per key.
 
-    Not what another case has claimed, nor a line of which the buyer is still owed something. Once per key; `at` is
-    aware.
+    `at` is aware.
 
     Raises:
         UnknownOrder: the shop has no such order.
@@ -329,11 +324,7 @@ def take_into_stock(
     """
     order = lock_order(session, order_id)
     if first_time(session, key, at):
-        stays = _claimed_by_others(session, order_id, case_id)
-        if order.state != "closed":
-            done = accounts(session, order_id)
-            stays |= {row.number for row in line_rows(session, order_id) if pieces_left(row, done)}
-        take_back_into_stock(session, case_id, order, [one for one in lines if one.line not in stays], at)
+        take_back_into_stock(session, case_id, order, lines, at)
 
 
 def take_back_into_stock(
@@ -406,20 +397,24 @@ def _kept_from_buyer(session: Session, order_id: str, numbers: Collection[int]) 
     returns = select(CaseRow).where(CaseRow.order_id == order_id, CaseRow.flow == RETURN)
     for case in session.scalars(returns.order_by(CaseRow.opened_at)):
         for line in {one["line"] for one in case.lines}.intersection(numbers):
-            if case.outcome in KEPT_FROM_BUYER:
+            before = kept.get(line)
+            if case.outcome == DISPUTED or (case.outcome == LAPSED and (before is None or before.outcome == LAPSED)):
                 kept[line] = case
-            elif line in kept and _decides(case, kept[line]):
+            elif before is not None and _decides(session, case, before):
                 del kept[line]
     return {line: case for line, case in kept.items() if not _platform_has_decided(session, case, line)}
 
 
-def _decides(later: CaseRow, kept: CaseRow) -> bool:
+def _decides(session: Session, later: CaseRow, kept: CaseRow) -> bool:
     """Whether a later return decides about what an earlier one has kept: the buyer keeps the goods, or that one had
-    lapsed, was reopened, and has paid or sent them to the buyer. Beside a dispute, such a one is another piece's.
+    lapsed, was reopened by the later, and that has paid or sent them to the buyer. Any other is another piece's.
     """
     if later.outcome == WITHDRAWN:
         return True
-    return kept.outcome == LAPSED and later.outcome in (REFUNDED, RETURNED_TO_BUYER)
+    if kept.outcome != LAPSED or later.outcome not in (REFUNDED, RETURNED_TO_BUYER):
+        return False
+    returns = [session.get(ReturnRow, (one.case_id, one.run_id)) for one in (later, kept)]
+    return len({row.requested_at for row in returns if row is not None}) == 1
 
 
 def _platform_has_decided(session: Session, ended: CaseRow, line: int) -> bool:

@@ -15,6 +15,7 @@ from sqlalchemy.orm import Session
 from sqlalchemy.orm.attributes import set_committed_value
 
 from casework.shop.errors import CaseOver
+from casework.shop.goods_tasks import undo_end
 from casework.shop.releasing import restore_released
 from casework.shop.tables import CASES, WAITS, CaseRow
 
@@ -119,6 +120,8 @@ def _may_have_closed(row: CaseRow, token: FencingToken) -> bool:
 
 def _reopen(session: Session, row: CaseRow, token: FencingToken) -> None:
     """The closing did not count: what the case released with it is restored."""
+    if row.closed_at is not None:
+        undo_end(session, row.case_id, row.closed_at)
     row.closed_at = row.outcome = row.view = row.closing_execution = row.closing_events = None
     _restore_released(session, row, token)
 

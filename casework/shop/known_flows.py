@@ -43,5 +43,3 @@ WITHDRAWN: Final = RETURN_AFTER_SHIPPING.states["withdrawn"].name
 """The end of a return of which the buyer keeps the goods after all."""
 NOT_APPLICABLE: Final = RETURN_AFTER_SHIPPING.states["not_applicable"].name
 """The end of a return of which nothing has come."""
-KEPT_FROM_BUYER: Final = RETURN_AFTER_SHIPPING.states_named("platform_dispute", "lapsed")
-"""The ends of a return after which its goods stay here: the platform decides, or the buyer, who is asked."""

@@ -11,24 +11,11 @@ from sqlalchemy.orm import Session
 from casework.money import LineQuantity, as_listed, listed
 from casework.shop import outbox
 from casework.shop.amounts import line_rows
+from casework.shop.goods_tasks import OF_MALICIOUS_ORDER, ROLES
 from casework.shop.losses import followed_by_cases
 from casework.shop.pieces import pieces_of_lines
 from casework.shop.runs import newest_run
 from casework.shop.tables import CaseRow, OutboxRow
-from state_machines.roles import Role
-
-OF_MALICIOUS_ORDER = "bulk.goods_lie_here"
-"""The order was ended as malicious: nothing of it ships, not even what was on the shelf to ship again."""
-OF_LAPSED_RETURN = "return.goods_are_here"
-"""A return of them has lapsed: the buyer wanted the money, and is asked."""
-IN_DISPUTE = "return.goods_in_dispute"
-"""The platform decides about a return of their lines."""
-ROLES = {
-    OF_MALICIOUS_ORDER: Role.AFTERSALE_SUPERVISOR,
-    OF_LAPSED_RETURN: Role.AFTERSALE_AGENT,
-    IN_DISPUTE: Role.AFTERSALE_AGENT,
-}
-"""Who sees to them, by the task's template."""
 
 
 def tasks_about(session: Session, order_id: str, templates: Collection[str]) -> Sequence[OutboxRow]:

@@ -11,7 +11,8 @@ from sqlalchemy.orm import Session
 from casework.money import LineQuantity, as_listed, listed
 from casework.shop import outbox
 from casework.shop.amounts import line_rows
-from casework.shop.lying_here import OF_MALICIOUS_ORDER, ROLES, lines_named, name_what_lies_here, tasks_about
+from casework.shop.goods_tasks import OF_MALICIOUS_ORDER, ROLES
+from casework.shop.lying_here import lines_named, name_what_lies_here, tasks_about
 from casework.shop.pieces import pieces_of_lines, pieces_owed
 from casework.shop.shipments import has_come_back
 from casework.shop.stock import move_stock

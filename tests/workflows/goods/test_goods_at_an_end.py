@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -12,9 +13,8 @@ from sqlalchemy import select
 from activities.cases import CaseActivities, CloseCase, GoodsAtEnd
 from casework.policy import load_policy
 from casework.shop import mending, sending
-from casework.shop.coming_back import TAKE_IN
-from casework.shop.fencing import FencingToken
-from casework.shop.lying_here import IN_DISPUTE, OF_LAPSED_RETURN, OF_MALICIOUS_ORDER, ROLES
+from casework.shop.fencing import FencingToken, admit
+from casework.shop.goods_tasks import IN_DISPUTE, OF_LAPSED_RETURN, OF_MALICIOUS_ORDER, ROLES, TAKE_IN
 from casework.shop.shelf import TO_SHIP_AGAIN
 from casework.shop.tables import CaseRow, OutboxRow
 from tests.desk import Desk, Handle
@@ -195,6 +195,15 @@ async def test_a_refund_of_another_piece_ends_no_dispute(desk: Desk, other: str)
     assert (ships(desk, order), told_what_lies_here(desk, order)) == ([], [(IN_DISPUTE, "1×1")])
 
 
+async def test_a_lapsed_return_of_another_piece_does_not_take_a_dispute_over(desk: Desk) -> None:
+    order, rest = await one_of_two_pieces_in_dispute(desk)
+    scan(desk, rest, "301")
+    back = await opened(desk, order, "awaiting_parcel", lines=of_line(1))
+    await desk.skip_to_deadline(back)
+    assert (await desk.end(back)).outcome == "lapsed"
+    assert told_what_lies_here(desk, order) == [(IN_DISPUTE, "1×1")]
+
+
 async def test_the_task_of_a_dispute_is_taken_back_where_the_platforms_sum_finds_its_line_later(
     desk: Desk, tmp_path: Path
 ) -> None:
@@ -344,7 +353,7 @@ async def test_a_return_that_is_withdrawn_as_its_parcels_case_ends_leaves_its_li
     assert ships(desk, order) == [], "it is to be refunded"
 
 
-@pytest.mark.parametrize("withdrawn", ["before it left", "at last"])
+@pytest.mark.parametrize("withdrawn", ["before it left", "at last", "never"])
 async def test_what_another_case_has_or_the_buyer_is_owed_does_not_go_into_stock_with_a_refunded_replacement(
     desk: Desk, withdrawn: str
 ) -> None:
@@ -365,10 +374,16 @@ async def test_what_another_case_has_or_the_buyer_is_owed_does_not_go_into_stock
     await desk.submit(case, "courier_answers", SPECIALIST, finding="returning")
     await desk.submit(case, "parcel_returned", CLERK, waybill=again)
     desk.platform_refunds_line(order, 2)
+    if withdrawn == "never":
+        desk.platform_refunds_line(order, 1)
     await desk.signal(case, "order_gone", "system")
     assert (await desk.end(case)).outcome == "closed"
     assert stock(desk, order) == {2: 1}
-    if withdrawn == "at last":
+    if withdrawn == "never":
+        await desk.signal(back, "order_gone", "system")
+        await desk.end(back)
+        assert stock(desk, order) == {1: 1, 2: 1}
+    elif withdrawn == "at last":
         await desk.submit(back, "buyer_withdraws", AGENT)
         await desk.end(back)
         assert ["Lines 1×1 of" in task for task in ships(desk, order)] == [True]
@@ -428,7 +443,12 @@ async def test_goods_of_a_review_that_died_as_it_ended_the_order_ship_again(desk
     assert (told_what_lies_here(desk, order), len(ships(desk, order))) == ([], 1)
 
 
-async def test_an_end_that_temporal_gave_up_does_not_stand_for_the_one_that_came_instead(desk: Desk) -> None:
+async def closing_by_hand(desk: Desk) -> tuple[str, Handle, Callable[[str, GoodsAtEnd, int], None], FencingToken]:
+    """A return whose parcel is here, and which is not worked on any more.
+
+    The order, the return, what closes it (with which outcome, what becomes of its goods, after how many events), and
+    the token of a step after 1,001 events, before any end.
+    """
     order, waybill = parcel_order(desk)
     scan(desk, waybill, "0")
     back = await opened(desk, order, "awaiting_parcel")
@@ -438,6 +458,9 @@ async def test_an_end_that_temporal_gave_up_does_not_stand_for_the_one_that_came
         run_id, execution = row.run_id, row.at_execution or ""
     view, cases = await desk.view(back), CaseActivities(desk.database, load_policy(None))
     await back.terminate("its end is made by hand")
+    waits = FencingToken(
+        execution=execution, events=1_001, version=view.version, at=datetime.now(UTC), state="awaiting_parcel"
+    )
 
     def close(outcome: str, goods: GoodsAtEnd, events: int) -> None:
         moment = FencingToken(execution=execution, events=events, version=view.version + 1)
@@ -445,11 +468,28 @@ async def test_an_end_that_temporal_gave_up_does_not_stand_for_the_one_that_came
         fields: dict[str, Any] = {"case_id": back.id, "run_id": run_id, "at": datetime.now(UTC), "posts": []}
         cases.close_case(CloseCase(**fields, view=end, goods=goods, moment=moment))
 
-    close("lapsed", GoodsAtEnd.ASK, 1_000)
-    close("platform_dispute", GoodsAtEnd.ASK, 999)  # too late
+    return order, back, close, waits
+
+
+async def test_an_end_that_temporal_gave_up_does_not_stand_for_the_one_that_came_instead(desk: Desk) -> None:
+    order, _, close, _ = await closing_by_hand(desk)
+    close("lapsed", GoodsAtEnd.STAY, 1_000)
+    close("platform_dispute", GoodsAtEnd.STAY, 999)  # too late
     assert (told_what_lies_here(desk, order), ships(desk, order)) == ([(OF_LAPSED_RETURN, "1×1")], [])
     close("withdrawn", GoodsAtEnd.SHIP, 1_000)  # another way, with as many events
     assert (told_what_lies_here(desk, order), len(ships(desk, order))) == ([], 1)
+
+
+async def test_a_return_whose_end_did_not_count_is_to_take_its_goods_in_again(desk: Desk) -> None:
+    order, back, close, waits = await closing_by_hand(desk)
+    close("lapsed", GoodsAtEnd.STAY, 1_000)
+    with desk.database.writing() as session:
+        run_id = session.scalars(select(CaseRow.run_id).where(CaseRow.case_id == back.id)).one()
+        assert admit(session, back.id, run_id, waits)
+    with desk.database.reading() as session:
+        tasks = select(OutboxRow.template).where(OutboxRow.case_id == back.id, OutboxRow.cancelled_at.is_(None))
+        assert session.scalars(tasks.where(OutboxRow.template.in_([TAKE_IN, *ROLES]))).all() == [TAKE_IN]
+    assert told_what_lies_here(desk, order) == []
 
 
 async def test_a_lapsed_return_is_reopened_also_after_one_that_was_not_applicable(desk: Desk) -> None:

@@ -8,7 +8,7 @@ import pytest
 from sqlalchemy import select
 
 from casework.shop import mending
-from casework.shop.lying_here import ROLES
+from casework.shop.goods_tasks import ROLES
 from casework.shop.tables import CaseRow, OutboxRow
 from tests.desk import Desk, Handle
 from tests.parcels import parcel_order, scan, second_line_apart, two_parcels_of_one_line
