@@ -213,8 +213,7 @@ def ship_again(
     session.flush()
     renew_tasks(session, order_id, at)
     if stays:
-        of_order = {"order_id": order_id}
-        name_what_lies_here(session, OF_MALICIOUS_ORDER, case_id=case_id, about=of_order, numbers=stays, at=at)
+        _name_to_supervisor(session, case_id, order_id, stays, at)
     hold_for_review(session, order_id, [one.line for one in whole], at=at)
     again = [*whole, *part]
     if again:
@@ -237,12 +236,17 @@ def let_stay(session: Session, *, case_id: str, order_id: str, numbers: Collecti
 
     `at` is aware; the caller locks the order.
     """
-    free = set(numbers) - _claimed_by_others(session, order_id, case_id)
-    free = free.difference(_ask_about_kept_goods(session, case_id, order_id, free, at))
+    kept = _ask_about_kept_goods(session, case_id, order_id, numbers, at)
+    free = set(numbers) - _claimed_by_others(session, order_id, case_id).union(kept)
     _clear_useless(session, case_id, order_id, free, at)
     if was_ended(session, order_id):
-        of_order = {"order_id": order_id}
-        name_what_lies_here(session, OF_MALICIOUS_ORDER, case_id=case_id, about=of_order, numbers=free, at=at)
+        _name_to_supervisor(session, case_id, order_id, free, at)
+
+
+def _name_to_supervisor(session: Session, case_id: str, order_id: str, numbers: Collection[int], at: datetime) -> None:
+    """The order was ended as malicious: nothing of these lines ships in any way."""
+    of_order = {"order_id": order_id}
+    name_what_lies_here(session, OF_MALICIOUS_ORDER, case_id=case_id, about=of_order, numbers=numbers, at=at)
 
 
 def _ask_about_kept_goods(
@@ -255,26 +259,22 @@ def _ask_about_kept_goods(
     into stock. Neither is done with what another case has claimed, or the open case of its parcel follows.
     """
     kept = _kept_from_buyer(session, order_id, numbers)
+    free = kept.keys() - _claimed_by_others(session, order_id, case_id) if kept else set[int]()
+    if not free:
+        return kept.keys()
+    _clear_useless(session, case_id, order_id, free, at)
     by_return = defaultdict[tuple[str, str], list[int]](list)
-    for line, ended in kept.items():
-        by_return[ended.case_id, ended.outcome or ""].append(line)
+    for line in free:
+        by_return[kept[line].case_id, kept[line].outcome or ""].append(line)
+    ended, left_alone = was_ended(session, order_id), followed_by_cases(session, order_id)
     for (return_id, outcome), lines in by_return.items():
-        free = set(lines) - _claimed_by_others(session, order_id, case_id)
-        _clear_useless(session, case_id, order_id, free, at)
-        about = {"order_id": order_id}
-        if was_ended(session, order_id):
-            template = OF_MALICIOUS_ORDER
-        else:
-            template = IN_DISPUTE if outcome == DISPUTED else OF_LAPSED_RETURN
-            about["case_id"] = return_id
+        if ended:
+            _name_to_supervisor(session, return_id, order_id, lines, at)
+            continue
+        template = IN_DISPUTE if outcome == DISPUTED else OF_LAPSED_RETURN
+        about = {"order_id": order_id, "case_id": return_id}
         name_what_lies_here(
-            session,
-            template,
-            case_id=return_id,
-            about=about,
-            numbers=free,
-            at=at,
-            excluding=followed_by_cases(session, order_id),
+            session, template, case_id=return_id, about=about, numbers=lines, at=at, excluding=left_alone
         )
     return kept.keys()
 

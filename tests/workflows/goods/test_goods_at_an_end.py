@@ -12,7 +12,7 @@ from sqlalchemy import select
 
 from activities.cases import CaseActivities, CloseCase, GoodsAtEnd
 from casework.policy import load_policy
-from casework.shop import mending, sending
+from casework.shop import sending
 from casework.shop.fencing import FencingToken, admit
 from casework.shop.goods_tasks import IN_DISPUTE, OF_LAPSED_RETURN, OF_MALICIOUS_ORDER, ROLES, TAKE_IN
 from casework.shop.shelf import TO_SHIP_AGAIN
@@ -23,7 +23,9 @@ from tests.shop import exports
 from tests.workflows.goods.test_goods_of_parcels import in_trouble
 from tests.workflows.goods.test_kept_from_buyer import (
     BOTH,
+    here_while_a_line_is_returned,
     in_dispute_while_its_parcels_case_is_open,
+    lapsed_while_its_parcels_case_is_open,
     lapsed_with_one_piece_here,
     told_what_lies_here,
 )
@@ -40,6 +42,7 @@ from tests.workflows.goods.test_remedy_or_refund import (
 from tests.workflows.goods.test_what_came_back import (
     called_off,
     came_back_and_called_off,
+    mended,
     paid_and_confirmed,
     parcel_of,
     ships,
@@ -82,24 +85,11 @@ async def one_of_two_pieces_in_dispute(desk: Desk) -> tuple[str, str]:
     return order, rest
 
 
-async def lapsed_while_its_parcel_is_here(desk: Desk) -> tuple[str, Handle]:
-    """A parcel that came back, and its return that has lapsed: the order, and the parcel's open case."""
-    order, waybill = parcel_order(desk)
-    scan(desk, waybill, "0")
-    back = await opened(desk, order, "awaiting_parcel")
-    case = await in_trouble(desk, order, waybill)
-    await desk.submit(case, "parcel_returned", CLERK, waybill=waybill)
-    await desk.skip_to_deadline(back)
-    assert (await desk.end(back)).outcome == "lapsed"
-    return order, case
-
-
-def mended(desk: Desk, case: Handle) -> bool:
-    """Whether a case that was terminated has been given its end, as `casework repair` does."""
-    with desk.database.writing() as session:
-        died = select(CaseRow.run_id).where(CaseRow.case_id == case.id, CaseRow.closed_at.is_(None))
-        run_id = session.scalars(died).one()
-        return mending.mend_dead(session, case.id, run_id, view={}, outcome="terminated", at=datetime.now(UTC))
+async def comes_into_trouble(desk: Desk, case: Handle, waybill: str) -> None:
+    """The newest scan of the parcel that a case follows says so, and the case has seen it."""
+    await scan_now(desk, case, waybill, "2")
+    await desk.skip(case, timedelta(hours=5))
+    await desk.until(case, "investigating")
 
 
 def to_be_seen_to_by_specialist(desk: Desk, case: Handle) -> list[str]:
@@ -260,7 +250,13 @@ async def test_nobody_is_asked_about_what_a_refund_has(desk: Desk) -> None:
 async def test_nobody_is_asked_about_what_is_just_being_refunded_and_the_platforms_money_ends_that_too(
     desk: Desk,
 ) -> None:
-    order, case = await lapsed_while_its_parcel_is_here(desk)
+    order, waybill = parcel_order(desk)
+    scan(desk, waybill, "0")
+    back = await opened(desk, order, "awaiting_parcel")
+    case = await in_trouble(desk, order, waybill)
+    await desk.submit(case, "parcel_returned", CLERK, waybill=waybill)
+    await desk.skip_to_deadline(back)
+    assert (await desk.end(back)).outcome == "lapsed"
     async with desk.before("open_case", order):
         await desk.submit(case, "choose_refund", AGENT)
         end = await desk.end(case)
@@ -309,11 +305,7 @@ async def test_a_return_that_has_them_or_has_ended_is_not_to_take_goods_in(desk:
 async def test_what_another_case_let_go_of_is_the_specialists_where_the_rest_was_sent_again_in_vain(
     desk: Desk, end: str
 ) -> None:
-    order, waybill = parcel_of_two_lines(desk)
-    scan(desk, waybill, "0")
-    back = await opened(desk, order, "awaiting_parcel", suffix="-1", lines=of_line(1))
-    case = await in_trouble(desk, order, waybill)
-    await desk.submit(case, "parcel_returned", CLERK, waybill=waybill)
+    order, back, case = await here_while_a_line_is_returned(desk)
     await desk.submit(case, "choose_reship", AGENT)  # line 2
     await desk.submit(back, "buyer_withdraws", AGENT)  # before it has left
     await desk.end(back)
@@ -323,9 +315,7 @@ async def test_what_another_case_let_go_of_is_the_specialists_where_the_rest_was
         desk.platform_refunds_line(order, 2)
         await desk.signal(case, "order_gone", "system")
     else:
-        await scan_now(desk, case, again, "2")
-        await desk.skip(case, timedelta(hours=5))
-        await desk.until(case, "investigating")
+        await comes_into_trouble(desk, case, again)
         await desk.submit(case, "courier_answers", SPECIALIST, finding="lost")
         await desk.submit(case, "choose_refund", AGENT)
     assert (await desk.end(case)).outcome == end
@@ -337,11 +327,7 @@ async def test_what_another_case_let_go_of_is_the_specialists_where_the_rest_was
 async def test_a_return_that_is_withdrawn_as_its_parcels_case_ends_leaves_its_line_to_the_specialist(
     desk: Desk,
 ) -> None:
-    order, waybill = parcel_of_two_lines(desk)
-    scan(desk, waybill, "0")
-    back = await opened(desk, order, "awaiting_parcel", suffix="-1", lines=of_line(1))
-    case = await in_trouble(desk, order, waybill)
-    await desk.submit(case, "parcel_returned", CLERK, waybill=waybill)
+    order, back, case = await here_while_a_line_is_returned(desk)
     async with desk.before("parcel.refund_opened", order):
         await desk.submit(case, "choose_refund", AGENT)  # line 2
         await desk.reached("parcel.refund_opened", order)
@@ -357,20 +343,14 @@ async def test_a_return_that_is_withdrawn_as_its_parcels_case_ends_leaves_its_li
 async def test_what_another_case_has_or_the_buyer_is_owed_does_not_go_into_stock_with_a_refunded_replacement(
     desk: Desk, withdrawn: str
 ) -> None:
-    order, waybill = parcel_of_two_lines(desk)
-    scan(desk, waybill, "0")
-    back = await opened(desk, order, "awaiting_parcel", suffix="-1", lines=of_line(1))
-    case = await in_trouble(desk, order, waybill)
-    await desk.submit(case, "parcel_returned", CLERK, waybill=waybill)
+    order, back, case = await here_while_a_line_is_returned(desk)
     await desk.submit(case, "choose_reship", AGENT)  # line 2
     if withdrawn == "before it left":
         await desk.submit(back, "buyer_withdraws", AGENT)
         await desk.end(back)
     again = f"SF{order[-10:]}"
     await desk.submit(case, "parcel_reshipped", WAREHOUSE, courier="shunfeng", waybill=again)
-    await scan_now(desk, case, again, "2")
-    await desk.skip(case, timedelta(hours=5))
-    await desk.until(case, "investigating")
+    await comes_into_trouble(desk, case, again)
     await desk.submit(case, "courier_answers", SPECIALIST, finding="returning")
     await desk.submit(case, "parcel_returned", CLERK, waybill=again)
     desk.platform_refunds_line(order, 2)
@@ -505,7 +485,7 @@ async def test_a_lapsed_return_is_reopened_also_after_one_that_was_not_applicabl
 
 
 async def test_a_task_about_goods_goes_out_with_its_order_and_its_flow(desk: Desk) -> None:
-    order, case = await lapsed_while_its_parcel_is_here(desk)
+    order, case = await lapsed_while_its_parcels_case_is_open(desk)
     await called_off(desk, case)
     with desk.database.writing() as session:
         much_later = datetime.now(UTC) + timedelta(days=400)

@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
-
 import pytest
 from sqlalchemy import select
 
-from casework.shop import mending
 from casework.shop.goods_tasks import ROLES
-from casework.shop.tables import CaseRow, OutboxRow
+from casework.shop.tables import OutboxRow
 from tests.desk import Desk, Handle
 from tests.parcels import parcel_order, scan, second_line_apart, two_parcels_of_one_line
 from tests.workflows.goods.test_goods_of_parcels import in_trouble
 from tests.workflows.goods.test_remedy_or_refund import AGENT, CLERK, WAREHOUSE, of_line, parcel_of_two_lines
-from tests.workflows.goods.test_what_came_back import called_off, came_back_and_called_off, ships
+from tests.workflows.goods.test_what_came_back import called_off, came_back_and_called_off, mended, ships
 from tests.workflows.test_problem_parcel import letters
 from tests.workflows.test_returns import opened, said, stock
 
@@ -39,12 +36,18 @@ def told_what_lies_here(desk: Desk, order: str) -> list[tuple[str, str]]:
         return [(one.template, one.parameters["lines"]) for one in rows if one.parameters["order_id"] == order]
 
 
-async def test_what_is_here_of_a_lapsed_return_is_seen_to(desk: Desk) -> None:
+async def here_while_a_line_is_returned(desk: Desk) -> tuple[str, Handle, Handle]:
+    """An order whose parcel of two lines came back, while a return of line 1 waits; with that and the parcel's case."""
     order, waybill = parcel_of_two_lines(desk)
     scan(desk, waybill, "0")
     back = await opened(desk, order, "awaiting_parcel", suffix="-1", lines=of_line(1))
     case = await in_trouble(desk, order, waybill)
     await desk.submit(case, "parcel_returned", CLERK, waybill=waybill)
+    return order, back, case
+
+
+async def test_what_is_here_of_a_lapsed_return_is_seen_to(desk: Desk) -> None:
+    order, back, case = await here_while_a_line_is_returned(desk)
     await desk.submit(case, "choose_reship", AGENT)  # line 2
     await desk.skip_to_deadline(back)
     assert (await desk.end(back)).outcome == "lapsed"
@@ -103,11 +106,7 @@ async def in_dispute_while_its_parcels_case_is_open(desk: Desk) -> tuple[str, Ha
 
 async def lapsed_while_its_parcels_case_is_open(desk: Desk) -> tuple[str, Handle]:
     """An order whose parcel of two lines came back, and a return of line 1 has lapsed; with the parcel's case."""
-    order, waybill = parcel_of_two_lines(desk)
-    scan(desk, waybill, "0")
-    back = await opened(desk, order, "awaiting_parcel", suffix="-1", lines=of_line(1))
-    case = await in_trouble(desk, order, waybill)
-    await desk.submit(case, "parcel_returned", CLERK, waybill=waybill)
+    order, back, case = await here_while_a_line_is_returned(desk)
     await desk.skip_to_deadline(back)
     assert (await desk.end(back)).outcome == "lapsed"
     return order, case
@@ -280,9 +279,7 @@ async def test_of_one_parcel_what_each_of_two_lapsed_returns_has_kept_is_seen_to
 async def test_what_is_in_dispute_does_not_ship_as_its_parcels_case_is_mended(desk: Desk) -> None:
     order, case = await in_dispute_while_its_parcels_case_is_open(desk)
     await case.terminate("by mistake")
-    with desk.database.writing() as session:
-        row = session.scalars(select(CaseRow).where(CaseRow.case_id == case.id)).one()
-        assert mending.mend_dead(session, case.id, row.run_id, view={}, outcome="terminated", at=datetime.now(UTC))
+    assert mended(desk, case)
     assert (ships(desk, order), open_tasks(desk, order)) == ([], ["return.goods_in_dispute"])
 
 

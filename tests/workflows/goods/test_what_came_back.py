@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 from sqlalchemy import select
 
-from casework.shop.tables import LineRow, OutboxRow, ShipmentRow
+from casework.shop import mending
+from casework.shop.tables import CaseRow, LineRow, OutboxRow, ShipmentRow
 from tests.desk import Desk, Handle
 from tests.parcels import parcel_order, scan, two_parcels_of_one_line
 from tests.workflows.goods.test_goods_of_parcels import in_trouble, pieces_out
@@ -155,6 +156,14 @@ async def test_what_came_back_and_was_refunded_by_the_platform_goes_into_stock_w
     await desk.submit(back, "buyer_confirms", AGENT)
     await desk.end(back)
     assert stock(desk, order) == {1: 1}
+
+
+def mended(desk: Desk, case: Handle) -> bool:
+    """Whether a case that was terminated has been given its end, as `casework repair` does."""
+    with desk.database.writing() as session:
+        died = select(CaseRow.run_id).where(CaseRow.case_id == case.id, CaseRow.closed_at.is_(None))
+        run_id = session.scalars(died).one()
+        return mending.mend_dead(session, case.id, run_id, view={}, outcome="terminated", at=datetime.now(UTC))
 
 
 async def paid_and_confirmed(desk: Desk, back: Handle) -> None:

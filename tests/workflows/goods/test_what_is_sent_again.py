@@ -14,7 +14,7 @@ from activities.steps import OrderStep
 from casework import names
 from casework.money import LineQuantity
 from casework.policy import load_policy
-from casework.shop import holds, mending
+from casework.shop import holds
 from casework.shop.amounts import left_to_ship
 from casework.shop.fencing import FencingToken
 from casework.shop.importing import import_files
@@ -29,6 +29,7 @@ from tests.workflows.goods.test_what_came_back import (
     both_came_back,
     called_off,
     came_back_and_called_off,
+    mended,
     paid_and_confirmed,
     parcel_of,
     place,
@@ -407,9 +408,7 @@ async def test_what_waited_for_a_return_that_was_terminated_ships_when_that_is_m
     back = await opened(desk, order, "awaiting_parcel")
     await came_back_and_called_off(desk, order, waybill)
     await back.terminate("by mistake")
-    with desk.database.writing() as session:
-        row = session.scalars(select(CaseRow).where(CaseRow.case_id == back.id)).one()
-        assert mending.mend_dead(session, back.id, row.run_id, view={}, outcome="terminated", at=datetime.now(UTC))
+    assert mended(desk, back)
     assert len(ships(desk, order)) == 1
 
 
