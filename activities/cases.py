@@ -35,6 +35,8 @@ class GoodsAtEnd(StrEnum):
     """The case has none, or the shop does not know: nothing is asked."""
     STAY = "stay"
     """It stays here, if there is any; tasks name what a return has kept, or is of an order ended as malicious."""
+    ASK = "ask"
+    """It stays, and a task names all of it: the buyer says that he has it."""
     SHIP = "ship"
     """It ships again, as far as the buyer is still to have it; what a return has kept stays."""
 
@@ -223,7 +225,10 @@ def _see_to_goods(session: Session, request: CloseCase) -> None:
             coming_back.ship_again(
                 session, key=this_end, case_id=case_id, order_id=order_id, numbers=own, at=request.at
             )
-        case GoodsAtEnd.STAY:
-            coming_back.let_stay(session, case_id=case_id, order_id=order_id, numbers=own, at=request.at)
+        case GoodsAtEnd.STAY | GoodsAtEnd.ASK:
+            confirmed = request.goods is GoodsAtEnd.ASK
+            coming_back.let_stay(
+                session, case_id=case_id, order_id=order_id, numbers=own, at=request.at, confirmed=confirmed
+            )
         case GoodsAtEnd.NONE:
             pass

@@ -166,7 +166,7 @@ async def _late(skipper: TimeSkipper, handle: WorkflowHandle[Any, Any]) -> RunSo
     if description.status is not WorkflowExecutionStatus.RUNNING:
         return None
     run = so_far(skipper.client, description).run
-    now, rings, begun = await skipper.get_current_time(run), dict[str, datetime](), False
+    now, rings, begun = _time_of(description), dict[str, datetime](), False
     events = (await run.fetch_history()).events
     for event in events:
         begun = begun or event.HasField("workflow_task_completed_event_attributes")
@@ -176,6 +176,14 @@ async def _late(skipper: TimeSkipper, handle: WorkflowHandle[Any, Any]) -> RunSo
         rings.pop(event.timer_fired_event_attributes.timer_id, None)
         rings.pop(event.timer_canceled_event_attributes.timer_id, None)
     return RunSoFar(run, len(events)) if not begun or any(at <= now for at in rings.values()) else None
+
+
+def _time_of(description: WorkflowExecutionDescription) -> datetime:
+    """The case's own time (aware), as `TimeSkipper.get_current_time` reads it, which would describe the case again."""
+    extended = description.raw_description.workflow_extended_info
+    if not extended.HasField("time_skipping_info"):
+        return datetime.now(UTC)
+    return extended.time_skipping_info.current_time.ToDatetime(UTC)
 
 
 async def skip_past(skipper: TimeSkipper, handle: WorkflowHandle[Any, Any], due: datetime) -> bool:

@@ -29,6 +29,8 @@ FLAGS = (
     # everybody asks at once, where a test sends a case all that it must refuse
     *("--dynamic-config-value", "history.maxInFlightUpdates=200"),
 )
+COLLECTS_GARBAGE_AT = "400"
+"""Go's own is 100: the server takes 0.85 GB instead of 0.4, and an eighth less of the processors' time."""
 REPLAYING_FLAGS = ("--dynamic-config-value", f'history.defaultWorkflowTaskTimeout="{REPLAY_TASK_TIMEOUT}"')
 
 
@@ -67,6 +69,7 @@ class RunningServer:
 
     def start(self) -> SharedServer:
         """Start it and wait until it can be used."""
+        os.environ.setdefault("GOGC", COLLECTS_GARBAGE_AT)  # it has our surroundings
         self._thread.start()
         asyncio.run_coroutine_threadsafe(self._server.start(), self._loop).result()
         return SharedServer(self._server.address, str(self._folder / "temporal.db"), self._namespaces, self._benches)

@@ -314,7 +314,8 @@ class ProblemParcel(CaseWorkflow[ParcelCase]):
 
     def goods_at_end(self) -> GoodsAtEnd:
         """Called off, what came back ships as any other order; and so does what was not sent again with the rest of it,
-        as another case had it then. What the buyer does not get any more goes into stock.
+        as another case had it then. What the buyer does not get any more goes into stock. Where it lies here, and he
+        says that he has it, he is asked.
         """
         case = self.case
         match case.outcome:
@@ -322,6 +323,8 @@ class ProblemParcel(CaseWorkflow[ParcelCase]):
                 return GoodsAtEnd.SHIP  # it is here: nobody has received it
             case "delivered" if case.shipment is not None and not case.way_back:
                 return GoodsAtEnd.SHIP
+            case "delivered" if self._came_by() == "buyer_confirms" and not case.way_back:
+                return GoodsAtEnd.ASK
             case "refund_opened" if self._is_here(since=CLAIMS_WHAT_IS_OUT) and not self._left() and not case.way_back:
                 return GoodsAtEnd.SHIP
             case "cancelled" if not case.way_back:

@@ -18,7 +18,7 @@ from casework.shop.bulk import hold_for_review, reviewer_of, was_ended
 from casework.shop.claims import claimed_lines
 from casework.shop.courier import cases_stopping, out_without_parcel, parcel_state, parcels_of
 from casework.shop.flags import wish_flag
-from casework.shop.goods_tasks import IN_DISPUTE, OF_LAPSED_RETURN, OF_MALICIOUS_ORDER, ROLES, TAKE_IN
+from casework.shop.goods_tasks import CONFIRMED, IN_DISPUTE, OF_LAPSED_RETURN, OF_MALICIOUS_ORDER, ROLES, TAKE_IN
 from casework.shop.known_flows import (
     DISPUTED,
     LAPSED,
@@ -230,9 +230,12 @@ def ship_again(
         )
 
 
-def let_stay(session: Session, *, case_id: str, order_id: str, numbers: Collection[int], at: datetime) -> None:
+def let_stay(
+    session: Session, *, case_id: str, order_id: str, numbers: Collection[int], at: datetime, confirmed: bool = False
+) -> None:
     """A case ends, and nothing of these lines ships: what the buyer does not get any more goes into stock, and tasks
-    name what a return has kept from the buyer, and what is of an order that was ended as malicious.
+    name what a return has kept from the buyer, what is of an order that was ended as malicious, and the rest where the
+    buyer has `confirmed` that he has it.
 
     `at` is aware; the caller locks the order.
     """
@@ -241,6 +244,12 @@ def let_stay(session: Session, *, case_id: str, order_id: str, numbers: Collecti
     _clear_useless(session, case_id, order_id, free, at)
     if was_ended(session, order_id):
         _name_to_supervisor(session, case_id, order_id, free, at)
+    elif confirmed:
+        left_alone = followed_by_cases(session, order_id)
+        of_order = {"order_id": order_id}
+        name_what_lies_here(
+            session, CONFIRMED, case_id=case_id, about=of_order, numbers=free, at=at, excluding=left_alone
+        )
 
 
 def _name_to_supervisor(session: Session, case_id: str, order_id: str, numbers: Collection[int], at: datetime) -> None:

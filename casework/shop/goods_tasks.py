@@ -1,4 +1,4 @@
-"""The tasks about goods that came back and do not ship by themselves, and what becomes of them with a return's end."""
+"""The tasks about goods that came back and do not ship by themselves, and what becomes of them with a case's end."""
 
 from __future__ import annotations
 
@@ -16,10 +16,13 @@ OF_LAPSED_RETURN = "return.goods_are_here"
 """A return of them has lapsed: the buyer wanted the money, and is asked."""
 IN_DISPUTE = "return.goods_in_dispute"
 """The platform decides about a return of their lines."""
+CONFIRMED = "parcel.goods_are_here"
+"""The buyer says that he has them: he is asked once more."""
 ROLES = {
     OF_MALICIOUS_ORDER: Role.AFTERSALE_SUPERVISOR,
     OF_LAPSED_RETURN: Role.AFTERSALE_AGENT,
     IN_DISPUTE: Role.AFTERSALE_AGENT,
+    CONFIRMED: Role.AFTERSALE_AGENT,
 }
 """Who sees to them, by the task's template."""
 
@@ -28,7 +31,7 @@ TAKE_IN = "return.goods_came_back"
 
 
 def undo_end(session: Session, case_id: str, ended_at: datetime) -> None:
-    """A return's end did not count: the clerk takes in again what it was to, and nobody sees to goods by that end.
+    """A case's end did not count: the clerk takes in again what he was to, and nobody sees to goods by that end.
 
     `ended_at` is when it was closed (aware).
     """

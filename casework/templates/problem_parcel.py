@@ -144,6 +144,13 @@ STAFF: dict[str, Label] = {
         "Parcel {waybill} of order {order_id} is to be refunded, but other open cases have these lines: {lines}. When "
         "they have ended, see that what they leave unpaid is refunded.",
     ),
+    "parcel.goods_are_here": Label(
+        "订单 {order_id} 的买家表示已收到商品,而其中未送达的商品({lines})已退回我方:请再次询问买家。要退款的,"
+        "为其开立退货并收货;仍要商品的,开立退货后登记买家撤回,商品即再次发出。",
+        "The buyer of order {order_id} says that he has the goods, but some of them ({lines}) lie here: they came back "
+        "to us undelivered. Ask him once more. For the money, open a return and take them in; for the goods, open one "
+        "and have it withdrawn, and they ship.",
+    ),
     "parcel.returns_called_off": Label(
         "订单 {order_id} 的包裹 {waybill} 不会送达买家,买家无货可退:退货工单 {returns} 已撤销,退款由查件工单另行办理。",
         "Parcel {waybill} of order {order_id} will not reach the buyer, who has nothing to send back: {returns} is "

@@ -14,7 +14,7 @@ from activities.cases import CaseActivities, CloseCase, GoodsAtEnd
 from casework.policy import load_policy
 from casework.shop import sending
 from casework.shop.fencing import FencingToken, admit
-from casework.shop.goods_tasks import IN_DISPUTE, OF_LAPSED_RETURN, OF_MALICIOUS_ORDER, ROLES, TAKE_IN
+from casework.shop.goods_tasks import CONFIRMED, IN_DISPUTE, OF_LAPSED_RETURN, OF_MALICIOUS_ORDER, ROLES, TAKE_IN
 from casework.shop.shelf import TO_SHIP_AGAIN
 from casework.shop.tables import CaseRow, OutboxRow
 from tests.desk import Desk, Handle
@@ -296,6 +296,41 @@ async def test_a_return_that_has_them_or_has_ended_is_not_to_take_goods_in(desk:
     ships_again = ["ship_again"]
     whose = {"lapsed": [OF_LAPSED_RETURN], "withdrawn": ships_again, "dead": ships_again, "taken in": []}
     assert found == whose[end]
+
+
+# --- what the buyer says that he has ---
+
+
+async def said_to_be_received(desk: Desk, *, to_be_sent_again: bool = False) -> str:
+    """The buyer of this order says that he has the goods, which came back to us, and somebody is to ask him."""
+    order, waybill = parcel_order(desk)
+    scan(desk, waybill, "0")
+    case = await in_trouble(desk, order, waybill)
+    await desk.submit(case, "parcel_returned", CLERK, waybill=waybill)
+    if to_be_sent_again:
+        await desk.submit(case, "choose_reship", AGENT)
+    await desk.submit(case, "buyer_confirms", AGENT)
+    assert (await desk.end(case)).outcome == "delivered"
+    assert (ships(desk, order), told_what_lies_here(desk, order)) == ([], [(CONFIRMED, "1×1")])
+    return order
+
+
+@pytest.mark.parametrize("to_be_sent_again", [False, True])
+async def test_what_the_buyer_says_that_he_has_ships_as_the_task_says(desk: Desk, to_be_sent_again: bool) -> None:
+    order = await said_to_be_received(desk, to_be_sent_again=to_be_sent_again)
+    back = await opened(desk, order, "awaiting_parcel")
+    await desk.submit(back, "buyer_withdraws", AGENT)
+    await desk.end(back)
+    assert (len(ships(desk, order)), told_what_lies_here(desk, order)) == (1, [])
+
+
+async def test_what_the_buyer_says_that_he_has_is_taken_in_as_the_task_says(desk: Desk) -> None:
+    order = await said_to_be_received(desk)
+    back = await opened(desk, order, "awaiting_parcel")
+    await desk.submit(back, "receive_goods", CLERK, lines=of_line(1))
+    assert told_what_lies_here(desk, order) == []
+    await paid_and_confirmed(desk, back)
+    assert (ships(desk, order), stock(desk, order)) == ([], {1: 1})
 
 
 # --- what an ended case leaves ---
