@@ -22,7 +22,7 @@ _MOBILE = re.compile(
 _CONTACT = re.compile(rf"(?:[VW]X|QQ){_SEPARATOR}:?{_SEPARATOR}1[3-9][0-9]{{9}}(?![0-9])", re.IGNORECASE)
 """Two letters that stand before a number to ring or to add (WeChat, QQ), and never before a waybill's digits."""
 _NOISE = re.compile(r"[\W_]+")
-_POSTCODE = re.compile(r"[((]\s*\d{6}\s*[))]")
+_POSTCODE = re.compile(r"\(\s*\d{6}\s*\)")
 _REGION = re.compile(r"(?:省|自治区|特别行政区|市|自治州|地区|盟|区|县|旗|镇|乡|街道)$")
 MIN_NAME, MIN_ADDRESS, MIN_ACCOUNT, MIN_WORDS = 2, 4, 6, 10
 """Fewer characters than these, with noise left out, say nothing about a person."""

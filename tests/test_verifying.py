@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import json
+import threading
 from collections.abc import AsyncIterator, Callable
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -22,9 +23,10 @@ from casework.verifying.books import ATTEMPTS_APART, same_view
 from casework.verifying.comparing import differences
 from casework.verifying.path import Path, path_faults
 from casework.verifying.paying import PaymentAsked
-from casework.verifying.replaying import NoHistory, Recorded, Replays, read_history
+from casework.verifying.replaying import MOST_TRIES, NoHistory, Recorded, Replays, read_history
 from state_machines.flows import FLOWS
 from tests.history_register import HISTORIES
+from workflows.case import CaseWorkflow
 
 REFUNDED = HISTORIES / "refund-before-shipping" / "refunded.large_refund_sent_back_twice.json"
 REFUND = FLOWS["refund-before-shipping"]
@@ -512,3 +514,21 @@ async def test_what_goes_wrong_with_one_is_raised_and_the_others_are_let_go() ->
     assert [await anext(results), await anext(results)] == [0, 1]
     with pytest.raises(LookupError):
         await anext(results)
+
+
+@pytest.mark.parametrize("times", [1, MOST_TRIES])
+async def test_a_replay_that_hangs_on_a_busy_machine_is_tried_again(
+    replays: Replays, monkeypatch: pytest.MonkeyPatch, times: int
+) -> None:
+    hangs, real, never = iter([True] * times), CaseWorkflow.run_case, threading.Event()
+
+    async def run_case(self: CaseWorkflow[Any]) -> dict[str, Any]:
+        while next(hangs, False):
+            while True:  # until Temporal's SDK interrupts it
+                never.wait(0.01)
+        return await real(self)
+
+    monkeypatch.setattr(CaseWorkflow, "run_case", run_case)
+    failure = (await replays.replay(read_once(REFUNDED))).failure
+    assert (failure is None) == (times < MOST_TRIES), failure
+    assert next(hangs, None) is None

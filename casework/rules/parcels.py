@@ -7,6 +7,7 @@ policy.md, `problem_parcel`.
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -87,9 +88,10 @@ RECEIPT_EXTENSION: Final = timedelta(days=3)
 
 _ENDINGS = re.compile(r"(省|市|自治区|壮族自治区|回族自治区|维吾尔自治区|特别行政区)$")
 _FORWARDED = re.compile(
-    r"转(?:投|寄|交|至|由)?\s*(?P<courier>[A-Za-z一-鿿]{2,12}?)\s*[,,;;。 ]+\s*"
-    r"新(?:单|运单)号\s*[::]?\s*(?P<waybill>[A-Za-z0-9-]{6,32})"
+    r"转(?:投|寄|交|至|由)?\s*(?P<courier>[A-Za-z一-鿿]{2,12}?)\s*[,;、。 ]+\s*"
+    r"新(?:单|运单)号\s*:?\s*(?P<waybill>[A-Za-z0-9-]{6,32})"
 )
+"""In a scan's text with signs of full width made narrow."""
 COURIERS: Final[dict[str, str]] = {
     "ems": "ems",
     "邮政": "ems",
@@ -240,7 +242,7 @@ def forwarded_to(code: str, text: str) -> Forwarding | None:
     """
     if meaning_of(code) != "forwarded":
         return None
-    found = _FORWARDED.search(text)
+    found = _FORWARDED.search(unicodedata.normalize("NFKC", text))
     if found is None:
         return None
     courier = courier_code(found["courier"])

@@ -46,6 +46,10 @@ LONGEST_FAILURE: Final = 400
 """Characters of a failure's text that are repeated."""
 LONGEST_SECONDS: Final = 120.0
 """For the replay of one run: the longest history that Temporal takes needs less."""
+HANGS: Final = "TMPRL1101"
+"""What Temporal's SDK says of a workflow task that takes two seconds, as it may where the machine is busy."""
+MOST_TRIES: Final = 3
+"""So often a run is replayed of which the SDK says that it hangs."""
 MOST_BYTES: Final = 200 * 1024 * 1024
 """Of a history's file: Temporal ends a case whose history is a quarter of it."""
 ReadT = TypeVar("ReadT")
@@ -284,6 +288,14 @@ class Replays:
             # a run that is to begin, as in the moment after another continued as new: Temporal's SDK waits for ever for
             # its first workflow task
             return Replayed(recorded.given(), None)
+        replayed = await self._replayed(recorded)
+        for _ in range(MOST_TRIES - 1):
+            if HANGS not in (replayed.failure or ""):
+                break
+            replayed = await self._replayed(recorded)
+        return replayed
+
+    async def _replayed(self, recorded: Recorded) -> Replayed:
         was_reset = recorded.was_reset
         # a task of its own, whose context all tasks of the replay have
         seen = _Seen()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
@@ -13,9 +14,21 @@ from casework.shop import bulk, coming_back, courier, flags, holds, notices, ord
 from casework.shop.database import Database
 from casework.shop.errors import BadFile, BadRequest, Held
 from casework.shop.importing import FileReport, ImportReport, import_files
-from casework.shop.tables import ChatRow, GiftRow, LineRow, OrderRow
+from casework.shop.tables import ChatRow, GiftRow, LineRow, OrderRow, ShipmentRow
 from tests.shop import exports
-from tests.shop.exports import CLOSED, FINISHED, NEWER, ORDER_HEADINGS, PAID, PARTLY, SHIPPED, Line, Order, write
+from tests.shop.exports import (
+    CLOSED,
+    FINISHED,
+    LINE_HEADINGS,
+    NEWER,
+    ORDER_HEADINGS,
+    PAID,
+    PARTLY,
+    SHIPPED,
+    Line,
+    Order,
+    write,
+)
 from tests.shop.steps import CASE, claim, hold, open_case, pay, pieces, shown_flag
 
 A, B = "3300014363431435699", "3300014168466863884"
@@ -52,6 +65,11 @@ def is_empty(shop: Database) -> bool:
     """Whether nothing was imported."""
     with shop.reading() as session:
         return session.scalar(select(OrderRow.id)) is None and session.scalar(select(GiftRow.sku)) is None
+
+
+def wide(text: str) -> str:
+    """The same in signs of full width, as Chinese keyboards write them."""
+    return "".join(chr(ord(one) + 0xFEE0) if "!" <= one <= "~" else one for one in text)
 
 
 # --- how files come ---
@@ -644,3 +662,183 @@ def test_the_shops_own_exports_go_in_whole(shop: Database) -> None:
         assert {(file.new, file.changed, len(file.rejected)) for file in report.files} == {(0, 0, 0)}
     with shop.reading() as session:
         assert payments.audit(session) == []
+
+
+# --- what an export does not say, and what nobody can read in it ---
+
+
+def test_an_export_without_optional_columns_leaves_what_the_shop_knows(shop: Database, tmp_path: Path) -> None:
+    order = Order(A, memo="工号01 已加急")
+    import_orders(shop, tmp_path, order)
+    orders_file = write(
+        tmp_path, "less.csv", exports.order_list([order], headings=[one for one in ORDER_HEADINGS if one != "订单备注"])
+    )
+    lines_file = write(
+        tmp_path, "few.csv", exports.line_list([order], headings=["订单编号", "价格", "购买数量", "订单状态"])
+    )
+    outer = write(
+        tmp_path, "outer.csv", exports.line_list([order], headings=[one for one in LINE_HEADINGS if one != "商家编码"])
+    )
+    report = import_files(shop, [orders_file, lines_file])
+    assert [counts(file) for file in report.files] == [(0, 0, 1, 0)] * 2
+    assert counts(import_files(shop, [outer]).files[0]) == (0, 0, 1, 0)
+    line = read(shop).lines[0]
+    assert (read(shop).memo, line.sku) == ("工号01 已加急", "YJ-BK03-10")
+    with shop.reading() as session:
+        assert session.get_one(OrderRow, A).own_flag == "yellow"
+        assert session.scalars(select(LineRow.title)).one() == "加厚法兰绒毛毯"
+
+
+THREE = Order(A, lines=[Line("10.00"), Line("20.00"), Line("70.00")])
+
+
+@pytest.mark.parametrize(
+    ("right", "wrong"),
+    [
+        ("加厚法兰绒毛毯,20.00", "加厚,法兰绒毛毯,20.00"),
+        (f'"=""{A}""",加厚法兰绒毛毯,20.00', f"{wide(A)},加厚法兰绒毛毯,20.0x"),
+        (f'"=""{A}""",加厚法兰绒毛毯,20.00', "3.30001E+18,加厚法兰绒毛毯,20.00"),
+    ],
+    ids=["torn", "wide", "rounded"],
+)
+def test_a_line_that_cannot_be_read_keeps_its_place(shop: Database, tmp_path: Path, right: str, wrong: str) -> None:
+    text = exports.line_list([THREE, Order(B)])
+    assert right in text
+    files = [
+        write(tmp_path, "orders.csv", exports.order_list([THREE, Order(B)])),
+        write(tmp_path, "lines.csv", text.replace(right, wrong, 1)),
+    ]
+    report = import_files(shop, files)
+    assert [row.line for row in report.files[1].rejected] == [3]
+    assert [(line.number, line.price_fen) for line in read(shop).lines] == [(1, 1_000), (3, 7_000)]
+    with shop.reading() as session:
+        with pytest.raises(BadRequest, match="not all known"):
+            orders.resolve_lines(session, A, None)
+        assert orders.resolve_lines(session, B, None) == pieces((1, 1))
+
+
+def test_after_a_line_that_may_be_of_either_order_the_next_ones_are_not_counted(shop: Database, tmp_path: Path) -> None:
+    found = [Order(A), Order(B, lines=[Line("1.00"), Line("2.00")])]
+    text = exports.line_list(found)
+    begins = text.index(f'"=""{B}"""')
+    rounded = text[:begins] + text[begins:].replace(f'"=""{B}"""', "3.30001E+18", 1)
+    files = [
+        write(tmp_path, "orders.csv", exports.order_list(found)),
+        write(tmp_path, "lines.csv", rounded),
+    ]
+    report = import_files(shop, files)
+    assert [row.line for row in report.files[1].rejected] == [3, 4]
+    assert "is counted after line 3, which may be of this order" in reasons(report)
+    assert ([line.number for line in read(shop).lines], read(shop, B).lines) == ([1], [])
+    with shop.reading() as session, pytest.raises(BadRequest, match="not all known"):
+        orders.resolve_lines(session, A, None)
+    import_orders(shop, tmp_path, *found)
+    assert [line.price_fen for line in read(shop, B).lines] == [100, 200]
+
+
+@pytest.mark.parametrize(
+    ("said", "waybills"),
+    [
+        ("No\uff1aYT12345678901", ["YT12345678901"]),
+        ("No:YT1234567\uff0cNo:YT7654321", ["YT1234567", "YT7654321"]),
+        ("No:A123456\uff1bB1234567", ["A123456", "B1234567"]),
+        (f"No:{wide('YT12345678')}", ["YT12345678"]),
+        ("no:YT87654321", ["YT87654321"]),
+    ],
+)
+def test_waybills_are_read_with_signs_of_full_width(
+    shop: Database, tmp_path: Path, said: str, waybills: list[str]
+) -> None:
+    order = Order(A, SHIPPED, shipped_at="2026-11-18 10:00:00", more={"物流单号": said})
+    import_orders(shop, tmp_path, order)
+    with shop.reading() as session:
+        assert session.scalars(select(ShipmentRow.waybill).order_by(ShipmentRow.id)).all() == waybills
+
+
+def test_a_rounded_waybill_is_refused(shop: Database, tmp_path: Path) -> None:
+    report = import_orders(shop, tmp_path, Order(A, SHIPPED, more={"物流单号": "No:7.74335E+12"}))
+    assert "2: 物流单号: 7.74335E+12 was rounded by a spreadsheet" in reasons(report)
+
+
+def test_of_a_file_without_a_line_end_only_its_last_cell_may_be_cut(shop: Database, tmp_path: Path) -> None:
+    answer = exports.courier_answer("YT1234567", ("2026-11-20 10:00:00", "0"))
+    nothing = '{"message":"查询无结果","nu":"YT7654321","com":"yuantong","status":"201","state":"0","data":null}'
+    report = import_files(shop, [write(tmp_path, "k.jsonl", answer + nothing)])
+    assert (counts(report.files[0]), reasons(report)) == ((1, 0, 0, 1), "2: data: the courier gave no scans")
+    gifts = exports.GIFTS + "GP-3,毛巾,9.5,1500,500"
+    report = import_files(shop, [write(tmp_path, "gifts.csv", gifts)])
+    assert (counts(report.files[0]), reasons(report)) == ((2, 0, 0, 1), "4: cost_fen: '9.5' is not a whole number")
+    with pytest.raises(BadFile, match="only a part of a file"):
+        import_files(shop, [write(tmp_path, "gifts.csv", exports.GIFTS + "GP-3,毛巾,900,1500,5x")])
+
+
+def scans_of(shop: Database, waybill: str = "YT1234567") -> list[tuple[str, str]]:
+    """Its scans, newest first: the day and the code."""
+    with shop.reading() as session:
+        return [(f"{one.at:%d}", one.code) for one in courier.shown_scans(session, waybill, NOW)]
+
+
+def test_of_scans_of_one_second_the_newest_answer_says_which_came_last(shop: Database, tmp_path: Path) -> None:
+    at = "2026-11-20 10:00:00"
+    import_files(shop, [write(tmp_path, "one.jsonl", exports.courier_answer("YT1234567", (at, "5")))])
+    later = write(tmp_path, "two.jsonl", exports.courier_answer("YT1234567", (at, "301"), (at, "5"), state="3"))
+    assert counts(import_files(shop, [later]).files[0]) == (0, 1, 0, 0)
+    assert scans_of(shop) == [("20", "301"), ("20", "5")]
+    assert counts(import_files(shop, [later]).files[0]) == (0, 0, 1, 0)
+
+
+def test_an_answers_state_is_that_of_its_newest_scan_alone(shop: Database, tmp_path: Path) -> None:
+    def answer(state: str, *scans: tuple[str, str]) -> Path:
+        data = [{"time": f"2026-11-{day} 10:00:00", "context": text} for day, text in scans]
+        return write(
+            tmp_path, "k.jsonl", json.dumps({"nu": "YT1234567", "com": None, "state": state, "data": data}) + "\n"
+        )
+
+    import_files(shop, [answer("0", ("18", "揽收"))])
+    signed = answer("3", ("20", "签收"), ("19", "派件"), ("18", "揽收"))
+    import_files(shop, [signed])
+    assert scans_of(shop) == [("20", "3"), ("19", ""), ("18", "0")]
+    assert counts(import_files(shop, [signed]).files[0]) == (0, 0, 1, 0)
+
+
+def test_what_is_twice_in_a_file_changes_nothing_the_second_time(shop: Database, tmp_path: Path) -> None:
+    import_orders(shop, tmp_path, Order(A))
+    one, two = (
+        exports.courier_answer("YT1234567", (f"2026-11-2{day} 10:00:00", "0"), state=f"{day}") for day in (0, 5)
+    )
+    files = [
+        write(tmp_path, "gifts.csv", exports.GIFTS + "GP-1,枕套,2500,3900,150\n"),
+        write(tmp_path, "k.jsonl", one + two),
+        write(tmp_path, "chats.jsonl", exports.chat(A) + exports.chat(A).replace("能便宜多少", "在吗")),
+    ]
+    import_files(shop, files)
+    report = import_files(shop, files)
+    assert [counts(file) for file in report.files] == [(0, 0, 2, 1), (0, 0, 2, 0), (0, 0, 1, 1)]
+    assert "gift GP-1 is in the file twice" in reasons(report)
+    assert f"a conversation about order {A} is in the file twice" in reasons(report)
+    with shop.reading() as session:
+        assert session.get_one(GiftRow, "GP-1").stock == 200
+
+
+def test_an_import_of_which_nothing_went_in_settles_no_time(shop: Database, tmp_path: Path) -> None:
+    chats = write(tmp_path, "chats.jsonl", exports.chat(A))
+    assert counts(import_files(shop, [chats]).files[0]) == (0, 0, 0, 1)
+    import_orders(shop, tmp_path, Order(A), as_of_now=NOW)
+    assert read(shop).created_at == NOW - timedelta(hours=1)
+
+
+@pytest.mark.parametrize("encoding", ["gb18030", "utf-8-sig"])
+def test_a_byte_order_mark_more_does_not_matter(shop: Database, tmp_path: Path, encoding: str) -> None:
+    text = "\ufeff" + exports.order_list([Order(A)])
+    assert counts(import_files(shop, [write(tmp_path, "orders.csv", text, encoding=encoding)]).files[0])[0] == 1
+
+
+def test_a_blanket_in_gbk_and_wide_digits_are_read(shop: Database, tmp_path: Path) -> None:
+    gifts = "gift_sku,name,cost_fen,value_fen,stock\r\nGP-1,毛毯,2500,3900,200\r\n"
+    import_files(shop, [write(tmp_path, "gifts.csv", gifts)])
+    in_wide_digits = exports.GIFTS.replace("枕套", "毛毯").replace("2500", wide("2600"))
+    import_files(shop, [write(tmp_path, "gifts.csv", in_wide_digits)])
+    order = Order(A, created=wide("2026-11-17 13:39:16"))
+    assert counts(import_orders(shop, tmp_path, order).files[0]) == (1, 0, 0, 0)
+    with shop.reading() as session:
+        assert (session.get_one(GiftRow, "GP-1").name, session.get_one(GiftRow, "GP-1").cost_fen) == ("毛毯", 2_600)

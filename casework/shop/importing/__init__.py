@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime, timedelta
+from itertools import accumulate, count
 from pathlib import Path
 from typing import Any, cast
 
@@ -18,13 +19,14 @@ from sqlalchemy.orm import Session
 from casework.files import read_at_most
 from casework.shop.database import Database
 from casework.shop.errors import BadFile
-from casework.shop.importing.reading import HALF, BadRow, Export, Kind, read_export
+from casework.shop.importing.reading import HALF, BadRow, Export, FileRow, Kind, clean, read_export
 from casework.shop.importing.rows import (
     ChatIn,
     CourierIn,
     GiftIn,
     LineIn,
     OrderIn,
+    order_id_in,
     read_chat,
     read_courier,
     read_gift,
@@ -96,7 +98,7 @@ def import_files(database: Database, paths: Sequence[Path], *, as_of_now: dateti
     exports = [read_export(path.name, read_bytes(path)) for path in paths]
     parsed = [(export, *_parse(export)) for export in exports]
     with database.writing() as session:
-        shift = _time_shift(session, parsed, as_of_now)
+        shift, is_settled = _time_shift(session, parsed, as_of_now)
         importer = Importer(session, shift=shift, at=datetime.now(UTC))
         reports = [FileReport(file=export.name, kind=export.kind, rejected=rejected) for export, _, rejected in parsed]
         for kind in ("orders", "lines", "gifts", "courier", "chats"):
@@ -104,6 +106,8 @@ def import_files(database: Database, paths: Sequence[Path], *, as_of_now: dateti
                 if export.kind == kind:
                     _write(importer, export, rows, report)
         importer.finish()
+        if not is_settled and any(report.kind in TIMED and report.new for report in reports):
+            session.add(SettingRow(name=TIME_SHIFT, value=str(int(shift.total_seconds()))))
     for report in reports:
         report.rejected.sort(key=lambda row: row.line)
     return ImportReport(files=reports, moved_seconds=int(shift.total_seconds()))
@@ -175,7 +179,7 @@ def _parse(export: Export) -> tuple[list[tuple[int, RowIn]], list[RejectedRow]]:
         try:
             good.append((row.number, reader(row.cells)))
         except BadRow as error:
-            if export.cut_last and row is export.rows[-1]:
+            if export.may_be_cut is not None and row is export.rows[-1] and error.column == export.may_be_cut:
                 raise BadFile(export.name, HALF) from None
             bad.append(RejectedRow(line=row.number, reason=str(error)))
     return good, bad
@@ -185,8 +189,10 @@ def _time_shift(
     session: Session,
     parsed: Sequence[tuple[Export, list[tuple[int, RowIn]], list[RejectedRow]]],
     as_of_now: datetime | None,
-) -> timedelta:
-    """By how much times are moved: settled by the first import that has any."""
+) -> tuple[timedelta, bool]:
+    """By how much times are moved, and whether an import before has settled that: the first one with any time that
+    the shop took.
+    """
     noted = session.get(SettingRow, TIME_SHIFT)
     if noted is not None:
         if as_of_now is not None and noted.value == "0":
@@ -194,17 +200,13 @@ def _time_shift(
                 parsed[0][0].name if parsed else "import",
                 "cannot be moved to now: the shop was imported at its own times before; use another CASEWORK_HOME",
             )
-        return timedelta(seconds=int(noted.value))
-    if not any(export.kind in TIMED for export, _, _ in parsed):
-        return timedelta(0)
-    shift = timedelta(0)
-    if as_of_now is not None:
-        newest = max((order.created_at for order in _orders(parsed)), default=None)
-        if newest is None:
-            raise BadFile(parsed[0][0].name, "cannot be moved to now without an order list")
-        shift = timedelta(seconds=int((as_of_now - AGE_OF_NEWEST - newest).total_seconds()))
-    session.add(SettingRow(name=TIME_SHIFT, value=str(int(shift.total_seconds()))))
-    return shift
+        return timedelta(seconds=int(noted.value)), True
+    if as_of_now is None or not any(export.kind in TIMED for export, _, _ in parsed):
+        return timedelta(0), False
+    newest = max((order.created_at for order in _orders(parsed)), default=None)
+    if newest is None:
+        raise BadFile(parsed[0][0].name, "cannot be moved to now without an order list")
+    return timedelta(seconds=int((as_of_now - AGE_OF_NEWEST - newest).total_seconds())), False
 
 
 def _orders(
@@ -218,8 +220,14 @@ def _orders(
 
 def _write(importer: Importer, export: Export, rows: list[tuple[int, RowIn]], report: FileReport) -> None:
     """Write one file's rows and count what came of them."""
-    incomplete = _orders_with_bad_lines(export, report)
-    for number, outcome in importer.write(rows, incomplete):
+    incomplete, unsure = _orders_with_bad_lines(export, report)
+    sure = [(number, row) for number, row in rows if not isinstance(row, LineIn) or row.order_id not in unsure]
+    if unsure:
+        for number, row in rows:
+            if isinstance(row, LineIn) and row.order_id in unsure:
+                reason = f"is counted after line {unsure[row.order_id]}, which may be of this order: correct that first"
+                report.rejected.append(RejectedRow(line=number, reason=reason))
+    for number, outcome in importer.write(sure, incomplete):
         match outcome:
             case "new":
                 report.new += 1
@@ -231,15 +239,37 @@ def _write(importer: Importer, export: Export, rows: list[tuple[int, RowIn]], re
                 report.rejected.append(RejectedRow(line=number, reason=str(outcome)))
 
 
-def _orders_with_bad_lines(export: Export, report: FileReport) -> dict[str, list[int]]:
+def _orders_with_bad_lines(export: Export, report: FileReport) -> tuple[dict[str, list[int]], dict[str, int]]:
     """Rows of a line list that were refused, by order: their places in the order are kept free, so that the numbers of
     the other lines are right.
+
+    And the orders that begin after a row of which nobody knows whether it is of them or of the one before: there the
+    numbers of no line are known.
     """
     bad = {row.line for row in report.rejected}
-    found: dict[str, list[int]] = {}
-    if export.kind == "lines":
-        for row in export.rows:
-            order_id = str(row.cells.get("订单编号", ""))
-            if row.number in bad and order_id:
-                found.setdefault(order_id, []).append(row.number)
-    return found
+    refused: dict[str, list[int]] = {}
+    unsure: dict[str, int] = {}
+    if export.kind != "lines" or not bad:
+        return refused, unsure
+    orders = [_order_of(row) for row in export.rows]
+    begins = {order_id: place for place, order_id in reversed(list(enumerate(orders)))}
+    follows = list(accumulate(reversed(orders), lambda after, here: here or after))[::-1]
+    before: str | None = None
+    for row, said, after, place in zip(export.rows, orders, follows, count(), strict=False):
+        if row.number in bad:
+            order_id = said or after or before
+            if said is None and after is not None and after != before and begins[after] > place:
+                unsure.setdefault(after, row.number)
+                order_id = before
+            if order_id is not None:
+                refused.setdefault(order_id, []).append(row.number)
+        before = said or before
+    return refused, unsure
+
+
+def _order_of(row: FileRow) -> str | None:
+    """The order of a row, also of one that cannot be read; None: it does not say."""
+    if not row.torn:
+        return order_id_in(str(row.cells.get("订单编号", "")))
+    found = {order_id for cell in row.torn if (order_id := order_id_in(clean(cell))) is not None}
+    return found.pop() if len(found) == 1 else None

@@ -8,7 +8,7 @@ import io
 import json
 import re
 import unicodedata
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, cast
 
@@ -63,12 +63,19 @@ SIGNATURES = (
 )
 MAX_FIELD = 1_000_000
 """Characters in one cell; the platform's are far below."""
+_BYTE_ORDER_MARK = "\ufeff"
+"""GB18030 may have one too, and what is put together of two files a second one."""
 HALF = "ends in the middle of a row: it is only a part of a file"
 UNKNOWN = "is not one of the shop's exports (order list, line list, courier answers, gifts, chats)"
 
 
 class BadRow(Exception):
-    """A row that cannot be taken, and why."""
+    """A row that cannot be taken, and why; where a column is to blame, its heading comes first: `价格: is negative`."""
+
+    @property
+    def column(self) -> str:
+        """The heading of the column that is to blame, if one is."""
+        return str(self).partition(":")[0]
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +86,8 @@ class FileRow:
     cells: Mapping[str, Any]
     wrong: str | None = None
     """Why the row cannot be read at all."""
+    torn: Sequence[str] = ()
+    """The cells of one that does not fit the headings."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,13 +107,17 @@ class Table:
 
 @dataclass(frozen=True, slots=True)
 class Export:
-    """One file: what it is, its headings, its rows; `cut_last` if its last row ends without a line end."""
+    """One file: what it is, its headings, its rows.
+
+    `may_be_cut` is the heading of the one cell that may be only a part of one: the last of a CSV file without a line
+    end. (JSON that can be read is whole.)
+    """
 
     name: str
     kind: Kind
     headings: frozenset[str]
     rows: list[FileRow]
-    cut_last: bool
+    may_be_cut: str | None
 
 
 def read_export(name: str, content: bytes) -> Export:
@@ -130,7 +143,7 @@ def read_text(name: str, content: bytes) -> str:
     for signature, sentence in SIGNATURES:
         if content.startswith(signature):
             raise BadFile(name, sentence)
-    text = _decode(name, content)
+    text = _decode(name, content).lstrip(_BYTE_ORDER_MARK)
     if not text.strip():
         raise BadFile(name, "is empty")
     return text
@@ -179,7 +192,7 @@ def _as_it_was_meant(content: bytes) -> str:
 
 
 def _is_foreign_letter(letter: str) -> bool:
-    return letter < "\u0800" and letter.isalpha()
+    return letter < "\u0800" and (letter.isalpha() or unicodedata.combining(letter) > 0)
 
 
 def _is_chinese(letter: str) -> bool:
@@ -246,7 +259,9 @@ def read_table(name: str, text: str) -> Table:
         if len(cells) != len(headings):
             if is_last and cut_last and len(cells) < len(headings):
                 raise BadFile(name, f"{HALF}, which begins on line {number}")
-            rows.append(FileRow(number, {}, wrong=f"has {len(cells)} cells, the headings are {len(headings)}"))
+            rows.append(
+                FileRow(number, {}, wrong=f"has {len(cells)} cells, the headings are {len(headings)}", torn=cells)
+            )
             continue
         # the first of two columns with one name counts
         named = dict(reversed(list(zip(headings, map(clean, cells), strict=True))))
@@ -259,7 +274,8 @@ def _read_export_table(name: str, text: str) -> Export:
     kind = _kind_of_table(name, found.headings)
     if not found.rows:
         raise BadFile(name, "has headings and no rows")
-    return Export(name, kind, frozenset(found.headings), found.rows, found.cut_last)
+    may_be_cut = found.headings[-1] if found.cut_last else None
+    return Export(name, kind, frozenset(found.headings), found.rows, may_be_cut)
 
 
 def _kind_of_table(name: str, headings: Iterable[str]) -> Kind:
@@ -300,7 +316,7 @@ def _read_json_lines(name: str, text: str) -> Export:
     kind: Kind | None = next((kind for kind in kinds if kind), None)
     if kind is None:
         raise BadFile(name, UNKNOWN)
-    return Export(name, kind, frozenset(), rows, cut_last)
+    return Export(name, kind, frozenset(), rows, None)
 
 
 _ESCAPED_NO_TEXT = re.compile(r"\\u(?:0000|d[89a-f])", re.IGNORECASE)

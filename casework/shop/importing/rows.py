@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime
 from typing import Any, cast
 from zoneinfo import ZoneInfo
@@ -18,6 +18,8 @@ from casework.shop.states import ORDER_STATES, OrderState
 SHOP_ZONE = ZoneInfo("Asia/Shanghai")
 """Times in the exports are local (data.md)."""
 _TIMES = ("%Y-%m-%d %H:%M:%S", "%Y-%m-%d %H:%M", "%Y/%m/%d %H:%M:%S", "%Y/%m/%d %H:%M")
+_NUMBER = re.compile(r"\bno:", re.IGNORECASE)
+"""What the platform puts before a waybill."""
 _ROUNDED = re.compile(r"[0-9.]+E\+?[0-9]+", re.IGNORECASE)
 _STATES: dict[str, OrderState] = {unicodedata.normalize("NFKC", name): state for name, state in ORDER_STATES.items()}
 MAX_QUANTITY = 1_000_000
@@ -42,7 +44,7 @@ class OrderIn:
     paid_fen: int
     refund_fen: int | None
     settled_fen: int | None
-    memo: str
+    memo: str | None
     waybills: tuple[str, ...]
     company: str
     texts: Mapping[str, str]
@@ -51,12 +53,16 @@ class OrderIn:
 
 @dataclass(frozen=True, slots=True)
 class LineIn:
-    """A row of the line list; it has no number of its own."""
+    """A row of the line list; it has no number of its own. None: the export does not say.
+
+    `outer_sku` is what another system calls it: for a line of which the shop has no code of its own.
+    """
 
     order_id: str
-    title: str
-    sku: str
-    properties: str
+    title: str | None
+    sku: str | None
+    outer_sku: str
+    properties: str | None
     price_fen: int
     quantity: int
     state: OrderState
@@ -64,12 +70,13 @@ class LineIn:
 
 @dataclass(frozen=True, slots=True)
 class ScanIn:
-    """One scan of a courier's answer. `at` is aware."""
+    """One scan of a courier's answer. `at` is aware; `own_code`: whether the code is the scan's, not the answer's."""
 
     at: datetime
     code: str
     status: str
     text: str
+    own_code: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,9 +138,13 @@ def read_order(cells: Mapping[str, Any]) -> OrderIn:
         paid = refund
     if refund is not None and refund > paid:
         raise BadRow("退款金额: more than was paid")
-    waybills = re.split(r"[,;,;\s]+", str(cells.get("物流单号", "")).replace("No:", " ").replace("No:", " "))
+    # full-width signs too, and the comma of lists
+    numbers = unicodedata.normalize("NFKC", str(cells.get("物流单号", "")))
+    waybills = re.split(r"[,;、\s]+", _NUMBER.sub(" ", numbers))
     for waybill in waybills:
         _not_too_long("物流单号", waybill)
+        if _ROUNDED.fullmatch(waybill):
+            raise BadRow(f"物流单号: {waybill[:40]} was rounded by a spreadsheet; export it again, waybills as text")
     return OrderIn(
         id=read_order_id(cells),
         state=state,
@@ -147,7 +158,7 @@ def read_order(cells: Mapping[str, Any]) -> OrderIn:
         paid_fen=paid,
         refund_fen=refund,
         settled_fen=_fen(cells, "打款商家金额") if cells.get("打款商家金额") else None,
-        memo=str(cells.get("订单备注", "")),
+        memo=_text_or_none(cells, "订单备注"),
         waybills=tuple(dict.fromkeys(waybill for waybill in waybills if waybill)),
         company=str(cells.get("物流公司", "")),
         texts={ours: str(cells[theirs]) for theirs, ours in _ORDER_TEXTS.items() if theirs in cells},
@@ -166,14 +177,16 @@ def read_line(cells: Mapping[str, Any]) -> LineIn:
     whole = quantity.isascii() and quantity.isdecimal() and len(quantity) <= 12
     if not whole or not 1 <= int(quantity) <= MAX_QUANTITY:
         raise BadRow(f"购买数量: {quantity[:20]!r} is not a number of pieces")
-    sku = str(cells.get("商家编码") or cells.get("外部系统编号") or "")
-    if len(sku) > MAX_SKU:
-        raise BadRow(f"商家编码: {sku[:20]!r}… has more than {MAX_SKU} characters")
+    for column in ("商家编码", "外部系统编号"):
+        sku = str(cells.get(column, ""))
+        if len(sku) > MAX_SKU:
+            raise BadRow(f"{column}: {sku[:20]!r}… has more than {MAX_SKU} characters")
     return LineIn(
         order_id=order_id,
-        title=str(cells.get("标题", "")),
-        sku=sku,
-        properties=str(cells.get("商品属性", "")),
+        title=_text_or_none(cells, "标题"),
+        sku=_text_or_none(cells, "商家编码"),
+        outer_sku=str(cells.get("外部系统编号", "")),
+        properties=_text_or_none(cells, "商品属性"),
         price_fen=_fen(cells, "价格"),
         quantity=int(quantity),
         state=read_state(cells),
@@ -211,27 +224,27 @@ def read_courier(cells: Mapping[str, Any]) -> CourierIn:
         raise BadRow("nu: is not a waybill")
     if not isinstance(data, list):
         raise BadRow("data: the courier gave no scans")
-    scans: list[ScanIn] = []
+    state, scans = _said(cells, "state")[:10], list[ScanIn]()
     for one in cast("list[Any]", data):
         if not isinstance(one, dict):
             raise BadRow("data: a scan is not an object")
         scan = cast("dict[str, Any]", one)
-        code = scan.get("statusCode") or cells.get("state")
+        code = _said(scan, "statusCode")[:10]
         scans.append(
             ScanIn(
                 at=_time(scan, "time"),
-                code=str(code if code is not None else "")[:10],
-                status=str(scan.get("status", "")),
-                text=str(scan.get("context", "")),
+                code=code,
+                status=_said(scan, "status"),
+                text=_said(scan, "context"),
+                own_code=code != "",
             )
         )
-    _not_too_long("com", str(cells.get("com", "")))
-    return CourierIn(
-        waybill=waybill,
-        courier=str(cells.get("com", "")),
-        state=str(cells.get("state", ""))[:10],
-        scans=tuple(scans),
-    )
+    if scans:
+        # the answer's state is that of its newest scan, the first of those (data.md)
+        newest = max(range(len(scans)), key=lambda place: (scans[place].at, -place))
+        scans[newest] = replace(scans[newest], code=scans[newest].code or state)
+    _not_too_long("com", _said(cells, "com"))
+    return CourierIn(waybill=waybill, courier=_said(cells, "com"), state=state, scans=tuple(scans))
 
 
 def read_chat(cells: Mapping[str, Any]) -> ChatIn:
@@ -249,7 +262,7 @@ def read_chat(cells: Mapping[str, Any]) -> ChatIn:
         if not isinstance(one, dict) or "at" not in one:
             raise BadRow("chat: a message has no time")
         message = cast("dict[str, Any]", one)
-        messages.append((_time(message, "at"), str(message.get("from", "")), str(message.get("text", ""))))
+        messages.append((_time(message, "at"), _said(message, "from"), _said(message, "text")))
     try:
         registered_on = date.fromisoformat(str(registered)) if registered else None
     except ValueError:
@@ -267,11 +280,18 @@ def read_order_id(cells: Mapping[str, Any], column: str = "订单编号") -> str
 
     """
     text = unicodedata.normalize("NFKC", str(cells.get(column, ""))).strip()
-    if re.fullmatch(ORDER_PATTERN, text):
-        return text
+    order_id = order_id_in(text)
+    if order_id is not None:
+        return order_id
     if _ROUNDED.fullmatch(text):
         raise BadRow(f"{column}: {text[:40]} was rounded by a spreadsheet; export it again, ids as text")
     raise BadRow(f"{column}: {text[:40]!r} is not an order id")
+
+
+def order_id_in(cell: str) -> str | None:
+    """The order id that a cell holds, also in wide digits; None: it holds none."""
+    text = unicodedata.normalize("NFKC", cell).strip()
+    return text if re.fullmatch(ORDER_PATTERN, text) else None
 
 
 def read_state(cells: Mapping[str, Any]) -> OrderState:
@@ -285,6 +305,16 @@ def read_state(cells: Mapping[str, Any]) -> OrderState:
     if text not in _STATES:
         raise BadRow(f"订单状态: {text[:40]!r} is not a state of an order")
     return _STATES[text]
+
+
+def _said(given: Mapping[str, Any], name: str) -> str:
+    """A field of a JSON object as text; empty where it is absent or null."""
+    value = given.get(name)
+    return "" if value is None else str(value)
+
+
+def _text_or_none(cells: Mapping[str, Any], column: str) -> str | None:
+    return str(cells[column]) if column in cells else None
 
 
 def _not_too_long(column: str, text: str) -> None:
@@ -304,14 +334,14 @@ def _fen(cells: Mapping[str, Any], column: str) -> int:
 
 
 def _whole(cells: Mapping[str, Any], column: str) -> int:
-    text = str(cells[column])
+    text = unicodedata.normalize("NFKC", str(cells[column]))
     if not text.isascii() or not text.isdecimal() or len(text) > 12:
         raise BadRow(f"{column}: {text[:20]!r} is not a whole number")
     return int(text)
 
 
 def _time(cells: Mapping[str, Any], column: str) -> datetime:
-    text = str(cells.get(column, "")).strip()
+    text = unicodedata.normalize("NFKC", str(cells.get(column, ""))).strip()
     for form in _TIMES:
         try:
             found = datetime.strptime(text, form).replace(tzinfo=SHOP_ZONE)

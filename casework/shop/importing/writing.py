@@ -11,13 +11,14 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from casework.parts import parts
+from casework.reading import looks_rounded
 from casework.shop import flags
 from casework.shop.amounts import accounts, left_to_ship, line_rows
 from casework.shop.bulk import hold_for_review
 from casework.shop.coming_back import clear_refunded
 from casework.shop.courier import out_without_parcel
 from casework.shop.importing.reading import BadRow
-from casework.shop.importing.rows import SHOP_ZONE, ChatIn, CourierIn, GiftIn, LineIn, OrderIn
+from casework.shop.importing.rows import SHOP_ZONE, ChatIn, CourierIn, GiftIn, LineIn, OrderIn, ScanIn
 from casework.shop.notices import tell_cases
 from casework.shop.orders import lock_orders
 from casework.shop.outside import on_shelf_alone, send_off
@@ -115,9 +116,9 @@ class Importer:
                 paid_fen=row.paid_fen,
                 platform_refund_fen=row.refund_fen,
                 settled_fen=row.settled_fen,
-                platform_memo=row.memo,
-                memo=row.memo,
-                own_flag=flags.own_flag(row.memo),
+                platform_memo=row.memo or "",
+                memo=row.memo or "",
+                own_flag=flags.own_flag(row.memo or ""),
                 **row.texts,
             )
         )
@@ -133,7 +134,6 @@ class Importer:
             "state": row.state,
             "created_at": row.created_at + self._shift,
             "postage_fen": row.postage_fen,
-            "platform_memo": row.memo,
             **{name: text for name, text in row.texts.items() if name != "changed_address"},
         }
         maybe: dict[str, object | None] = {
@@ -143,6 +143,7 @@ class Importer:
             "goods_fen": row.goods_fen,
             "total_fen": row.total_fen,
             "settled_fen": row.settled_fen,
+            "platform_memo": row.memo,
             "changed_address": row.texts.get("changed_address") or None,
         }
         # what the export does not say, or no longer says, stays as it was
@@ -179,7 +180,7 @@ class Importer:
         if "platform_memo" in different:
             flags.compose_memo(self._session, order)
             # the platform's memo says what the order's own flag is; one set by hand since stays otherwise
-            flags.set_own_flag(self._session, order.id, flags.own_flag(row.memo), at=self._at)
+            flags.set_own_flag(self._session, order.id, flags.own_flag(order.platform_memo), at=self._at)
         new_parcels = self._add_parcels(row)
         return "changed" if different or new_parcels else "unchanged"
 
@@ -220,8 +221,7 @@ class Importer:
         for order_id, its_rows in by_order.items():
             order = orders.get(order_id)
             if order is None:
-                reason = f"order {order_id} is not in the shop: import its order list with it, or before"
-                yield from ((number, BadRow(reason)) for number, _ in its_rows)
+                yield from ((number, BadRow(_not_in_shop(order_id))) for number, _ in its_rows)
                 continue
             yield from self._lines_of(order, its_rows, known[order_id], incomplete.get(order_id, ()))
         self._session.flush()
@@ -264,9 +264,9 @@ class Importer:
             LineRow(
                 order_id=order.id,
                 number=place,
-                title=row.title,
-                sku=row.sku,
-                properties=row.properties,
+                title=row.title or "",
+                sku=row.sku or row.outer_sku,
+                properties=row.properties or "",
                 price_fen=row.price_fen,
                 quantity=row.quantity,
                 state=row.state,
@@ -279,10 +279,11 @@ class Importer:
     def _update_line(self, order: OrderRow, line: LineRow, row: LineIn) -> Result:
         if is_later(line.state, row.state):
             return "unchanged"
+        # what the export does not say stays as it was; another system's code is not one of the shop's
+        known_sku = line.sku if row.sku is None else row.sku
+        maybe = {"title": row.title, "sku": known_sku or row.outer_sku, "properties": row.properties}
         changes: dict[str, object] = {
-            "title": row.title,
-            "sku": row.sku,
-            "properties": row.properties,
+            **{name: text for name, text in maybe.items() if text is not None},
             "price_fen": row.price_fen,
             "quantity": row.quantity,
             "state": row.state,
@@ -363,7 +364,12 @@ class Importer:
     # --- gifts, parcels, chats ---
 
     def _gifts(self, rows: list[tuple[int, GiftIn]]) -> Iterator[tuple[int, Result | BadRow]]:
+        seen: set[str] = set()
         for number, row in rows:
+            if row.sku in seen:
+                yield number, BadRow(f"gift {row.sku} is in the file twice")
+                continue
+            seen.add(row.sku)
             gift = self._session.get(GiftRow, row.sku)
             if gift is None:
                 self._session.add(
@@ -390,12 +396,14 @@ class Importer:
 
     def _parcels(self, rows: list[tuple[int, CourierIn]]) -> Iterator[tuple[int, Result | BadRow]]:
         parcels: dict[str, ParcelRow] = {}
-        scans: defaultdict[str, set[tuple[datetime, str, str, str]]] = defaultdict(set)
+        scans: defaultdict[tuple[str, datetime], list[ScanRow]] = defaultdict(list)
         for batch in parts(sorted({row.waybill for _, row in rows}), BATCH):
             for parcel in self._session.scalars(select(ParcelRow).where(ParcelRow.waybill.in_(batch))):
                 parcels[parcel.waybill] = parcel
-            for scan in self._session.scalars(select(ScanRow).where(ScanRow.waybill.in_(batch))):
-                scans[scan.waybill].add((scan.at, scan.code, scan.status, scan.text))
+            for scan in self._session.scalars(select(ScanRow).where(ScanRow.waybill.in_(batch)).order_by(ScanRow.id)):
+                scans[scan.waybill, scan.at].append(scan)
+        # of several answers about one parcel, as a log of them has, the last one says how it is
+        last = {row.waybill: number for number, row in rows}
         for number, row in rows:
             result: Result = "unchanged"
             parcel = parcels.get(row.waybill)
@@ -404,24 +412,53 @@ class Importer:
                 self._session.add(parcel)
                 self._session.flush()
                 result = "new"
-            elif (parcel.courier, parcel.state) != (row.courier, row.state):
+            elif (parcel.courier, parcel.state) != (row.courier, row.state) and last[row.waybill] == number:
                 parcel.courier, parcel.state = row.courier, row.state
                 result = "changed"
+            by_time: defaultdict[datetime, list[ScanIn]] = defaultdict(list)
             for scan in row.scans:
-                one = (scan.at + self._shift, scan.code, scan.status, scan.text)
-                if one not in scans[row.waybill]:
-                    scans[row.waybill].add(one)
-                    self._session.add(ScanRow(waybill=row.waybill, at=one[0], code=one[1], status=one[2], text=one[3]))
-                    result = result if result == "new" else "changed"
+                by_time[scan.at + self._shift].append(scan)
+            for at, told in by_time.items():
+                if self._add_scans(row.waybill, at, told, scans[row.waybill, at]) and result != "new":
+                    result = "changed"
             yield number, result
+
+    def _add_scans(self, waybill: str, at: datetime, told: Sequence[ScanIn], known: list[ScanRow]) -> bool:
+        """Keep the scans of one moment that an answer tells, newest first; whether any was new.
+
+        `known` are those that the shop has of this moment, in the same order, and is brought up to date. An answer may
+        put a new one before those that it told already: they are written anew, as their order is that of their ids.
+        """
+        new = [scan for scan in told if not any(_is_same(scan, one) for one in known)]
+        if not new:
+            return False
+        now = [
+            ScanRow(waybill=waybill, at=at, code=scan.code, status=scan.status, text=scan.text)
+            for scan in dict.fromkeys(told)
+        ]
+        before = [one for one in known if not any(_is_same(scan, one) for scan in told)]
+        if known:
+            now += [ScanRow(waybill=waybill, at=at, code=one.code, status=one.status, text=one.text) for one in before]
+            for one in known:
+                self._session.delete(one)
+            self._session.flush()
+        self._session.add_all(now)
+        self._session.flush()
+        known[:] = now
+        return True
 
     def _chats(self, rows: list[tuple[int, ChatIn]]) -> Iterator[tuple[int, Result | BadRow]]:
         known = self._lock(row.order_id for _, row in rows)
+        seen: set[str] = set()
         for number, row in rows:
+            if row.order_id in seen:
+                yield number, BadRow(f"a conversation about order {row.order_id} is in the file twice")
+                continue
+            seen.add(row.order_id)
             if row.order_id not in known:
                 yield (
                     number,
-                    BadRow(f"order {row.order_id} is not in the shop: import its order list with it, or before"),
+                    BadRow(_not_in_shop(row.order_id)),
                 )
                 continue
             chat_id = chat_id_of(row.order_id)
@@ -458,6 +495,18 @@ class Importer:
         if day is None:
             return None
         return (datetime.combine(day, time(), tzinfo=SHOP_ZONE) + self._shift).date()
+
+
+def _not_in_shop(order_id: str) -> str:
+    if looks_rounded(order_id):
+        return f"order {order_id} is not in the shop; its last digits are zeros, as a spreadsheet makes them"
+    return f"order {order_id} is not in the shop: import its order list with it, or before"
+
+
+def _is_same(told: ScanIn, known: ScanRow) -> bool:
+    """Whether the shop has this scan. One without a code of its own had the answer's, when it was the newest."""
+    same_words = (told.status, told.text) == (known.status, known.text)
+    return same_words and (told.code == known.code or not told.own_code)
 
 
 def chat_id_of(order_id: str) -> str:

@@ -259,7 +259,8 @@ async def test_what_lies_here_of_a_lapsed_return_is_seen_to_where_its_parcels_ca
     order, case = await lapsed_while_its_parcels_case_is_open(desk)
     await desk.submit(case, "buyer_confirms", AGENT)  # by mistake, or of what was sent to him in some other way
     await desk.end(case)
-    assert told_what_lies_here(desk, order) == [("return.goods_are_here", "1×1")]
+    # and of line 2, which no return has kept, he says that he has it
+    assert told_what_lies_here(desk, order) == [("return.goods_are_here", "1×1"), ("parcel.goods_are_here", "2×1")]
 
 
 async def test_of_one_parcel_what_each_of_two_lapsed_returns_has_kept_is_seen_to(desk: Desk) -> None:
