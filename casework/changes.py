@@ -58,6 +58,11 @@ ASKS_WHAT_CAME_IN = "asks-what-came-in"
 """The change since which it is refused at once, and not when the fact is used, that a parcel of ours brings what was
 not in it."""
 
+# --- bulk order ---
+PAYS_FOR_WHAT_LEFT = "pays-for-what-left"
+"""The change since which the approved discount on an order that has left over its hold, and is not what was reviewed,
+is paid all the same: it cannot be reviewed again."""
+
 # --- problem parcel ---
 LEAVES_TO_OTHERS = "leaves-to-others"
 """The change since which nobody chooses a remedy for what the platform has refunded, or a refund for what another open

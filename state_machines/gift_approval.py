@@ -147,6 +147,20 @@ def order_closed(attempt: Attempt[GiftCase]) -> bool:
     return attempt.case.standing is not None and attempt.case.standing.gone
 
 
+@guard(
+    "订单已关闭或全额退款,邮费亦已退回",
+    "the order is closed or wholly refunded, and the postage went back with it",
+    looked_up=True,
+)
+def postage_went_back(attempt: Attempt[GiftCase]) -> bool:
+    """Nothing of the postage is left that could be paid back: with goods that had shipped it stays paid."""
+    return (
+        order_closed.holds(attempt)
+        and attempt.case.standing is not None
+        and attempt.case.standing.postage_left_fen <= 0
+    )
+
+
 @guard("订单已发货而未附", "the order has shipped without it", looked_up=True)
 def order_shipped(attempt: Attempt[GiftCase]) -> bool:
     """Nothing of the order is left to ship."""
@@ -336,8 +350,8 @@ GIFT_APPROVAL: Flow[GiftCase] = Flow(
         move("order_gone", OPEN, "telling_buyer", (SYSTEM, Role.WAREHOUSE), order_shipped),
         # Not in the specification's table: the buyer has the postage back with the whole order. Without this row the
         # refund clerk would be asked every day for a payment that is no longer due, and free shipping would count as
-        # granted.
-        move("order_gone", "repairing_payment", "revoked", (SYSTEM, Role.WAREHOUSE), order_closed),
+        # granted. Where goods were refunded that had shipped, the postage is still owed.
+        move("order_gone", "repairing_payment", "revoked", (SYSTEM, Role.WAREHOUSE), postage_went_back),
         move("buyer_understands", "telling_buyer", "declined", AGENT),
         move("buyer_leaves", "telling_buyer", "sale_lost", AGENT),
         move("telling_over", "telling_buyer", "declined", CLOCK),

@@ -18,6 +18,7 @@ from activities.bulk_orders import (
     ScreenStep,
 )
 from activities.orders import OrderActivities, SettleStep
+from casework.changes import PAYS_FOR_WHAT_LEFT
 from casework.dues import RebateDue
 from casework.rules.bulk import is_bulk, ship_alarm_at
 from casework.standing import BulkStanding
@@ -45,6 +46,8 @@ NOT_KNOWN = "?"
 @case_workflow(BULK_ORDER)
 class BulkOrder(PayingWorkflow[BulkCase]):
     """Hold a bulk order until its legal review has passed and its price is judged; follow it to its confirmation."""
+
+    changes = (*PayingWorkflow.changes, PAYS_FOR_WHAT_LEFT)
 
     @workflow.run
     async def run(self, *start: Any) -> dict[str, Any]:  # noqa: ARG002 - Temporal gives it to both
@@ -179,8 +182,11 @@ class BulkOrder(PayingWorkflow[BulkCase]):
         if case.approved_fen is None or case.standing is None:
             return []
         if not case.standing.paid:
-            return self._once_an_amount("bulk.price_changed", case.approved_fen)
-        return self._once_an_amount("bulk.rebated", case.paid_fen) if case.paid_fen else []
+            price = self.to_buyer("bulk.price_changed", amount=yuan(case.approved_fen))
+            return [post.again(case.approved_fen) for post in price]  # the same order may come to its price twice
+        if not (case.rebate_fen and case.paid_fen):
+            return []  # nothing was due any more: an earlier discount has been told
+        return [post.again(self.purpose) for post in self.to_buyer("bulk.rebated", amount=yuan(case.paid_fen))]
 
     def chasing(self) -> list[Post]:
         """The buyer has not confirmed in time: the specialist asks."""
@@ -272,7 +278,8 @@ class BulkOrder(PayingWorkflow[BulkCase]):
         standing = await self._read()
         if standing.gone:
             raise Refused("the order is closed or wholly refunded")
-        if standing.differs:
+        # what has left over the hold cannot be reviewed again
+        if standing.differs and (standing.held or standing.can_be_held or not self.adopts(PAYS_FOR_WHAT_LEFT)):
             raise Refused("the order is no longer what was reviewed")
         self.case.rebate_fen = max(0, standing.price_fen - (self.case.approved_fen or 0))
 
@@ -384,7 +391,3 @@ class BulkOrder(PayingWorkflow[BulkCase]):
         due = case.local_time(case.due) if case.due is not None else ""
         given = {"case_id": case.case_id, "amount": yuan(case.amount_fen), "due": due, **parameters}
         return self.to_staff(template, role, **given).again(f"{role}.{case.version}")
-
-    def _once_an_amount(self, template: str, fen: int) -> list[Post]:
-        """What is told again only with another amount: the same order may come to its price twice."""
-        return [post.again(fen) for post in self.to_buyer(template, amount=yuan(fen))]

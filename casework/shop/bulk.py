@@ -16,7 +16,7 @@ from typing import Any, cast
 from sqlalchemy import delete, func, select
 from sqlalchemy.orm import Session
 
-from casework.money import LineQuantity, format_yuan
+from casework.money import LineQuantity, format_yuan, part_of_line
 from casework.rules.bulk import Sign, approved_price, talk_signs
 from casework.shop.amounts import POSTAGE, Accounts, accounts, left_to_ship, line_rows, paid_shares, pieces_left
 from casework.shop.errors import BadRequest
@@ -138,7 +138,8 @@ def was_ended(session: Session, order_id: str) -> bool:
 def let_ship(session: Session, case_id: str, order_id: str, *, at: datetime) -> bool:
     """Release the shipment, unless the order is no longer what was reviewed; answers whether it was released.
 
-    What is released now is what has been reviewed, price and all. `at` is aware.
+    What is released now is what has been reviewed, price and all; so is what has left over the hold, of which nothing
+    is held back any more. `at` is aware.
 
     Raises:
         UnknownOrder: the shop has no such order.
@@ -146,7 +147,7 @@ def let_ship(session: Session, case_id: str, order_id: str, *, at: datetime) -> 
     """
     order = lock_order(session, order_id)
     rows, done = line_rows(session, order_id), accounts(session, order_id)
-    if _differs(session, case_id, order, rows, done):
+    if _differs(session, case_id, order, rows, done) and left_to_ship(session, order_id):
         return False
     held = delete(HoldRow).where(HoldRow.order_id == order_id, HoldRow.case_id == case_id)
     wish = session.get(FlagWishRow, case_id)
@@ -327,13 +328,25 @@ def _list_price(session: Session, order: OrderRow) -> tuple[int, int]:
     if not is_paid(order):
         return (order.list_fen or order.total_fen) - order.postage_fen, order.postage_fen
     rows, done = line_rows(session, order.id), accounts(session, order.id)
-    postage_fen = paid_shares(order, rows, done)[POSTAGE] - done.fen.get(POSTAGE, 0)
-    goods_fen = _price(order, done) + sum(done.rebates.values()) - postage_fen
+    paid = paid_shares(order, rows, done)
+    postage_fen = paid[POSTAGE] - done.fen.get(POSTAGE, 0)
+    goods_fen = _price(order, done) - postage_fen + sum(_taken_off(row, paid[row.number], done) for row in rows)
     sold_fen = order.total_fen - order.postage_fen
     if order.list_fen is not None and sold_fen > 0:
         # it was lowered before it was paid
         goods_fen = goods_fen * (order.list_fen - order.postage_fen) // sold_fen
     return max(0, goods_fen), postage_fen
+
+
+def _taken_off(row: LineRow, paid_fen: int, done: Accounts) -> int:
+    """What earlier discounts have taken off the pieces of a line that are left, in fen: the rebates of refunded pieces
+    went back with them. `paid_fen` is what was paid for the line, less its rebates.
+    """
+    rebates, left = done.rebates.get(row.number, 0), pieces_left(row, done)
+    if not rebates:
+        return 0
+    listed_fen = part_of_line(paid_fen + rebates, row.quantity, already=row.quantity - left, taken=left)
+    return max(0, min(rebates, listed_fen - (paid_fen - done.fen.get(row.number, 0))))
 
 
 def _differs(session: Session, case_id: str, order: OrderRow, rows: Sequence[LineRow], done: Accounts) -> bool:

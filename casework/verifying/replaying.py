@@ -48,7 +48,7 @@ LONGEST_SECONDS: Final = 120.0
 """For the replay of one run: the longest history that Temporal takes needs less."""
 HANGS: Final = "TMPRL1101"
 """What Temporal's SDK says of a workflow task that takes two seconds, as it may where the machine is busy."""
-MOST_TRIES: Final = 3
+MOST_TRIES: Final = 2
 """So often a run is replayed of which the SDK says that it hangs."""
 MOST_BYTES: Final = 200 * 1024 * 1024
 """Of a history's file: Temporal ends a case whose history is a quarter of it."""

@@ -225,6 +225,23 @@ async def test_a_refund_of_the_whole_order_ends_the_repair_of_a_credit_that_is_n
 # --- the budget ---
 
 
+async def test_a_refund_of_goods_that_had_shipped_leaves_the_credit_of_the_postage_due(desk: Desk) -> None:
+    order = new_order(desk, RICH, 800)
+    desk.fail("payment", order, "always")
+    case = await open_free_shipping(desk, order)
+    await desk.until(case, "awaiting_audit")
+    await desk.submit(case, "add_gift", AUDITOR)
+    await desk.until(case, "repairing_payment")
+    desk.ship_without_telling(order)
+    desk.platform_refunds_line(order, 1)  # goods that have shipped go back without the postage
+    await desk.signal(case, "order_gone", "system")
+    await desk.heard(case, "order_gone")
+    desk.fail("payment", order, "never")
+    await desk.submit(case, "retry_payment", "refund.1")
+    view = await desk.end(case)
+    assert (view.outcome, postage_back(desk, order)) == ("granted", 800)
+
+
 async def test_of_two_approvals_for_the_last_of_the_budget_one_wins_and_the_other_goes_to_finance(desk: Desk) -> None:
     orders = [new_order(desk, POOR), new_order(desk, POOR)]
     cases = [await open_gift(desk, order, cost=3_000, sku="GP-3") for order in orders]

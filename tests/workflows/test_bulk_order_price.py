@@ -1,0 +1,103 @@
+"""The price of a bulk order that changes after its discount: what is left is priced by the list, and paid once."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+import pytest
+
+from casework.money import LineQuantity
+from casework.shop import outside
+from tests.desk import Desk, Handle
+from tests.workflows.test_bulk_order import (
+    AUDITOR,
+    CLEAR,
+    GENERAL,
+    LEAD,
+    MANAGER,
+    SPECIALIST,
+    change_address,
+    deliver_news,
+    holders,
+    reviewed,
+    shown_flag,
+    told,
+)
+
+
+async def granted(desk: Desk, case: Handle, percent: str, *, pays_fen: int | None) -> str:
+    """The supervisor grants so much, or where that is more than his to grant, the general manager after him; the
+    auditor changes the amount to `pays_fen`, if that is wanted. What the case says of the price.
+    """
+    view = await desk.submit(case, "approve", LEAD, **({"discount_percent": percent} if percent == "5" else {}))
+    if view.state == "awaiting_general_manager":
+        await desk.submit(case, "approve", GENERAL)
+    view = await desk.until(case, "awaiting_audit")
+    if pays_fen is not None:
+        await desk.submit(case, "change_amount", AUDITOR, amount_fen=pays_fen)
+        await desk.until(case, "following")
+        await desk.at_rest(case)
+    return [line.why or "" for line in view.trail if line.trigger == "write_memo"][-1]
+
+
+@pytest.mark.parametrize(
+    ("prices", "refunded", "percent", "says"),
+    [
+        ([(10_000, 1), (10_000, 1)], LineQuantity(line=1, quantity=1), "10", "90.00"),
+        ([(10_000, 1), (10_000, 1)], LineQuantity(line=1, quantity=1), "5", "95.00"),
+        ([(1_000, 10)], LineQuantity(line=1, quantity=5), "5", "47.50"),
+    ],
+)
+async def test_a_second_discount_is_on_the_list_price_of_what_is_left(
+    desk: Desk, prices: list[tuple[int, int]], refunded: LineQuantity, percent: str, says: str
+) -> None:
+    order = desk.order(prices=prices)
+    case = await reviewed(desk, order, percent="10")
+    listed_fen = sum(fen * pieces for fen, pieces in prices)
+    await granted(desk, case, "5", pays_fen=listed_fen * 95 // 100)
+    with desk.database.writing() as session:
+        outside.refunded(session, order, [refunded], at=datetime.now(UTC))
+    await deliver_news(desk, case, order)
+    await desk.until(case, "legal_review")
+    await desk.submit(case, "pass_legal_review", MANAGER, **CLEAR)
+    assert await granted(desk, case, percent, pays_fen=None) == f"the approved price is {says}"
+    await case.terminate()
+
+
+async def test_a_discount_on_what_has_left_over_the_hold_is_paid(desk: Desk) -> None:
+    order = desk.order(prices=[(10_000, 1)])
+    case = await reviewed(desk, order, percent="5")
+    await desk.submit(case, "approve", LEAD)
+    await desk.until(case, "awaiting_audit")
+    desk.ship_without_telling(order)
+    change_address(desk, order)
+    await desk.submit(case, "change_amount", AUDITOR, amount_fen=9_500)
+    view = await desk.until(case, "following")
+    assert [line.trigger for line in view.trail if line.accepted][-2:] == ["change_amount", "pay"]
+    await case.terminate()
+
+
+async def test_nothing_is_held_back_of_what_has_left_over_the_hold(desk: Desk) -> None:
+    order = desk.order(prices=[(10_000, 1)])
+    case = await reviewed(desk, order, percent="5")
+    await desk.submit(case, "reject", LEAD, note="no")
+    await desk.until(case, "offering_list_price")
+    desk.ship_without_telling(order)
+    change_address(desk, order)
+    await desk.submit(case, "buyer_takes_list_price", SPECIALIST)
+    await desk.until(case, "following")
+    await desk.at_rest(case)
+    assert (holders(desk, order), shown_flag(desk, order)) == ([], "none")
+    await case.terminate()
+
+
+async def test_a_second_rebate_of_the_same_amount_is_told_too(desk: Desk) -> None:
+    order = desk.order(prices=[(10_000, 1)])
+    case = await reviewed(desk, order, percent="10")
+    await granted(desk, case, "5", pays_fen=9_500)
+    change_address(desk, order)
+    await desk.submit(case, "order_changed", SPECIALIST)
+    await desk.submit(case, "pass_legal_review", MANAGER, **CLEAR)
+    await granted(desk, case, "10", pays_fen=9_000)
+    assert len(told(desk, case)["bulk.rebated"]) == 2
+    await case.terminate()
