@@ -34,6 +34,9 @@ SHORTENS_MOVES = "shortens-moves"
 """The change since which a move is written down shorter from 1 MB on: see `Case.shorten`."""
 REMINDS_FROM_COUNT = "reminds-from-count"
 """The change since which the days of reminders count from what the wait itself counts from, not from the entry."""
+TRIES_KEPT_AFTER_NEWS = "tries-kept-after-news"
+"""The change since which a kept fact is tried again when news from the shop has moved nothing: what was missing for it
+may have been read with that."""
 STOPS_ITS_TIMER = "stops-its-timer"
 """The change since which no timer of a wait is pending while a step on the shop is under way: see
 `CaseSteps.in_shop`."""

@@ -520,7 +520,7 @@ async def test_what_goes_wrong_with_one_is_raised_and_the_others_are_let_go() ->
 async def test_a_replay_that_hangs_on_a_busy_machine_is_tried_again(
     replays: Replays, monkeypatch: pytest.MonkeyPatch, times: int
 ) -> None:
-    hangs, real, never = iter([True] * times), CaseWorkflow.run_case, threading.Event()
+    hangs, real, never = iter([True] * times), CaseWorkflow[Any].run_case, threading.Event()
 
     async def run_case(self: CaseWorkflow[Any]) -> dict[str, Any]:
         while next(hangs, False):

@@ -33,6 +33,7 @@ from casework.changes import (
     STOPS_ITS_TIMER,
     TELLS_CHANGES,
     TELLS_OF_RESET,
+    TRIES_KEPT_AFTER_NEWS,
 )
 from casework.deadlines import due_at, remind_at
 from casework.details import current_details, view_of
@@ -90,6 +91,7 @@ class CaseWorkflow(ContinuingCase[CaseT]):
         RECORDS_DECISIONS,
         REMINDS_FROM_COUNT,
         STOPS_ITS_TIMER,
+        TRIES_KEPT_AFTER_NEWS,
     )
     """The names of the changes that a newly opened case goes by; one from an older version asks: see `adopts`."""
 
@@ -355,8 +357,11 @@ class CaseWorkflow(ContinuingCase[CaseT]):
                 if self._asks_whether_long() and not self._is_awaited() and self.adopts(CONTINUES_AT_TIMER):
                     await self._continue_at_timer()
                 elif self._inbox:
+                    received = self._inbox[0]
                     await self._answer_one()
                     await self._tell_what_changed()
+                    if case.version == here and self._may_help_kept_facts(received):
+                        await self._use_kept_fact()
                     if case.version == here and not self._has_rung():  # what it told may ring at another time
                         self._set_timer(state)
                 elif self._look is not None and self._look.done():

@@ -14,7 +14,13 @@ from pydantic import ValidationError
 from temporalio import workflow
 
 from casework.case import FULL, MOST_KEPT, Actor, Answer, Case, KeptFact, TrailLine
-from casework.changes import COUNTS_BYTES, RECORDS_DECISIONS, REFUSES_UNKNOWN, SHORTENS_MOVES
+from casework.changes import (
+    COUNTS_BYTES,
+    RECORDS_DECISIONS,
+    REFUSES_UNKNOWN,
+    SHORTENS_MOVES,
+    TRIES_KEPT_AFTER_NEWS,
+)
 from casework.logs import move_logged
 from casework.messages import Message, explain, given_in, is_staff_id, json_object, references_of, unknown_in
 from casework.metrics import count_move, count_refusal
@@ -254,6 +260,16 @@ class CaseMessages(CaseAsides[CaseT]):
                 self._refuse(received, str(refused))
                 await self._tell_what_changed()
         return False
+
+    def _may_help_kept_facts(self, received: Received) -> bool:
+        """Whether a message that has moved nothing brought news from the shop, by which a kept fact may count now."""
+        trigger = self.flow.triggers.get(received.trigger)
+        return (
+            trigger is not None
+            and trigger.from_shop
+            and any(self.flow.rows(self.case.state, kept.trigger) for kept in self.case.kept)
+            and self.adopts(TRIES_KEPT_AFTER_NEWS)
+        )
 
     def leave_unused(self, kept: KeptFact, why: str) -> None:
         """A kept fact that will not be used is in the trail, with the reason."""

@@ -369,15 +369,23 @@ async def test_news_of_a_change_that_the_shop_does_not_show_moves_nothing(desk: 
     await desk.submit(case, "cancel_case", MANAGER, note="enough seen")
 
 
-async def test_the_buyers_word_before_all_has_shipped_is_kept_until_it_has(desk: Desk) -> None:
+@pytest.mark.parametrize("heard", ["news", "deadline"])
+async def test_the_buyers_word_before_all_has_shipped_is_kept_until_it_has(desk: Desk, heard: str) -> None:
     order = desk.order(prices=[(100, 1), (200, 1)])
     case = await reviewed(desk, order)
     desk.ship_line(order, 1, "YT0000000101")
     view = await desk.submit(case, "buyer_confirms", SPECIALIST)
     assert (view.state, view.kept) == ("following", ["buyer_confirms"])
     desk.ship_line(order, 2, "YT0000000102")
-    await desk.skip_to_deadline(case)
-    assert (await desk.end(case)).outcome == "completed"
+    before = (await desk.view(case)).due
+    if heard == "news":  # which is no move of its own, and is refused
+        assert await deliver_news(desk, case, order) == ["order_gone"]
+    else:
+        await desk.skip_to_deadline(case)
+    view = await desk.end(case)
+    assert view.outcome == "completed"
+    assert before is not None
+    assert (view.trail[-1].at < before) == (heard == "news")
 
 
 async def test_a_buyer_has_fifteen_days_from_the_last_shipment_not_from_the_release(desk: Desk) -> None:

@@ -9,7 +9,6 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime, timedelta
-from itertools import accumulate, count
 from pathlib import Path
 from typing import Any, cast
 
@@ -253,9 +252,11 @@ def _orders_with_bad_lines(export: Export, report: FileReport) -> tuple[dict[str
         return refused, unsure
     orders = [_order_of(row) for row in export.rows]
     begins = {order_id: place for place, order_id in reversed(list(enumerate(orders)))}
-    follows = list(accumulate(reversed(orders), lambda after, here: here or after))[::-1]
+    follows: list[str | None] = []
+    for said in reversed(orders):
+        follows.append(said or (follows[-1] if follows else None))
     before: str | None = None
-    for row, said, after, place in zip(export.rows, orders, follows, count(), strict=False):
+    for place, (row, said, after) in enumerate(zip(export.rows, orders, reversed(follows), strict=True)):
         if row.number in bad:
             order_id = said or after or before
             if said is None and after is not None and after != before and begins[after] > place:
