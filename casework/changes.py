@@ -21,7 +21,7 @@ TELLS_OF_RESET = "tells-of-reset"
 """The change since which a case that was reset tells the shop where it waits now."""
 CONTINUES_AT_TIMER = "continues-at-timer"
 """The change since which a case with a long history continues as new at a timer of its own, with what it has not read:
-see `CaseWorkflow._continue_at_timer`. Before, it did at once."""
+see `ContinuingCase`. Before, it did at once."""
 CONTINUES_AFTER_UPDATES = "continues-after-updates"
 """The change since which a case to which only updates come continues as new as soon as its history is long. Before, it
 did at its next timer: the update that was just answered was not at its end yet."""

@@ -94,6 +94,13 @@ WORDS = (
         "where a case's execution is: by it the shop refuses what comes late, and undoes what Temporal discarded",
     ),
     ("told", "已告知", "what the shop, the buyer or staff have from a case; the shop's lists show it and ask no case"),
+    (
+        "step",
+        "步骤",
+        "what a case has done: on the shop a short transaction, a local activity; outside, an activity that may last",
+    ),
+    ("run", "运行", "one execution in Temporal: a case that continues as new, or is opened again, has several"),
+    ("desk", "工单台", "all of it together: the shop's database, the worker, the commands (`casework up`)"),
     ("outbox", "待发消息", "messages to buyers and tasks for staff, once each, until they are sent"),
     ("notice", "订单变动通知", "a notification to open cases that their order has changed: each reads the shop again"),
     ("look", "查看", "one poll of the courier and the shop by a waiting case, or one batch of the patrol"),

@@ -194,8 +194,8 @@ def remember(moved: Move[RefundCase], attempt: Attempt[RefundCase]) -> None:
         case.approved = case.approved or moved.trigger == "approve"
 
 
-def _may_decide(moved: Move[RefundCase], attempt: Attempt[RefundCase]) -> int:
-    """Up to which amount whoever decides to pay may decide; the clock decides on no more than what was asked."""
+def _decides_up_to_fen(moved: Move[RefundCase], attempt: Attempt[RefundCase]) -> int:
+    """Up to how many fen whoever decides to pay may decide; the clock decides on no more than what was asked."""
     case, figures = attempt.case, attempt.case.figures.flow
     match moved.trigger, moved.source:
         case "approve", "awaiting_finance":
@@ -267,7 +267,7 @@ REFUND_BEFORE_SHIPPING: Flow[RefundCase] = Flow(
             expects=(Role.FINANCE_MANAGER,),
             platform_bound=True,
         ),
-        work("refunding", "退款中", "refunding", pays_up_to=_may_decide),
+        work("refunding", "退款中", "refunding", pays_up_to=_decides_up_to_fen),
         repairing_state(platform_bound=True),
         work("settling", "结案处理", "settling"),
         work("releasing", "恢复订单", "releasing the order"),

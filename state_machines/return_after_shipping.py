@@ -474,8 +474,8 @@ def _remember_inspection(moved: Move[ReturnCase], attempt: Attempt[ReturnCase]) 
         case.received = case.came_in or list(case.lines)
 
 
-def _may_decide(moved: Move[ReturnCase], attempt: Attempt[ReturnCase]) -> int:
-    """Up to which amount whoever decides to pay may decide; the clock decides on no more than what was asked."""
+def _decides_up_to_fen(moved: Move[ReturnCase], attempt: Attempt[ReturnCase]) -> int:
+    """Up to how many fen whoever decides to pay may decide; the clock decides on no more than what was asked."""
     match moved.trigger:
         case "approve":
             return UNLIMITED
@@ -592,7 +592,7 @@ RETURN_AFTER_SHIPPING: Flow[ReturnCase] = Flow(
             deadline=Deadline("finance_silent", "finance"),
             expects=(FINANCE,),
         ),
-        work("refunding", "退款中", "refunding", pays_up_to=_may_decide),
+        work("refunding", "退款中", "refunding", pays_up_to=_decides_up_to_fen),
         repairing_state(),
         work("settling", "结清", "settling"),
         wait(

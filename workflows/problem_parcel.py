@@ -771,7 +771,9 @@ class ProblemParcel(CaseWorkflow[ParcelCase]):
         """A task under the return, to who receives goods or decides; where it has ended, one that says so."""
         case, return_case, waybill = self.case, cast("str", self.case.return_case), self._following.waybill
         lost = template == "parcel.way_back_lost"
-        role, whose = (Role.STORE_MANAGER, Role.AFTERSALE_SUPERVISOR) if lost else (Role.RETURNS_CLERK,) * 2
+        role, whose = Role.RETURNS_CLERK, Role.RETURNS_CLERK
+        if lost:
+            role, whose = Role.STORE_MANAGER, Role.AFTERSALE_SUPERVISOR
         too_late = f"{template}_too_late"
         goes_on = await self.in_shop(
             ParcelActivities.tell_return,

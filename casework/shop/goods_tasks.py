@@ -1,4 +1,7 @@
-"""The tasks about goods that came back and do not ship by themselves, and what becomes of them with a case's end."""
+"""The tasks about goods that came back and do not ship by themselves, and what becomes of them with a case's end.
+
+By themselves, as `fencing` takes an end back, which `lying_here`, where they are given, stands on.
+"""
 
 from __future__ import annotations
 
@@ -33,7 +36,8 @@ TAKE_IN = "return.goods_came_back"
 def undo_end(session: Session, case_id: str, ended_at: datetime) -> None:
     """A case's end did not count: the clerk takes in again what he was to, and nobody sees to goods by that end.
 
-    `ended_at` is when it was closed (aware).
+    `ended_at` is when it was closed (aware): the step that closed it has written that time, the case's own, into all
+    that it did.
     """
     own = update(OutboxRow).where(OutboxRow.case_id == case_id)
     cancelled = own.where(OutboxRow.template == TAKE_IN, OutboxRow.cancelled_at == ended_at)

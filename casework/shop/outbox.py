@@ -88,14 +88,6 @@ def give_task(
     )
 
 
-def open_tasks(session: Session, case_id: str, template: str) -> list[dict[str, str]]:
-    """What a case's open tasks of a template say: their parameters, the oldest first."""
-    tasks = select(OutboxRow.parameters).where(
-        OutboxRow.case_id == case_id, OutboxRow.template == template, OutboxRow.cancelled_at.is_(None)
-    )
-    return list(session.scalars(tasks.order_by(OutboxRow.id)))
-
-
 def cancel_tasks(session: Session, case_id: str, recipient: str, *, at: datetime, template: str | None = None) -> None:
     """Cancel a case's open tasks for a role, or of these a template's: they are not needed any more. `at` is aware."""
     cancelled = update(OutboxRow).where(

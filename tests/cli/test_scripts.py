@@ -16,22 +16,25 @@ import pytest
 from casework.batch.headings import FLOW, field_named, start_fields
 from casework.batch.reading import read_rows
 from casework.client import CaseworkClient
+from casework.sample_shop import write_sample_shop
+from casework.shop.importing.reading import read_export
 from tests.cli.test_batch import environment
 from tests.desk import FLOW as REFUND
 from tests.desk import Desk
 
 ROOT = Path(__file__).parents[2]
 DOCUMENT = (ROOT / "docs" / "scripts.md").read_text("utf-8")
-ORDER = "3300050712105641020"
-"""The order that the examples name."""
+README = (ROOT / "README.md").read_text("utf-8")
+IDS = re.compile(r"\b33[0-9]{17}\b")
 
 
 def blocks(kind: str) -> list[str]:
     return re.findall(rf"```{kind}\n(.*?)```", DOCUMENT, re.DOTALL)
 
 
-async def runs(example: str, desk: Desk, home: Path) -> list[str]:
-    """What an example prints."""
+async def runs(example: str, order: str, desk: Desk, home: Path) -> list[str]:
+    """What an example prints, of this order instead of the one that it names."""
+    example = IDS.sub(order, example)
     done = await asyncio.to_thread(
         subprocess.run,
         [sys.executable, "-W", "error", "-c", f"{example}\nfrom casework.leaving import leave\nleave(0)"],
@@ -47,7 +50,7 @@ async def runs(example: str, desk: Desk, home: Path) -> list[str]:
 async def test_the_example_opens_a_case_acts_on_it_and_is_refused(desk: Desk, tmp_path: Path) -> None:
     order = desk.order(prices=((50_000, 1),))
     example, _ = blocks("python")
-    said = await runs(example.replace(ORDER, order), desk, tmp_path)
+    said = await runs(example, order, desk, tmp_path)
     case_id = f"{REFUND}-{order}"
     assert said[0].startswith("persuading may be answered by ")
     assert "buyer_insists" in said[0]
@@ -61,10 +64,23 @@ async def test_the_example_of_many_opens_them_once(desk: Desk, tmp_path: Path) -
     order = desk.order()
     _, example = blocks("python")
     case_id = f"{REFUND}-{order}"
-    assert await runs(example.replace(ORDER, order), desk, tmp_path) == [f"1 opened {case_id}"]
-    assert await runs(example.replace(ORDER, order), desk, tmp_path) == [f"1 remembered {case_id}"]
+    assert await runs(example, order, desk, tmp_path) == [f"1 opened {case_id}"]
+    assert await runs(example, order, desk, tmp_path) == [f"1 remembered {case_id}"]
     await desk.until(desk.client.get_workflow_handle(case_id), "persuading")
     await CaseworkClient(desk.client, desk.database).cancel(case_id)
+
+
+def test_the_examples_are_about_orders_of_the_sample_shop_that_nobody_has_opened_a_case_of_by_then(
+    tmp_path: Path,
+) -> None:
+    write_sample_shop(tmp_path)
+    (orders,) = [read_export(one.name, one.read_bytes()) for one in tmp_path.glob("ExportOrderList*.csv")]
+    paid = {str(row.cells["订单编号"]) for row in orders.rows if "等待卖家发货" in row.cells["订单状态"]}
+    (table,) = blocks("csv")
+    (refund,) = [line for line in table.splitlines() if line.startswith("refund,")]
+    begun_with = [IDS.findall(text)[0] for text in (refund, *blocks("python"))]
+    assert len(begun_with) == len({*begun_with})
+    assert {*begun_with} <= paid - set(IDS.findall(README))
 
 
 @pytest.mark.parametrize("kind", ["csv", "json"])
