@@ -744,6 +744,7 @@ def test_after_a_line_that_may_be_of_either_order_the_next_ones_are_not_counted(
         ("No:A123456\uff1bB1234567", ["A123456", "B1234567"]),
         (f"No:{wide('YT12345678')}", ["YT12345678"]),
         ("no:YT87654321", ["YT87654321"]),
+        ("No:YT1234567No:YT7654321", ["YT1234567", "YT7654321"]),
     ],
 )
 def test_waybills_are_read_with_signs_of_full_width(

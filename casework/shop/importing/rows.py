@@ -18,7 +18,7 @@ from casework.shop.states import ORDER_STATES, OrderState
 SHOP_ZONE = ZoneInfo("Asia/Shanghai")
 """Times in the exports are local (data.md)."""
 _TIMES = ("%Y-%m-%d %H:%M:%S", "%Y-%m-%d %H:%M", "%Y/%m/%d %H:%M:%S", "%Y/%m/%d %H:%M")
-_NUMBER = re.compile(r"\bno:", re.IGNORECASE)
+_NUMBER = re.compile("no:", re.IGNORECASE)
 """What the platform puts before a waybill."""
 _ROUNDED = re.compile(r"[0-9.]+E\+?[0-9]+", re.IGNORECASE)
 _STATES: dict[str, OrderState] = {unicodedata.normalize("NFKC", name): state for name, state in ORDER_STATES.items()}
