@@ -63,8 +63,8 @@ not in it."""
 
 # --- bulk order ---
 PAYS_FOR_WHAT_LEFT = "pays-for-what-left"
-"""The change since which the approved discount on an order that has left over its hold, and is not what was reviewed,
-is paid all the same: it cannot be reviewed again."""
+"""The change since which the approved discount on an order that has left over its hold is paid although something else
+than its price is not as it was reviewed: that cannot be reviewed again."""
 
 # --- problem parcel ---
 LEAVES_TO_OTHERS = "leaves-to-others"

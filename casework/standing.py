@@ -59,8 +59,8 @@ class GiftStanding(BaseModel):
 
     `gone`: closed, or wholly refunded; `shipped`: nothing of it is left to leave; `granted`: this kind is on the order
     already (`granted_by`: by that case), or there is no postage to waive. `goods_total_fen` is the order's total
-    without postage, `budget_left_fen` what is left of the month's budget, `postage_left_fen` what of the postage was
-    paid and has not gone back, all in fen.
+    without postage, `budget_left_fen` what is left of the month's budget, `postage_left_fen` how much postage
+    could be paid back, all in fen.
     """
 
     paid: bool
@@ -88,6 +88,8 @@ class BulkStanding(BaseModel):
         held: the case holds all that is left to ship, and something is.
         can_be_held: something is left to ship.
         differs: it is not what the case has reviewed; False where nothing was reviewed yet.
+        left_at_its_price: all of it has left, and it has the price that was reviewed, or approved since: what else
+            differs cannot be reviewed any more, and does not touch the discount.
         went_further: the shop has seen moves of the case that Temporal has taken back: what they noted as reviewed, or
             forgot, the case does not know of.
 
@@ -104,4 +106,5 @@ class BulkStanding(BaseModel):
     held: bool = False
     can_be_held: bool = False
     differs: bool = False
+    left_at_its_price: bool = False
     went_further: bool = False

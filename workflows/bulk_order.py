@@ -186,7 +186,8 @@ class BulkOrder(PayingWorkflow[BulkCase]):
             return [post.again(case.approved_fen) for post in price]  # the same order may come to its price twice
         if not (case.rebate_fen and case.paid_fen):
             return []  # nothing was due any more: an earlier discount has been told
-        return [post.again(self.purpose) for post in self.to_buyer("bulk.rebated", amount=yuan(case.paid_fen))]
+        which = case.paid_fen if case.judged == 1 else self.purpose  # as the first one was always told
+        return [post.again(which) for post in self.to_buyer("bulk.rebated", amount=yuan(case.paid_fen))]
 
     def chasing(self) -> list[Post]:
         """The buyer has not confirmed in time: the specialist asks."""
@@ -278,8 +279,7 @@ class BulkOrder(PayingWorkflow[BulkCase]):
         standing = await self._read()
         if standing.gone:
             raise Refused("the order is closed or wholly refunded")
-        # what has left over the hold cannot be reviewed again
-        if standing.differs and (standing.held or standing.can_be_held or not self.adopts(PAYS_FOR_WHAT_LEFT)):
+        if standing.differs and not (standing.left_at_its_price and self.adopts(PAYS_FOR_WHAT_LEFT)):
             raise Refused("the order is no longer what was reviewed")
         self.case.rebate_fen = max(0, standing.price_fen - (self.case.approved_fen or 0))
 

@@ -84,6 +84,7 @@ def standing(session: Session, case_id: str, order_id: str) -> BulkStanding:
         held=bool(to_ship) and to_ship <= held,
         can_be_held=bool(to_ship),
         differs=_differs(session, case_id, order, rows, done),
+        left_at_its_price=_all_has_left(session, order_id, wanted) and _has_its_price(session, case_id, order, done),
     )
 
 
@@ -138,8 +139,8 @@ def was_ended(session: Session, order_id: str) -> bool:
 def let_ship(session: Session, case_id: str, order_id: str, *, at: datetime) -> bool:
     """Release the shipment, unless the order is no longer what was reviewed; answers whether it was released.
 
-    What is released now is what has been reviewed, price and all; so is what has left over the hold, of which nothing
-    is held back any more. `at` is aware.
+    Where all of it has left over the hold, it is no longer held back whatever it is. What is released now is what has
+    been reviewed, price and all. `at` is aware.
 
     Raises:
         UnknownOrder: the shop has no such order.
@@ -147,7 +148,8 @@ def let_ship(session: Session, case_id: str, order_id: str, *, at: datetime) -> 
     """
     order = lock_order(session, order_id)
     rows, done = line_rows(session, order_id), accounts(session, order_id)
-    if _differs(session, case_id, order, rows, done) and left_to_ship(session, order_id):
+    wanted = [row for row in rows if pieces_left(row, done)]
+    if _differs(session, case_id, order, rows, done) and not _all_has_left(session, order_id, wanted):
         return False
     held = delete(HoldRow).where(HoldRow.order_id == order_id, HoldRow.case_id == case_id)
     wish = session.get(FlagWishRow, case_id)
@@ -354,8 +356,19 @@ def _differs(session: Session, case_id: str, order: OrderRow, rows: Sequence[Lin
     reviewed = session.get(ReviewRow, case_id)
     if reviewed is None:
         return False
-    prices = {reviewed.price_fen, reviewed.approved_fen}
-    return reviewed.fingerprint != _fingerprint(order, rows, done) or _price(order, done) not in prices
+    return reviewed.fingerprint != _fingerprint(order, rows, done) or not _has_its_price(session, case_id, order, done)
+
+
+def _has_its_price(session: Session, case_id: str, order: OrderRow, done: Accounts) -> bool:
+    """Whether the order has the price that was reviewed, or approved since."""
+    reviewed = session.get(ReviewRow, case_id)
+    return reviewed is not None and _price(order, done) in {reviewed.price_fen, reviewed.approved_fen}
+
+
+def _all_has_left(session: Session, order_id: str, wanted: Sequence[LineRow]) -> bool:
+    """Whether these lines have left, and no parcel of the order has come back: nothing could be held any more."""
+    back = select(ShipmentRow.id).where(ShipmentRow.order_id == order_id, ShipmentRow.back_at.is_not(None))
+    return all(row.place == "shipped" for row in wanted) and session.scalar(back.limit(1)) is None
 
 
 def _fingerprint(order: OrderRow, rows: Sequence[LineRow], done: Accounts) -> str:

@@ -108,19 +108,19 @@ def standing(session: Session, order_id: str, kind: GiftKind, *, budget: Budget,
     whole = read_order(session, order_id)
     granted = session.get(GiftPromiseRow, (order_id, kind))
     granted_by = granted.case_id if granted is not None and granted.granted_at is not None else None
-    month, postage_left_fen = budget_month(at, budget.timezone), _postage_left(session, order)
+    month = budget_month(at, budget.timezone)
     return GiftStanding(
         paid=whole.paid,
         gone=_is_gone(whole),
         shipped=_has_shipped(whole),
-        granted=granted_by is not None or (kind == "free_shipping" and postage_left_fen <= 0),
+        granted=granted_by is not None or (kind == "free_shipping" and _postage_left(session, order) <= 0),
         granted_by=granted_by,
         goods_total_fen=order.total_fen - order.postage_fen,
         budget_left_fen=budget_left(
             monthly_budget_fen=budget.monthly_fen,
             promised_fen=_promised_fen(session, month, excluding=(order_id, kind)),
         ),
-        postage_left_fen=postage_left_fen,
+        postage_left_fen=_postage_to_pay_back(session, order),
     )
 
 
@@ -297,6 +297,13 @@ def _value(session: Session, present: Present) -> int:
 
 def _postage_left(session: Session, order: OrderRow) -> int:
     return order.postage_fen - accounts(session, order.id).fen.get(POSTAGE, 0)
+
+
+def _postage_to_pay_back(session: Session, order: OrderRow) -> int:
+    """How much postage could be paid back at most, in fen: none of a closed trade (see `dues`)."""
+    if order.state == "closed":
+        return 0
+    return max(0, min(_postage_left(session, order), order.paid_fen - accounts(session, order.id).total_fen))
 
 
 def _promised_fen(session: Session, month: str, *, excluding: tuple[str, str]) -> int:

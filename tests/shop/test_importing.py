@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 from sqlalchemy import select
@@ -14,7 +15,7 @@ from casework.shop import bulk, coming_back, courier, flags, holds, notices, ord
 from casework.shop.database import Database
 from casework.shop.errors import BadFile, BadRequest, Held
 from casework.shop.importing import FileReport, ImportReport, import_files
-from casework.shop.tables import ChatRow, GiftRow, LineRow, OrderRow, ShipmentRow
+from casework.shop.tables import ChatRow, GiftRow, LineRow, OrderRow, ParcelRow, ShipmentRow
 from tests.shop import exports
 from tests.shop.exports import (
     CLOSED,
@@ -771,6 +772,11 @@ def test_of_a_file_without_a_line_end_only_its_last_cell_may_be_cut(shop: Databa
     assert (counts(report.files[0]), reasons(report)) == ((2, 0, 0, 1), "4: cost_fen: '9.5' is not a whole number")
     with pytest.raises(BadFile, match="only a part of a file"):
         import_files(shop, [write(tmp_path, "gifts.csv", exports.GIFTS + "GP-3,毛巾,900,1500,5x")])
+    paid_last = [one for one in ORDER_HEADINGS if one != "买家实际支付金额"] + ["买家实际支付金额"]
+    text = exports.order_list([Order(A, refund="60.00")], headings=paid_last).rstrip()
+    assert text.endswith("100.00")
+    with pytest.raises(BadFile, match="only a part of a file"):
+        import_files(shop, [write(tmp_path, "orders.csv", text.removesuffix("00.00"))])
 
 
 def scans_of(shop: Database, waybill: str = "YT1234567") -> list[tuple[str, str]]:
@@ -835,11 +841,108 @@ def test_a_byte_order_mark_more_does_not_matter(shop: Database, tmp_path: Path, 
 
 
 def test_a_blanket_in_gbk_and_wide_digits_are_read(shop: Database, tmp_path: Path) -> None:
-    gifts = "gift_sku,name,cost_fen,value_fen,stock\r\nGP-1,毛毯,2500,3900,200\r\n"
+    gifts = "gift_sku,name,cost_fen,value_fen,stock\r\nGP-1,双色毛毯,2500,3900,200\r\n"
     import_files(shop, [write(tmp_path, "gifts.csv", gifts)])
+    with shop.reading() as session:
+        assert session.get_one(GiftRow, "GP-1").name == "双色毛毯"
     in_wide_digits = exports.GIFTS.replace("枕套", "毛毯").replace("2500", wide("2600"))
     import_files(shop, [write(tmp_path, "gifts.csv", in_wide_digits)])
     order = Order(A, created=wide("2026-11-17 13:39:16"))
     assert counts(import_orders(shop, tmp_path, order).files[0]) == (1, 0, 0, 0)
     with shop.reading() as session:
         assert (session.get_one(GiftRow, "GP-1").name, session.get_one(GiftRow, "GP-1").cost_fen) == ("毛毯", 2_600)
+
+
+def import_lines(shop: Database, folder: Path, text: str, *found: Order) -> ImportReport:
+    """Import the order list of these orders, and this line list."""
+    files = [write(folder, "orders.csv", exports.order_list(found)), write(folder, "lines.csv", text)]
+    return import_files(shop, files)
+
+
+@pytest.mark.parametrize("known", [False, True])
+def test_a_line_that_is_broken_in_two_adds_none_to_its_order(shop: Database, tmp_path: Path, known: bool) -> None:
+    text = exports.line_list([THREE])
+    if known:
+        import_lines(shop, tmp_path, text, THREE)
+    broken = text.replace("加厚法兰绒毛毯,20.00", "加厚\r\n法兰绒毛毯,20.00", 1)
+    report = import_lines(shop, tmp_path, broken, THREE)
+    assert [row.line for row in report.files[1].rejected] == [3, 4, 5]
+    assert [line.number for line in read(shop).lines] == ([1, 2, 3] if known else [1])
+    import_lines(shop, tmp_path, text, THREE)
+    assert [(line.number, line.price_fen) for line in read(shop).lines] == [(1, 1_000), (2, 2_000), (3, 7_000)]
+
+
+@pytest.mark.parametrize("wrong", [2, 3])
+def test_where_orders_are_mixed_nothing_is_counted_after_a_line_that_may_be_of_several(
+    shop: Database, tmp_path: Path, wrong: int
+) -> None:
+    one = Order(A, lines=[Line("1.00"), Line("2.00")])
+    other = Order(B, lines=[Line("3.00"), Line("4.00")])
+    rows = exports.line_list([one, other]).splitlines(keepends=True)
+    right = [rows[0], rows[1], rows[3], rows[4], rows[2]]
+    rounded = [*right]
+    rounded[wrong] = "3.30001E+18" + rounded[wrong][rounded[wrong].index(",") :]
+    import_lines(shop, tmp_path, "".join(rounded), one, other)
+    assert [line.price_fen for line in read(shop).lines] == [100]
+    for order_id in (A, B):
+        with shop.reading() as session, pytest.raises(BadRequest, match="not all known"):
+            orders.resolve_lines(session, order_id, None)
+    import_lines(shop, tmp_path, "".join(right), one, other)
+    assert [[line.price_fen for line in read(shop, order_id).lines] for order_id in (A, B)] == [[100, 200], [300, 400]]
+
+
+def test_a_sum_below_the_lines_is_none_of_them(shop: Database, tmp_path: Path) -> None:
+    report = import_lines(shop, tmp_path, exports.line_list([Order(A)]) + "合计,,100.00,1,,,,,,\r\n", Order(A))
+    assert "订单编号" in reasons(report)
+    with shop.reading() as session:
+        assert orders.resolve_lines(session, A, None) == pieces((1, 1))
+
+
+def test_a_barcode_in_a_torn_row_is_no_order(shop: Database, tmp_path: Path) -> None:
+    found = [Order(A, lines=[Line("1.00"), Line("2.00")]), Order(B)]
+    text = exports.line_list(found).replace("YJ-BK03-10", "6901234567890")
+    report = import_lines(shop, tmp_path, text.replace("毛毯,2.00", "毛,毯,2.00", 1), *found)
+    assert [row.line for row in report.files[1].rejected] == [3]
+
+
+AT = "2026-11-20 10:00:00"
+
+
+def told(shop: Database, folder: Path, state: str, *scans: tuple[str, str], courier_code: str | None = None) -> None:
+    """Import an answer with scans of one second, newest first: what they say, and their codes (empty: none)."""
+    data = [{"time": AT, "context": said, **({"statusCode": code} if code else {})} for said, code in scans]
+    answer = {"nu": "YT1234567", "state": state, "data": data, "com": courier_code}
+    import_files(shop, [write(folder, "k.jsonl", json.dumps(answer) + "\n")])
+
+
+@pytest.mark.parametrize(
+    ("first", "then", "shown"),
+    [
+        (("1", ("a", "301")), ("5", ("b", "5"), ("a", "")), ["5", "301"]),
+        (("1", ("a", "")), ("5", ("b", ""), ("a", "")), ["5", "1"]),
+        (("3", ("signed", "301"), ("out", "5")), ("5", ("out", "5"), ("arrived", "1001")), ["301", "5", "1001"]),
+        (("0", ("a", ""), ("a", "")), ("0", ("a", ""), ("a", "")), ["0"]),
+    ],
+)
+def test_a_scan_keeps_its_code_and_its_place_among_those_of_its_second(
+    shop: Database, tmp_path: Path, first: Any, then: Any, shown: list[str]
+) -> None:
+    told(shop, tmp_path, *first)
+    told(shop, tmp_path, *then)
+    assert [code for _, code in scans_of(shop)] == shown
+
+
+def test_an_answer_that_names_no_courier_changes_none(shop: Database, tmp_path: Path) -> None:
+    told(shop, tmp_path, "0", ("a", "0"), courier_code="yuantong")
+    told(shop, tmp_path, "", ("a", "0"))
+    with shop.reading() as session:
+        parcel = session.get_one(ParcelRow, "YT1234567")
+        assert (parcel.courier, parcel.state) == ("yuantong", "0")
+
+
+def test_two_answers_of_one_second_in_one_file(shop: Database, tmp_path: Path) -> None:
+    one, two = exports.courier_answer("YT1234567", (AT, "5")), exports.courier_answer("YT1234567", (AT, "3"), (AT, "5"))
+    file = write(tmp_path, "k.jsonl", one + two)
+    import_files(shop, [file])
+    assert counts(import_files(shop, [file]).files[0]) == (0, 0, 2, 0)
+    assert [code for _, code in scans_of(shop)] == ["3", "5"]

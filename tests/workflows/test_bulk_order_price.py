@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import UTC, datetime
 
 import pytest
 
 from casework.money import LineQuantity
 from casework.shop import outside
+from casework.shop.orders import lock_order
+from casework.shop.tables import LineRow
 from tests.desk import Desk, Handle
+from tests.parcels import scan
+from tests.workflows.goods.test_goods_of_parcels import in_trouble
 from tests.workflows.test_bulk_order import (
     AUDITOR,
     CLEAR,
@@ -19,6 +24,7 @@ from tests.workflows.test_bulk_order import (
     change_address,
     deliver_news,
     holders,
+    refusal,
     reviewed,
     shown_flag,
     told,
@@ -101,3 +107,57 @@ async def test_a_second_rebate_of_the_same_amount_is_told_too(desk: Desk) -> Non
     await granted(desk, case, "10", pays_fen=9_000)
     assert len(told(desk, case)["bulk.rebated"]) == 2
     await case.terminate()
+
+
+def grow(desk: Desk, order: str) -> None:
+    """The order gets one more line, and as much more is paid."""
+    with desk.database.writing() as session:
+        row = lock_order(session, order)
+        row.paid_fen, row.total_fen, row.goods_fen = (
+            row.paid_fen + 10_000,
+            row.total_fen + 10_000,
+            row.goods_fen + 10_000,
+        )
+        state = session.get_one(LineRow, (order, 1)).state
+        session.add(LineRow(order_id=order, number=2, title="x", sku="x", price_fen=10_000, quantity=1, state=state))
+
+
+def refund_a_part(desk: Desk, order: str) -> None:
+    """The platform pays back a piece."""
+    with desk.database.writing() as session:
+        outside.refunded(session, order, [LineQuantity(line=1, quantity=1)], at=datetime.now(UTC))
+
+
+@pytest.mark.parametrize("what", [grow, refund_a_part])
+async def test_of_what_has_left_at_another_price_than_was_reviewed_no_discount_is_paid(
+    desk: Desk, what: Callable[[Desk, str], None]
+) -> None:
+    order = desk.order(prices=[(5_000, 2)])
+    case = await reviewed(desk, order, percent="5")
+    await desk.submit(case, "approve", LEAD)
+    await desk.until(case, "awaiting_audit")
+    what(desk, order)
+    desk.ship_without_telling(order)
+    why = await refusal(desk, case, "change_amount", AUDITOR, amount_fen=9_500)
+    assert why == "the order is no longer what was reviewed"
+    await case.terminate()
+
+
+async def test_what_came_back_of_an_order_that_left_over_its_hold_stays_held(desk: Desk) -> None:
+    order = desk.order(prices=[(10_000, 1)])
+    review = await reviewed(desk, order, percent="5")
+    await desk.submit(review, "reject", LEAD, note="no")
+    await desk.until(review, "offering_list_price")
+    waybill = f"YT{order[-10:]}"
+    desk.without_telling(lambda on: outside.ship(on, order, at=datetime.now(UTC), force=True, waybill=waybill))
+    scan(desk, waybill, "0")
+    case = await in_trouble(desk, order, waybill)
+    await desk.submit(case, "parcel_returned", "returns.1", waybill=waybill)
+    change_address(desk, order)
+    await desk.submit(review, "buyer_takes_list_price", SPECIALIST)
+    await desk.until(review, "following")
+    await desk.at_rest(review)
+    await desk.submit(case, "cancel_case", "aftersale-lead.1", note="off")
+    await desk.end(case)
+    assert holders(desk, order) == [review.id]
+    await review.terminate()

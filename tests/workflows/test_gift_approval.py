@@ -18,6 +18,7 @@ from casework.money import LineQuantity
 from casework.rules.gifts import budget_month
 from casework.shop import gifts, outside, payments
 from casework.shop.amounts import POSTAGE
+from casework.shop.platform import reconcile
 from casework.shop.tables import GiftPromiseRow, GiftRow, OrderRow, OutboxRow
 from tests.desk import FLOW as REFUND
 from tests.desk import Desk, Handle
@@ -240,6 +241,21 @@ async def test_a_refund_of_goods_that_had_shipped_leaves_the_credit_of_the_posta
     await desk.submit(case, "retry_payment", "refund.1")
     view = await desk.end(case)
     assert (view.outcome, postage_back(desk, order)) == ("granted", 800)
+
+
+async def test_a_trade_that_is_closed_without_a_word_of_its_postage_ends_the_repair_of_its_credit(desk: Desk) -> None:
+    order = new_order(desk, RICH, 800)
+    desk.fail("payment", order, "always")
+    case = await open_free_shipping(desk, order)
+    await desk.until(case, "awaiting_audit")
+    await desk.submit(case, "add_gift", AUDITOR)
+    await desk.until(case, "repairing_payment")
+    with desk.database.writing() as session:
+        row = session.get_one(OrderRow, order)
+        row.state, row.platform_refund_fen = "closed", RICH
+        reconcile(session, row, at=datetime.now(UTC))
+    await desk.signal(case, "order_gone", "system")
+    assert ((await desk.end(case)).outcome, postage_back(desk, order)) == ("revoked", 0)
 
 
 async def test_of_two_approvals_for_the_last_of_the_budget_one_wins_and_the_other_goes_to_finance(desk: Desk) -> None:

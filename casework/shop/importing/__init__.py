@@ -7,7 +7,7 @@ forward only; a row that would take an order back is older than what the shop kn
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Sequence, Set
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, cast
@@ -178,7 +178,7 @@ def _parse(export: Export) -> tuple[list[tuple[int, RowIn]], list[RejectedRow]]:
         try:
             good.append((row.number, reader(row.cells)))
         except BadRow as error:
-            if export.may_be_cut is not None and row is export.rows[-1] and error.column == export.may_be_cut:
+            if export.may_be_cut is not None and row is export.rows[-1] and export.may_be_cut in str(error):
                 raise BadFile(export.name, HALF) from None
             bad.append(RejectedRow(line=row.number, reason=str(error)))
     return good, bad
@@ -220,12 +220,14 @@ def _orders(
 def _write(importer: Importer, export: Export, rows: list[tuple[int, RowIn]], report: FileReport) -> None:
     """Write one file's rows and count what came of them."""
     incomplete, unsure = _orders_with_bad_lines(export, report)
-    sure = [(number, row) for number, row in rows if not isinstance(row, LineIn) or row.order_id not in unsure]
-    if unsure:
-        for number, row in rows:
-            if isinstance(row, LineIn) and row.order_id in unsure:
-                reason = f"is counted after line {unsure[row.order_id]}, which may be of this order: correct that first"
-                report.rejected.append(RejectedRow(line=number, reason=reason))
+    sure: list[tuple[int, RowIn]] = []
+    for number, row in rows:
+        doubtful = unsure.get(row.order_id) if isinstance(row, LineIn) else None
+        if doubtful is None or number < doubtful:
+            sure.append((number, row))
+        else:
+            reason = f"is counted after line {doubtful}, which may be of this order: correct that first"
+            report.rejected.append(RejectedRow(line=number, reason=reason))
     for number, outcome in importer.write(sure, incomplete):
         match outcome:
             case "new":
@@ -242,35 +244,55 @@ def _orders_with_bad_lines(export: Export, report: FileReport) -> tuple[dict[str
     """Rows of a line list that were refused, by order: their places in the order are kept free, so that the numbers of
     the other lines are right.
 
-    And the orders that begin after a row of which nobody knows whether it is of them or of the one before: there the
-    numbers of no line are known.
+    And by order, the first row of which nobody knows whether it is a line of it: what comes after that has no number.
     """
     bad = {row.line for row in report.rejected}
     refused: dict[str, list[int]] = {}
     unsure: dict[str, int] = {}
     if export.kind != "lines" or not bad:
         return refused, unsure
-    orders = [_order_of(row) for row in export.rows]
-    begins = {order_id: place for place, order_id in reversed(list(enumerate(orders)))}
+    known = {
+        order_id for row in export.rows if not row.torn and (order_id := order_id_in(_order_cell(row))) is not None
+    }
+    orders = [_order_of(row, known) for row in export.rows]
+    last = {order_id: place for place, order_id in enumerate(orders)}
     follows: list[str | None] = []
     for said in reversed(orders):
         follows.append(said or (follows[-1] if follows else None))
     before: str | None = None
+    begun: set[str] = set()
+    """The orders of which there are lines before and after."""
     for place, (row, said, after) in enumerate(zip(export.rows, orders, reversed(follows), strict=True)):
-        if row.number in bad:
-            order_id = said or after or before
-            if said is None and after is not None and after != before and begins[after] > place:
-                unsure.setdefault(after, row.number)
-                order_id = before
-            if order_id is not None:
+        if said is not None:
+            before = said
+            begun.add(said)
+            if last[said] == place:
+                begun.discard(said)
+        if row.number in bad and not _is_no_line(row):
+            may_be = [said] if said is not None else [one for one in {*begun, before, after} if one is not None]
+            for order_id in may_be:
                 refused.setdefault(order_id, []).append(row.number)
-        before = said or before
+                # one that does not fit the headings may be the rest of the row before it
+                if said is None and (row.torn or len(may_be) > 1):
+                    unsure.setdefault(order_id, row.number)
     return refused, unsure
 
 
-def _order_of(row: FileRow) -> str | None:
-    """The order of a row, also of one that cannot be read; None: it does not say."""
+def _order_cell(row: FileRow) -> str:
+    return str(row.cells.get("订单编号", ""))
+
+
+def _order_of(row: FileRow, known: Set[str]) -> str | None:
+    """The order of a row, also of one that cannot be read; None: it does not say. `known` are those of whole rows."""
+    order_id = order_id_in(_order_cell(row))
     if not row.torn:
-        return order_id_in(str(row.cells.get("订单编号", "")))
-    found = {order_id for cell in row.torn if (order_id := order_id_in(clean(cell))) is not None}
+        return order_id
+    # what comes before the tear is in its place
+    found = {order_id} & known or {order_id_in(clean(cell)) for cell in row.torn} & known
     return found.pop() if len(found) == 1 else None
+
+
+def _is_no_line(row: FileRow) -> bool:
+    """Whether a whole row has words where the order's id is: sums and remarks that somebody has put below."""
+    said = _order_cell(row)
+    return not row.torn and said != "" and not any(sign.isdigit() for sign in said)

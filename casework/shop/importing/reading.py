@@ -70,12 +70,7 @@ UNKNOWN = "is not one of the shop's exports (order list, line list, courier answ
 
 
 class BadRow(Exception):
-    """A row that cannot be taken, and why; where a column is to blame, its heading comes first: `价格: is negative`."""
-
-    @property
-    def column(self) -> str:
-        """The heading of the column that is to blame, if one is."""
-        return str(self).partition(":")[0]
+    """A row that cannot be taken, and why, with the headings of the columns that are to blame."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +82,7 @@ class FileRow:
     wrong: str | None = None
     """Why the row cannot be read at all."""
     torn: Sequence[str] = ()
-    """The cells of one that does not fit the headings."""
+    """The cells of one that does not fit the headings: of those by heading, only the ones before the tear are right."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -191,8 +186,12 @@ def _as_it_was_meant(content: bytes) -> str:
     return other if all(letter.isascii() or _is_chinese(letter) for letter in other) else text
 
 
+_SIGNS = "\u00b0\u00b1\u00b2\u00b3\u00b7\u00d7\u00f7"
+"""What stands between and behind letters and numbers in any language: degrees, powers, dots, times."""
+
+
 def _is_foreign_letter(letter: str) -> bool:
-    return letter < "\u0800" and (letter.isalpha() or unicodedata.combining(letter) > 0)
+    return letter < "\u0800" and letter not in _SIGNS
 
 
 def _is_chinese(letter: str) -> bool:
@@ -259,9 +258,9 @@ def read_table(name: str, text: str) -> Table:
         if len(cells) != len(headings):
             if is_last and cut_last and len(cells) < len(headings):
                 raise BadFile(name, f"{HALF}, which begins on line {number}")
-            rows.append(
-                FileRow(number, {}, wrong=f"has {len(cells)} cells, the headings are {len(headings)}", torn=cells)
-            )
+            wrong = f"has {len(cells)} cells, the headings are {len(headings)}"
+            as_they_stand = dict(zip(headings, map(clean, cells), strict=False))
+            rows.append(FileRow(number, as_they_stand, wrong=wrong, torn=cells))
             continue
         # the first of two columns with one name counts
         named = dict(reversed(list(zip(headings, map(clean, cells), strict=True))))

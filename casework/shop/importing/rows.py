@@ -20,6 +20,8 @@ SHOP_ZONE = ZoneInfo("Asia/Shanghai")
 _TIMES = ("%Y-%m-%d %H:%M:%S", "%Y-%m-%d %H:%M", "%Y/%m/%d %H:%M:%S", "%Y/%m/%d %H:%M")
 _NUMBER = re.compile("no:", re.IGNORECASE)
 """What the platform puts before a waybill."""
+_ROUNDED_WAYBILL = re.compile(r"[0-9]+(?:\.[0-9]+)?E\+[0-9]+|[0-9]+\.[0-9]+E[0-9]+", re.IGNORECASE)
+"""A waybill of digits and one E is one all the same."""
 _ROUNDED = re.compile(r"[0-9.]+E\+?[0-9]+", re.IGNORECASE)
 _STATES: dict[str, OrderState] = {unicodedata.normalize("NFKC", name): state for name, state in ORDER_STATES.items()}
 MAX_QUANTITY = 1_000_000
@@ -137,13 +139,13 @@ def read_order(cells: Mapping[str, Any]) -> OrderIn:
         # a trade that is closed after payment shows 0.00 paid: what went back is what was paid
         paid = refund
     if refund is not None and refund > paid:
-        raise BadRow("退款金额: more than was paid")
+        raise BadRow("退款金额: more than was paid (买家实际支付金额)")
     # full-width signs too, and the comma of lists
     numbers = unicodedata.normalize("NFKC", str(cells.get("物流单号", "")))
     waybills = re.split(r"[,;、\s]+", _NUMBER.sub(" ", numbers))
     for waybill in waybills:
         _not_too_long("物流单号", waybill)
-        if _ROUNDED.fullmatch(waybill):
+        if _ROUNDED_WAYBILL.fullmatch(waybill):
             raise BadRow(f"物流单号: {waybill[:40]} was rounded by a spreadsheet; export it again, waybills as text")
     return OrderIn(
         id=read_order_id(cells),
@@ -177,15 +179,14 @@ def read_line(cells: Mapping[str, Any]) -> LineIn:
     whole = quantity.isascii() and quantity.isdecimal() and len(quantity) <= 12
     if not whole or not 1 <= int(quantity) <= MAX_QUANTITY:
         raise BadRow(f"购买数量: {quantity[:20]!r} is not a number of pieces")
-    for column in ("商家编码", "外部系统编号"):
-        sku = str(cells.get(column, ""))
-        if len(sku) > MAX_SKU:
-            raise BadRow(f"{column}: {sku[:20]!r}… has more than {MAX_SKU} characters")
+    sku = str(cells.get("商家编码") or cells.get("外部系统编号") or "")
+    if len(sku) > MAX_SKU:
+        raise BadRow(f"商家编码: {sku[:20]!r}… has more than {MAX_SKU} characters")
     return LineIn(
         order_id=order_id,
         title=_text_or_none(cells, "标题"),
         sku=_text_or_none(cells, "商家编码"),
-        outer_sku=str(cells.get("外部系统编号", "")),
+        outer_sku=str(cells.get("外部系统编号", ""))[:MAX_SKU],
         properties=_text_or_none(cells, "商品属性"),
         price_fen=_fen(cells, "价格"),
         quantity=int(quantity),

@@ -412,9 +412,11 @@ class Importer:
                 self._session.add(parcel)
                 self._session.flush()
                 result = "new"
-            elif (parcel.courier, parcel.state) != (row.courier, row.state) and last[row.waybill] == number:
-                parcel.courier, parcel.state = row.courier, row.state
-                result = "changed"
+            elif last[row.waybill] == number:
+                # what an answer does not say stays as it was
+                now = (row.courier or parcel.courier, row.state or parcel.state)
+                result = "changed" if now != (parcel.courier, parcel.state) else "unchanged"
+                parcel.courier, parcel.state = now
             by_time: defaultdict[datetime, list[ScanIn]] = defaultdict(list)
             for scan in row.scans:
                 by_time[scan.at + self._shift].append(scan)
@@ -426,24 +428,34 @@ class Importer:
     def _add_scans(self, waybill: str, at: datetime, told: Sequence[ScanIn], known: list[ScanRow]) -> bool:
         """Keep the scans of one moment that an answer tells, newest first; whether any was new.
 
-        `known` are those that the shop has of this moment, in the same order, and is brought up to date. An answer may
-        put a new one before those that it told already: they are written anew, as their order is that of their ids.
+        `known` are those that the shop has of this moment, in the same order, and is brought up to date. A new one goes
+        where the answer has it among the known ones: before the one that follows there, or behind the one before it.
         """
-        new = [scan for scan in told if not any(_is_same(scan, one) for one in known)]
+        now, new = list(known), list[ScanRow]()
+        follows: ScanRow | None = None
+        for place, scan in reversed(list(enumerate(told))):
+            same = next((one for one in now if _is_same(scan, one)), None)
+            if same is None:
+                same = ScanRow(waybill=waybill, at=at, code=scan.code, status=scan.status, text=scan.text)
+                before = [one for one in known if any(_is_same(other, one) for other in told[:place])]
+                now.insert(now.index(follows) if follows else now.index(before[-1]) + 1 if before else 0, same)
+                new.append(same)
+            elif same in new:  # told twice: the newest of them may have the answer's code
+                same.code = same.code or scan.code
+            follows = same
         if not new:
             return False
-        now = [
-            ScanRow(waybill=waybill, at=at, code=scan.code, status=scan.status, text=scan.text)
-            for scan in dict.fromkeys(told)
-        ]
-        before = [one for one in known if not any(_is_same(scan, one) for scan in told)]
-        if known:
-            now += [ScanRow(waybill=waybill, at=at, code=one.code, status=one.status, text=one.text) for one in before]
+        if now[: len(known)] != known:
+            # their order is that of their ids
+            self._session.flush()
+            now = [ScanRow(waybill=waybill, at=at, code=one.code, status=one.status, text=one.text) for one in now]
             for one in known:
                 self._session.delete(one)
             self._session.flush()
-        self._session.add_all(now)
-        self._session.flush()
+            new = now
+        else:
+            new = now[len(known) :]
+        self._session.add_all(new)
         known[:] = now
         return True
 
