@@ -36,7 +36,7 @@ class GoodsAtEnd(StrEnum):
     STAY = "stay"
     """It stays here, if there is any; tasks name what a return has kept, or is of an order ended as malicious."""
     ASK = "ask"
-    """It stays, and a task names all of it: the buyer says that he has it."""
+    """It stays, and a task names what of it nobody else sees to: the buyer says that he has it."""
     SHIP = "ship"
     """It ships again, as far as the buyer is still to have it; what a return has kept stays."""
 
@@ -226,9 +226,13 @@ def _see_to_goods(session: Session, request: CloseCase) -> None:
                 session, key=this_end, case_id=case_id, order_id=order_id, numbers=own, at=request.at
             )
         case GoodsAtEnd.STAY | GoodsAtEnd.ASK:
-            confirmed = request.goods is GoodsAtEnd.ASK
             coming_back.let_stay(
-                session, case_id=case_id, order_id=order_id, numbers=own, at=request.at, confirmed=confirmed
+                session,
+                case_id=case_id,
+                order_id=order_id,
+                numbers=own,
+                at=request.at,
+                said_to_be_received=request.goods is GoodsAtEnd.ASK,
             )
         case GoodsAtEnd.NONE:
             pass

@@ -59,7 +59,7 @@ class GiftStanding(BaseModel):
 
     `gone`: closed, or wholly refunded; `shipped`: nothing of it is left to leave; `granted`: this kind is on the order
     already (`granted_by`: by that case), or there is no postage to waive. `goods_total_fen` is the order's total
-    without postage, `budget_left_fen` what is left of the month's budget, `postage_left_fen` how much postage
+    without postage, `budget_left_fen` what is left of the month's budget, `postage_due_fen` how much postage
     could be paid back, all in fen.
     """
 
@@ -70,7 +70,7 @@ class GiftStanding(BaseModel):
     granted_by: str | None = None
     goods_total_fen: int
     budget_left_fen: int
-    postage_left_fen: int = 0
+    postage_due_fen: int = 0
 
 
 class BulkStanding(BaseModel):

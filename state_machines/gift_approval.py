@@ -148,17 +148,12 @@ def order_closed(attempt: Attempt[GiftCase]) -> bool:
 
 
 @guard(
-    "订单已关闭或全额退款,邮费亦已退回",
-    "the order is closed or wholly refunded, and the postage went back with it",
-    looked_up=True,
+    "订单已关闭或全额退款,无邮费可退", "the order is closed or wholly refunded, and no postage is due", looked_up=True
 )
-def postage_went_back(attempt: Attempt[GiftCase]) -> bool:
-    """Nothing of the postage is left that could be paid back: with goods that had shipped it stays paid."""
-    return (
-        order_closed.holds(attempt)
-        and attempt.case.standing is not None
-        and attempt.case.standing.postage_left_fen <= 0
-    )
+def no_postage_due(attempt: Attempt[GiftCase]) -> bool:
+    """It went back with the order, or a closed trade pays none; with goods that had shipped it stays owed."""
+    standing = attempt.case.standing
+    return standing is not None and standing.gone and standing.postage_due_fen <= 0
 
 
 @guard("订单已发货而未附", "the order has shipped without it", looked_up=True)
@@ -351,7 +346,7 @@ GIFT_APPROVAL: Flow[GiftCase] = Flow(
         # Not in the specification's table: the buyer has the postage back with the whole order. Without this row the
         # refund clerk would be asked every day for a payment that is no longer due, and free shipping would count as
         # granted. Where goods were refunded that had shipped, the postage is still owed.
-        move("order_gone", "repairing_payment", "revoked", (SYSTEM, Role.WAREHOUSE), postage_went_back),
+        move("order_gone", "repairing_payment", "revoked", (SYSTEM, Role.WAREHOUSE), no_postage_due),
         move("buyer_understands", "telling_buyer", "declined", AGENT),
         move("buyer_leaves", "telling_buyer", "sale_lost", AGENT),
         move("telling_over", "telling_buyer", "declined", CLOCK),

@@ -69,7 +69,7 @@ ROWS: list[Row] = [
 ]
 """The specification's table of flow 3, in its order; a condition is named by its guard."""
 
-OURS: list[Row] = [("order_gone", "repairing_payment", "revoked", NEWS, ["postage_went_back"])]
+OURS: list[Row] = [("order_gone", "repairing_payment", "revoked", NEWS, ["no_postage_due"])]
 """Rows that we put beside the specification's, each with its reason in the table."""
 
 
@@ -184,10 +184,10 @@ CASES: list[tuple[Guard[Any], bool, dict[str, Any]]] = [
     (flow.order_closed, True, {"standing": standing(gone=True)}),
     (flow.order_closed, False, {"standing": standing(shipped=True)}),
     (flow.order_closed, False, {"standing": None}),
-    (flow.postage_went_back, True, {"standing": standing(gone=True)}),
-    (flow.postage_went_back, False, {"standing": standing(gone=True, postage_left_fen=1)}),
-    (flow.postage_went_back, False, {"standing": standing(postage_left_fen=0)}),
-    (flow.postage_went_back, False, {"standing": None}),
+    (flow.no_postage_due, True, {"standing": standing(gone=True)}),
+    (flow.no_postage_due, False, {"standing": standing(gone=True, postage_due_fen=1)}),
+    (flow.no_postage_due, False, {"standing": standing(postage_due_fen=0)}),
+    (flow.no_postage_due, False, {"standing": None}),
     (flow.order_shipped, True, {"standing": standing(shipped=True)}),
     (flow.order_shipped, False, {"standing": standing(gone=True)}),
     (flow.order_shipped, False, {"standing": None}),

@@ -186,7 +186,8 @@ class BulkOrder(PayingWorkflow[BulkCase]):
             return [post.again(case.approved_fen) for post in price]  # the same order may come to its price twice
         if not (case.rebate_fen and case.paid_fen):
             return []  # nothing was due any more: an earlier discount has been told
-        which = case.paid_fen if case.judged == 1 else self.purpose  # as the first one was always told
+        # the outbox knows the first one by its amount: under another key it would be told twice
+        which = case.paid_fen if case.judged == 1 else self.purpose
         return [post.again(which) for post in self.to_buyer("bulk.rebated", amount=yuan(case.paid_fen))]
 
     def chasing(self) -> list[Post]:

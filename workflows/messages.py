@@ -267,6 +267,7 @@ class CaseMessages(CaseAsides[CaseT]):
         return (
             trigger is not None
             and trigger.from_shop
+            and received.problem is None
             and any(self.flow.rows(self.case.state, kept.trigger) for kept in self.case.kept)
             and self.adopts(TRIES_KEPT_AFTER_NEWS)
         )

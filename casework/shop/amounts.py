@@ -199,6 +199,13 @@ def reckon(
     return share_out(found, left_fen=order.paid_fen - done.total_fen, loose_fen=loose_since if claims else 0)
 
 
+def postage_due_at_most(order: OrderRow, done: Accounts) -> int:
+    """How much of the postage could still be paid back, in fen: none of a trade that is unpaid or closed."""
+    if order.state in {"unpaid", "closed"}:
+        return 0
+    return max(0, min(order.postage_fen, order.paid_fen) - done.fen.get(POSTAGE, 0))
+
+
 def claims_of(session: Session, order_id: str, case_id: str | None) -> dict[int, ClaimRow]:
     """What a case has claimed of an order, by line."""
     rows = session.scalars(select(ClaimRow).where(ClaimRow.order_id == order_id, ClaimRow.case_id == case_id))

@@ -71,6 +71,7 @@ def standing(session: Session, case_id: str, order_id: str) -> BulkStanding:
     to_ship = {row.number for row in left_to_ship(session, order_id)}
     held = set(session.scalars(select(HoldRow.line).where(HoldRow.order_id == order_id, HoldRow.case_id == case_id)))
     wanted = [row for row in rows if pieces_left(row, done)]
+    reviewed = session.get(ReviewRow, case_id)
     last = session.scalar(select(func.max(ShipmentRow.shipped_at)).where(ShipmentRow.order_id == order_id))
     return BulkStanding(
         paid=is_paid(order),
@@ -79,12 +80,12 @@ def standing(session: Session, case_id: str, order_id: str) -> BulkStanding:
         total_fen=order.total_fen,
         price_fen=_price(order, done),
         paid_at=order.paid_at,
-        all_shipped=bool(wanted) and all(row.place == "shipped" for row in wanted),
+        all_shipped=_all_shipped(wanted),
         last_shipped_at=last or order.shipped_at,
         held=bool(to_ship) and to_ship <= held,
         can_be_held=bool(to_ship),
-        differs=_differs(session, case_id, order, rows, done),
-        left_at_its_price=_all_has_left(session, order_id, wanted) and _has_its_price(session, case_id, order, done),
+        differs=_differs(reviewed, order, rows, done),
+        left_at_its_price=_all_has_left(session, order_id, wanted) and _has_its_price(reviewed, order, done),
     )
 
 
@@ -139,8 +140,8 @@ def was_ended(session: Session, order_id: str) -> bool:
 def let_ship(session: Session, case_id: str, order_id: str, *, at: datetime) -> bool:
     """Release the shipment, unless the order is no longer what was reviewed; answers whether it was released.
 
-    Where all of it has left over the hold, it is no longer held back whatever it is. What is released now is what has
-    been reviewed, price and all. `at` is aware.
+    Where all of it has left over the hold, it is no longer held back, whatever it is. The price that it has now is
+    taken for reviewed; what else differs still does. `at` is aware.
 
     Raises:
         UnknownOrder: the shop has no such order.
@@ -148,14 +149,14 @@ def let_ship(session: Session, case_id: str, order_id: str, *, at: datetime) -> 
     """
     order = lock_order(session, order_id)
     rows, done = line_rows(session, order_id), accounts(session, order_id)
+    reviewed = session.get(ReviewRow, case_id)
     wanted = [row for row in rows if pieces_left(row, done)]
-    if _differs(session, case_id, order, rows, done) and not _all_has_left(session, order_id, wanted):
+    if _differs(reviewed, order, rows, done) and not _all_has_left(session, order_id, wanted):
         return False
     held = delete(HoldRow).where(HoldRow.order_id == order_id, HoldRow.case_id == case_id)
     wish = session.get(FlagWishRow, case_id)
     note_released(session, case_id, [*session.scalars(held.returning(HoldRow)), *([wish] if wish is not None else [])])
     drop_wish(session, case_id, order_id, lasting=None, at=at)
-    reviewed = session.get(ReviewRow, case_id)
     if reviewed is not None:
         reviewed.price_fen, reviewed.approved_fen = _price(order, done), None
     session.flush()
@@ -256,7 +257,7 @@ def change_price(session: Session, case_id: str, order_id: str, amount_fen: int,
     rows, done = line_rows(session, order_id), accounts(session, order_id)
     if order.state != "unpaid":
         raise BadRequest("amount_fen", f"the order is {order.state} by now: look at it again")
-    if _differs(session, case_id, order, rows, done):
+    if _differs(session.get(ReviewRow, case_id), order, rows, done):
         raise BadRequest("amount_fen", "the order is no longer what was reviewed")
     if order.total_fen == amount_fen:
         return
@@ -351,24 +352,26 @@ def _taken_off(row: LineRow, paid_fen: int, done: Accounts) -> int:
     return max(0, min(rebates, listed_fen - (paid_fen - done.fen.get(row.number, 0))))
 
 
-def _differs(session: Session, case_id: str, order: OrderRow, rows: Sequence[LineRow], done: Accounts) -> bool:
+def _differs(reviewed: ReviewRow | None, order: OrderRow, rows: Sequence[LineRow], done: Accounts) -> bool:
     """Whether the order is another one than was reviewed: items, quantity, address, or a price that nobody approved."""
-    reviewed = session.get(ReviewRow, case_id)
     if reviewed is None:
         return False
-    return reviewed.fingerprint != _fingerprint(order, rows, done) or not _has_its_price(session, case_id, order, done)
+    return reviewed.fingerprint != _fingerprint(order, rows, done) or not _has_its_price(reviewed, order, done)
 
 
-def _has_its_price(session: Session, case_id: str, order: OrderRow, done: Accounts) -> bool:
+def _has_its_price(reviewed: ReviewRow | None, order: OrderRow, done: Accounts) -> bool:
     """Whether the order has the price that was reviewed, or approved since."""
-    reviewed = session.get(ReviewRow, case_id)
     return reviewed is not None and _price(order, done) in {reviewed.price_fen, reviewed.approved_fen}
+
+
+def _all_shipped(wanted: Sequence[LineRow]) -> bool:
+    return bool(wanted) and all(row.place == "shipped" for row in wanted)
 
 
 def _all_has_left(session: Session, order_id: str, wanted: Sequence[LineRow]) -> bool:
     """Whether these lines have left, and no parcel of the order has come back: nothing could be held any more."""
     back = select(ShipmentRow.id).where(ShipmentRow.order_id == order_id, ShipmentRow.back_at.is_not(None))
-    return all(row.place == "shipped" for row in wanted) and session.scalar(back.limit(1)) is None
+    return _all_shipped(wanted) and session.scalar(back.limit(1)) is None
 
 
 def _fingerprint(order: OrderRow, rows: Sequence[LineRow], done: Accounts) -> str:

@@ -18,7 +18,14 @@ from casework.shop.bulk import hold_for_review, reviewer_of, was_ended
 from casework.shop.claims import claimed_lines
 from casework.shop.courier import cases_stopping, out_without_parcel, parcel_state, parcels_of
 from casework.shop.flags import wish_flag
-from casework.shop.goods_tasks import CONFIRMED, IN_DISPUTE, OF_LAPSED_RETURN, OF_MALICIOUS_ORDER, ROLES, TAKE_IN
+from casework.shop.goods_tasks import (
+    IN_DISPUTE,
+    OF_LAPSED_RETURN,
+    OF_MALICIOUS_ORDER,
+    ROLES,
+    SAID_TO_BE_RECEIVED,
+    TAKE_IN,
+)
 from casework.shop.known_flows import (
     DISPUTED,
     LAPSED,
@@ -213,7 +220,7 @@ def ship_again(
     session.flush()
     renew_tasks(session, order_id, at)
     if stays:
-        _name_to_supervisor(session, case_id, order_id, stays, at)
+        _name(session, OF_MALICIOUS_ORDER, case_id, order_id, stays, at)
     hold_for_review(session, order_id, [one.line for one in whole], at=at)
     again = [*whole, *part]
     if again:
@@ -231,11 +238,17 @@ def ship_again(
 
 
 def let_stay(
-    session: Session, *, case_id: str, order_id: str, numbers: Collection[int], at: datetime, confirmed: bool = False
+    session: Session,
+    *,
+    case_id: str,
+    order_id: str,
+    numbers: Collection[int],
+    at: datetime,
+    said_to_be_received: bool = False,
 ) -> None:
     """A case ends, and nothing of these lines ships: what the buyer does not get any more goes into stock, and tasks
     name what a return has kept from the buyer, what is of an order that was ended as malicious, and the rest where the
-    buyer has `confirmed` that he has it.
+    buyer says that he has it (`said_to_be_received`).
 
     `at` is aware; the caller locks the order.
     """
@@ -243,19 +256,22 @@ def let_stay(
     free = set(numbers) - _claimed_by_others(session, order_id, case_id).union(kept)
     _clear_useless(session, case_id, order_id, free, at)
     if was_ended(session, order_id):
-        _name_to_supervisor(session, case_id, order_id, free, at)
-    elif confirmed:
-        left_alone = followed_by_cases(session, order_id)
-        of_order = {"order_id": order_id}
-        name_what_lies_here(
-            session, CONFIRMED, case_id=case_id, about=of_order, numbers=free, at=at, excluding=left_alone
-        )
+        _name(session, OF_MALICIOUS_ORDER, case_id, order_id, free, at)
+    elif said_to_be_received:
+        _name(session, SAID_TO_BE_RECEIVED, case_id, order_id, free, at)
 
 
-def _name_to_supervisor(session: Session, case_id: str, order_id: str, numbers: Collection[int], at: datetime) -> None:
-    """The order was ended as malicious: nothing of these lines ships in any way."""
-    of_order = {"order_id": order_id}
-    name_what_lies_here(session, OF_MALICIOUS_ORDER, case_id=case_id, about=of_order, numbers=numbers, at=at)
+def _name(session: Session, template: str, case_id: str, order_id: str, numbers: Collection[int], at: datetime) -> None:
+    """A task of the order names what lies here of these lines, but what the open case of its parcel sees to."""
+    name_what_lies_here(
+        session,
+        template,
+        case_id=case_id,
+        about={"order_id": order_id},
+        numbers=numbers,
+        at=at,
+        excluding=followed_by_cases(session, order_id),
+    )
 
 
 def _ask_about_kept_goods(
@@ -278,7 +294,7 @@ def _ask_about_kept_goods(
     ended, left_alone = was_ended(session, order_id), followed_by_cases(session, order_id)
     for (return_id, outcome), lines in by_return.items():
         if ended:
-            _name_to_supervisor(session, return_id, order_id, lines, at)
+            _name(session, OF_MALICIOUS_ORDER, return_id, order_id, lines, at)
             continue
         template = IN_DISPUTE if outcome == DISPUTED else OF_LAPSED_RETURN
         about = {"order_id": order_id, "case_id": return_id}

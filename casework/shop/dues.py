@@ -22,6 +22,7 @@ from casework.shop.amounts import (
     line_rows,
     paid_shares,
     pieces_left,
+    postage_due_at_most,
     reckon,
     share_out,
 )
@@ -87,10 +88,8 @@ def _reckon_postage(session: Session, order: OrderRow, due: PostageDue, case_id:
     A sum that the platform has paid since the promise, without naming a line, counts in full against it: money that was
     not paid can still be paid, while money paid twice is gone.
     """
-    if order.state in {"unpaid", "closed"}:
-        return Reckoning([], [])
     done = accounts(session, order.id)
-    left = min(due.at_most_fen, min(order.postage_fen, order.paid_fen) - done.fen.get(POSTAGE, 0))
+    left = min(due.at_most_fen, postage_due_at_most(order, done))
     promise = session.get(GiftPromiseRow, (order.id, "free_shipping"))
     before = promise.loose_before_fen if promise is not None and promise.case_id == case_id else done.loose_fen
     return share_out(

@@ -16,7 +16,7 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
 from casework.rules.gifts import budget_left, budget_month, cost_of_gift
-from casework.shop.amounts import POSTAGE, accounts
+from casework.shop.amounts import POSTAGE, accounts, postage_due_at_most
 from casework.shop.errors import BadRequest
 from casework.shop.flags import append_memo
 from casework.shop.notices import tell_cases
@@ -108,7 +108,7 @@ def standing(session: Session, order_id: str, kind: GiftKind, *, budget: Budget,
     whole = read_order(session, order_id)
     granted = session.get(GiftPromiseRow, (order_id, kind))
     granted_by = granted.case_id if granted is not None and granted.granted_at is not None else None
-    month = budget_month(at, budget.timezone)
+    month, done = budget_month(at, budget.timezone), accounts(session, order_id)
     return GiftStanding(
         paid=whole.paid,
         gone=_is_gone(whole),
@@ -120,7 +120,7 @@ def standing(session: Session, order_id: str, kind: GiftKind, *, budget: Budget,
             monthly_budget_fen=budget.monthly_fen,
             promised_fen=_promised_fen(session, month, excluding=(order_id, kind)),
         ),
-        postage_left_fen=_postage_to_pay_back(session, order),
+        postage_due_fen=min(postage_due_at_most(order, done), max(0, order.paid_fen - done.total_fen)),
     )
 
 
@@ -297,13 +297,6 @@ def _value(session: Session, present: Present) -> int:
 
 def _postage_left(session: Session, order: OrderRow) -> int:
     return order.postage_fen - accounts(session, order.id).fen.get(POSTAGE, 0)
-
-
-def _postage_to_pay_back(session: Session, order: OrderRow) -> int:
-    """How much postage could be paid back at most, in fen: none of a closed trade (see `dues`)."""
-    if order.state == "closed":
-        return 0
-    return max(0, min(_postage_left(session, order), order.paid_fen - accounts(session, order.id).total_fen))
 
 
 def _promised_fen(session: Session, month: str, *, excluding: tuple[str, str]) -> int:

@@ -1,6 +1,6 @@
 """The tasks about goods that came back and do not ship by themselves, and what becomes of them with a case's end.
 
-By themselves, as `fencing` takes an end back, which `lying_here`, where they are given, stands on.
+A module of its own, because `fencing` needs it, and `lying_here`, which gives them, stands on `fencing`.
 """
 
 from __future__ import annotations
@@ -19,13 +19,13 @@ OF_LAPSED_RETURN = "return.goods_are_here"
 """A return of them has lapsed: the buyer wanted the money, and is asked."""
 IN_DISPUTE = "return.goods_in_dispute"
 """The platform decides about a return of their lines."""
-CONFIRMED = "parcel.goods_are_here"
+SAID_TO_BE_RECEIVED = "parcel.goods_are_here"
 """The buyer says that he has them: he is asked once more."""
 ROLES = {
     OF_MALICIOUS_ORDER: Role.AFTERSALE_SUPERVISOR,
     OF_LAPSED_RETURN: Role.AFTERSALE_AGENT,
     IN_DISPUTE: Role.AFTERSALE_AGENT,
-    CONFIRMED: Role.AFTERSALE_AGENT,
+    SAID_TO_BE_RECEIVED: Role.AFTERSALE_AGENT,
 }
 """Who sees to them, by the task's template."""
 

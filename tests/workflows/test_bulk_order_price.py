@@ -35,7 +35,7 @@ async def granted(desk: Desk, case: Handle, percent: str, *, pays_fen: int | Non
     """The supervisor grants so much, or where that is more than his to grant, the general manager after him; the
     auditor changes the amount to `pays_fen`, if that is wanted. What the case says of the price.
     """
-    view = await desk.submit(case, "approve", LEAD, **({"discount_percent": percent} if percent == "5" else {}))
+    view = await desk.submit(case, "approve", LEAD, discount_percent=percent)
     if view.state == "awaiting_general_manager":
         await desk.submit(case, "approve", GENERAL)
     view = await desk.until(case, "awaiting_audit")

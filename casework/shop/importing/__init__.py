@@ -18,7 +18,7 @@ from sqlalchemy.orm import Session
 from casework.files import read_at_most
 from casework.shop.database import Database
 from casework.shop.errors import BadFile
-from casework.shop.importing.reading import HALF, BadRow, Export, FileRow, Kind, clean, read_export
+from casework.shop.importing.reading import HALF, BadRow, Export, FileRow, Kind, read_export
 from casework.shop.importing.rows import (
     ChatIn,
     CourierIn,
@@ -178,7 +178,7 @@ def _parse(export: Export) -> tuple[list[tuple[int, RowIn]], list[RejectedRow]]:
         try:
             good.append((row.number, reader(row.cells)))
         except BadRow as error:
-            if export.may_be_cut is not None and row is export.rows[-1] and export.may_be_cut in str(error):
+            if export.may_be_cut is not None and row is export.rows[-1] and export.may_be_cut in error.columns:
                 raise BadFile(export.name, HALF) from None
             bad.append(RejectedRow(line=row.number, reason=str(error)))
     return good, bad
@@ -288,7 +288,7 @@ def _order_of(row: FileRow, known: Set[str]) -> str | None:
     if not row.torn:
         return order_id
     # what comes before the tear is in its place
-    found = {order_id} & known or {order_id_in(clean(cell)) for cell in row.torn} & known
+    found = {order_id} & known or {order_id_in(cell) for cell in row.torn} & known
     return found.pop() if len(found) == 1 else None
 
 

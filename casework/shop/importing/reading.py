@@ -70,7 +70,11 @@ UNKNOWN = "is not one of the shop's exports (order list, line list, courier answ
 
 
 class BadRow(Exception):
-    """A row that cannot be taken, and why, with the headings of the columns that are to blame."""
+    """A row that cannot be taken, and why; `columns`: the headings of those whose cells are to blame."""
+
+    def __init__(self, why: str, *columns: str) -> None:
+        super().__init__(why)
+        self.columns = columns
 
 
 @dataclass(frozen=True, slots=True)
@@ -186,12 +190,12 @@ def _as_it_was_meant(content: bytes) -> str:
     return other if all(letter.isascii() or _is_chinese(letter) for letter in other) else text
 
 
-_SIGNS = "\u00b0\u00b1\u00b2\u00b3\u00b7\u00d7\u00f7"
-"""What stands between and behind letters and numbers in any language: degrees, powers, dots, times."""
+_MARKS = ("Mn", "Sk")
+"""What stands over or behind a letter, and hardly ever in a shop's list: halves of Chinese signs."""
 
 
 def _is_foreign_letter(letter: str) -> bool:
-    return letter < "\u0800" and letter not in _SIGNS
+    return letter < "\u0800" and (letter.isalpha() or unicodedata.category(letter) in _MARKS)
 
 
 def _is_chinese(letter: str) -> bool:
@@ -259,8 +263,9 @@ def read_table(name: str, text: str) -> Table:
             if is_last and cut_last and len(cells) < len(headings):
                 raise BadFile(name, f"{HALF}, which begins on line {number}")
             wrong = f"has {len(cells)} cells, the headings are {len(headings)}"
-            as_they_stand = dict(zip(headings, map(clean, cells), strict=False))
-            rows.append(FileRow(number, as_they_stand, wrong=wrong, torn=cells))
+            torn = [clean(cell) for cell in cells]
+            as_they_stand = dict(reversed(list(zip(headings, torn, strict=False))))
+            rows.append(FileRow(number, as_they_stand, wrong=wrong, torn=torn))
             continue
         # the first of two columns with one name counts
         named = dict(reversed(list(zip(headings, map(clean, cells), strict=True))))

@@ -18,7 +18,7 @@ from casework.shop.states import ORDER_STATES, OrderState
 SHOP_ZONE = ZoneInfo("Asia/Shanghai")
 """Times in the exports are local (data.md)."""
 _TIMES = ("%Y-%m-%d %H:%M:%S", "%Y-%m-%d %H:%M", "%Y/%m/%d %H:%M:%S", "%Y/%m/%d %H:%M")
-_NUMBER = re.compile("no:", re.IGNORECASE)
+_BEFORE_WAYBILL = re.compile("no:", re.IGNORECASE)
 """What the platform puts before a waybill."""
 _ROUNDED_WAYBILL = re.compile(r"[0-9]+(?:\.[0-9]+)?E\+[0-9]+|[0-9]+\.[0-9]+E[0-9]+", re.IGNORECASE)
 """A waybill of digits and one E is one all the same."""
@@ -139,14 +139,16 @@ def read_order(cells: Mapping[str, Any]) -> OrderIn:
         # a trade that is closed after payment shows 0.00 paid: what went back is what was paid
         paid = refund
     if refund is not None and refund > paid:
-        raise BadRow("退款金额: more than was paid (买家实际支付金额)")
+        raise BadRow("退款金额: more than was paid", "退款金额", "买家实际支付金额")
     # full-width signs too, and the comma of lists
     numbers = unicodedata.normalize("NFKC", str(cells.get("物流单号", "")))
-    waybills = re.split(r"[,;、\s]+", _NUMBER.sub(" ", numbers))
+    waybills = re.split(r"[,;、\s]+", _BEFORE_WAYBILL.sub(" ", numbers))
     for waybill in waybills:
         _not_too_long("物流单号", waybill)
         if _ROUNDED_WAYBILL.fullmatch(waybill):
-            raise BadRow(f"物流单号: {waybill[:40]} was rounded by a spreadsheet; export it again, waybills as text")
+            raise BadRow(
+                f"物流单号: {waybill[:40]} was rounded by a spreadsheet; export it again, waybills as text", "物流单号"
+            )
     return OrderIn(
         id=read_order_id(cells),
         state=state,
@@ -178,10 +180,10 @@ def read_line(cells: Mapping[str, Any]) -> LineIn:
     quantity = unicodedata.normalize("NFKC", str(cells["购买数量"]))
     whole = quantity.isascii() and quantity.isdecimal() and len(quantity) <= 12
     if not whole or not 1 <= int(quantity) <= MAX_QUANTITY:
-        raise BadRow(f"购买数量: {quantity[:20]!r} is not a number of pieces")
+        raise BadRow(f"购买数量: {quantity[:20]!r} is not a number of pieces", "购买数量")
     sku = str(cells.get("商家编码") or cells.get("外部系统编号") or "")
     if len(sku) > MAX_SKU:
-        raise BadRow(f"商家编码: {sku[:20]!r}… has more than {MAX_SKU} characters")
+        raise BadRow(f"商家编码: {sku[:20]!r}… has more than {MAX_SKU} characters", "商家编码")
     return LineIn(
         order_id=order_id,
         title=_text_or_none(cells, "标题"),
@@ -202,7 +204,7 @@ def read_gift(cells: Mapping[str, Any]) -> GiftIn:
 
     """
     if not cells["gift_sku"]:
-        raise BadRow("gift_sku: is empty")
+        raise BadRow("gift_sku: is empty", "gift_sku")
     _not_too_long("gift_sku", str(cells["gift_sku"]))
     return GiftIn(
         sku=str(cells["gift_sku"]),
@@ -222,13 +224,13 @@ def read_courier(cells: Mapping[str, Any]) -> CourierIn:
     """
     waybill, data = cells.get("nu"), cells.get("data")
     if not isinstance(waybill, str) or not re.fullmatch(WAYBILL_PATTERN, waybill):
-        raise BadRow("nu: is not a waybill")
+        raise BadRow("nu: is not a waybill", "nu")
     if not isinstance(data, list):
-        raise BadRow("data: the courier gave no scans")
+        raise BadRow("data: the courier gave no scans", "data")
     state, scans = _said(cells, "state")[:10], list[ScanIn]()
     for one in cast("list[Any]", data):
         if not isinstance(one, dict):
-            raise BadRow("data: a scan is not an object")
+            raise BadRow("data: a scan is not an object", "data")
         scan = cast("dict[str, Any]", one)
         code = _said(scan, "statusCode")[:10]
         scans.append(
@@ -257,19 +259,19 @@ def read_chat(cells: Mapping[str, Any]) -> ChatIn:
     """
     registered, chat = cells.get("buyer_registered_on"), cells.get("chat")
     if not isinstance(chat, list):
-        raise BadRow("chat: is not a list of messages")
+        raise BadRow("chat: is not a list of messages", "chat")
     messages: list[tuple[datetime, str, str]] = []
     for one in cast("list[Any]", chat):
         if not isinstance(one, dict) or "at" not in one:
-            raise BadRow("chat: a message has no time")
+            raise BadRow("chat: a message has no time", "chat")
         message = cast("dict[str, Any]", one)
         messages.append((_time(message, "at"), _said(message, "from"), _said(message, "text")))
     try:
         registered_on = date.fromisoformat(str(registered)) if registered else None
     except ValueError:
-        raise BadRow("buyer_registered_on: is not a date") from None
+        raise BadRow("buyer_registered_on: is not a date", "buyer_registered_on") from None
     if registered_on is not None and registered_on.year not in YEARS_OF_DAYS:
-        raise BadRow(f"buyer_registered_on: {registered_on} is not a day from 1990 on")
+        raise BadRow(f"buyer_registered_on: {registered_on} is not a day from 1990 on", "buyer_registered_on")
     return ChatIn(read_order_id(cells, "order_id"), registered_on, tuple(messages))
 
 
@@ -285,8 +287,8 @@ def read_order_id(cells: Mapping[str, Any], column: str = "订单编号") -> str
     if order_id is not None:
         return order_id
     if _ROUNDED.fullmatch(text):
-        raise BadRow(f"{column}: {text[:40]} was rounded by a spreadsheet; export it again, ids as text")
-    raise BadRow(f"{column}: {text[:40]!r} is not an order id")
+        raise BadRow(f"{column}: {text[:40]} was rounded by a spreadsheet; export it again, ids as text", column)
+    raise BadRow(f"{column}: {text[:40]!r} is not an order id", column)
 
 
 def order_id_in(cell: str) -> str | None:
@@ -304,7 +306,7 @@ def read_state(cells: Mapping[str, Any]) -> OrderState:
     """
     text = unicodedata.normalize("NFKC", str(cells.get("订单状态", ""))).strip()
     if text not in _STATES:
-        raise BadRow(f"订单状态: {text[:40]!r} is not a state of an order")
+        raise BadRow(f"订单状态: {text[:40]!r} is not a state of an order", "订单状态")
     return _STATES[text]
 
 
@@ -320,7 +322,7 @@ def _text_or_none(cells: Mapping[str, Any], column: str) -> str | None:
 
 def _not_too_long(column: str, text: str) -> None:
     if len(text) > MAX_NAME:
-        raise BadRow(f"{column}: {text[:20]!r}… has more than {MAX_NAME} characters")
+        raise BadRow(f"{column}: {text[:20]!r}… has more than {MAX_NAME} characters", column)
 
 
 def _fen(cells: Mapping[str, Any], column: str) -> int:
@@ -328,16 +330,16 @@ def _fen(cells: Mapping[str, Any], column: str) -> int:
     try:
         fen = parse_yuan(text)
     except ValueError as error:
-        raise BadRow(f"{column}: {error}") from None
+        raise BadRow(f"{column}: {error}", column) from None
     if fen < 0:
-        raise BadRow(f"{column}: is negative")
+        raise BadRow(f"{column}: is negative", column)
     return fen
 
 
 def _whole(cells: Mapping[str, Any], column: str) -> int:
     text = unicodedata.normalize("NFKC", str(cells[column]))
     if not text.isascii() or not text.isdecimal() or len(text) > 12:
-        raise BadRow(f"{column}: {text[:20]!r} is not a whole number")
+        raise BadRow(f"{column}: {text[:20]!r} is not a whole number", column)
     return int(text)
 
 
@@ -349,9 +351,9 @@ def _time(cells: Mapping[str, Any], column: str) -> datetime:
         except ValueError:
             continue
         if found.year not in YEARS:
-            raise BadRow(f"{column}: {text} is not a time of this century")
+            raise BadRow(f"{column}: {text} is not a time of this century", column)
         return found.astimezone(UTC)
-    raise BadRow(f"{column}: {text[:40]!r} is not a time")
+    raise BadRow(f"{column}: {text[:40]!r} is not a time", column)
 
 
 def _time_or_none(cells: Mapping[str, Any], column: str) -> datetime | None:

@@ -452,10 +452,8 @@ class Importer:
             for one in known:
                 self._session.delete(one)
             self._session.flush()
-            new = now
-        else:
-            new = now[len(known) :]
-        self._session.add_all(new)
+            known.clear()
+        self._session.add_all(now[len(known) :])
         known[:] = now
         return True
 
@@ -510,9 +508,8 @@ class Importer:
 
 
 def _not_in_shop(order_id: str) -> str:
-    if looks_rounded(order_id):
-        return f"order {order_id} is not in the shop; its last digits are zeros, as a spreadsheet makes them"
-    return f"order {order_id} is not in the shop: import its order list with it, or before"
+    rounded = "; its last digits are zeros, as a spreadsheet makes them" if looks_rounded(order_id) else ""
+    return f"order {order_id} is not in the shop: import its order list with it, or before{rounded}"
 
 
 def _is_same(told: ScanIn, known: ScanRow) -> bool:

@@ -14,7 +14,14 @@ from activities.cases import CaseActivities, CloseCase, GoodsAtEnd
 from casework.policy import load_policy
 from casework.shop import sending
 from casework.shop.fencing import FencingToken, admit
-from casework.shop.goods_tasks import CONFIRMED, IN_DISPUTE, OF_LAPSED_RETURN, OF_MALICIOUS_ORDER, ROLES, TAKE_IN
+from casework.shop.goods_tasks import (
+    IN_DISPUTE,
+    OF_LAPSED_RETURN,
+    OF_MALICIOUS_ORDER,
+    ROLES,
+    SAID_TO_BE_RECEIVED,
+    TAKE_IN,
+)
 from casework.shop.shelf import TO_SHIP_AGAIN
 from casework.shop.tables import CaseRow, OutboxRow
 from tests.desk import Desk, Handle
@@ -311,7 +318,7 @@ async def said_to_be_received(desk: Desk, *, to_be_sent_again: bool = False) -> 
         await desk.submit(case, "choose_reship", AGENT)
     await desk.submit(case, "buyer_confirms", AGENT)
     assert (await desk.end(case)).outcome == "delivered"
-    assert (ships(desk, order), told_what_lies_here(desk, order)) == ([], [(CONFIRMED, "1×1")])
+    assert (ships(desk, order), told_what_lies_here(desk, order)) == ([], [(SAID_TO_BE_RECEIVED, "1×1")])
     return order
 
 
