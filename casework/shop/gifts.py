@@ -22,7 +22,7 @@ from casework.shop.flags import append_memo
 from casework.shop.notices import tell_cases
 from casework.shop.orders import Order, find_order, lock_order, read_order
 from casework.shop.releasing import note_released
-from casework.shop.tables import GiftMonthRow, GiftPromiseRow, GiftRow, OrderRow
+from casework.shop.tables import GiftMonthRow, GiftPromiseRow, GiftRow
 from casework.standing import GiftStanding
 
 GiftKind = Literal["gift", "free_shipping"]
@@ -113,7 +113,7 @@ def standing(session: Session, order_id: str, kind: GiftKind, *, budget: Budget,
         paid=whole.paid,
         gone=_is_gone(whole),
         shipped=_has_shipped(whole),
-        granted=granted_by is not None or (kind == "free_shipping" and _postage_left(session, order) <= 0),
+        granted=granted_by is not None or (kind == "free_shipping" and order.postage_fen <= done.fen.get(POSTAGE, 0)),
         granted_by=granted_by,
         goods_total_fen=order.total_fen - order.postage_fen,
         budget_left_fen=budget_left(
@@ -293,10 +293,6 @@ def _value(session: Session, present: Present) -> int:
     if row is None:
         raise BadRequest("gift_sku", SKU_UNKNOWN)
     return row.value_fen * present.quantity
-
-
-def _postage_left(session: Session, order: OrderRow) -> int:
-    return order.postage_fen - accounts(session, order.id).fen.get(POSTAGE, 0)
 
 
 def _promised_fen(session: Session, month: str, *, excluding: tuple[str, str]) -> int:

@@ -46,6 +46,22 @@ async def granted(desk: Desk, case: Handle, percent: str, *, pays_fen: int | Non
     return [line.why or "" for line in view.trail if line.trigger == "write_memo"][-1]
 
 
+async def promised(desk: Desk, order: str) -> Handle:
+    """5 % are granted, and the auditor is to change the amount."""
+    case = await reviewed(desk, order, percent="5")
+    await desk.submit(case, "approve", LEAD)
+    await desk.until(case, "awaiting_audit")
+    return case
+
+
+async def offered_the_list_price(desk: Desk, order: str) -> Handle:
+    """No discount is granted, and the buyer is asked whether the list price will do."""
+    case = await reviewed(desk, order, percent="5")
+    await desk.submit(case, "reject", LEAD, note="no")
+    await desk.until(case, "offering_list_price")
+    return case
+
+
 @pytest.mark.parametrize(
     ("prices", "refunded", "percent", "says"),
     [
@@ -72,9 +88,7 @@ async def test_a_second_discount_is_on_the_list_price_of_what_is_left(
 
 async def test_a_discount_on_what_has_left_over_the_hold_is_paid(desk: Desk) -> None:
     order = desk.order(prices=[(10_000, 1)])
-    case = await reviewed(desk, order, percent="5")
-    await desk.submit(case, "approve", LEAD)
-    await desk.until(case, "awaiting_audit")
+    case = await promised(desk, order)
     desk.ship_without_telling(order)
     change_address(desk, order)
     await desk.submit(case, "change_amount", AUDITOR, amount_fen=9_500)
@@ -85,9 +99,7 @@ async def test_a_discount_on_what_has_left_over_the_hold_is_paid(desk: Desk) -> 
 
 async def test_nothing_is_held_back_of_what_has_left_over_the_hold(desk: Desk) -> None:
     order = desk.order(prices=[(10_000, 1)])
-    case = await reviewed(desk, order, percent="5")
-    await desk.submit(case, "reject", LEAD, note="no")
-    await desk.until(case, "offering_list_price")
+    case = await offered_the_list_price(desk, order)
     desk.ship_without_telling(order)
     change_address(desk, order)
     await desk.submit(case, "buyer_takes_list_price", SPECIALIST)
@@ -133,9 +145,7 @@ async def test_of_what_has_left_at_another_price_than_was_reviewed_no_discount_i
     desk: Desk, what: Callable[[Desk, str], None]
 ) -> None:
     order = desk.order(prices=[(5_000, 2)])
-    case = await reviewed(desk, order, percent="5")
-    await desk.submit(case, "approve", LEAD)
-    await desk.until(case, "awaiting_audit")
+    case = await promised(desk, order)
     what(desk, order)
     desk.ship_without_telling(order)
     why = await refusal(desk, case, "change_amount", AUDITOR, amount_fen=9_500)
@@ -145,9 +155,7 @@ async def test_of_what_has_left_at_another_price_than_was_reviewed_no_discount_i
 
 async def test_what_came_back_of_an_order_that_left_over_its_hold_stays_held(desk: Desk) -> None:
     order = desk.order(prices=[(10_000, 1)])
-    review = await reviewed(desk, order, percent="5")
-    await desk.submit(review, "reject", LEAD, note="no")
-    await desk.until(review, "offering_list_price")
+    review = await offered_the_list_price(desk, order)
     waybill = f"YT{order[-10:]}"
     desk.without_telling(lambda on: outside.ship(on, order, at=datetime.now(UTC), force=True, waybill=waybill))
     scan(desk, waybill, "0")

@@ -209,13 +209,19 @@ async def test_a_refund_of_a_part_of_the_order_leaves_the_gift_case_alone(desk: 
     assert (await finished(desk, gift)).outcome == "granted"
 
 
-async def test_a_refund_of_the_whole_order_ends_the_repair_of_a_credit_that_is_no_longer_due(desk: Desk) -> None:
+async def credit_that_failed(desk: Desk) -> tuple[str, Handle]:
+    """An order with postage, and the case that could not pay that back."""
     order = new_order(desk, RICH, 800)
     desk.fail("payment", order, "always")
     case = await open_free_shipping(desk, order)
     await desk.until(case, "awaiting_audit")
     await desk.submit(case, "add_gift", AUDITOR)
     await desk.until(case, "repairing_payment")
+    return order, case
+
+
+async def test_a_refund_of_the_whole_order_ends_the_repair_of_a_credit_that_is_no_longer_due(desk: Desk) -> None:
+    order, case = await credit_that_failed(desk)
     desk.platform_refunds_order(order)
     await desk.signal(case, "order_gone", "system")
     view = await finished(desk, case)
@@ -223,16 +229,8 @@ async def test_a_refund_of_the_whole_order_ends_the_repair_of_a_credit_that_is_n
     assert promised(desk, order) == 0
 
 
-# --- the budget ---
-
-
 async def test_a_refund_of_goods_that_had_shipped_leaves_the_credit_of_the_postage_due(desk: Desk) -> None:
-    order = new_order(desk, RICH, 800)
-    desk.fail("payment", order, "always")
-    case = await open_free_shipping(desk, order)
-    await desk.until(case, "awaiting_audit")
-    await desk.submit(case, "add_gift", AUDITOR)
-    await desk.until(case, "repairing_payment")
+    order, case = await credit_that_failed(desk)
     desk.ship_without_telling(order)
     desk.platform_refunds_line(order, 1)  # goods that have shipped go back without the postage
     await desk.signal(case, "order_gone", "system")
@@ -244,18 +242,16 @@ async def test_a_refund_of_goods_that_had_shipped_leaves_the_credit_of_the_posta
 
 
 async def test_a_trade_that_is_closed_without_a_word_of_its_postage_ends_the_repair_of_its_credit(desk: Desk) -> None:
-    order = new_order(desk, RICH, 800)
-    desk.fail("payment", order, "always")
-    case = await open_free_shipping(desk, order)
-    await desk.until(case, "awaiting_audit")
-    await desk.submit(case, "add_gift", AUDITOR)
-    await desk.until(case, "repairing_payment")
+    order, case = await credit_that_failed(desk)
     with desk.database.writing() as session:
         row = session.get_one(OrderRow, order)
         row.state, row.platform_refund_fen = "closed", RICH
         reconcile(session, row, at=datetime.now(UTC))
     await desk.signal(case, "order_gone", "system")
     assert ((await desk.end(case)).outcome, postage_back(desk, order)) == ("revoked", 0)
+
+
+# --- the budget ---
 
 
 async def test_of_two_approvals_for_the_last_of_the_budget_one_wins_and_the_other_goes_to_finance(desk: Desk) -> None:
@@ -526,12 +522,7 @@ async def test_a_gift_approval_under_another_workflow_id_fails_and_says_which_it
 
 
 async def test_a_gift_approval_pays_by_hand_only_the_postage_that_is_due(desk: Desk) -> None:
-    order = new_order(desk, RICH, 800)
-    desk.fail("payment", order, "always")
-    case = await open_free_shipping(desk, order)
-    await desk.until(case, "awaiting_audit")
-    await desk.submit(case, "add_gift", AUDITOR)
-    await desk.until(case, "repairing_payment")
+    order, case = await credit_that_failed(desk)
     by_hand = {"payment_reference": f"hand-{order}"}
     assert "amount_fen" in await refusal(desk.submit(case, "confirm_paid_by_hand", CLERK, amount_fen=801, **by_hand))
     await desk.submit(case, "confirm_paid_by_hand", CLERK, amount_fen=800, **by_hand)

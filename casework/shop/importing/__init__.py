@@ -251,10 +251,12 @@ def _orders_with_bad_lines(export: Export, report: FileReport) -> tuple[dict[str
     unsure: dict[str, int] = {}
     if export.kind != "lines" or not bad:
         return refused, unsure
-    known = {
-        order_id for row in export.rows if not row.torn and (order_id := order_id_in(_order_cell(row))) is not None
-    }
-    orders = [_order_of(row, known) for row in export.rows]
+    in_place = [order_id_in(_order_cell(row)) for row in export.rows]
+    known = {order_id for row, order_id in zip(export.rows, in_place, strict=True) if order_id and not row.torn}
+    orders = [
+        _order_of_torn(row, order_id, known) if row.torn else order_id
+        for row, order_id in zip(export.rows, in_place, strict=True)
+    ]
     last = {order_id: place for place, order_id in enumerate(orders)}
     follows: list[str | None] = []
     for said in reversed(orders):
@@ -282,13 +284,10 @@ def _order_cell(row: FileRow) -> str:
     return str(row.cells.get("订单编号", ""))
 
 
-def _order_of(row: FileRow, known: Set[str]) -> str | None:
-    """The order of a row, also of one that cannot be read; None: it does not say. `known` are those of whole rows."""
-    order_id = order_id_in(_order_cell(row))
-    if not row.torn:
-        return order_id
+def _order_of_torn(row: FileRow, in_place: str | None, known: Set[str]) -> str | None:
+    """The order of a torn row, among those `known` from whole ones; None: it does not say, or names several."""
     # what comes before the tear is in its place
-    found = {order_id} & known or {order_id_in(cell) for cell in row.torn} & known
+    found = {in_place} & known or {order_id_in(cell) for cell in row.torn} & known
     return found.pop() if len(found) == 1 else None
 
 

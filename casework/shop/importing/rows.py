@@ -282,10 +282,11 @@ def read_order_id(cells: Mapping[str, Any], column: str = "订单编号") -> str
         BadRow: it is none, or a spreadsheet has rounded it.
 
     """
-    text = unicodedata.normalize("NFKC", str(cells.get(column, ""))).strip()
-    order_id = order_id_in(text)
+    cell = str(cells.get(column, ""))
+    order_id = order_id_in(cell)
     if order_id is not None:
         return order_id
+    text = unicodedata.normalize("NFKC", cell).strip()
     if _ROUNDED.fullmatch(text):
         raise BadRow(f"{column}: {text[:40]} was rounded by a spreadsheet; export it again, ids as text", column)
     raise BadRow(f"{column}: {text[:40]!r} is not an order id", column)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import date, datetime, time, timedelta
 from typing import Literal, TypeVar
 
@@ -84,12 +84,9 @@ class Importer:
 
     def _orders(self, rows: list[tuple[int, OrderIn]]) -> Iterator[tuple[int, Result | BadRow]]:
         known = self._lock(row.id for _, row in rows)
-        seen: set[str] = set()
-        for number, row in rows:
-            if row.id in seen:
-                yield number, BadRow(f"order {row.id} is in the file twice")
-                continue
-            seen.add(row.id)
+        once, again = _first_of_each(rows, lambda row: f"order {row.id}")
+        yield from again
+        for number, row in once:
             order = known.get(row.id)
             try:
                 result = self._insert_order(row) if order is None else self._update_order(order, row)
@@ -364,12 +361,9 @@ class Importer:
     # --- gifts, parcels, chats ---
 
     def _gifts(self, rows: list[tuple[int, GiftIn]]) -> Iterator[tuple[int, Result | BadRow]]:
-        seen: set[str] = set()
-        for number, row in rows:
-            if row.sku in seen:
-                yield number, BadRow(f"gift {row.sku} is in the file twice")
-                continue
-            seen.add(row.sku)
+        once, again = _first_of_each(rows, lambda row: f"gift {row.sku}")
+        yield from again
+        for number, row in once:
             gift = self._session.get(GiftRow, row.sku)
             if gift is None:
                 self._session.add(
@@ -459,12 +453,9 @@ class Importer:
 
     def _chats(self, rows: list[tuple[int, ChatIn]]) -> Iterator[tuple[int, Result | BadRow]]:
         known = self._lock(row.order_id for _, row in rows)
-        seen: set[str] = set()
-        for number, row in rows:
-            if row.order_id in seen:
-                yield number, BadRow(f"a conversation about order {row.order_id} is in the file twice")
-                continue
-            seen.add(row.order_id)
+        once, again = _first_of_each(rows, lambda row: f"a conversation about order {row.order_id}")
+        yield from again
+        for number, row in once:
             if row.order_id not in known:
                 yield (
                     number,
@@ -505,6 +496,21 @@ class Importer:
         if day is None:
             return None
         return (datetime.combine(day, time(), tzinfo=SHOP_ZONE) + self._shift).date()
+
+
+def _first_of_each(
+    rows: Sequence[tuple[int, InT]], what: Callable[[InT], str]
+) -> tuple[list[tuple[int, InT]], list[tuple[int, BadRow]]]:
+    """The first row of each thing in a file, and the refusals of those that tell of it again; `what` names it."""
+    first: dict[str, tuple[int, InT]] = {}
+    again: list[tuple[int, BadRow]] = []
+    for number, row in rows:
+        named = what(row)
+        if named in first:
+            again.append((number, BadRow(f"{named} is in the file twice")))
+        else:
+            first[named] = (number, row)
+    return list(first.values()), again
 
 
 def _not_in_shop(order_id: str) -> str:
